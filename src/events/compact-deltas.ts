@@ -1,0 +1,153 @@
+import { type EventLike, stringField } from "./event.ts";
+import {
+  hasPlainMetadata,
+  type MergedEvent,
+  mergeMetadata,
+  RawEvents,
+  sameValue,
+} from "./merge-fields.ts";
+
+/** A delta in the output that later ones may be merged into. */
+interface MergeTarget {
+  readonly index: number;
+  readonly first: EventLike;
+  /** Null until there is a second delta: a lone one stays the object that it was. */
+  merged: MergedEvent | null;
+  rawEvents: RawEvents | null;
+}
+
+/**
+ * Merges the deltas of one message or tool call into the first of them, where that stands. A delta
+ * may only move up over events that do not touch its message or call: what does is a barrier, and
+ * the next delta starts anew behind it.
+ */
+export class DeltaMerger {
+  // Text and reasoning share a map, as a client's reducer finds both by message id alone.
+  readonly #messages = new Map<string, MergeTarget>();
+  readonly #toolCalls = new Map<string, MergeTarget>();
+  #thinking: MergeTarget | undefined;
+
+  /** Appends `event` to `out`, or merges it into an event that is there. */
+  add(event: EventLike, out: EventLike[]): void {
+    switch (event.type) {
+      case "TEXT_MESSAGE_CONTENT":
+      case "REASONING_MESSAGE_CONTENT":
+        this.#addDelta(this.#messages, stringField(event, "messageId"), event, out);
+        return;
+      case "TOOL_CALL_ARGS":
+        this.#addDelta(this.#toolCalls, stringField(event, "toolCallId"), event, out);
+        return;
+      case "THINKING_TEXT_MESSAGE_CONTENT":
+        if (merge(this.#thinking, event, out)) return;
+        this.#thinking = newTarget(event, out.length);
+        out.push(event);
+        return;
+      default:
+        this.#passBarrier(event);
+        out.push(event);
+    }
+  }
+
+  #addDelta(
+    targets: Map<string, MergeTarget>,
+    id: string | undefined,
+    event: EventLike,
+    out: EventLike[],
+  ): void {
+    if (id !== undefined) {
+      if (merge(targets.get(id), event, out)) return;
+      const target = newTarget(event, out.length);
+      if (target) targets.set(id, target);
+      else targets.delete(id);
+    }
+    out.push(event);
+  }
+
+  #passBarrier(event: EventLike): void {
+    switch (event.type) {
+      case "TEXT_MESSAGE_START":
+      case "TEXT_MESSAGE_END":
+      case "REASONING_START":
+      case "REASONING_END":
+      case "REASONING_MESSAGE_START":
+      case "REASONING_MESSAGE_END":
+      case "ACTIVITY_SNAPSHOT":
+      case "ACTIVITY_DELTA":
+      // Its tool message comes to stand before a message of the same id.
+      case "TOOL_CALL_RESULT":
+        this.#messages.delete(event.messageId as string);
+        return;
+      case "TOOL_CALL_START":
+        this.#toolCalls.delete(event.toolCallId as string);
+        // It may create the message that deltas before it did not find.
+        this.#messages.delete((event.parentMessageId ?? event.toolCallId) as string);
+        return;
+      case "TOOL_CALL_END":
+        this.#toolCalls.delete(event.toolCallId as string);
+        return;
+      case "REASONING_ENCRYPTED_VALUE":
+        this.#messages.delete(event.entityId as string);
+        this.#toolCalls.delete(event.entityId as string);
+        return;
+      case "THINKING_START":
+      case "THINKING_END":
+      case "THINKING_TEXT_MESSAGE_START":
+      case "THINKING_TEXT_MESSAGE_END":
+        this.#thinking = undefined;
+        return;
+      case "MESSAGES_SNAPSHOT":
+      case "RUN_STARTED":
+      case "RUN_FINISHED":
+      case "RUN_ERROR":
+      // A chunk names its message only at the first, if at all.
+      case "TEXT_MESSAGE_CHUNK":
+      case "TOOL_CALL_CHUNK":
+      case "REASONING_MESSAGE_CHUNK":
+        this.#messages.clear();
+        this.#toolCalls.clear();
+        this.#thinking = undefined;
+    }
+  }
+}
+
+function newTarget(event: EventLike, index: number): MergeTarget | undefined {
+  if (typeof event.delta !== "string" || !hasPlainMetadata(event)) return undefined;
+  return { index, first: event, merged: null, rawEvents: null };
+}
+
+function merge(target: MergeTarget | undefined, event: EventLike, out: EventLike[]): boolean {
+  if (target === undefined || typeof event.delta !== "string") return false;
+  const { first } = target;
+  if (!hasPlainMetadata(event) || !sameOtherFields(first, event)) return false;
+  if (target.merged === null) {
+    target.merged = { ...first };
+    out[target.index] = target.merged;
+  }
+  const { merged } = target;
+  merged.delta = (merged.delta as string) + event.delta;
+  if (event.metadata !== undefined) {
+    merged.metadata = mergeMetadata(merged.metadata, event.metadata);
+  }
+  if (event.rawEvent !== undefined) {
+    if (target.rawEvents === null) {
+      target.rawEvents = new RawEvents();
+      target.rawEvents.add(first.rawEvent);
+    }
+    target.rawEvents.add(event.rawEvent);
+    if (target.rawEvents.value !== undefined) merged.rawEvent = target.rawEvents.value;
+  }
+  return true;
+}
+
+/** True if the events differ only in what merging combines, and in when they were sent. */
+function sameOtherFields(a: EventLike, b: EventLike): boolean {
+  for (const key in a) if (!isCombined(key) && !sameValue(a[key], b[key])) return false;
+  for (const key in b) {
+    if (b[key] !== undefined && a[key] === undefined && !isCombined(key)) return false;
+  }
+  return true;
+}
+
+function isCombined(key: string): boolean {
+  return key === "delta" || key === "timestamp" || key === "metadata" || key === "rawEvent";
+}

@@ -1,0 +1,205 @@
+import { type EventLike, stringField } from "./event.ts";
+import { type PartKind, type PartRole, partId, partRole } from "./part-roles.ts";
+
+const STOPPED = "Run stopped by user";
+const NO_TERMINAL = "Run ended without emitting a terminal event";
+
+export interface CloseOptions {
+  /** "stopped": on request. "failed": the run ended before its parts did. */
+  readonly outcome: "stopped" | "failed";
+  /** What the results of unanswered tool calls, and SUBAGENT_ERROR, say. */
+  readonly message?: string | undefined;
+  /** Also answer tool calls that ended but have no result (else only those that never ended). */
+  readonly pendingResults: boolean;
+}
+
+/** For parts that are open at a terminal event of the agent's own. */
+export const unfinished: CloseOptions = {
+  outcome: "failed",
+  message: "Run ended before this tool call was complete",
+  pendingResults: false,
+};
+
+interface ToolCall {
+  ended: boolean;
+  hasResult: boolean;
+}
+
+/** What is open in one run at a time: everything that a terminal event may not leave open. */
+export class OpenParts {
+  // Kinds that are named by one id and close in the order in which they were opened.
+  readonly #byId: Record<Exclude<PartKind, "toolCall" | "step">, Set<string>> = {
+    text: new Set(),
+    reasoning: new Set(),
+    reasoningSpan: new Set(),
+    thinking: new Set(),
+    thinkingText: new Set(),
+    subagent: new Set(),
+  };
+  // Holds calls that ended, too, until they have a result.
+  readonly #toolCalls = new Map<string, ToolCall>();
+  // Nested, not joined into one key: the parent agent (undefined) is not the subagent "", and
+  // both may have a step of the same name open at once.
+  readonly #steps = new Map<string | undefined, Set<string>>();
+  #ended = false;
+
+  /** A terminal event was seen, and no RUN_STARTED since. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Something is open that a RUN_FINISHED may not follow. */
+  get any(): boolean {
+    for (const ids of Object.values(this.#byId)) if (ids.size > 0) return true;
+    for (const names of this.#steps.values()) if (names.size > 0) return true;
+    for (const call of this.#toolCalls.values()) if (!call.ended) return true;
+    return false;
+  }
+
+  observe(event: EventLike): void {
+    const role = partRole(event.type);
+    if (role !== undefined) {
+      if (role.act !== "continue" && !this.#ended) this.#track(role, event);
+      return;
+    }
+    switch (event.type) {
+      case "TOOL_CALL_RESULT": {
+        const id = stringField(event, "toolCallId");
+        const call = id === undefined ? undefined : this.#toolCalls.get(id);
+        if (id === undefined || call === undefined) return;
+        call.hasResult = true;
+        if (call.ended) this.#toolCalls.delete(id);
+        return;
+      }
+      case "RUN_STARTED":
+        this.#ended = false;
+        return;
+      case "RUN_FINISHED":
+      case "RUN_ERROR":
+        this.#ended = true;
+        this.#forget();
+    }
+  }
+
+  /** True if the part that `event` names (by its role) is open. */
+  has(role: PartRole, event: EventLike): boolean {
+    const id = partId(role, event);
+    if (id === undefined) return false;
+    if (role.kind === "step") {
+      return this.#steps.get(stringField(event, "subagentRunId"))?.has(id) ?? false;
+    }
+    if (role.kind === "toolCall") return this.#toolCalls.get(id)?.ended === false;
+    return this.#byId[role.kind].has(id);
+  }
+
+  /** Someone who has a step of this name open: the parent agent is `{ owner: undefined }`. */
+  findStep(stepName: string): { owner: string | undefined } | undefined {
+    for (const [owner, names] of this.#steps) if (names.has(stepName)) return { owner };
+    return undefined;
+  }
+
+  /** The events that close what is open, in the order in which they may be emitted; forgets it. */
+  close(options: CloseOptions): EventLike[] {
+    const closers: EventLike[] = [];
+    for (const messageId of this.#byId.text) closers.push({ type: "TEXT_MESSAGE_END", messageId });
+    this.#byId.text.clear();
+    this.#closeToolCalls(options, closers);
+    this.#closeReasoning(closers);
+    // Innermost first: steps and subagents nest.
+    for (const [owner, names] of [...this.#steps].reverse()) {
+      const tag = owner === undefined ? undefined : { subagentRunId: owner };
+      for (const stepName of [...names].reverse()) {
+        closers.push({ type: "STEP_FINISHED", stepName, ...tag });
+      }
+    }
+    this.#steps.clear();
+    for (const subagentRunId of [...this.#byId.subagent].reverse()) {
+      closers.push(
+        options.outcome === "stopped"
+          ? { type: "SUBAGENT_FINISHED", subagentRunId }
+          : { type: "SUBAGENT_ERROR", subagentRunId, message: options.message || NO_TERMINAL },
+      );
+    }
+    this.#byId.subagent.clear();
+    return closers;
+  }
+
+  #track(role: PartRole, event: EventLike): void {
+    const id = partId(role, event);
+    if (id === undefined) return;
+    const opens = role.act === "open";
+    switch (role.kind) {
+      case "toolCall":
+        this.#trackToolCall(id, opens);
+        break;
+      case "step": {
+        const owner = stringField(event, "subagentRunId");
+        const names = this.#steps.get(owner);
+        if (!opens) names?.delete(id);
+        else if (names !== undefined) names.add(id);
+        else this.#steps.set(owner, new Set([id]));
+        break;
+      }
+      default:
+        if (opens) this.#byId[role.kind].add(id);
+        else this.#byId[role.kind].delete(id);
+    }
+  }
+
+  #trackToolCall(id: string, opens: boolean): void {
+    const call = this.#toolCalls.get(id);
+    if (call === undefined) {
+      if (opens) this.#toolCalls.set(id, { ended: false, hasResult: false });
+    } else if (opens) {
+      call.ended = false;
+    } else {
+      call.ended = true;
+      if (call.hasResult) this.#toolCalls.delete(id);
+    }
+  }
+
+  #closeToolCalls(options: CloseOptions, closers: EventLike[]): void {
+    let content: string | undefined;
+    for (const [toolCallId, call] of this.#toolCalls) {
+      if (call.ended && !options.pendingResults) continue;
+      if (!call.ended) closers.push({ type: "TOOL_CALL_END", toolCallId });
+      this.#toolCalls.delete(toolCallId);
+      if (call.hasResult) continue;
+      content ??= resultContent(options);
+      closers.push({
+        type: "TOOL_CALL_RESULT",
+        toolCallId,
+        messageId: `${toolCallId}-result`,
+        role: "tool",
+        content,
+      });
+    }
+  }
+
+  #closeReasoning(closers: EventLike[]): void {
+    const { reasoning, reasoningSpan, thinkingText, thinking } = this.#byId;
+    for (const messageId of reasoning) closers.push({ type: "REASONING_MESSAGE_END", messageId });
+    for (const messageId of reasoningSpan) closers.push({ type: "REASONING_END", messageId });
+    if (thinkingText.size > 0) closers.push({ type: "THINKING_TEXT_MESSAGE_END" });
+    if (thinking.size > 0) closers.push({ type: "THINKING_END" });
+    for (const ids of [reasoning, reasoningSpan, thinkingText, thinking]) ids.clear();
+  }
+
+  #forget(): void {
+    for (const ids of Object.values(this.#byId)) ids.clear();
+    this.#toolCalls.clear();
+    this.#steps.clear();
+  }
+}
+
+/** As `finalizeRunEvents` of `@copilotkit/shared` words it: front ends parse it. */
+function resultContent(options: CloseOptions): string {
+  if (options.outcome === "stopped") {
+    const message = options.message ?? STOPPED;
+    return JSON.stringify({ status: "stopped", reason: "stop_requested", message });
+  }
+  // Callers hand the stop message over unasked; a run that failed was not stopped.
+  const own = options.message === STOPPED ? undefined : options.message;
+  const message = own || NO_TERMINAL;
+  return JSON.stringify({ status: "error", reason: "missing_terminal_event", message });
+}

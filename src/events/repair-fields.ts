@@ -1,0 +1,96 @@
+import type { EventLike } from "./event.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A copy of `object` without `field`. */
+export function withoutField<T extends Fields>(object: T, field: string): T {
+  const copy: Record<string, unknown> = { ...object };
+  delete copy[field];
+  return copy as T;
+}
+
+/** `object` without those of `fields` that are present, and neither undefined nor a string. */
+export function withoutNonStrings<T extends Fields>(object: T, fields: readonly string[]): T {
+  let clean = object;
+  for (const field of fields) {
+    const value = object[field];
+    if (value !== undefined && typeof value !== "string") clean = withoutField(clean, field);
+  }
+  return clean;
+}
+
+const tagField = ["subagentRunId"];
+
+/** Without a `subagentRunId` that is null or otherwise no string: clients reject those anywhere. */
+export function withoutBadTag<T extends Fields>(object: T): T {
+  const tag = object.subagentRunId;
+  if (tag === undefined || typeof tag === "string") return object;
+  return withoutNonStrings(object, tagField);
+}
+
+/** The messages a reducer can take, the array itself if it can take all; null if it is none. */
+export function cleanMessages(messages: unknown): readonly unknown[] | null {
+  if (!Array.isArray(messages)) return null;
+  const clean = cleanObjects(messages as unknown[]);
+  const withCalls = clean.map((message) =>
+    message.toolCalls == null || Array.isArray(message.toolCalls)
+      ? message
+      : withoutField(message, "toolCalls"),
+  );
+  return withCalls.every((message, index) => message === clean[index]) ? clean : withCalls;
+}
+
+/** The objects among `items` without bad tags, the array itself if there is nothing to change. */
+function cleanObjects(items: readonly unknown[]): readonly Fields[] {
+  const clean = items.filter(isObject).map(withoutBadTag);
+  const same = clean.length === items.length && clean.every((item, index) => item === items[index]);
+  return same ? (items as readonly Fields[]) : clean;
+}
+
+/** RUN_STARTED with an `input` whose messages a reducer can take. */
+export function cleanRunStarted(event: EventLike): EventLike {
+  const { input } = event;
+  if (!isObject(input) || input.messages == null) return event;
+  const messages = cleanMessages(input.messages) ?? [];
+  return messages === input.messages ? event : { ...event, input: { ...input, messages } };
+}
+
+/** RUN_FINISHED with an `outcome` whose interrupts a reducer can take. */
+export function cleanRunFinished(event: EventLike): EventLike {
+  const { outcome } = event;
+  if (!isObject(outcome) || outcome.type !== "interrupt") return event;
+  if (!Array.isArray(outcome.interrupts)) return withoutField(event, "outcome");
+  const interrupts = cleanObjects(outcome.interrupts as unknown[]);
+  return interrupts === outcome.interrupts
+    ? event
+    : { ...event, outcome: { ...outcome, interrupts } };
+}
+
+const subagentOptionals = [
+  "description",
+  "parentSubagentRunId",
+  "parentToolCallId",
+  "parentMessageId",
+  "code",
+];
+
+/** SUBAGENT_* with optional fields that are valid or absent. */
+export function cleanSubagent(event: EventLike): EventLike {
+  const clean = withoutNonStrings(event, subagentOptionals);
+  const { outcome } = clean;
+  if (outcome === undefined) return clean;
+  if (!isObject(outcome) || (outcome.type !== "success" && outcome.type !== "suspended")) {
+    return withoutField(clean, "outcome");
+  }
+  const { interruptIds } = outcome;
+  if (interruptIds === undefined || isStringArray(interruptIds)) return clean;
+  return { ...clean, outcome: withoutField(outcome, "interruptIds") };
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}
+
+function isStringArray(value: unknown): boolean {
+  return Array.isArray(value) && (value as unknown[]).every((item) => typeof item === "string");
+}

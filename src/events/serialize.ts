@@ -1,0 +1,65 @@
+import type { EventLike } from "./event.ts";
+import { toStorable } from "./storable.ts";
+
+export interface SerializedEvent {
+  readonly json: string;
+  /** Paths ("rawEvent.socket.parser", "items[2]") of what could not be stored; "" is the whole. */
+  readonly lost: readonly string[];
+}
+
+const nothingLost: readonly string[] = [];
+
+/**
+ * `event` as JSON; null if there is nothing of it to store: its `toJSON` says so, or it is a RAW
+ * event and `rawEvents` is false (which also leaves out the `rawEvent` field of other events).
+ * Never throws: what JSON cannot hold is left out, and named in `lost`.
+ */
+export function serializeEvent(
+  event: EventLike,
+  options: { readonly rawEvents: boolean },
+): SerializedEvent | null {
+  let source: EventLike = event;
+  if (!options.rawEvents) {
+    if (event.type === "RAW") return null;
+    if ("rawEvent" in event) source = withoutRawEvent(event);
+  }
+  const serialized = stringify(source);
+  return serialized?.json.startsWith("{") ? serialized : null;
+}
+
+/** Any value as JSON, by the same rule; "null" for what JSON has no word for. */
+export function serializeValue(value: unknown): SerializedEvent {
+  return stringify(value) ?? { json: "null", lost: nothingLost };
+}
+
+function stringify(value: unknown): SerializedEvent | undefined {
+  try {
+    const json = JSON.stringify(value);
+    return json === undefined ? undefined : { json, lost: nothingLost };
+  } catch {
+    // Something in there has no JSON: the slow way finds out what.
+    return stringifyStorable(value);
+  }
+}
+
+function stringifyStorable(value: unknown): SerializedEvent | undefined {
+  try {
+    const storable = toStorable(value);
+    const json = JSON.stringify(storable.value);
+    return json === undefined ? undefined : { json, lost: storable.lost };
+  } catch {
+    // Longer than a string can be.
+    return { json: "null", lost: [""] };
+  }
+}
+
+function withoutRawEvent(event: EventLike): EventLike {
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(event)) {
+    if (key === "rawEvent") continue;
+    // Copied as it is, not read: a getter that throws must cost its own field alone.
+    const descriptor = Object.getOwnPropertyDescriptor(event, key);
+    if (descriptor) Object.defineProperty(copy, key, descriptor);
+  }
+  return copy as EventLike;
+}

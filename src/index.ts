@@ -1,0 +1,28 @@
+export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
+export type { Logger } from "./protocol/logger.ts";
+export type {
+  ConnectRequest,
+  IsRunningRequest,
+  RunnableAgent,
+  RunRequest,
+  RunSubscriber,
+  StopRequest,
+} from "./runner/agent.ts";
+export type {
+  OnConcurrentRun,
+  RunnerOptions,
+  SqliteAgentRunnerOptions,
+} from "./runner/options.ts";
+export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
+export { type RunnerStats, StoreAgentRunner } from "./runner/store-agent-runner.ts";
+export type {
+  ClaimedRun,
+  ClaimOutcome,
+  ClaimRequest,
+  Distribution,
+  HistoryCursor,
+  HistoryPage,
+  HistorySegment,
+  RunStore,
+  StoreStats,
+} from "./store/run-store.ts";

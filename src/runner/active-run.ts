@@ -1,0 +1,365 @@
+import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
+import type { Observable } from "rxjs";
+import { isTerminal } from "../events/event.ts";
+import { finalizeRun } from "../events/finalize.ts";
+import { OpenParts } from "../events/open-parts.ts";
+import { RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
+import type { Logger } from "../protocol/logger.ts";
+import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
+import { EventLog } from "./event-log.ts";
+import type { RunRequest } from "./agent.ts";
+
+/**
+ * One run, from the request to its commit.
+ *
+ *   waiting -> claiming -> running -> closing -> settled -> ended
+ *                             \-> stopping -> closing
+ *
+ * waiting: another run has the thread, and this one is to start after it ("enqueue").
+ * claiming: the store is asked for the thread; the agent has not begun.
+ * running: the agent executes. stopping: so it does, and it was told to abort.
+ * closing: the agent is done or was cut off, and the last events are going out.
+ * settled: the store has the run to commit, and the next one may start.
+ * ended: committed, or refused, or given up; the stream is complete.
+ *
+ * A run that has not begun may be refused, and ends at once. Back from stopping to running it goes
+ * only when `abortRun` throws.
+ */
+type State = "waiting" | "claiming" | "running" | "stopping" | "closing" | "settled" | "ended";
+
+const ALLOWED: Readonly<Record<State, readonly State[]>> = {
+  waiting: ["claiming", "ended"],
+  claiming: ["running", "ended"],
+  running: ["stopping", "closing"],
+  stopping: ["running", "closing"],
+  closing: ["settled"],
+  settled: ["ended"],
+  ended: [],
+};
+
+/** Why a run settles. Its agent's failure is an outcome like any other. */
+interface Outcome {
+  readonly error?: { readonly message: string; readonly code?: RunStoreErrorCode };
+  /** Nothing of the run is stored: another one takes its place. */
+  readonly discard?: boolean;
+}
+
+export interface RunEnvironment {
+  readonly store: RunStore;
+  readonly logger: Logger;
+  readonly stopTimeoutMs: number;
+  readonly storeInput: "new-messages" | "full";
+}
+
+/** What the thread's book-keeping is told. */
+export interface RunListener {
+  /** The agent is done: the next run of the thread may start. */
+  onSettled(run: ActiveRun): void;
+  /** The run is committed or never will be: history is complete without it. */
+  onEnded(run: ActiveRun): void;
+}
+
+export class ActiveRun {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly #request: RunRequest;
+  readonly #environment: RunEnvironment;
+  readonly #listener: RunListener;
+  readonly #log = new EventLog();
+  readonly #parts = new OpenParts();
+  #state: State;
+  #stopRequested = false;
+  #refused = false;
+  #claimed: ClaimedRun | null = null;
+  #stopTimer: NodeJS.Timeout | null = null;
+  #newMessages: Message[] | undefined;
+  #warnedLate = false;
+
+  constructor(request: RunRequest, environment: RunEnvironment, listener: RunListener) {
+    this.threadId = request.threadId;
+    this.runId = request.input.runId;
+    this.#request = request;
+    this.#environment = environment;
+    this.#listener = listener;
+    this.#state = "waiting";
+  }
+
+  /** What `run` returns: everything the run emits, from its first event, to whoever asks. */
+  get events(): Observable<BaseEvent> {
+    return this.#log.from();
+  }
+
+  /** The same for a replay, which takes the events that are there already in small pieces. */
+  get log(): EventLog {
+    return this.#log;
+  }
+
+  /** True when the run was refused: what its stream says is for its caller, not for the thread. */
+  get refused(): boolean {
+    return this.#refused;
+  }
+
+  /** True from the request until the run is told to stop or its agent is done. */
+  get isRunning(): boolean {
+    return !this.#stopRequested && this.isActive;
+  }
+
+  /** True while this run stands in the way of the next one. */
+  get isActive(): boolean {
+    return this.#state !== "settled" && this.#state !== "ended";
+  }
+
+  /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
+  async start(): Promise<void> {
+    this.#enter("claiming");
+    const { store } = this.#environment;
+    const { input, agent } = this.#request;
+    const messages = Array.isArray(input.messages) ? input.messages : [];
+    let claim: ClaimOutcome;
+    try {
+      claim = await store.claim({
+        threadId: this.threadId,
+        runId: this.runId,
+        agentId: agent.agentId ?? null,
+        messageIds: messages.map((message) => idOf(message)),
+        onLost: (error) => this.#lose(error),
+      });
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.refuse(error.code, error.message);
+      return;
+    }
+    // Superseded or closed while the store was asked.
+    if (this.#state !== "claiming") {
+      if (claim.kind === "claimed") await this.#release(claim.run);
+      return;
+    }
+    if (claim.kind === "refused") {
+      this.refuse(claim.code, claim.message);
+      return;
+    }
+    this.#claimed = claim.run;
+    if (Array.isArray(input.messages)) {
+      const { seen } = claim;
+      this.#newMessages = messages.filter((message, at) => idOf(message) === "" || !seen[at]);
+    }
+    claim.run.setInput(
+      this.#environment.storeInput === "full" ? input : this.#startedInput(),
+    );
+    this.#enter("running");
+    await this.#execute();
+  }
+
+  /** Tells the agent to abort. False when there is nothing to stop or the agent refuses. */
+  stop(): boolean {
+    if (this.#stopRequested || !this.isActive) return false;
+    this.#stopRequested = true;
+    // Not begun: `#execute` finds the flag and does not begin.
+    if (this.#state !== "running") return true;
+    this.#enter("stopping");
+    try {
+      this.#request.agent.abortRun();
+    } catch (error) {
+      this.#environment.logger.error(
+        { err: error, threadId: this.threadId, runId: this.runId },
+        "the agent's abortRun threw; the run goes on",
+      );
+      // The abort may have settled the run before it threw.
+      if (this.#isIn("stopping")) {
+        this.#stopRequested = false;
+        this.#enter("running");
+      }
+      return false;
+    }
+    // An abort may settle the run before it returns.
+    if (this.#isIn("stopping")) {
+      this.#stopTimer = setTimeout(() => this.#settle({}), this.#environment.stopTimeoutMs);
+    }
+    return true;
+  }
+
+  /** Ends the run at once, for another to take its place: its output is not stored. */
+  supersede(): void {
+    if (this.#state === "waiting" || this.#state === "claiming") {
+      this.#stopRequested = true;
+      this.#emitStarted();
+      this.#emitClosing({});
+      this.#end();
+      return;
+    }
+    this.stop();
+    this.#stopRequested = true;
+    if (this.isActive) this.#settle({ discard: true });
+  }
+
+  /** Ends a run whose agent has not begun with one RUN_ERROR. */
+  refuse(code: RunStoreErrorCode, message: string): void {
+    if (this.#state !== "waiting" && this.#state !== "claiming") return;
+    this.#refused = true;
+    this.#log.add({ type: "RUN_ERROR", message, code } as unknown as BaseEvent);
+    this.#end();
+  }
+
+  async #execute(): Promise<void> {
+    if (this.#stopRequested) {
+      // Stopped before it began: the thread keeps what the user said, and that it was stopped.
+      this.#emitStarted();
+      this.#settle({});
+      return;
+    }
+    try {
+      await this.#request.agent.runAgent(this.#request.input, {
+        onEvent: ({ event }) => this.#receive(event),
+      });
+      this.#settle({});
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#settle({ error: { message } });
+    }
+  }
+
+  /** An event of the agent. Late ones, of an agent that was cut off or goes on talking, are fenced. */
+  #receive(event: BaseEvent): void {
+    const late = this.#state !== "running" && this.#state !== "stopping";
+    if (late || (this.#parts.ended && event.type !== "RUN_STARTED")) {
+      if (!this.#warnedLate) {
+        this.#warnedLate = true;
+        this.#environment.logger.warn(
+          { threadId: this.threadId, runId: this.runId, type: event.type },
+          "the agent emitted events after its run had ended; they are ignored",
+        );
+      }
+      return;
+    }
+    const { input } = event as { input?: unknown };
+    this.#emit(
+      event.type === "RUN_STARTED" && (input === undefined || input === null)
+        ? { ...event, input: this.#startedInput() }
+        : event,
+    );
+  }
+
+  #emit(event: BaseEvent): void {
+    this.#parts.observe(event);
+    this.#claimed?.append(event);
+    this.#log.add(event);
+  }
+
+  #emitStarted(): void {
+    const { threadId, runId } = this;
+    const started = { type: "RUN_STARTED", threadId, runId, input: this.#startedInput() };
+    this.#emit(started as unknown as BaseEvent);
+  }
+
+  #startedInput(): RunAgentInput {
+    const { input } = this.#request;
+    return this.#newMessages === undefined ? input : { ...input, messages: this.#newMessages };
+  }
+
+  #emitClosing({ error }: Outcome): void {
+    const { threadId, runId } = this;
+    const stopped = this.#stopRequested && error?.code === undefined;
+    // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
+    if (stopped && this.#log.length === 0) this.#emitStarted();
+    for (const event of finalizeRun(this.#parts, { threadId, runId, stopped, ...error })) {
+      this.#emit(event as unknown as BaseEvent);
+    }
+  }
+
+  /** The one way out of running, for success and failure alike: emit the end, store, complete. */
+  #settle(outcome: Outcome): void {
+    // An agent that was cut off may still end by itself later.
+    if (this.#state !== "running" && this.#state !== "stopping") return;
+    if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
+    this.#stopTimer = null;
+    this.#enter("closing");
+    const emitted = this.#log.length > 0 || this.#stopRequested;
+    this.#emitClosing(outcome);
+    // The completion is on its way to the store before anyone can claim the thread again.
+    const keep = outcome.discard !== true && emitted;
+    const stored = this.#claimed === null ? null : this.#hand(this.#claimed, keep);
+    this.#enter("settled");
+    this.#listener.onSettled(this);
+    void Promise.resolve(stored).then(() => this.#end());
+  }
+
+  #hand(claimed: ClaimedRun, keep: boolean): Promise<void> {
+    return keep ? this.#commit(claimed) : this.#release(claimed);
+  }
+
+  async #commit(claimed: ClaimedRun): Promise<void> {
+    try {
+      await claimed.finish((error) => {
+        this.#reportUnsaved(error);
+        this.#complete();
+      });
+    } catch (cause) {
+      this.#reportUnsaved(toRunStoreError(cause));
+    }
+  }
+
+  async #release(claimed: ClaimedRun): Promise<void> {
+    try {
+      await claimed.release();
+    } catch (cause) {
+      // Nothing of the run was to be kept, and the thread is freed when the store is next opened.
+      const error = toRunStoreError(cause);
+      const { threadId, runId } = this;
+      this.#environment.logger.error({ err: error, threadId, runId }, "releasing a thread failed");
+    }
+  }
+
+  /** The thread was taken over, or the store can no longer write this run. */
+  #lose(error: RunStoreError): void {
+    if (!this.isActive) return;
+    this.#environment.logger.error(
+      { err: error, threadId: this.threadId, runId: this.runId },
+      "a run in flight cannot be stored any more",
+    );
+    try {
+      this.#request.agent.abortRun();
+    } catch {
+      // It goes on; its events are fenced off all the same.
+    }
+    this.#settle({ error: { message: error.message, code: error.code } });
+  }
+
+  #reportUnsaved(error: RunStoreError): void {
+    const { threadId, runId } = this;
+    this.#environment.logger.error({ err: error, threadId, runId }, "a run could not be stored");
+    if (this.#log.completed) return;
+    const [last] = this.#log.slice(this.#log.length - 1, this.#log.length);
+    // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
+    if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
+    const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
+    const message = `The run could not be stored: ${error.message}`;
+    this.#log.add({ type: "RUN_ERROR", message, code } as unknown as BaseEvent);
+  }
+
+  #complete(): void {
+    if (!this.#log.completed) this.#log.complete();
+  }
+
+  #end(): void {
+    this.#enter("ended");
+    this.#listener.onEnded(this);
+    this.#complete();
+  }
+
+  #isIn(state: State): boolean {
+    return this.#state === state;
+  }
+
+  #enter(next: State): void {
+    if (!ALLOWED[this.#state].includes(next)) {
+      throw new Error(`a run cannot go from ${this.#state} to ${next}`);
+    }
+    this.#state = next;
+  }
+}
+
+/** Ids of other kinds than non-empty strings do not name a message: such a message is new. */
+function idOf(message: Message): string {
+  const id: unknown = message?.id;
+  return typeof id === "string" ? id : "";
+}

@@ -1,0 +1,167 @@
+import type { Logger } from "../protocol/logger.ts";
+
+/** What happens to a run on a thread that has one already. */
+export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
+
+/** Options that any runner takes, whatever keeps its runs. */
+export interface RunnerOptions {
+  /**
+   * What to do with a run on a thread that has one already: throw (default), answer with a
+   * RUN_ERROR the client can see, abort and discard the earlier run, or wait for it.
+   */
+  onConcurrentRun?: OnConcurrentRun | undefined;
+  /** Milliseconds after which an agent that ignores its abort is cut off. Default 10 000. */
+  stopTimeoutMs?: number | undefined;
+  /** Milliseconds that `close` waits for active runs before it stops them. Default 10 000. */
+  closeTimeoutMs?: number | undefined;
+  /** Whether the stored input holds the messages new to the thread (default) or all of them. */
+  storeInput?: "new-messages" | "full" | undefined;
+  /** Where to report what no caller can be told; pino-shaped. Default: errors on stderr. */
+  logger?: Logger | undefined;
+}
+
+export interface SqliteAgentRunnerOptions extends RunnerOptions {
+  /** Path of the database file, made when it does not exist. Default `":memory:"`. */
+  dbPath?: string | undefined;
+  /**
+   * `"full"` (default): a completed run is fsynced and survives power loss. `"normal"`: it
+   * survives the death of the process, and power loss may cost the last few runs.
+   */
+  durability?: "full" | "normal" | undefined;
+  /** Milliseconds an event may wait before it is journaled. Default 50. */
+  lingerMs?: number | undefined;
+  /** Bytes of JSON at which a batch, or a run's waiting events, are sent. Default 1 MiB. */
+  maxBatchBytes?: number | undefined;
+  /** Bytes of unwritten JSON past which new runs are refused with `QUEUE_FULL`. Default 64 MiB. */
+  maxPendingBytes?: number | undefined;
+  /** Threads that read history. Default 1. */
+  readers?: number | undefined;
+  /** Milliseconds without a heartbeat after which a process counts as dead. Default 15 000. */
+  leaseMs?: number | undefined;
+  /** Whether RAW events and `rawEvent` fields are stored. Default true. */
+  storeRawEvents?: boolean | undefined;
+}
+
+export type ResolvedOptions = {
+  readonly [Name in keyof SqliteAgentRunnerOptions]-?: Exclude<
+    SqliteAgentRunnerOptions[Name],
+    undefined
+  >;
+};
+
+/** Errors on stderr, and nothing else. */
+const STDERR_LOGGER: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error(fields, message) {
+    console.error(`[durable-agent-runner] ${message}`, fields);
+  },
+};
+
+const DEFAULTS: ResolvedOptions = {
+  dbPath: ":memory:",
+  onConcurrentRun: "throw",
+  durability: "full",
+  lingerMs: 50,
+  maxBatchBytes: 1024 * 1024,
+  maxPendingBytes: 64 * 1024 * 1024,
+  readers: 1,
+  leaseMs: 15_000,
+  stopTimeoutMs: 10_000,
+  closeTimeoutMs: 10_000,
+  storeInput: "new-messages",
+  storeRawEvents: true,
+  logger: STDERR_LOGGER,
+};
+
+/** The longest delay that a timer of Node takes. https://nodejs.org/api/timers.html */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+interface Rule {
+  readonly expected: string;
+  readonly accepts: (value: unknown) => boolean;
+}
+
+function oneOf(...values: readonly string[]): Rule {
+  const expected = values.map((value) => JSON.stringify(value)).join(" or ");
+  return { expected, accepts: (value) => values.some((allowed) => allowed === value) };
+}
+
+function integer(min: number, max: number, unit: string): Rule {
+  return {
+    expected: `a whole number of ${unit} from ${min} to ${max}`,
+    accepts: (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+  };
+}
+
+const LOG_METHODS = ["debug", "info", "warn", "error"] as const;
+
+function isLogger(value: unknown): boolean {
+  if (typeof value !== "object" && typeof value !== "function") return false;
+  if (value === null) return false;
+  const methods = value as Record<string, unknown>;
+  return LOG_METHODS.every((method) => typeof methods[method] === "function");
+}
+
+const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
+  dbPath: {
+    expected: 'a non-empty path without NUL, or ":memory:"',
+    accepts: (value) => typeof value === "string" && value.trim() !== "" && !value.includes("\0"),
+  },
+  onConcurrentRun: oneOf("throw", "reject", "supersede", "enqueue"),
+  durability: oneOf("full", "normal"),
+  lingerMs: integer(0, 60_000, "milliseconds"),
+  maxBatchBytes: integer(1, 1024 ** 3, "bytes"),
+  maxPendingBytes: integer(1, Number.MAX_SAFE_INTEGER, "bytes"),
+  readers: integer(1, 64, "threads"),
+  leaseMs: integer(100, MAX_TIMER_MS, "milliseconds"),
+  stopTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
+  closeTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
+  storeInput: oneOf("new-messages", "full"),
+  storeRawEvents: {
+    expected: "true or false",
+    accepts: (value) => typeof value === "boolean",
+  },
+  logger: {
+    expected: `an object with the methods ${LOG_METHODS.join(", ")}`,
+    accepts: isLogger,
+  },
+};
+
+/** How a value reads in an error message. */
+export function describeValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+function isOptionName(name: string): name is keyof ResolvedOptions {
+  return Object.hasOwn(RULES, name);
+}
+
+/** Options with their defaults. Throws a TypeError that says what was expected and what was got. */
+export function resolveOptions(options: unknown): ResolvedOptions {
+  if (options === undefined) return DEFAULTS;
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(
+      `SqliteAgentRunner: expected an object of options, got ${describeValue(options)}`,
+    );
+  }
+  for (const [name, value] of Object.entries(options)) {
+    if (!isOptionName(name)) {
+      const known = Object.keys(RULES).join(", ");
+      throw new TypeError(
+        `SqliteAgentRunner: expected one of the options ${known}, got ${describeValue(name)}`,
+      );
+    }
+    if (value !== undefined && !RULES[name].accepts(value)) {
+      throw new TypeError(
+        `SqliteAgentRunner: expected ${name} to be ${RULES[name].expected}, got ${describeValue(value)}`,
+      );
+    }
+  }
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
+}

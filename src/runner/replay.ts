@@ -1,0 +1,97 @@
+import type { BaseEvent } from "@ag-ui/core";
+import { Observable, type Subscriber } from "rxjs";
+import { ReplayRepair } from "../events/repair.ts";
+import { toRunStoreError } from "../protocol/errors.ts";
+import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
+import type { ActiveRun } from "./active-run.ts";
+
+/** Events of a live run that are replayed in one task. */
+const LIVE_CHUNK = 500;
+
+const nextTask = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/**
+ * A thread from its first event to the end of its live run.
+ *
+ * The cut between the two is by run: the runs in `open` come from memory, whole, and history
+ * ends before the first of them, so that one which is stored meanwhile is not shown twice.
+ */
+export function replayThread(
+  store: RunStore,
+  threadId: string,
+  openRuns: () => readonly ActiveRun[],
+): Observable<BaseEvent> {
+  return new Observable<BaseEvent>((subscriber) => {
+    const open = openRuns();
+    const emit = (event: object) => subscriber.next(event as BaseEvent);
+    const repair = new ReplayRepair(threadId, emit);
+    replay(store, threadId, open, repair, subscriber).then(
+      () => subscriber.complete(),
+      (cause: unknown) => {
+        const { code, message } = toRunStoreError(cause);
+        repair.fail({ code, message });
+        subscriber.complete();
+      },
+    );
+  });
+}
+
+async function replay(
+  store: RunStore,
+  threadId: string,
+  open: readonly ActiveRun[],
+  repair: ReplayRepair,
+  subscriber: Subscriber<BaseEvent>,
+): Promise<void> {
+  const openIds = new Set(open.map((run) => run.runId));
+  let cursor: HistoryCursor | null = null;
+  do {
+    const page: HistoryPage = await store.readHistory(threadId, cursor);
+    if (subscriber.closed) return;
+    cursor = emitPage(page, openIds, repair) ? page.next : null;
+  } while (cursor !== null);
+  for (const run of open) {
+    await replayLive(run, repair, subscriber);
+    if (subscriber.closed) return;
+  }
+}
+
+/** False when the page reached a run that is replayed from memory. */
+function emitPage(page: HistoryPage, openIds: ReadonlySet<string>, repair: ReplayRepair): boolean {
+  for (const segment of page.segments) {
+    if (openIds.has(segment.runId)) return false;
+    if (segment.first) repair.startRun(segment.runId, { live: false });
+    for (const event of segment.events) repair.next(event);
+    if (segment.last) repair.endRun();
+  }
+  return true;
+}
+
+async function replayLive(
+  run: ActiveRun,
+  repair: ReplayRepair,
+  subscriber: Subscriber<BaseEvent>,
+): Promise<void> {
+  const { log } = run;
+  repair.startRun(run.runId, { live: true });
+  let position = 0;
+  // What is there already goes out in pieces, so that a long run does not hold up the loop.
+  while (log.length - position > LIVE_CHUNK) {
+    for (const event of log.slice(position, position + LIVE_CHUNK)) repair.next(event);
+    position += LIVE_CHUNK;
+    await nextTask();
+    if (subscriber.closed) return;
+  }
+  await new Promise<void>((resolve) => {
+    const follow = log.from(position).subscribe({
+      next: (event) => {
+        // What a refused run says is for the one who asked for it.
+        if (!run.refused) repair.next(event);
+      },
+      complete: resolve,
+    });
+    subscriber.add(follow);
+    subscriber.add(resolve);
+  });
+  if (!run.refused) repair.endRun();
+}

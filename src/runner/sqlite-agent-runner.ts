@@ -1,0 +1,55 @@
+import { randomUUID } from "node:crypto";
+import { resolve } from "node:path";
+import { RunStoreError } from "../protocol/errors.ts";
+import { SqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
+import { resolveOptions, type SqliteAgentRunnerOptions } from "./options.ts";
+import { StoreAgentRunner } from "./store-agent-runner.ts";
+
+/** The oldest Node that better-sqlite3 13 and type stripping in worker threads work on. */
+const MIN_NODE: readonly [major: number, minor: number] = [22, 18];
+
+let warnedMemory = false;
+
+/** better-sqlite3 13 ends the process with a segmentation fault on a Node that is too old. */
+function assertNodeVersion(): void {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) return;
+  throw new RunStoreError(
+    "NODE_TOO_OLD",
+    `durable-agent-runner: expected Node ${MIN_NODE.join(".")} or newer, got ${process.versions.node}`,
+  );
+}
+
+function warnMemoryInProduction(): void {
+  if (warnedMemory || process.env.NODE_ENV !== "production") return;
+  warnedMemory = true;
+  process.emitWarning(
+    'SqliteAgentRunner keeps its threads in memory and loses them when the process ends; set "dbPath" to a file',
+    { code: "DURABLE_AGENT_RUNNER_MEMORY" },
+  );
+}
+
+/**
+ * An AgentRunner for `CopilotRuntime` that keeps its threads in a SQLite file.
+ *
+ * The constructor checks its options and starts the writer thread, which opens the file, brings
+ * it to the current schema and ends the runs that a dead process left. A file that cannot be
+ * opened is reported to the logger, and to every `run` and `connect` as a RUN_ERROR with a code.
+ *
+ * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
+ * @throws {RunStoreError} `NODE_TOO_OLD`.
+ */
+export class SqliteAgentRunner extends StoreAgentRunner {
+  constructor(options?: SqliteAgentRunnerOptions) {
+    const { dbPath: givenPath, ...resolved } = resolveOptions(options);
+    assertNodeVersion();
+    const isMemory = givenPath === ":memory:";
+    if (isMemory) warnMemoryInProduction();
+    const dbPath = isMemory ? givenPath : resolve(givenPath);
+    const store = new SqliteRunStore({ ...resolved, dbPath, instanceId: randomUUID() });
+    super({ ...resolved, store });
+    store.ready().catch((error: RunStoreError) => {
+      resolved.logger.error({ err: error, code: error.code, dbPath }, "cannot open the database");
+    });
+  }
+}

@@ -1,0 +1,164 @@
+import type { BaseEvent } from "@ag-ui/core";
+import type { Observable } from "rxjs";
+import { RunStoreError } from "../protocol/errors.ts";
+import type { RunStore, StoreStats } from "../store/run-store.ts";
+import { ActiveRun, type RunEnvironment } from "./active-run.ts";
+import type { ConnectRequest, IsRunningRequest, RunRequest, StopRequest } from "./agent.ts";
+import { describeValue, type OnConcurrentRun } from "./options.ts";
+import { replayThread } from "./replay.ts";
+import { ThreadRuns } from "./thread-runs.ts";
+
+export interface RunnerStats extends StoreStats {
+  /** Runs whose agent has not settled, those that wait for their turn included. */
+  readonly activeRuns: number;
+}
+
+export interface StoreAgentRunnerOptions extends RunEnvironment {
+  readonly onConcurrentRun: OnConcurrentRun;
+  readonly closeTimeoutMs: number;
+}
+
+/** The contract of an AgentRunner over any store that implements the port. */
+export class StoreAgentRunner {
+  readonly #options: StoreAgentRunnerOptions;
+  readonly #store: RunStore;
+  readonly #threads = new ThreadRuns();
+  #closing: Promise<void> | null = null;
+
+  constructor(options: StoreAgentRunnerOptions) {
+    this.#options = options;
+    this.#store = options.store;
+  }
+
+  /**
+   * Starts a run, whether or not anyone subscribes to what it returns: the run's events, from the
+   * first, completing when the run is committed. Agent failures and refusals are RUN_ERROR events.
+   *
+   * @throws {TypeError} `threadId` or `input.runId` is not a non-empty string, or there is no agent.
+   * @throws {Error} `"Thread already running"`, with `onConcurrentRun: "throw"` (the default).
+   */
+  run(request: RunRequest): Observable<BaseEvent> {
+    assertId(request?.threadId, "threadId");
+    assertId(request.input?.runId, "input.runId");
+    if (typeof request.agent?.runAgent !== "function") {
+      throw new TypeError(
+        `run: expected agent to have runAgent(), got ${describeValue(request.agent)}`,
+      );
+    }
+    const run = new ActiveRun(request, this.#options, this.#threads);
+    const refusal = this.#refusal(request.threadId);
+    if (refusal !== null) {
+      run.refuse(refusal.code, refusal.message);
+    } else {
+      this.#threads.add(run);
+    }
+    return run.events;
+  }
+
+  /**
+   * The thread's history, then its live run if there is one, then completes. A thread that is
+   * unknown is empty. A store that cannot be read gives one RUN_ERROR with its code.
+   *
+   * @throws {TypeError} `threadId` is not a non-empty string.
+   */
+  connect(request: ConnectRequest): Observable<BaseEvent> {
+    assertId(request?.threadId, "threadId");
+    const { threadId } = request;
+    return replayThread(this.#store, threadId, () => this.#threads.open(threadId));
+  }
+
+  /** Whether the thread has a run, in this process or another, that was not told to stop. */
+  async isRunning({ threadId }: IsRunningRequest): Promise<boolean> {
+    const current = this.#threads.current(threadId);
+    if (current !== null) return current.isRunning;
+    if (this.#closing !== null || this.#threads.open(threadId).length > 0) return false;
+    return (await this.#store.runningRun(threadId)) !== null;
+  }
+
+  /**
+   * Tells the thread's run to stop. False when it is idle, is stopping already, is another run
+   * than `runId`, or its agent's `abortRun` throws.
+   */
+  async stop({ threadId, runId }: StopRequest): Promise<boolean> {
+    const run =
+      runId === undefined ? this.#threads.current(threadId) : this.#threads.find(threadId, runId);
+    return run?.stop() ?? false;
+  }
+
+  /** Resolves when everything emitted so far is stored. Rejects when some of it never will be. */
+  flush(): Promise<void> {
+    return this.#store.flush();
+  }
+
+  /**
+   * Takes no more runs, waits for the active ones up to `closeTimeoutMs`, stops the rest, stores
+   * everything and ends the worker threads. Closing twice is closing once.
+   *
+   * @throws {RunStoreError} `CLOSE_INCOMPLETE` when something could not be stored.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  stats(): RunnerStats {
+    return { ...this.#store.stats(), activeRuns: this.#threads.active.length };
+  }
+
+  /** Why a run may not be taken on, or null. Makes room for it, or throws, as the options say. */
+  #refusal(threadId: string): RunStoreError | null {
+    if (this.#closing !== null) {
+      return new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    }
+    if (this.#store.overloaded) {
+      return new RunStoreError("QUEUE_FULL", "Too much is waiting to be stored; try again later");
+    }
+    const current = this.#threads.current(threadId);
+    if (current !== null) {
+      switch (this.#options.onConcurrentRun) {
+        case "throw":
+          // The words are the contract's: CopilotKit and its users look for them.
+          throw new Error("Thread already running");
+        case "reject":
+          return new RunStoreError("THREAD_ALREADY_RUNNING", "Thread already running");
+        case "supersede":
+          current.supersede();
+          break;
+        case "enqueue":
+          break;
+      }
+    }
+    return null;
+  }
+
+  async #close(): Promise<void> {
+    const { closeTimeoutMs, stopTimeoutMs } = this.#options;
+    await this.#idleWithin(closeTimeoutMs);
+    for (const run of this.#threads.active) {
+      run.refuse("RUNNER_CLOSED", "The runner was closed before this run began");
+      run.stop();
+    }
+    // An agent that ignores its abort is cut off after `stopTimeoutMs`, so that this ends.
+    await this.#threads.idle();
+    await this.#store.close(Math.max(closeTimeoutMs, stopTimeoutMs));
+  }
+
+  async #idleWithin(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([this.#threads.idle(), timeout]);
+    clearTimeout(timer);
+  }
+}
+
+function assertId(value: unknown, name: string): asserts value is string {
+  if (typeof value !== "string" || value === "") {
+    throw new TypeError(`expected ${name} to be a non-empty string, got ${describeValue(value)}`);
+  }
+}

@@ -1,0 +1,117 @@
+import type { EventLike } from "../events/event.ts";
+import type { RunStoreError } from "../protocol/errors.ts";
+
+/**
+ * The port between the runner and whatever keeps its runs.
+ *
+ * A store keeps, for each thread, the runs that were finished, in the order in which they were;
+ * lets at most one run at a time hold a thread; and keeps what was appended to a run in flight, so
+ * that a run whose process died can be finalized by whoever opens the store next.
+ *
+ * Failures reject with a `RunStoreError`; a refusal that is part of normal work is a value.
+ */
+export interface RunStore {
+  /** Resolves when the store can be used; rejects when it cannot be opened. */
+  ready(): Promise<void>;
+
+  /** Takes a thread for one run. Claims of one thread are answered in the order they were made. */
+  claim(request: ClaimRequest): Promise<ClaimOutcome>;
+
+  /** One page of a thread's finished runs, oldest first. `cursor` null begins. */
+  readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage>;
+
+  /** The id of the run that holds the thread, in whatever live process, or null. */
+  runningRun(threadId: string): Promise<string | null>;
+
+  /** True when more is waiting to be written than the store is willing to hold. */
+  readonly overloaded: boolean;
+
+  /** Resolves when all that was appended or finished before is stored. */
+  flush(): Promise<void>;
+
+  /**
+   * Stores what is waiting, for at most `timeoutMs`, and lets go of everything.
+   * Rejects with `CLOSE_INCOMPLETE` when something could not be stored.
+   */
+  close(timeoutMs: number): Promise<void>;
+
+  stats(): StoreStats;
+}
+
+export interface ClaimRequest {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly agentId: string | null;
+  /** Ids of the messages in the run's input. */
+  readonly messageIds: readonly string[];
+  /** Called when the run was taken over by someone else, or can no longer be written. */
+  readonly onLost: (error: RunStoreError) => void;
+}
+
+export type ClaimOutcome =
+  | { readonly kind: "claimed"; readonly run: ClaimedRun; readonly seen: readonly boolean[] }
+  | {
+      readonly kind: "refused";
+      readonly code: "THREAD_ALREADY_RUNNING" | "RUN_ID_TAKEN";
+      readonly message: string;
+    };
+
+/** A thread held for one run, and the way to write that run. */
+export interface ClaimedRun {
+  /** The input to store with the run. Called once, before the first `append`. */
+  setInput(input: unknown): void;
+
+  /** Adds one event. Returns at once; it is stored within the store's linger time. */
+  append(event: EventLike): void;
+
+  /**
+   * Stores the run and gives the thread back; resolves when that is durable.
+   * `onStalled` is called, once, when storing keeps failing for a while: the store goes on trying.
+   * Rejects when the run can never be stored (`LEASE_LOST`, a store that is corrupt).
+   */
+  finish(onStalled: (error: RunStoreError) => void): Promise<void>;
+
+  /** Gives the thread back and forgets all that was appended. */
+  release(): Promise<void>;
+}
+
+/** Opaque: where a store left off. */
+export type HistoryCursor = object;
+
+/** Consecutive events of one finished run. A large run comes in several segments. */
+export interface HistorySegment {
+  readonly runId: string;
+  /** The run's first events are in this segment. */
+  readonly first: boolean;
+  /** The run's last events are in this segment. */
+  readonly last: boolean;
+  readonly events: readonly EventLike[];
+}
+
+export interface HistoryPage {
+  readonly segments: readonly HistorySegment[];
+  /** Null after the last page. */
+  readonly next: HistoryCursor | null;
+}
+
+/** Percentiles of what was seen since the store was opened; zeros before that. */
+export interface Distribution {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+export interface StoreStats {
+  /** Operations waiting to be written, those in flight included. */
+  readonly queueDepth: number;
+  /** Bytes of JSON waiting to be written, those in flight included. */
+  readonly queueBytes: number;
+  /** Batches acknowledged. */
+  readonly batches: number;
+  /** Operations a batch. */
+  readonly batchSize: Distribution;
+  /** Milliseconds from sending a batch to its acknowledgement. */
+  readonly commitMs: Distribution;
+  /** The last failure, retried or not, or null. */
+  readonly lastError: RunStoreError | null;
+}

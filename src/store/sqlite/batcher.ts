@@ -1,0 +1,299 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
+import type { StoreStats } from "../run-store.ts";
+import { Histogram } from "./histogram.ts";
+import type { RunBuffer } from "./run-buffer.ts";
+
+/** Storing that has failed for this long is reported to whoever waits for it, and goes on. */
+const STALL_MS = 5000;
+const FIRST_BACKOFF_MS = 50;
+const MAX_BACKOFF_MS = 2000;
+/** A batch that ended its writer this often is sent one operation at a time. */
+const MAX_DEATHS = 3;
+/** What an operation weighs beside its JSON: its ids, and its place in the queue. */
+const OP_OVERHEAD_BYTES = 200;
+
+export interface BatcherOptions {
+  readonly lingerMs: number;
+  readonly maxBatchBytes: number;
+  /** Sends a batch to the writer and resolves with its acknowledgement. */
+  readonly send: (ops: readonly WriterOp[]) => Promise<BatchMessage>;
+  readonly onTrouble: (error: RunStoreError, message: string) => void;
+}
+
+interface Entry {
+  readonly op: WriterOp;
+  readonly bytes: number;
+  readonly order: number;
+  readonly resolve: (result: OpResult) => void;
+  readonly reject: (error: RunStoreError) => void;
+  onStalled: ((error: RunStoreError) => void) | null;
+}
+
+/**
+ * Gathers operations and sends them to the writer, one batch at a time, in order.
+ *
+ * While a batch is in flight the next one gathers: group commit. Claims and completions leave as
+ * soon as the batch before them is acknowledged; events linger, so that a short run never touches
+ * the journal. A batch stays here until it is acknowledged, and is sent again when the writer died
+ * or the disk refused it; the writer's operations are idempotent for that reason.
+ */
+export class Batcher {
+  readonly #options: BatcherOptions;
+  #queue: Entry[] = [];
+  #inFlight: readonly Entry[] = [];
+  #draining = false;
+  /** Runs with events that linger, the oldest first: all linger equally long. */
+  readonly #lingering = new Set<RunBuffer>();
+  #lingerTimer: NodeJS.Timeout | null = null;
+  #pendingBytes = 0;
+  #lastOrder = 0;
+  #settledOrder = 0;
+  /** Entries up to this order leave one by one: one of them ends the writer. */
+  #aloneUpTo = 0;
+  #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
+  #failingSince: number | null = null;
+  #lastError: RunStoreError | null = null;
+  #batches = 0;
+  readonly #batchSize = new Histogram();
+  readonly #commitMs = new Histogram();
+  readonly #ended = new AbortController();
+
+  constructor(options: BatcherOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes of JSON that are not stored yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Queues an operation; resolves with the writer's result for it. */
+  enqueue(op: WriterOp, onStalled?: (error: RunStoreError) => void): Promise<OpResult> {
+    if (this.#ended.signal.aborted) {
+      return Promise.reject(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
+    }
+    const bytes = bytesOf(op);
+    this.#pendingBytes += bytes;
+    const { promise, resolve, reject } = Promise.withResolvers<OpResult>();
+    const order = ++this.#lastOrder;
+    this.#queue.push({ op, bytes, order, resolve, reject, onStalled: onStalled ?? null });
+    if (!this.#draining) {
+      this.#draining = true;
+      // Whatever else is queued in this turn of the loop goes into the same batch.
+      queueMicrotask(() => void this.#drain());
+    }
+    return promise;
+  }
+
+  /** Says that `buffer` got `bytes` more; they are sent when they have lingered, or are many. */
+  linger(buffer: RunBuffer, bytes: number): void {
+    this.#pendingBytes += bytes;
+    if (buffer.length >= this.#options.maxBatchBytes) {
+      this.#appendBuffer(buffer);
+    } else if (!this.#lingering.has(buffer)) {
+      buffer.dueAt = performance.now() + this.#options.lingerMs;
+      this.#lingering.add(buffer);
+      this.#lingerTimer ??= setTimeout(() => this.#appendDue(), this.#options.lingerMs);
+    }
+  }
+
+  /** Takes `buffer` out of what lingers: its events leave with another operation. */
+  take(buffer: RunBuffer): { readonly seq: number; readonly events: string } {
+    this.#pendingBytes -= buffer.length;
+    this.#lingering.delete(buffer);
+    return buffer.take();
+  }
+
+  /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
+  async flush(): Promise<void> {
+    for (const buffer of this.#lingering) this.#appendBuffer(buffer);
+    const order = this.#lastOrder;
+    if (this.#settledOrder >= order) return;
+    await new Promise<void>((resolve) => this.#waiters.push({ order, resolve }));
+  }
+
+  /** Ends all waiting: what is not acknowledged is rejected with `error`. */
+  end(error: RunStoreError): void {
+    if (this.#ended.signal.aborted) return;
+    this.#ended.abort();
+    if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = null;
+    this.#lingering.clear();
+    this.#fail([...this.#inFlight, ...this.#queue.splice(0)], error);
+    this.#inFlight = [];
+    this.#settle(this.#lastOrder);
+  }
+
+  stats(): StoreStats {
+    return {
+      queueDepth: this.#queue.length + this.#inFlight.length,
+      queueBytes: this.#pendingBytes,
+      batches: this.#batches,
+      batchSize: this.#batchSize.distribution(),
+      commitMs: this.#commitMs.distribution(),
+      lastError: this.#lastError,
+    };
+  }
+
+  #appendDue(): void {
+    this.#lingerTimer = null;
+    // A timer may fire a fraction of a millisecond early.
+    const now = performance.now() + 1;
+    for (const buffer of this.#lingering) {
+      if (buffer.dueAt > now) {
+        this.#lingerTimer = setTimeout(() => this.#appendDue(), buffer.dueAt - now + 1);
+        return;
+      }
+      this.#appendBuffer(buffer);
+    }
+  }
+
+  #appendBuffer(buffer: RunBuffer): void {
+    const { input } = buffer;
+    buffer.input = null;
+    const { threadId, runId, epoch } = buffer;
+    const op = { kind: "append", threadId, runId, epoch, input, ...this.take(buffer) } as const;
+    this.enqueue(op).then(
+      (result) => {
+        if (!result.ok) buffer.onLost(RunStoreError.from(result.fault));
+      },
+      (error: RunStoreError) => buffer.onLost(error),
+    );
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#takeBatch();
+      this.#inFlight = batch;
+      await this.#deliver(batch);
+      this.#inFlight = [];
+      const last = batch.at(-1);
+      // Entries that were put back to go alone are not settled yet.
+      if (last !== undefined && this.#queue[0]?.order !== batch[0]?.order) this.#settle(last.order);
+    }
+    this.#draining = false;
+  }
+
+  #takeBatch(): readonly Entry[] {
+    let count = 0;
+    let bytes = 0;
+    for (const entry of this.#queue) {
+      if (count > 0 && bytes + entry.bytes > this.#options.maxBatchBytes) break;
+      bytes += entry.bytes;
+      count++;
+      if (entry.order <= this.#aloneUpTo) break;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  /** Sends a batch until it is acknowledged, or until it is certain that it never will be. */
+  async #deliver(entries: readonly Entry[]): Promise<void> {
+    let batch = entries;
+    let deaths = 0;
+    for (let attempt = 0; batch.length > 0; attempt++) {
+      const sentAt = performance.now();
+      try {
+        const { results } = await this.#options.send(batch.map((entry) => entry.op));
+        this.#acknowledge(batch, results, performance.now() - sentAt);
+        return;
+      } catch (cause) {
+        if (this.#ended.signal.aborted) return;
+        const error = toRunStoreError(cause);
+        this.#lastError = error;
+        if (!error.retryable) return this.#fail(batch, error);
+        if (error.code === "WRITER_DIED" && ++deaths === MAX_DEATHS) {
+          return this.#isolate(batch, error);
+        }
+        this.#options.onTrouble(error, "storing failed and is tried again");
+        batch = this.#reportStall(batch, error);
+        this.#inFlight = batch;
+        await this.#backOff(error.code === "WRITER_DIED" ? attempt - 1 : attempt);
+        if (this.#ended.signal.aborted) return;
+      }
+    }
+  }
+
+  #acknowledge(batch: readonly Entry[], results: readonly OpResult[], ms: number): void {
+    this.#failingSince = null;
+    this.#batches++;
+    this.#batchSize.record(batch.length);
+    this.#commitMs.record(ms);
+    for (const [index, entry] of batch.entries()) {
+      this.#pendingBytes -= entry.bytes;
+      const result = results[index];
+      if (result === undefined) entry.reject(new RunStoreError("STORE_FAILED", "no result"));
+      else entry.resolve(result);
+    }
+  }
+
+  /** Sends the operations of a batch that ends its writer one by one; gives up on one alone. */
+  #isolate(batch: readonly Entry[], error: RunStoreError): void {
+    const last = batch.at(-1);
+    if (batch.length === 1 || last === undefined) {
+      const message = `this operation ended its writer ${MAX_DEATHS} times: ${error.message}`;
+      this.#fail(batch, new RunStoreError("WRITER_FAILED", message, { cause: error }));
+      return;
+    }
+    this.#aloneUpTo = last.order;
+    this.#queue.unshift(...batch);
+  }
+
+  /**
+   * After `STALL_MS` of failures, tells those who wait for a completion, and refuses the claims:
+   * a run that has not begun is better refused than left waiting. Returns what is to be sent on.
+   */
+  #reportStall(batch: readonly Entry[], error: RunStoreError): readonly Entry[] {
+    const now = performance.now();
+    this.#failingSince ??= now;
+    if (now - this.#failingSince < STALL_MS) return batch;
+    for (const entry of [...batch, ...this.#queue]) {
+      entry.onStalled?.(error);
+      entry.onStalled = null;
+    }
+    const isClaim = (entry: Entry) => entry.op.kind === "claim";
+    this.#fail([...batch, ...this.#queue].filter(isClaim), error);
+    this.#queue = this.#queue.filter((entry) => !isClaim(entry));
+    return batch.filter((entry) => !isClaim(entry));
+  }
+
+  async #backOff(attempt: number): Promise<void> {
+    if (attempt < 0) return;
+    const ms = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, MAX_BACKOFF_MS);
+    // An abort ends the wait; whoever waits looks at the signal next.
+    await delay(ms, undefined, { signal: this.#ended.signal }).catch(() => undefined);
+  }
+
+  #fail(entries: readonly Entry[], error: RunStoreError): void {
+    for (const entry of entries) {
+      this.#pendingBytes -= entry.bytes;
+      entry.reject(error);
+    }
+  }
+
+  #settle(order: number): void {
+    this.#settledOrder = Math.max(this.#settledOrder, order);
+    const due = this.#waiters.filter((waiter) => waiter.order <= this.#settledOrder);
+    this.#waiters = this.#waiters.filter((waiter) => waiter.order > this.#settledOrder);
+    for (const waiter of due) waiter.resolve();
+  }
+}
+
+function bytesOf(op: WriterOp): number {
+  switch (op.kind) {
+    case "claim":
+      return OP_OVERHEAD_BYTES + idsLength(op);
+    case "append":
+    case "finish":
+      return OP_OVERHEAD_BYTES + op.events.length + (op.input?.length ?? 0);
+    case "release":
+      return OP_OVERHEAD_BYTES;
+  }
+}
+
+function idsLength(op: ClaimOp): number {
+  let length = 0;
+  for (const id of op.messageIds) length += id.length;
+  return length;
+}

@@ -1,0 +1,267 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { EventLike } from "../../events/event.ts";
+import { serializeValue } from "../../events/serialize.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type {
+  BatchMessage,
+  HistoryPageMessage,
+  OpenedMessage,
+  OpResult,
+  PageCursor,
+  ReaderRequest,
+  RunningMessage,
+  WorkerConfig,
+  WriterRequest,
+} from "../../protocol/messages.ts";
+import type {
+  ClaimedRun,
+  ClaimOutcome,
+  ClaimRequest,
+  HistoryCursor,
+  HistoryPage,
+  HistorySegment,
+  RunStore,
+  StoreStats,
+} from "../run-store.ts";
+import { Batcher } from "./batcher.ts";
+import { RunBuffer } from "./run-buffer.ts";
+import { WorkerPool } from "./worker-pool.ts";
+
+export interface SqliteRunStoreOptions extends WorkerConfig {
+  readonly lingerMs: number;
+  readonly maxBatchBytes: number;
+  readonly maxPendingBytes: number;
+  /** Reader threads. */
+  readonly readers: number;
+  readonly storeRawEvents: boolean;
+  readonly logger: Logger;
+}
+
+/** How long the last request to a writer, to checkpoint and end, may take. */
+const CLOSE_WRITER_MS = 5000;
+const READ_ATTEMPTS = 3;
+
+/** The SQLite store: one writer thread, some reader threads, and the batcher before the writer. */
+export class SqliteRunStore implements RunStore {
+  readonly #options: SqliteRunStoreOptions;
+  readonly #writer: WorkerPool<WriterRequest>;
+  readonly #readers: WorkerPool<ReaderRequest>;
+  readonly #batcher: Batcher;
+  #opening: Promise<void> | null = null;
+  /** Runs that could not be stored, with the reason. */
+  readonly #unsaved = new Map<string, RunStoreError>();
+
+  constructor(options: SqliteRunStoreOptions) {
+    this.#options = options;
+    const { dbPath, instanceId, leaseMs, durability } = options;
+    const config: WorkerConfig = { dbPath, instanceId, leaseMs, durability };
+    this.#writer = new WorkerPool({
+      worker: "writer",
+      threads: 1,
+      config,
+      diedCode: "WRITER_DIED",
+    });
+    // An in-memory database exists for the connection that made it only: its writer reads too.
+    this.#readers =
+      dbPath === ":memory:"
+        ? this.#writer
+        : new WorkerPool({
+            worker: "reader",
+            threads: options.readers,
+            config,
+            diedCode: "READER_DIED",
+          });
+    this.#batcher = new Batcher({
+      lingerMs: options.lingerMs,
+      maxBatchBytes: options.maxBatchBytes,
+      send: (ops) => this.#writer.request<BatchMessage>({ kind: "batch", ops }),
+      onTrouble: (error, message) => options.logger.error({ err: error, code: error.code }, message),
+    });
+  }
+
+  ready(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      // The next call tries again: the disk may have room by then.
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    const { threadId, runId, messageIds } = request;
+    const result = await this.#batcher.enqueue({ kind: "claim", threadId, runId, messageIds });
+    if (result.ok && result.claim !== undefined) {
+      const { epoch, seen } = result.claim;
+      const onLost = (error: RunStoreError) => {
+        if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
+        request.onLost(error);
+      };
+      const buffer = new RunBuffer({ ...request, epoch }, onLost);
+      return { kind: "claimed", run: this.#claimedRun(buffer), seen };
+    }
+    if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
+    const { code, message } = result.fault;
+    if (code === "THREAD_ALREADY_RUNNING" || code === "RUN_ID_TAKEN") {
+      return { kind: "refused", code, message };
+    }
+    throw RunStoreError.from(result.fault);
+  }
+
+  async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
+    const page = { threadId, cursor: cursor as PageCursor | null };
+    const message = await this.#read<HistoryPageMessage>({ kind: "page", page });
+    const segments: HistorySegment[] = [];
+    for (const { events, ...segment } of message.segments) {
+      segments.push({ ...segment, events: this.#parse(events, threadId, segment.runId) });
+    }
+    return { segments, next: message.next };
+  }
+
+  async runningRun(threadId: string): Promise<string | null> {
+    return (await this.#read<RunningMessage>({ kind: "running", threadId })).runId;
+  }
+
+  get overloaded(): boolean {
+    return this.#batcher.pendingBytes > this.#options.maxPendingBytes;
+  }
+
+  async flush(): Promise<void> {
+    await this.#batcher.flush();
+    this.#reportUnsaved("PERSISTENCE_FAILED");
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    await this.#withDeadline(this.#batcher.flush(), timeoutMs);
+    const lastError = this.#batcher.stats().lastError;
+    const reason = lastError === null ? "" : `: ${lastError.message}`;
+    this.#batcher.end(new RunStoreError("PERSISTENCE_FAILED", `not stored when closed${reason}`));
+    // Rejections of what was ended reach `#unsaved` before this goes on.
+    await delay(0);
+    try {
+      if (this.#opening !== null || lastError === null) {
+        await this.#withDeadline(this.#writer.request({ kind: "close" }), CLOSE_WRITER_MS);
+      }
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#options.logger.error({ err: error, code: error.code }, "closing the database failed");
+    } finally {
+      await this.#writer.destroy();
+      await this.#readers.destroy();
+    }
+    this.#reportUnsaved("CLOSE_INCOMPLETE");
+  }
+
+  stats(): StoreStats {
+    return this.#batcher.stats();
+  }
+
+  async #open(): Promise<void> {
+    const { recovered, migratedFrom } = await this.#writer.request<OpenedMessage>({ kind: "open" });
+    const { logger, dbPath } = this.#options;
+    if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
+    if (recovered > 0) logger.warn({ dbPath, recovered }, "recovered runs of dead processes");
+  }
+
+  #claimedRun(buffer: RunBuffer): ClaimedRun {
+    const { threadId, runId, agentId, epoch } = buffer;
+    return {
+      setInput: (input: unknown) => {
+        const { json, lost } = serializeValue(input);
+        buffer.input = json;
+        this.#warnLost(lost, runId, "the run's input");
+      },
+      append: (event: EventLike) => {
+        const before = buffer.length;
+        const lost = buffer.push(event, { rawEvents: this.#options.storeRawEvents });
+        if (lost.length > 0) this.#warnLost(lost, runId, event.type);
+        if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
+      },
+      finish: async (onStalled) => {
+        const journaled = buffer.journaled;
+        const { events } = this.#batcher.take(buffer);
+        const { input } = buffer;
+        buffer.input = null;
+        const finishedAt = Date.now();
+        const op = { threadId, runId, agentId, epoch, journaled, events, input, finishedAt };
+        await this.#complete(runId, this.#batcher.enqueue({ kind: "finish", ...op }, onStalled));
+      },
+      release: async () => {
+        this.#batcher.take(buffer);
+        const op = { kind: "release", threadId, runId, epoch } as const;
+        await this.#batcher.enqueue(op);
+      },
+    };
+  }
+
+  async #complete(runId: string, stored: Promise<OpResult>): Promise<void> {
+    let result: OpResult;
+    try {
+      result = await stored;
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#unsaved.set(runId, error);
+      throw error;
+    }
+    if (!result.ok) {
+      const error = RunStoreError.from(result.fault);
+      if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
+      throw error;
+    }
+    this.#unsaved.delete(runId);
+    if (result.warning !== undefined) this.#options.logger.warn({ runId }, result.warning);
+  }
+
+  async #read<V>(request: ReaderRequest): Promise<V> {
+    await this.ready();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#readers.request<V>(request);
+      } catch (cause) {
+        const error = toRunStoreError(cause);
+        const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
+        if (!died || attempt === READ_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #parse(json: string, threadId: string, runId: string): readonly EventLike[] {
+    try {
+      const events: unknown = JSON.parse(json);
+      if (Array.isArray(events)) return events as readonly EventLike[];
+    } catch (error) {
+      this.#options.logger.error({ err: error, threadId, runId }, "a stored run cannot be read");
+      return [];
+    }
+    this.#options.logger.error({ threadId, runId }, "a stored run holds no list of events");
+    return [];
+  }
+
+  #warnLost(lost: readonly string[], runId: string, what: string): void {
+    if (lost.length === 0) return;
+    this.#options.logger.warn({ runId, lost }, `parts of ${what} are no JSON and are not stored`);
+  }
+
+  #reportUnsaved(code: "PERSISTENCE_FAILED" | "CLOSE_INCOMPLETE"): void {
+    if (this.#unsaved.size === 0) return;
+    const [[runId, first] = ["", undefined]] = this.#unsaved;
+    throw new RunStoreError(
+      code,
+      `${this.#unsaved.size} run(s) could not be stored, ${JSON.stringify(runId)} among them: ${first?.message}`,
+      { cause: first },
+    );
+  }
+
+  async #withDeadline(work: Promise<unknown>, ms: number): Promise<void> {
+    const deadline = new AbortController();
+    try {
+      await Promise.race([
+        work,
+        delay(ms, undefined, { signal: deadline.signal }).catch(() => undefined),
+      ]);
+    } finally {
+      deadline.abort();
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
+import { RunStoreError } from "../../protocol/errors.ts";
+import type { Reply, WorkerConfig } from "../../protocol/messages.ts";
+
+/** The workers lie beside `src` in source and in `dist` alike, and end as this file does. */
+const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+const WORKERS = new URL("../../../workers/", import.meta.url);
+
+export interface WorkerPoolOptions {
+  readonly worker: "writer" | "reader";
+  readonly threads: number;
+  readonly config: WorkerConfig;
+  /** What a request is rejected with when its thread ends under it. */
+  readonly diedCode: "WRITER_DIED" | "READER_DIED";
+}
+
+/**
+ * A Piscina pool whose requests always settle: with a reply, or with a RunStoreError.
+ *
+ * Piscina rejects the task of a thread that ends, and starts another thread. A thread that ends
+ * before it took its task leaves that task in Piscina's queue for good, so when the pool reports
+ * such an end, this object drops the pool and rejects everything pending by itself.
+ */
+export class WorkerPool<Request> {
+  readonly #options: WorkerPoolOptions;
+  #pool: Piscina<Request, Reply<unknown>> | null = null;
+  #destroyed = false;
+  readonly #pending = new Set<(error: RunStoreError) => void>();
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+  }
+
+  async request<V>(request: Request): Promise<V> {
+    let reply: Reply<unknown>;
+    const { promise: poolFailed, reject } = Promise.withResolvers<never>();
+    this.#pending.add(reject);
+    try {
+      reply = await Promise.race([this.#open().run(request), poolFailed]);
+    } catch (error) {
+      if (error instanceof RunStoreError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `the ${this.#options.worker} thread ended: ${reason}`;
+      throw new RunStoreError(this.#options.diedCode, message, { cause: error });
+    } finally {
+      this.#pending.delete(reject);
+    }
+    if (!reply.ok) throw RunStoreError.from(reply.fault);
+    // The worker answers a request of kind V with a value of kind V: protocol/messages.ts.
+    return reply.value as V;
+  }
+
+  /** Ends the threads at once. What is pending is rejected. */
+  async destroy(): Promise<void> {
+    this.#destroyed = true;
+    const pool = this.#pool;
+    this.#pool = null;
+    await pool?.destroy();
+  }
+
+  #open(): Piscina<Request, Reply<unknown>> {
+    if (this.#destroyed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    if (this.#pool !== null) return this.#pool;
+    const { worker, threads, config } = this.#options;
+    const pool = new Piscina<Request, Reply<unknown>>({
+      filename: fileURLToPath(new URL(worker + EXTENSION, WORKERS)),
+      // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
+      atomics: "disabled",
+      minThreads: worker === "writer" ? threads : 0,
+      maxThreads: threads,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: 10_000,
+      workerData: config,
+    });
+    pool.on("error", (error: unknown) => this.#dropPool(pool, error));
+    this.#pool = pool;
+    return pool;
+  }
+
+  #dropPool(pool: Piscina<Request, Reply<unknown>>, error: unknown): void {
+    if (this.#pool !== pool) return;
+    this.#pool = null;
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `the ${this.#options.worker} thread failed to start or ended: ${reason}`;
+    const failure = new RunStoreError(this.#options.diedCode, message, { cause: error });
+    for (const reject of this.#pending) reject(failure);
+    void pool.destroy();
+  }
+}

@@ -1,0 +1,73 @@
+import type { BatchMessage, OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import { claim } from "./claim.ts";
+import { concernsWholeFile, toFault } from "./fault.ts";
+import { finish } from "./finish.ts";
+import { append, release } from "./journal.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+function apply(context: WriterContext, op: WriterOp): OpResult {
+  switch (op.kind) {
+    case "claim":
+      return claim(context, op);
+    case "append":
+      return append(context, op);
+    case "finish":
+      return finish(context, op);
+    case "release":
+      return release(context, op);
+  }
+}
+
+function applyAlone(context: WriterContext, op: WriterOp): OpResult {
+  const { statements } = context;
+  statements.savepoint.run();
+  try {
+    const result = apply(context, op);
+    statements.releaseSavepoint.run();
+    return result;
+  } catch (error) {
+    if (concernsWholeFile(error)) throw error;
+    statements.rollbackToSavepoint.run();
+    statements.releaseSavepoint.run();
+    return { ok: false, fault: toFault(error) };
+  }
+}
+
+function inTransaction(
+  context: WriterContext,
+  ops: readonly WriterOp[],
+  applyOne: (context: WriterContext, op: WriterOp) => OpResult,
+): OpResult[] {
+  const { db, statements } = context;
+  statements.begin.run();
+  try {
+    const results = ops.map((op) => applyOne(context, op));
+    statements.commit.run();
+    return results;
+  } catch (error) {
+    // SQLite has rolled back by itself after some errors, a full disk for one.
+    if (db.inTransaction) statements.rollback.run();
+    throw error;
+  }
+}
+
+/**
+ * Commits a batch in one transaction, in order. A failure of the file or the disk fails all of it
+ * and is thrown; a failure of one operation is found by a second pass, in which each stands in a
+ * savepoint of its own: too dear for every batch, and almost never needed.
+ */
+export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): BatchMessage {
+  const startedAt = performance.now();
+  const completesRun = ops.some((op) => op.kind === "finish");
+  const sync = completesRun && context.config.durability === "full" ? "FULL" : "NORMAL";
+  // Takes effect only outside a transaction. https://www.sqlite.org/pragma.html#pragma_synchronous
+  context.db.pragma(`synchronous = ${sync}`);
+  let results: OpResult[];
+  try {
+    results = inTransaction(context, ops, apply);
+  } catch (error) {
+    if (concernsWholeFile(error)) throw error;
+    results = inTransaction(context, ops, applyAlone);
+  }
+  return { results, commitMs: performance.now() - startedAt };
+}

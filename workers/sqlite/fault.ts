@@ -1,0 +1,46 @@
+import type { RunStoreErrorCode, StoreFault } from "../../src/protocol/errors.ts";
+
+/** A failure that already knows the code under which the main thread is to see it. */
+export class Fault extends Error {
+  readonly code: RunStoreErrorCode;
+
+  constructor(code: RunStoreErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+// SQLite's primary result codes; extended codes begin with the primary one's name.
+// https://www.sqlite.org/rescode.html
+const SQLITE_CODES: readonly (readonly [prefix: string, code: RunStoreErrorCode])[] = [
+  ["SQLITE_FULL", "DISK_FULL"],
+  ["SQLITE_BUSY", "BUSY"],
+  ["SQLITE_LOCKED", "BUSY"],
+  ["SQLITE_CORRUPT", "CORRUPT"],
+  ["SQLITE_NOTADB", "NOT_A_DATABASE"],
+  ["SQLITE_READONLY", "READ_ONLY"],
+  ["SQLITE_PERM", "READ_ONLY"],
+  ["SQLITE_CANTOPEN", "CANNOT_OPEN"],
+  // A shared-memory file that cannot grow is a full disk, not a broken one.
+  ["SQLITE_IOERR_SHMSIZE", "DISK_FULL"],
+  ["SQLITE_IOERR", "IO_ERROR"],
+];
+
+/** Any error, as it may cross the thread boundary. */
+export function toFault(error: unknown): StoreFault {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Fault) return { code: error.code, message };
+  const sqliteCode =
+    error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  const known = SQLITE_CODES.find(([prefix]) => sqliteCode.startsWith(prefix));
+  const detail = sqliteCode === "" ? message : `${message} (${sqliteCode})`;
+  return { code: known?.[1] ?? "STORE_FAILED", message: detail };
+}
+
+/**
+ * True when an error says something about the file or the disk, so that every operation of the
+ * batch would meet it; false when it says something about one operation.
+ */
+export function concernsWholeFile(error: unknown): boolean {
+  return toFault(error).code !== "STORE_FAILED" && !(error instanceof Fault);
+}

@@ -1,0 +1,106 @@
+import type {
+  HistoryPageMessage,
+  PageCursor,
+  PageRequest,
+  PageSegment,
+  RunningMessage,
+} from "../../src/protocol/messages.ts";
+import { isInstanceAlive } from "./instances.ts";
+import type { ProcessIdentity } from "./process-identity.ts";
+import { parseEvents } from "./segments.ts";
+import type { ReaderStatements } from "./statements.ts";
+
+/** Bytes of JSON a page holds at most, unless one event alone is longer. */
+const PAGE_LENGTH = 64 * 1024;
+
+/** How many rows larger than a page are kept cut up, for the pages that follow. */
+const CUT_ROWS = 4;
+
+/** The pages of a thread's stored runs, in the order in which they were stored. */
+export class HistoryPages {
+  readonly #statements: ReaderStatements;
+  /** Row id to the row's events in page-sized chunks; the oldest entry goes first. */
+  readonly #cut = new Map<number, readonly string[]>();
+
+  constructor(statements: ReaderStatements) {
+    this.#statements = statements;
+  }
+
+  read({ threadId, cursor }: PageRequest): HistoryPageMessage {
+    const from = cursor ?? this.#begin(threadId);
+    const segments: PageSegment[] = [];
+    let { afterId, chunk } = from;
+    let length = 0;
+    for (;;) {
+      const { upToId } = from;
+      const row = this.#statements.nextRunOfThread.get(PAGE_LENGTH, threadId, afterId, upToId);
+      if (row === undefined) return { segments, next: null };
+      const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
+      for (; chunk < chunks.length; chunk++) {
+        const events = chunks[chunk] ?? "[]";
+        if (length > 0 && length + events.length > PAGE_LENGTH) {
+          return { segments, next: { afterId, chunk, upToId } };
+        }
+        length += events.length;
+        const last = chunk === chunks.length - 1;
+        segments.push({ runId: row.run_id, first: chunk === 0, last, events });
+      }
+      this.#cut.delete(row.id);
+      afterId = row.id;
+      chunk = 0;
+    }
+  }
+
+  #begin(threadId: string): PageCursor {
+    const upToId = this.#statements.lastRowOfThread.get(threadId) ?? 0;
+    return { afterId: 0, chunk: 0, upToId };
+  }
+
+  #chunksOf(id: number): readonly string[] {
+    const known = this.#cut.get(id);
+    if (known !== undefined) return known;
+    // Someone may have purged the row since; then it has no events any more.
+    const chunks = cutRow(this.#statements.eventsOfRun.get(id) ?? "[]");
+    this.#cut.set(id, chunks);
+    if (this.#cut.size > CUT_ROWS) {
+      for (const oldest of this.#cut.keys()) {
+        this.#cut.delete(oldest);
+        break;
+      }
+    }
+    return chunks;
+  }
+}
+
+/** One long JSON array as several, each at most a page long. What cannot be read stays whole. */
+function cutRow(json: string): readonly string[] {
+  const events = parseEvents(json);
+  if (events === null) return [json];
+  const chunks: string[] = [];
+  let parts: string[] = [];
+  let length = 0;
+  for (const event of events) {
+    const part = JSON.stringify(event);
+    if (length > 0 && length + part.length + 2 > PAGE_LENGTH) {
+      chunks.push(`[${parts.join(",")}]`);
+      parts = [];
+      length = 0;
+    }
+    parts.push(part);
+    length += part.length + 1;
+  }
+  chunks.push(`[${parts.join(",")}]`);
+  return chunks;
+}
+
+/** The run that holds a thread, if its owner is alive. */
+export function runningRun(
+  statements: ReaderStatements,
+  own: ProcessIdentity,
+  threadId: string,
+): RunningMessage {
+  const state = statements.stateOfThread.get(threadId);
+  if (state?.is_running !== 1 || state.owner_id === null) return { runId: null };
+  const alive = isInstanceAlive(statements.instance.get(state.owner_id), own, Date.now());
+  return { runId: alive ? state.current_run_id : null };
+}

@@ -1,0 +1,48 @@
+import type { AppendOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+/** The seq under which a run's input stands in its journal, before all events. */
+export const INPUT_SEQ = -1;
+
+const LEASE_LOST: OpResult = {
+  ok: false,
+  fault: { code: "LEASE_LOST", message: "the thread was taken over by another run" },
+};
+
+/** True while the thread belongs to this run of this epoch: the check before every write. */
+export function holdsLease(
+  context: WriterContext,
+  op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
+): boolean {
+  const state = context.statements.stateOfThread.get(op.threadId);
+  return (
+    state?.is_running === 1 && state.current_run_id === op.runId && state.epoch === op.epoch
+  );
+}
+
+/** True when this very run was stored before: the batch is being sent again. */
+export function wasStored(
+  context: WriterContext,
+  op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
+): boolean {
+  const stored = context.statements.storedRunEpoch.get(op.runId);
+  return stored?.thread_id === op.threadId && stored.epoch === op.epoch;
+}
+
+export function append(context: WriterContext, op: AppendOp): OpResult {
+  if (!holdsLease(context, op)) return wasStored(context, op) ? { ok: true } : LEASE_LOST;
+  if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
+  context.statements.insertSegment.run(op.runId, op.seq, op.events);
+  return { ok: true };
+}
+
+/** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
+export function release(context: WriterContext, op: ReleaseOp): OpResult {
+  if (holdsLease(context, op)) {
+    context.statements.deleteJournal.run(op.runId);
+    context.statements.freeThread.run(Date.now(), op.threadId);
+  }
+  return { ok: true };
+}
+
+export { LEASE_LOST };

@@ -1,0 +1,80 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import type BetterSqlite3 from "better-sqlite3";
+import type { WorkerConfig } from "../../src/protocol/messages.ts";
+import { Fault } from "./fault.ts";
+import { inspectSchema, migrate } from "./schema.ts";
+
+/** How long a statement waits for another process's lock before it fails with BUSY. */
+const BUSY_TIMEOUT_MS = 5000;
+
+type Driver = typeof BetterSqlite3;
+
+/**
+ * The driver is loaded here and not by an import, so that a native module that does not load is
+ * an answer to the first request. As an import it would end the thread before it can answer.
+ */
+function loadDriver(): Driver {
+  try {
+    return createRequire(import.meta.url)("better-sqlite3") as Driver;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Fault(
+      "NATIVE_MODULE_FAILED",
+      `better-sqlite3 could not be loaded on ${process.platform} ${process.arch}, Node ${process.versions.node}: ${reason}`,
+    );
+  }
+}
+
+/** SQLite would create the file with the umask's mode; conversations are nobody else's to read. */
+function createPrivateFile(path: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    closeSync(openSync(path, "a", 0o600));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    throw new Fault(
+      code === "ENOSPC" ? "DISK_FULL" : code === "EROFS" || code === "EACCES" ? "READ_ONLY" : "CANNOT_OPEN",
+      `cannot open ${path} for writing: ${reason}`,
+    );
+  }
+}
+
+export interface OpenedDatabase {
+  readonly db: BetterSqlite3.Database;
+  /** The schema version the file had, 0 for a new one. */
+  readonly migratedFrom: number;
+}
+
+/**
+ * The one read-write connection of this process. Nothing is written before the file is known
+ * to be empty or ours.
+ */
+export function openForWriting(config: WorkerConfig): OpenedDatabase {
+  const Database = loadDriver();
+  if (config.dbPath !== ":memory:") createPrivateFile(config.dbPath);
+  const db = new Database(config.dbPath, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    inspectSchema(db);
+    db.pragma("journal_mode = WAL");
+    db.pragma("synchronous = NORMAL");
+    // A WAL that one long reader let grow is cut back to this at the next checkpoint.
+    db.pragma("journal_size_limit = 67108864");
+    return { db, migratedFrom: migrate(db) };
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** A connection that cannot write, for history pages. */
+export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
+  const Database = loadDriver();
+  return new Database(config.dbPath, {
+    readonly: true,
+    fileMustExist: true,
+    timeout: BUSY_TIMEOUT_MS,
+  });
+}

@@ -1,0 +1,169 @@
+import type { Database } from "better-sqlite3";
+import { Fault } from "./fault.ts";
+
+/** The version this code writes. Files of a newer one are refused. */
+export const SCHEMA_VERSION = 2;
+
+/** Column for column what the version 1 runner creates, so that either can open the other's file. */
+const VERSION_1 = `
+CREATE TABLE IF NOT EXISTS agent_runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  thread_id TEXT NOT NULL,
+  run_id TEXT NOT NULL UNIQUE,
+  parent_run_id TEXT,
+  events TEXT NOT NULL,
+  input TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  version INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS run_state (
+  thread_id TEXT PRIMARY KEY,
+  is_running INTEGER DEFAULT 0,
+  current_run_id TEXT,
+  updated_at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS schema_version (
+  version INTEGER PRIMARY KEY,
+  applied_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS idx_thread_id ON agent_runs(thread_id);
+CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);
+`;
+
+const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: string])[] = [
+  ["agent_runs", "agent_id", "TEXT"],
+  // Null in rows that someone else inserted, which is how the triggers below tell them apart.
+  ["agent_runs", "epoch", "INTEGER"],
+  ["run_state", "epoch", "INTEGER"],
+  ["run_state", "owner_id", "TEXT"],
+  ["run_state", "stop_requested", "INTEGER"],
+];
+
+/**
+ * The triggers keep `threads` and `thread_messages` true when a version 1 runner writes to the
+ * file or someone purges it: the thread is marked, and its ids are read again at the next claim.
+ */
+const VERSION_2 = `
+CREATE TABLE IF NOT EXISTS run_events (
+  run_id TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  events TEXT NOT NULL,
+  PRIMARY KEY (run_id, seq)
+);
+CREATE TABLE IF NOT EXISTS thread_messages (
+  thread_id TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  PRIMARY KEY (thread_id, message_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS threads (
+  thread_id TEXT PRIMARY KEY,
+  agent_id TEXT,
+  title TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  run_count INTEGER NOT NULL,
+  messages_stale INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runner_instances (
+  instance_id TEXT PRIMARY KEY,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  process_start TEXT,
+  lease_ms INTEGER NOT NULL,
+  heartbeat_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
+CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs
+WHEN NEW.epoch IS NULL BEGIN
+  INSERT INTO threads (thread_id, created_at, updated_at, run_count, messages_stale)
+  VALUES (NEW.thread_id, NEW.created_at, NEW.created_at, 1, 1)
+  ON CONFLICT (thread_id) DO UPDATE SET
+    run_count = run_count + 1, updated_at = NEW.created_at, messages_stale = 1;
+END;
+CREATE TRIGGER IF NOT EXISTS run_deleted AFTER DELETE ON agent_runs BEGIN
+  UPDATE threads SET run_count = run_count - 1, messages_stale = 1
+  WHERE thread_id = OLD.thread_id;
+END;
+CREATE TRIGGER IF NOT EXISTS run_changed AFTER UPDATE OF thread_id, events ON agent_runs BEGIN
+  UPDATE threads SET messages_stale = 1 WHERE thread_id IN (OLD.thread_id, NEW.thread_id);
+END;
+`;
+
+const BACKFILL_THREADS = `
+INSERT INTO threads (thread_id, created_at, updated_at, run_count, messages_stale)
+SELECT thread_id, min(created_at), max(created_at), count(*), 1 FROM agent_runs
+WHERE true GROUP BY thread_id
+ON CONFLICT (thread_id) DO NOTHING
+`;
+
+/** Version 1 wrote no owner: a run that its file calls running has none that could still end it. */
+const FREE_OWNERLESS = `
+UPDATE run_state SET is_running = 0, current_run_id = NULL WHERE is_running = 1 AND owner_id IS NULL
+`;
+
+function columnsOf(db: Database, table: string): Set<string> {
+  const rows = db.prepare<[string], { name: string }>("SELECT name FROM pragma_table_info(?)");
+  return new Set(rows.all(table).map((row) => row.name));
+}
+
+/**
+ * What the file is, without writing to it: its schema version, or 0 when it holds nothing yet.
+ * Throws `FOREIGN_FILE` and `SCHEMA_TOO_NEW`; reading may throw SQLite's own errors.
+ */
+export function inspectSchema(db: Database): number {
+  const tables = db
+    .prepare<[], { name: string }>(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )
+    .all();
+  if (tables.length === 0) return 0;
+  const runs = columnsOf(db, "agent_runs");
+  const state = columnsOf(db, "run_state");
+  const known = ["thread_id", "run_id", "parent_run_id", "events", "input", "created_at"];
+  if (!known.every((column) => runs.has(column)) || !state.has("current_run_id")) {
+    throw new Fault(
+      "FOREIGN_FILE",
+      `expected an empty file or a file of an agent runner, got a database with the tables ${tables
+        .map((table) => table.name)
+        .join(", ")}`,
+    );
+  }
+  if (!columnsOf(db, "schema_version").has("version")) return 1;
+  const version = db
+    .prepare<[], { version: number | null }>("SELECT max(version) AS version FROM schema_version")
+    .get()?.version;
+  if ((version ?? 1) > SCHEMA_VERSION) {
+    throw new Fault(
+      "SCHEMA_TOO_NEW",
+      `expected a file of schema version ${SCHEMA_VERSION} or older, got version ${version}: a newer release wrote it`,
+    );
+  }
+  return version ?? 1;
+}
+
+/**
+ * Brings the file to `SCHEMA_VERSION` in one IMMEDIATE transaction, so that of two processes
+ * that open at once one migrates and the other finds it done. Returns the version there was.
+ */
+export function migrate(db: Database): number {
+  return db
+    .transaction(() => {
+      const from = inspectSchema(db);
+      if (from === SCHEMA_VERSION) return from;
+      db.exec(VERSION_1);
+      for (const [table, column, type] of ADDED_COLUMNS) {
+        if (!columnsOf(db, table).has(column)) {
+          db.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
+        }
+      }
+      db.exec(VERSION_2);
+      db.exec(BACKFILL_THREADS);
+      db.exec(FREE_OWNERLESS);
+      db.prepare("INSERT OR REPLACE INTO schema_version (version, applied_at) VALUES (?, ?)").run(
+        SCHEMA_VERSION,
+        Date.now(),
+      );
+      return from;
+    })
+    .immediate();
+}

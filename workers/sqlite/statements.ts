@@ -1,0 +1,163 @@
+import type { Database } from "better-sqlite3";
+
+export interface RunStateRow {
+  readonly thread_id: string;
+  readonly is_running: number;
+  readonly current_run_id: string | null;
+  readonly epoch: number | null;
+  readonly owner_id: string | null;
+  readonly updated_at: number;
+}
+
+export interface InstanceRow {
+  readonly host: string;
+  readonly pid: number;
+  readonly process_start: string | null;
+  readonly lease_ms: number;
+  readonly heartbeat_at: number;
+}
+
+export interface JournalRow {
+  readonly seq: number;
+  readonly events: string;
+}
+
+export interface StoredRunRow {
+  readonly id: number;
+  readonly run_id: string;
+  /** Null when they are longer than what was asked for. */
+  readonly events: string | null;
+}
+
+/** Every statement the writer runs once it is open, prepared once, named after what it does. */
+export function prepareWriterStatements(db: Database) {
+  return {
+    begin: db.prepare("BEGIN IMMEDIATE"),
+    commit: db.prepare("COMMIT"),
+    rollback: db.prepare("ROLLBACK"),
+    savepoint: db.prepare("SAVEPOINT operation"),
+    releaseSavepoint: db.prepare("RELEASE operation"),
+    rollbackToSavepoint: db.prepare("ROLLBACK TO operation"),
+
+    stateOfThread: db.prepare<[string], RunStateRow>(
+      `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
+       FROM run_state WHERE thread_id = ?`,
+    ),
+    runningThreads: db.prepare<[], RunStateRow>(
+      `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
+       FROM run_state WHERE is_running = 1`,
+    ),
+    threadOfRunningRun: db
+      .prepare<[string], string>(
+        "SELECT thread_id FROM run_state WHERE current_run_id = ? AND is_running = 1",
+      )
+      .pluck(),
+    takeThread: db
+      .prepare<[string, string, string, number], number>(
+        `INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
+         VALUES (?, 1, ?, ?, ?, 1)
+         ON CONFLICT (thread_id) DO UPDATE SET
+           is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
+           updated_at = excluded.updated_at, stop_requested = NULL, epoch = coalesce(epoch, 0) + 1
+         RETURNING epoch`,
+      )
+      .pluck(),
+    freeThread: db.prepare<[number, string]>(
+      `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
+         stop_requested = NULL, updated_at = ?
+       WHERE thread_id = ?`,
+    ),
+
+    storedRunEpoch: db.prepare<[string], { thread_id: string; epoch: number | null }>(
+      "SELECT thread_id, epoch FROM agent_runs WHERE run_id = ?",
+    ),
+    lastRunOfThread: db
+      .prepare<[string], string>(
+        "SELECT run_id FROM agent_runs WHERE thread_id = ? ORDER BY id DESC LIMIT 1",
+      )
+      .pluck(),
+    insertRun: db.prepare<
+      [string, string, string | null, string, string, number, number, string | null, number]
+    >(
+      `INSERT INTO agent_runs
+         (thread_id, run_id, parent_run_id, events, input, created_at, version, agent_id, epoch)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
+    ),
+    eventsOfThread: db
+      .prepare<[string], string>("SELECT events FROM agent_runs WHERE thread_id = ? ORDER BY id")
+      .pluck(),
+
+    insertSegment: db.prepare<[string, number, string]>(
+      "INSERT INTO run_events (run_id, seq, events) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    ),
+    journalOfRun: db.prepare<[string], JournalRow>(
+      "SELECT seq, events FROM run_events WHERE run_id = ? ORDER BY seq",
+    ),
+    deleteJournal: db.prepare<[string]>("DELETE FROM run_events WHERE run_id = ?"),
+
+    isMessageSeen: db
+      .prepare<[string, string], number>(
+        "SELECT 1 FROM thread_messages WHERE thread_id = ? AND message_id = ?",
+      )
+      .pluck(),
+    insertMessage: db.prepare<[string, string]>(
+      "INSERT INTO thread_messages (thread_id, message_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    ),
+    deleteMessagesOfThread: db.prepare<[string]>("DELETE FROM thread_messages WHERE thread_id = ?"),
+    areMessagesStale: db
+      .prepare<[string], number>("SELECT messages_stale FROM threads WHERE thread_id = ?")
+      .pluck(),
+    markMessagesFresh: db.prepare<[string]>(
+      "UPDATE threads SET messages_stale = 0 WHERE thread_id = ?",
+    ),
+    countRun: db.prepare<[string, string | null, number, number]>(
+      `INSERT INTO threads (thread_id, agent_id, created_at, updated_at, run_count)
+       VALUES (?, ?, ?, ?, 1)
+       ON CONFLICT (thread_id) DO UPDATE SET
+         run_count = run_count + 1, updated_at = excluded.updated_at,
+         agent_id = coalesce(excluded.agent_id, agent_id)`,
+    ),
+
+    instance: db.prepare<[string], InstanceRow>(
+      `SELECT host, pid, process_start, lease_ms, heartbeat_at
+       FROM runner_instances WHERE instance_id = ?`,
+    ),
+    instances: db.prepare<[], InstanceRow & { readonly instance_id: string }>(
+      `SELECT instance_id, host, pid, process_start, lease_ms, heartbeat_at FROM runner_instances`,
+    ),
+    heartbeat: db.prepare<[string, string, number, string | null, number, number]>(
+      `INSERT INTO runner_instances (instance_id, host, pid, process_start, lease_ms, heartbeat_at)
+       VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (instance_id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
+    ),
+    deleteInstance: db.prepare<[string]>("DELETE FROM runner_instances WHERE instance_id = ?"),
+  };
+}
+
+export type WriterStatements = ReturnType<typeof prepareWriterStatements>;
+
+/** The statements that serve `connect` and `isRunning`, on a reader's connection or the writer's. */
+export function prepareReaderStatements(db: Database) {
+  return {
+    lastRowOfThread: db
+      .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
+      .pluck(),
+    nextRunOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
+      `SELECT id, run_id, iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
+       WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1`,
+    ),
+    eventsOfRun: db
+      .prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?")
+      .pluck(),
+    stateOfThread: db.prepare<[string], RunStateRow>(
+      `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
+       FROM run_state WHERE thread_id = ?`,
+    ),
+    instance: db.prepare<[string], InstanceRow>(
+      `SELECT host, pid, process_start, lease_ms, heartbeat_at
+       FROM runner_instances WHERE instance_id = ?`,
+    ),
+  };
+}
+
+export type ReaderStatements = ReturnType<typeof prepareReaderStatements>;
