@@ -136,7 +136,16 @@ class PatchedDocument {
 // From JSON each time: operations keep references to the values that they carry.
 function applied(document: unknown, patchJson: string): unknown {
   const patch = JSON.parse(patchJson) as Operation[];
-  return jsonPatch.applyPatch(document, patch, true, true, true).newDocument;
+  for (const { op, path, ...rest } of patch) {
+    // RFC 6902 forbids it, the library does not: the document would contain itself.
+    if (op === "move" && path !== "" && "from" in rest && rest.from === "") {
+      throw new TypeError("The root cannot be moved into itself");
+    }
+  }
+  const { newDocument } = jsonPatch.applyPatch(document, patch, true, true, true);
+  // Moving what is not there to the root passes validation.
+  if (newDocument === undefined) throw new TypeError("The patch leaves no document");
+  return newDocument;
 }
 
 function copyJson(value: unknown): unknown {

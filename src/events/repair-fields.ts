@@ -32,12 +32,16 @@ export function withoutBadTag<T extends Fields>(object: T): T {
 export function cleanMessages(messages: unknown): readonly unknown[] | null {
   if (!Array.isArray(messages)) return null;
   const clean = cleanObjects(messages as unknown[]);
-  const withCalls = clean.map((message) =>
-    message.toolCalls == null || Array.isArray(message.toolCalls)
-      ? message
-      : withoutField(message, "toolCalls"),
-  );
+  const withCalls = clean.map(withCleanToolCalls);
   return withCalls.every((message, index) => message === clean[index]) ? clean : withCalls;
+}
+
+function withCleanToolCalls(message: Fields): Fields {
+  const { toolCalls } = message;
+  if (toolCalls === undefined) return message;
+  if (!Array.isArray(toolCalls)) return withoutField(message, "toolCalls");
+  const calls = cleanObjects(toolCalls as unknown[]);
+  return calls === toolCalls ? message : { ...message, toolCalls: calls };
 }
 
 /** The objects among `items` without bad tags, the array itself if there is nothing to change. */

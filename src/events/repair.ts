@@ -62,7 +62,9 @@ export class ReplayRepair {
   next(event: EventLike): void {
     if (typeof event !== "object" || event === null || typeof event.type !== "string") return;
     const role = partRole(event.type);
-    if (role === undefined && event.type === "RUN_STARTED") {
+    if (role?.act === "continue") {
+      this.#continuePart(role, event);
+    } else if (role === undefined && event.type === "RUN_STARTED") {
       this.#start(event);
     } else if (role === undefined && isTerminal(event)) {
       this.#terminate(event);
@@ -89,6 +91,15 @@ export class ReplayRepair {
       if (this.#lastEmitted === "RUN_ERROR") this.#ensureStarted();
     }
     this.#finish(runError);
+  }
+
+  /** Nearly all events come this way. */
+  #continuePart(role: PartRole, event: EventLike): void {
+    // Nothing is open before a run is active or after it is over.
+    if (this.#phase === "held" || !this.#parts.has(role, event)) return;
+    if (typeof event.delta !== "string") return;
+    const tagged = event.subagentRunId !== undefined;
+    this.#out(tagged ? this.#owners.settle(withoutBadTag(event)) : event);
   }
 
   #takes(role: PartRole | undefined): boolean {
@@ -160,9 +171,7 @@ export class ReplayRepair {
 
   #admitPart(role: PartRole, event: EventLike): void {
     const open = this.#parts.has(role, event);
-    if (role.act === "continue") {
-      if (open && typeof event.delta === "string") this.#pass(event);
-    } else if (role.kind === "subagent") {
+    if (role.kind === "subagent") {
       this.#admitSubagent(role, event, open);
     } else if (role.act === "open") {
       this.#admitOpener(role, event, open);

@@ -44,9 +44,10 @@ function stringify(value: unknown): SerializedEvent | undefined {
 
 function stringifyStorable(value: unknown): SerializedEvent | undefined {
   try {
-    const storable = toStorable(value);
-    const json = JSON.stringify(storable.value);
-    return json === undefined ? undefined : { json, lost: storable.lost };
+    const { value: storable, lost } = toStorable(value);
+    const json = JSON.stringify(storable);
+    if (json !== undefined) return { json, lost };
+    return lost.length === 0 ? undefined : { json: "null", lost };
   } catch {
     // Longer than a string can be.
     return { json: "null", lost: [""] };

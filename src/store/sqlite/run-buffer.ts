@@ -1,13 +1,8 @@
 import type { EventLike } from "../../events/event.ts";
-import { serializeEvent } from "../../events/serialize.ts";
+import { SegmentBuilder } from "../../events/segment.ts";
 import type { RunStoreError } from "../../protocol/errors.ts";
 
-/**
- * The events of one run that were emitted and not sent to the writer yet, as JSON.
- *
- * An event becomes JSON when it is emitted, so that what is stored is what was emitted, whatever
- * a subscriber does to the object afterwards.
- */
+/** The events of one claimed run that were emitted and not sent to the writer yet. */
 export class RunBuffer {
   readonly threadId: string;
   readonly runId: string;
@@ -18,13 +13,13 @@ export class RunBuffer {
   input: string | null = null;
   /** When the oldest event here is due, in milliseconds of `performance.now()`. */
   dueAt = 0;
-  #parts: string[] = [];
-  #length = 0;
+  readonly #segment: SegmentBuilder;
   #seq = 0;
   #sentSeq = 0;
 
   constructor(
     run: { threadId: string; runId: string; agentId: string | null; epoch: number },
+    options: { readonly rawEvents: boolean },
     onLost: (error: RunStoreError) => void,
   ) {
     this.threadId = run.threadId;
@@ -32,11 +27,12 @@ export class RunBuffer {
     this.agentId = run.agentId;
     this.epoch = run.epoch;
     this.onLost = onLost;
+    this.#segment = new SegmentBuilder(options);
   }
 
   /** UTF-16 units of JSON waiting here. */
   get length(): number {
-    return this.#length;
+    return this.#segment.length;
   }
 
   /** True when a segment of this run was sent to the journal. */
@@ -45,22 +41,15 @@ export class RunBuffer {
   }
 
   /** Adds an event; returns what of it could not be made JSON. */
-  push(event: EventLike, options: { rawEvents: boolean }): readonly string[] {
-    const serialized = serializeEvent(event, options);
-    if (serialized === null) return [];
-    this.#parts.push(serialized.json);
-    this.#length += serialized.json.length;
+  push(event: EventLike): readonly string[] {
     this.#seq++;
-    return serialized.lost;
+    return this.#segment.push(event);
   }
 
   /** Takes what waits here as one segment. */
   take(): { readonly seq: number; readonly events: string } {
-    const events = `[${this.#parts.join(",")}]`;
     const seq = this.#sentSeq;
-    this.#parts = [];
-    this.#length = 0;
     this.#sentSeq = this.#seq;
-    return { seq, events };
+    return { seq, events: this.#segment.take() };
   }
 }

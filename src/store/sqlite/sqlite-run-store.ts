@@ -98,7 +98,8 @@ export class SqliteRunStore implements RunStore {
         if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
         request.onLost(error);
       };
-      const buffer = new RunBuffer({ ...request, epoch }, onLost);
+      const rawEvents = this.#options.storeRawEvents;
+      const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
     if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
@@ -174,7 +175,7 @@ export class SqliteRunStore implements RunStore {
       },
       append: (event: EventLike) => {
         const before = buffer.length;
-        const lost = buffer.push(event, { rawEvents: this.#options.storeRawEvents });
+        const lost = buffer.push(event);
         if (lost.length > 0) this.#warnLost(lost, runId, event.type);
         if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
       },
