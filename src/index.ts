@@ -1,6 +1,7 @@
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type {
+  AgentInput,
   ConnectRequest,
   IsRunningRequest,
   RunnableAgent,

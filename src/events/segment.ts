@@ -1,4 +1,5 @@
-import type { EventLike } from "./event.ts";
+import { type EventLike, isTerminal } from "./event.ts";
+import { collectMessageIds } from "./message-ids.ts";
 import { serializeEvent } from "./serialize.ts";
 
 /** The field that says to which message or tool call a delta of this type belongs. */
@@ -7,6 +8,13 @@ const DELTA_OWNERS: Readonly<Record<string, "messageId" | "toolCallId">> = {
   REASONING_MESSAGE_CONTENT: "messageId",
   TOOL_CALL_ARGS: "toolCallId",
 };
+
+/** What `compactRun` folds, or cannot tell the owner of. */
+const NEEDS_COMPACTION: ReadonlySet<string> = new Set([
+  "STATE_SNAPSHOT",
+  "STATE_DELTA",
+  "THINKING_TEXT_MESSAGE_CONTENT",
+]);
 
 interface OpenDelta {
   readonly type: string;
@@ -28,6 +36,13 @@ export class SegmentBuilder {
   #parts: string[] = [];
   #length = 0;
   #open: OpenDelta | null = null;
+  /** Ids whose deltas were closed: more of them would have to be merged across other events. */
+  readonly #closedDeltas = new Set<string>();
+  readonly #messageIds = new Set<string>();
+  /** Parts begun and not ended. */
+  #openParts = 0;
+  #ended = false;
+  #compact = true;
   readonly #rawEvents: boolean;
 
   /** `rawEvents`: whether RAW events and `rawEvent` fields are kept. */
@@ -40,6 +55,15 @@ export class SegmentBuilder {
     return this.#length;
   }
 
+  /**
+   * The message ids of all that was ever pushed, or null when `compactRun` could do more: merge
+   * deltas that others stand between, fold state, close parts. That is found out cheaply, and may
+   * be wrong for a run that ends parts it never began, which is replayed correctly all the same.
+   */
+  get compactIds(): readonly string[] | null {
+    return this.#compact && this.#ended ? [...this.#messageIds] : null;
+  }
+
   /** Adds one event. Returns the paths of what could not be made JSON. */
   push(event: EventLike): readonly string[] {
     const delta = this.#plainDelta(event);
@@ -50,6 +74,8 @@ export class SegmentBuilder {
       } else {
         this.#closeDelta();
         this.#open = delta;
+        if (this.#closedDeltas.has(delta.id) || this.#ended) this.#compact = false;
+        if (delta.owner === "messageId" && delta.id !== "") this.#messageIds.add(delta.id);
         this.#length += delta.type.length + delta.id.length;
       }
       this.#length += delta.delta.length;
@@ -58,6 +84,7 @@ export class SegmentBuilder {
     const serialized = serializeEvent(event, { rawEvents: this.#rawEvents });
     if (serialized === null) return NOTHING_LOST;
     this.#closeDelta();
+    if (this.#compact) this.#assess(event);
     this.#parts.push(serialized.json);
     this.#length += serialized.json.length;
     return serialized.lost;
@@ -76,8 +103,27 @@ export class SegmentBuilder {
     if (this.#open === null) return;
     const { type, owner, id, delta, timestamp } = this.#open;
     this.#open = null;
+    this.#closedDeltas.add(id);
     // JSON leaves out a timestamp that is undefined.
     this.#parts.push(JSON.stringify({ type, [owner]: id, delta, timestamp }));
+  }
+
+  #assess(event: EventLike): void {
+    const { type } = event;
+    if (this.#ended || NEEDS_COMPACTION.has(type) || type in DELTA_OWNERS) {
+      this.#compact = false;
+      return;
+    }
+    for (const id of collectMessageIds([event])) this.#messageIds.add(id);
+    if (isTerminal(event)) {
+      this.#ended = true;
+      this.#compact = this.#openParts === 0;
+    } else if (type.endsWith("_START") || type.endsWith("_STARTED")) {
+      // RUN_STARTED begins what the terminal event ends, not a part.
+      if (type !== "RUN_STARTED") this.#openParts++;
+    } else if (type.endsWith("_END") || type.endsWith("_FINISHED") || type === "SUBAGENT_ERROR") {
+      this.#openParts--;
+    }
   }
 
   /** What there is to `event` if it is a delta and nothing else, or null. */

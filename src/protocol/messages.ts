@@ -53,6 +53,11 @@ export interface FinishOp {
   readonly journaled: boolean;
   /** JSON array of the events that follow the journal. */
   readonly events: string;
+  /**
+   * The message ids in `events`, when those are the whole run and as compact as they get: then the
+   * writer stores the text as it is. Null when it has to read the events.
+   */
+  readonly compactIds: readonly string[] | null;
   /** JSON of the RunAgentInput when it was not journaled, else null. */
   readonly input: string | null;
   /** Milliseconds since the epoch. */

@@ -3,11 +3,11 @@ import type { Observable } from "rxjs";
 import { isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/finalize.ts";
 import { OpenParts } from "../events/open-parts.ts";
-import { RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
+import { type RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
+import type { AgentInput, RunRequest } from "./agent.ts";
 import { EventLog } from "./event-log.ts";
-import type { RunRequest } from "./agent.ts";
 
 /**
  * One run, from the request to its commit.
@@ -143,9 +143,7 @@ export class ActiveRun {
       const { seen } = claim;
       this.#newMessages = messages.filter((message, at) => idOf(message) === "" || !seen[at]);
     }
-    claim.run.setInput(
-      this.#environment.storeInput === "full" ? input : this.#startedInput(),
-    );
+    claim.run.setInput(this.#environment.storeInput === "full" ? input : this.#startedInput());
     this.#enter("running");
     await this.#execute();
   }
@@ -208,7 +206,7 @@ export class ActiveRun {
       return;
     }
     try {
-      await this.#request.agent.runAgent(this.#request.input, {
+      await this.#request.agent.runAgent(this.#request.input as AgentInput, {
         onEvent: ({ event }) => this.#receive(event),
       });
       this.#settle({});

@@ -1,12 +1,20 @@
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 
 /**
+ * The input as an agent gets it. `RunAgentInput` itself says `resume?: X | undefined`, which under
+ * `exactOptionalPropertyTypes` does not fit the `resume?: X` of an `AbstractAgent`.
+ */
+export type AgentInput = Omit<RunAgentInput, "resume"> & {
+  resume?: NonNullable<RunAgentInput["resume"]>;
+};
+
+/**
  * What the runner needs of an agent. Every `AbstractAgent` of `@ag-ui/client`, 0.0.59 to 1.x, is
  * one. Methods rather than function properties, so that each version's parameter types fit.
  */
 export interface RunnableAgent {
   readonly agentId?: string | undefined;
-  runAgent(input: RunAgentInput, subscriber: RunSubscriber): Promise<unknown>;
+  runAgent(input: AgentInput, subscriber: RunSubscriber): Promise<unknown>;
   abortRun(): void;
 }
 

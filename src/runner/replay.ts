@@ -49,6 +49,8 @@ async function replay(
     const page: HistoryPage = await store.readHistory(threadId, cursor);
     if (subscriber.closed) return;
     cursor = emitPage(page, openIds, repair) ? page.next : null;
+    // A page that is ready at once would be delivered in the task of the one before it.
+    if (cursor !== null) await nextTask();
   } while (cursor !== null);
   for (const run of open) {
     await replayLive(run, repair, subscriber);

@@ -25,7 +25,9 @@ export class ThreadRuns implements RunListener {
   /** The thread's runs that are not in its history yet, oldest first. */
   open(threadId: string): readonly ActiveRun[] {
     const thread = this.#threads.get(threadId);
-    return thread === undefined ? [] : [...thread.open].filter((run) => !thread.waiting.includes(run));
+    return thread === undefined
+      ? []
+      : [...thread.open].filter((run) => !thread.waiting.includes(run));
   }
 
   /** The run of this id that is current or waiting. */

@@ -1,8 +1,8 @@
 import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
+import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
-import { holdsLease, INPUT_SEQ, LEASE_LOST, wasStored } from "./journal.ts";
-import { indexMessages } from "./message-index.ts";
+import { holdsLease, INPUT_SEQ, LEASE_LOST, OK, wasStored } from "./journal.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -36,10 +36,15 @@ export interface RunToStore {
   readonly runId: string;
   readonly epoch: number;
   readonly agentId: string | null;
-  readonly events: readonly EventLike[];
   readonly input: string;
   /** Milliseconds since the epoch. */
   readonly finishedAt: number;
+}
+
+/** The events of a run as they are to be stored, and the message ids among them. */
+export interface CompactedEvents {
+  readonly json: string;
+  readonly messageIds: Iterable<string>;
 }
 
 function stateOfInput(input: string): unknown {
@@ -53,21 +58,29 @@ function stateOfInput(input: string): unknown {
   }
 }
 
-/** Stores one run, compacted, and gives its thread back. Returns a warning or undefined. */
-export function storeRun(context: WriterContext, run: RunToStore): string | undefined {
+export function compactEvents(events: readonly EventLike[], input: string): CompactedEvents {
+  const hasDelta = events.some((event) => event.type === "STATE_DELTA");
+  const compacted = compactRun(events, hasDelta ? { state: stateOfInput(input) } : {});
+  return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
+}
+
+/** Stores one run and gives its thread back. Returns a warning or undefined. */
+export function storeRun(
+  context: WriterContext,
+  run: RunToStore,
+  events: CompactedEvents,
+): string | undefined {
   const { statements } = context;
-  const hasDelta = run.events.some((event) => event.type === "STATE_DELTA");
-  const compacted = compactRun(run.events, hasDelta ? { state: stateOfInput(run.input) } : {});
-  const json = JSON.stringify(compacted);
-  const parent = statements.lastRunOfThread.get(run.threadId) ?? null;
+  const { threadId, finishedAt } = run;
+  const parent = statements.lastRunOfThread.get(threadId) ?? null;
   const insertAs = (runId: string) =>
     statements.insertRun.run(
-      run.threadId,
+      threadId,
       runId,
       parent,
-      json,
+      events.json,
       run.input,
-      run.finishedAt,
+      finishedAt,
       SCHEMA_VERSION,
       run.agentId,
       run.epoch,
@@ -80,23 +93,31 @@ export function storeRun(context: WriterContext, run: RunToStore): string | unde
     insertAs(otherId);
     warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(otherId)}`;
   }
-  indexMessages(statements, run.threadId, run.events);
-  statements.countRun.run(run.threadId, run.agentId, run.finishedAt, run.finishedAt);
-  statements.freeThread.run(run.finishedAt, run.threadId);
+  for (const id of events.messageIds) statements.insertMessage.run(threadId, id);
+  statements.countRun.run(threadId, run.agentId, finishedAt, finishedAt);
+  statements.freeThread.run(finishedAt, threadId);
   return warning;
 }
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
-  if (!holdsLease(context, op)) return wasStored(context, op) ? { ok: true } : LEASE_LOST;
-
+  if (!holdsLease(context, op)) return wasStored(context, op) ? OK : LEASE_LOST;
+  if (op.compactIds !== null) {
+    const run = { ...op, input: op.input ?? "{}" };
+    return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));
+  }
   const tail = parseEvents(op.events) ?? [];
   const journal = op.journaled ? readJournal(context, op.runId) : null;
   const events = journal === null ? tail : [...journal.events, ...tail];
   const input = op.input ?? journal?.input ?? "{}";
-  const warning = storeRun(context, { ...op, events, input });
+  const warning = storeRun(context, { ...op, input }, compactEvents(events, input));
   if (journal !== null) context.statements.deleteJournal.run(op.runId);
-  if (journal?.complete === false) {
-    return { ok: true, warning: `a journaled segment of run ${op.runId} could not be read` };
-  }
-  return warning === undefined ? { ok: true } : { ok: true, warning };
+  return answer(
+    journal?.complete === false
+      ? `a journaled segment of run ${JSON.stringify(op.runId)} could not be read`
+      : warning,
+  );
+}
+
+function answer(warning: string | undefined): OpResult {
+  return warning === undefined ? OK : { ok: true, warning };
 }

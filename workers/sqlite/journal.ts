@@ -4,7 +4,10 @@ import type { WriterContext } from "./writer-context.ts";
 /** The seq under which a run's input stands in its journal, before all events. */
 export const INPUT_SEQ = -1;
 
-const LEASE_LOST: OpResult = {
+/** One object for all that went well: the copy to the main thread writes it once a batch. */
+export const OK: OpResult = { ok: true };
+
+export const LEASE_LOST: OpResult = {
   ok: false,
   fault: { code: "LEASE_LOST", message: "the thread was taken over by another run" },
 };
@@ -15,9 +18,7 @@ export function holdsLease(
   op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
 ): boolean {
   const state = context.statements.stateOfThread.get(op.threadId);
-  return (
-    state?.is_running === 1 && state.current_run_id === op.runId && state.epoch === op.epoch
-  );
+  return state?.is_running === 1 && state.current_run_id === op.runId && state.epoch === op.epoch;
 }
 
 /** True when this very run was stored before: the batch is being sent again. */
@@ -30,10 +31,10 @@ export function wasStored(
 }
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
-  if (!holdsLease(context, op)) return wasStored(context, op) ? { ok: true } : LEASE_LOST;
+  if (!holdsLease(context, op)) return wasStored(context, op) ? OK : LEASE_LOST;
   if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
   context.statements.insertSegment.run(op.runId, op.seq, op.events);
-  return { ok: true };
+  return OK;
 }
 
 /** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
@@ -42,7 +43,5 @@ export function release(context: WriterContext, op: ReleaseOp): OpResult {
     context.statements.deleteJournal.run(op.runId);
     context.statements.freeThread.run(Date.now(), op.threadId);
   }
-  return { ok: true };
+  return OK;
 }
-
-export { LEASE_LOST };

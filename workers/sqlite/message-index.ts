@@ -1,16 +1,6 @@
-import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterStatements } from "./statements.ts";
-
-/** Adds the ids that a stored run brought into its thread. */
-export function indexMessages(
-  statements: WriterStatements,
-  threadId: string,
-  events: readonly EventLike[],
-): void {
-  for (const id of collectMessageIds(events)) statements.insertMessage.run(threadId, id);
-}
 
 /**
  * Which of `ids` the thread has stored. When someone else wrote to or purged the thread's rows,

@@ -2,12 +2,20 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
+import type { RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
 import { Fault } from "./fault.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
+
+const SYSTEM_CODES: Readonly<Record<string, RunStoreErrorCode>> = {
+  ENOSPC: "DISK_FULL",
+  EROFS: "READ_ONLY",
+  EACCES: "READ_ONLY",
+  EPERM: "READ_ONLY",
+};
 
 type Driver = typeof BetterSqlite3;
 
@@ -34,11 +42,9 @@ function createPrivateFile(path: string): void {
     closeSync(openSync(path, "a", 0o600));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    throw new Fault(
-      code === "ENOSPC" ? "DISK_FULL" : code === "EROFS" || code === "EACCES" ? "READ_ONLY" : "CANNOT_OPEN",
-      `cannot open ${path} for writing: ${reason}`,
-    );
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const message = `cannot open ${path} for writing: ${reason}`;
+    throw new Fault(SYSTEM_CODES[code] ?? "CANNOT_OPEN", message);
   }
 }
 
@@ -60,8 +66,13 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     inspectSchema(db);
     db.pragma("journal_mode = WAL");
     db.pragma("synchronous = NORMAL");
+    // The same few index pages change again and again: a checkpoint that comes seldom writes each
+    // of them once. 4000 pages are 16 MiB of WAL.
+    db.pragma("wal_autocheckpoint = 4000");
     // A WAL that one long reader let grow is cut back to this at the next checkpoint.
     db.pragma("journal_size_limit = 67108864");
+    // KiB, as it is negative: the indexes of a large file are to be found in memory.
+    db.pragma("cache_size = -32768");
     return { db, migratedFrom: migrate(db) };
   } catch (error) {
     db.close();

@@ -1,6 +1,6 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
-import { readJournal, storeRun } from "./finish.ts";
+import { compactEvents, readJournal, storeRun } from "./finish.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { RunStateRow } from "./statements.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -27,15 +27,18 @@ export function recoverRun(context: WriterContext, state: RunStateRow): void {
       code: "RUN_INTERRUPTED",
       message: INTERRUPTED,
     });
-    storeRun(context, {
+    const input = journal.input ?? "{}";
+    const run = {
       threadId: state.thread_id,
       runId,
-      epoch: state.epoch ?? 0,
+      // One higher than its owner's, who may only have slept: its late writes do not find
+      // themselves stored, and are refused.
+      epoch: (state.epoch ?? 0) + 1,
       agentId: null,
-      events: [...journal.events, ...closing],
-      input: journal.input ?? "{}",
+      input,
       finishedAt: Date.now(),
-    });
+    };
+    storeRun(context, run, compactEvents([...journal.events, ...closing], input));
   } else {
     statements.freeThread.run(Date.now(), state.thread_id);
   }

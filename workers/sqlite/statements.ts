@@ -146,9 +146,7 @@ export function prepareReaderStatements(db: Database) {
       `SELECT id, run_id, iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1`,
     ),
-    eventsOfRun: db
-      .prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?")
-      .pluck(),
+    eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
     stateOfThread: db.prepare<[string], RunStateRow>(
       `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
        FROM run_state WHERE thread_id = ?`,

@@ -11,6 +11,11 @@ const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2000;
 /** A batch that ended its writer this often is sent one operation at a time. */
 const MAX_DEATHS = 3;
+/**
+ * Operations a batch holds at most: while the writer commits some, the main thread deals with the
+ * acknowledgement of the others. One batch of all would have each wait for the other.
+ */
+const MAX_BATCH_OPS = 100;
 /** What an operation weighs beside its JSON: its ids, and its place in the queue. */
 const OP_OVERHEAD_BYTES = 200;
 
@@ -82,7 +87,7 @@ export class Batcher {
     if (!this.#draining) {
       this.#draining = true;
       // Whatever else is queued in this turn of the loop goes into the same batch.
-      queueMicrotask(() => void this.#drain());
+      setImmediate(() => void this.#drain());
     }
     return promise;
   }
@@ -123,6 +128,8 @@ export class Batcher {
     this.#lingering.clear();
     this.#fail([...this.#inFlight, ...this.#queue.splice(0)], error);
     this.#inFlight = [];
+    // What lingered is lost with the rest.
+    this.#pendingBytes = 0;
     this.#settle(this.#lastOrder);
   }
 
@@ -169,9 +176,9 @@ export class Batcher {
       this.#inFlight = batch;
       await this.#deliver(batch);
       this.#inFlight = [];
-      const last = batch.at(-1);
-      // Entries that were put back to go alone are not settled yet.
-      if (last !== undefined && this.#queue[0]?.order !== batch[0]?.order) this.#settle(last.order);
+      // All before the queue's first entry is settled: entries that were put back to go alone stand
+      // there again, and claims that were refused stand nowhere.
+      this.#settle((this.#queue[0]?.order ?? this.#lastOrder + 1) - 1);
     }
     this.#draining = false;
   }
@@ -183,7 +190,7 @@ export class Batcher {
       if (count > 0 && bytes + entry.bytes > this.#options.maxBatchBytes) break;
       bytes += entry.bytes;
       count++;
-      if (entry.order <= this.#aloneUpTo) break;
+      if (entry.order <= this.#aloneUpTo || count === MAX_BATCH_OPS) break;
     }
     return this.#queue.splice(0, count);
   }
@@ -196,6 +203,8 @@ export class Batcher {
       const sentAt = performance.now();
       try {
         const { results } = await this.#options.send(batch.map((entry) => entry.op));
+        // Rejected already, when this was ended meanwhile.
+        if (this.#ended.signal.aborted) return;
         this.#acknowledge(batch, results, performance.now() - sentAt);
         return;
       } catch (cause) {

@@ -40,6 +40,11 @@ export class RunBuffer {
     return this.#sentSeq > 0;
   }
 
+  /** `SegmentBuilder.compactIds`, when the whole run is still here. */
+  get compactIds(): readonly string[] | null {
+    return this.journaled ? null : this.#segment.compactIds;
+  }
+
   /** Adds an event; returns what of it could not be made JSON. */
   push(event: EventLike): readonly string[] {
     this.#seq++;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventLike } from "../../events/event.ts";
 import { serializeValue } from "../../events/serialize.ts";
-import type { Logger } from "../../protocol/logger.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
 import type {
   BatchMessage,
   HistoryPageMessage,
@@ -76,7 +76,8 @@ export class SqliteRunStore implements RunStore {
       lingerMs: options.lingerMs,
       maxBatchBytes: options.maxBatchBytes,
       send: (ops) => this.#writer.request<BatchMessage>({ kind: "batch", ops }),
-      onTrouble: (error, message) => options.logger.error({ err: error, code: error.code }, message),
+      onTrouble: (error, message) =>
+        options.logger.error({ err: error, code: error.code }, message),
     });
   }
 
@@ -180,13 +181,12 @@ export class SqliteRunStore implements RunStore {
         if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
       },
       finish: async (onStalled) => {
-        const journaled = buffer.journaled;
-        const { events } = this.#batcher.take(buffer);
-        const { input } = buffer;
+        const { journaled, compactIds, input } = buffer;
         buffer.input = null;
-        const finishedAt = Date.now();
-        const op = { threadId, runId, agentId, epoch, journaled, events, input, finishedAt };
-        await this.#complete(runId, this.#batcher.enqueue({ kind: "finish", ...op }, onStalled));
+        const { events } = this.#batcher.take(buffer);
+        const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
+        const op = { kind: "finish", ...run, journaled, events, compactIds, input } as const;
+        await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
       },
       release: async () => {
         this.#batcher.take(buffer);

@@ -20,7 +20,8 @@ export interface WorkerPoolOptions {
  *
  * Piscina rejects the task of a thread that ends, and starts another thread. A thread that ends
  * before it took its task leaves that task in Piscina's queue for good, so when the pool reports
- * such an end, this object drops the pool and rejects everything pending by itself.
+ * such an end, or has tasks and no thread, this object drops the pool and rejects everything
+ * pending by itself.
  */
 export class WorkerPool<Request> {
   readonly #options: WorkerPoolOptions;
@@ -74,6 +75,13 @@ export class WorkerPool<Request> {
       workerData: config,
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
+    pool.on("workerDestroy", () => {
+      // Only when Piscina is done with it: it starts another thread, or leaves it at that.
+      queueMicrotask(() => {
+        if (pool.queueSize === 0 || pool.threads.length > 0) return;
+        this.#dropPool(pool, new Error("it ended before it took a request"));
+      });
+    });
     this.#pool = pool;
     return pool;
   }

@@ -1,0 +1,112 @@
+import { compactEvents } from "@ag-ui/client";
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import { finalizeRunEvents } from "@copilotkit/shared";
+import Database from "better-sqlite3";
+import { type Observable, ReplaySubject } from "rxjs";
+import type { AgentInput, RunRequest } from "../../src/index.ts";
+
+/**
+ * The design of the version 1 runner, on the main thread: a rollback journal, three transactions
+ * a run, the thread's whole history parsed at the start of each, one row written at the end.
+ * On a crash it keeps completed runs, loses the turn in flight, and leaves its thread locked.
+ */
+export class SynchronousRunner {
+  readonly #db: Database.Database;
+
+  constructor(dbPath: string) {
+    this.#db = new Database(dbPath);
+    this.#db.exec(`
+      CREATE TABLE IF NOT EXISTS agent_runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL, run_id TEXT NOT NULL UNIQUE,
+        parent_run_id TEXT, events TEXT NOT NULL, input TEXT NOT NULL,
+        created_at INTEGER NOT NULL, version INTEGER NOT NULL);
+      CREATE TABLE IF NOT EXISTS run_state (
+        thread_id TEXT PRIMARY KEY, is_running INTEGER DEFAULT 0, current_run_id TEXT,
+        updated_at INTEGER NOT NULL);
+      CREATE INDEX IF NOT EXISTS idx_thread_id ON agent_runs(thread_id);
+      CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);`);
+  }
+
+  run({ threadId, agent, input }: RunRequest): Observable<BaseEvent> {
+    const state = this.#db
+      .prepare<[string], { is_running: number }>(
+        "SELECT is_running FROM run_state WHERE thread_id = ?",
+      )
+      .get(threadId);
+    if (state?.is_running === 1) throw new Error("Thread already running");
+    this.#setState(threadId, input.runId);
+    const history = this.#history(threadId);
+    const seen = new Set(history.events.map((event) => event.messageId));
+    const events: BaseEvent[] = [];
+    const subject = new ReplaySubject<BaseEvent>();
+    const finish = () => {
+      for (const event of finalizeRunEvents(events)) subject.next(event);
+      this.#insert(threadId, input, history.lastRunId, compactEvents(events));
+      this.#setState(threadId, null);
+      subject.complete();
+    };
+    const onEvent = ({ event }: { event: BaseEvent }) => {
+      const processed =
+        event.type === "RUN_STARTED"
+          ? {
+              ...event,
+              input: { ...input, messages: input.messages.filter((m) => !seen.has(m.id)) },
+            }
+          : event;
+      events.push(processed);
+      subject.next(processed);
+    };
+    agent.runAgent(input as AgentInput, { onEvent }).then(finish, finish);
+    return subject;
+  }
+
+  async close(): Promise<void> {
+    this.#db.close();
+  }
+
+  #history(threadId: string): { events: BaseEvent[]; lastRunId: string | null } {
+    const rows = this.#db
+      .prepare<[string, string], { run_id: string; events: string }>(
+        `WITH RECURSIVE chain AS (
+           SELECT * FROM agent_runs WHERE thread_id = ? AND parent_run_id IS NULL
+           UNION ALL
+           SELECT r.* FROM agent_runs r JOIN chain c ON r.parent_run_id = c.run_id
+           WHERE r.thread_id = ?)
+         SELECT run_id, events FROM chain ORDER BY created_at`,
+      )
+      .all(threadId, threadId);
+    const events = rows.flatMap((row) => JSON.parse(row.events) as BaseEvent[]);
+    return { events, lastRunId: rows.at(-1)?.run_id ?? null };
+  }
+
+  #insert(
+    threadId: string,
+    input: RunAgentInput,
+    parent: string | null,
+    events: BaseEvent[],
+  ): void {
+    this.#db
+      .prepare(
+        `INSERT INTO agent_runs
+           (thread_id, run_id, parent_run_id, events, input, created_at, version)
+         VALUES (?, ?, ?, ?, ?, ?, 1)`,
+      )
+      .run(
+        threadId,
+        input.runId,
+        parent,
+        JSON.stringify(events),
+        JSON.stringify(input),
+        Date.now(),
+      );
+  }
+
+  #setState(threadId: string, runId: string | null): void {
+    this.#db
+      .prepare(
+        `INSERT OR REPLACE INTO run_state (thread_id, is_running, current_run_id, updated_at)
+         VALUES (?, ?, ?, ?)`,
+      )
+      .run(threadId, runId === null ? 0 : 1, runId, Date.now());
+  }
+}
