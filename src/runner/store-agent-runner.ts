@@ -31,6 +31,16 @@ export class StoreAgentRunner {
   }
 
   /**
+   * Resolves when the store is open and recovered. For whoever wants to know at start-up; a run or
+   * a connect waits by itself.
+   *
+   * @throws {RunStoreError} the store cannot be opened; the code says why.
+   */
+  ready(): Promise<void> {
+    return this.#store.ready();
+  }
+
+  /**
    * Starts a run, whether or not anyone subscribes to what it returns: the run's events, from the
    * first, completing when the run is committed. Agent failures and refusals are RUN_ERROR events.
    *

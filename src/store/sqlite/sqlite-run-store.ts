@@ -142,9 +142,7 @@ export class SqliteRunStore implements RunStore {
     // Rejections of what was ended reach `#unsaved` before this goes on.
     await delay(0);
     try {
-      if (this.#opening !== null || lastError === null) {
-        await this.#withDeadline(this.#writer.request({ kind: "close" }), CLOSE_WRITER_MS);
-      }
+      await this.#withDeadline(this.#writer.request({ kind: "close" }), CLOSE_WRITER_MS);
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#options.logger.error({ err: error, code: error.code }, "closing the database failed");

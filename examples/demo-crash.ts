@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ask, connect, stop } from "./demo-client.ts";
+import { progress } from "./demo-console.ts";
+import type { DemoServer } from "./demo-server.ts";
+import { isCompleted, type Thread } from "./demo-thread.ts";
+
+export const START_EVERY_MS = 140;
+export const COMPLETED_AT_KILL = 20;
+/** Threads that a second client joins, and one that is stopped, after `MID_RUN` events. */
+export const JOINED: readonly number[] = [2, 6, 10, 14];
+export const STOPPED = 4;
+const MID_RUN = 60;
+
+/** Lets every thread ask its question, and kills the server when half of the runs are completed. */
+export async function talkAndKill({ agentUrl, kill }: DemoServer, threads: readonly Thread[]) {
+  const midRun: Promise<unknown>[] = [];
+  let started = 0;
+
+  async function talk(thread: Thread, at: number) {
+    await sleep(at * START_EVERY_MS);
+    started++;
+    showProgress();
+    thread.first = await ask(agentUrl, thread.threadId, [], thread.question, (events) => {
+      if (events !== MID_RUN) return;
+      if (JOINED.includes(at)) midRun.push(join(thread));
+      if (at === STOPPED) midRun.push(stop(agentUrl, thread.threadId));
+    });
+    showProgress();
+  }
+
+  function showProgress() {
+    progress(`${started} runs started, ${threads.filter(isCompleted).length} completed`);
+  }
+
+  async function join(thread: Thread) {
+    thread.joined = await connect(agentUrl, thread.threadId);
+  }
+
+  const talks = threads.map(talk);
+  await settled(talks, COMPLETED_AT_KILL);
+  await Promise.all(midRun);
+  await kill();
+  await Promise.all(talks);
+}
+
+/** Resolves when `count` of the promises have. */
+function settled(promises: readonly Promise<void>[], count: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let left = count;
+    for (const promise of promises) {
+      promise.then(() => --left === 0 && resolve(), reject);
+    }
+  });
+}

@@ -1,0 +1,111 @@
+// `npm start`: an ordinary CopilotKit runtime on a durable runner. Environment: PORT, DB_PATH,
+// AGENT_PACE_MS (how long the demo agent takes for a token), OPENAI_API_KEY (adds "assistant").
+import "./no-telemetry.ts";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
+import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
+import { type Logger, SqliteAgentRunner } from "../src/index.ts";
+import { curlLines } from "./curl-lines.ts";
+import { ShowcaseAgent } from "./showcase-agent.ts";
+
+const HOST = "127.0.0.1";
+const BASE_PATH = "/api/copilotkit";
+const FAREWELL_MS = 500;
+
+const port = wholeNumber("PORT", 4141, 65_535);
+const paceMs = wholeNumber("AGENT_PACE_MS", 25, 60_000);
+const dbPath = process.env.DB_PATH || "./data/threads.db";
+
+// The default logger prints whole errors; on this console, a line will do.
+const logger: Logger = { debug() {}, info() {}, warn: report, error: report };
+const runner = await openRunner();
+const runtime = new CopilotRuntime({
+  runner,
+  agents: {
+    default: new ShowcaseAgent(paceMs),
+    ...(process.env.OPENAI_API_KEY
+      ? { assistant: new BuiltInAgent({ model: "openai/gpt-5-mini" }) }
+      : {}),
+  },
+});
+const server = createServer(
+  createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors: { origin: ifLocal } }),
+);
+
+await listen();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, shutDown);
+announce();
+
+async function openRunner() {
+  try {
+    mkdirSync(dirname(dbPath), { recursive: true });
+    // "reject" answers a second run on a busy thread with an event that its client can see.
+    const opened = new SqliteAgentRunner({ dbPath, onConcurrentRun: "reject", logger });
+    await opened.ready();
+    return opened;
+  } catch (error) {
+    return exit(1, `Cannot open the database ${dbPath}: ${messageOf(error)}`);
+  }
+}
+
+async function listen() {
+  server.listen(port, HOST);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE") exit(1, message);
+    exit(1, `Port ${port} is in use. Set PORT to another one, or to 0 to pick a free one.`);
+  }
+}
+
+function announce() {
+  const url = `http://${HOST}:${(server.address() as AddressInfo).port}${BASE_PATH}`;
+  console.log(`CopilotKit runtime at ${url}\nThreads in ${dbPath}`);
+  for (const { title, command } of curlLines(url)) console.log(`\n# ${title}\n${command}`);
+}
+
+async function shutDown() {
+  if (!server.listening) process.exit(1);
+  console.log("\nClosing when the runs in flight are done. Press Ctrl-C again to leave at once.");
+  const closed = once(server.close(), "close");
+  try {
+    await runner.close();
+  } catch (error) {
+    exit(1, `Not everything could be stored: ${messageOf(error)}`);
+  }
+  // The last events of those runs may still be on their way.
+  server.closeIdleConnections();
+  await Promise.race([closed, sleep(FAREWELL_MS)]);
+  process.exit(0);
+}
+
+/** Lets the pages of this machine, on any port, call the runtime; those of other sites may not. */
+function ifLocal(origin: string) {
+  return ["localhost", HOST].includes(URL.parse(origin)?.hostname ?? "") ? origin : null;
+}
+
+function wholeNumber(name: string, fallback: number, max: number): number {
+  const text = process.env[name];
+  if (!text) return fallback;
+  if (/^\d+$/.test(text) && Number(text) <= max) return Number(text);
+  return exit(2, `${name} must be a whole number from 0 to ${max}, got ${JSON.stringify(text)}`);
+}
+
+function report(fields: object, message: string) {
+  console.error("err" in fields ? `${message}: ${messageOf(fields.err)}` : message);
+}
+
+function exit(code: number, message: string): never {
+  console.error(message);
+  process.exit(code);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

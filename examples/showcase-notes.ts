@@ -1,0 +1,57 @@
+/** What the demo agent knows: a note for each thing that people ask of a durable runner. */
+export interface Note {
+  readonly title: string;
+  readonly text: string;
+}
+
+const NOTES: readonly Note[] = [
+  {
+    title: "What this server is",
+    text:
+      "This is an ordinary CopilotKit runtime whose runner keeps every thread in one SQLite " +
+      "file. Clients get each event in the tick in which the agent emits it; a worker thread " +
+      "stores it, so the disk never holds up the stream.",
+  },
+  {
+    title: "When the process is killed",
+    text:
+      "A completed run survives, even `kill -9`: its stream only ends once the run is " +
+      "committed. A run that was in flight keeps what had been stored of it, ends in a " +
+      "RUN_ERROR with the code RUN_INTERRUPTED when the server starts again, and its thread " +
+      "takes the next message as if nothing had happened.",
+  },
+  {
+    title: "When a page reloads or the network drops",
+    text:
+      "The run goes on without its reader. A client that connects again first gets the " +
+      "history of the thread, then the rest of the live run, with no gap and nothing twice, " +
+      "and it ends with the same messages.",
+  },
+  {
+    title: "How to stop a run",
+    text:
+      "The stop endpoint aborts the agent. Whatever was open is closed in order, the run ends " +
+      "in RUN_FINISHED, and what had been said so far is stored. An agent that ignores the " +
+      "abort is cut off after a timeout.",
+  },
+  {
+    title: "How long a history may grow",
+    text:
+      "A run is stored compacted: the tokens of a message become one event, and only the " +
+      "messages that are new to the thread are kept with it. The history is read in pages, so " +
+      "a long thread does not block the others.",
+  },
+];
+
+/** The note that shares the most words with the question; the first one if none shares any. */
+export function findNote(question: string): Note {
+  const asked = new Set(wordsOf(question));
+  const score = (note: Note) =>
+    new Set(wordsOf(`${note.title} ${note.text}`).filter((word) => asked.has(word))).size;
+  return NOTES.reduce((best, note) => (score(note) > score(best) ? note : best));
+}
+
+/** Short words say nothing about a subject. */
+function wordsOf(text: string): string[] {
+  return text.toLowerCase().match(/[a-z]{4,}/g) ?? [];
+}

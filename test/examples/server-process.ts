@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { onTestFinished } from "vitest";
+
+const SERVER = join(import.meta.dirname, "../../examples/server.ts");
+
+export interface ServerProcess {
+  readonly child: ChildProcess;
+  readonly exitCode: Promise<number | null>;
+  /** All that it has written so far. */
+  output(): string;
+}
+
+/** `npm start`, on a free port unless `env` says otherwise; killed with the test at the latest. */
+export function spawnServer(env: Record<string, string>): ServerProcess {
+  const child = spawn(process.execPath, [SERVER], {
+    env: { ...process.env, PORT: "0", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exitCode = once(child, "exit").then(([code]) => code as number | null);
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exitCode;
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (chunk: string) => {
+      output += chunk;
+    });
+  }
+  return { child, exitCode, output: () => output };
+}
+
+export interface CurlLines {
+  readonly run: string;
+  readonly connect: string;
+  readonly stop: string;
+}
+
+/** Starts a server and reads the three commands that it prints, as a user would. */
+export async function startServer(
+  env: Record<string, string>,
+): Promise<ServerProcess & { curl: CurlLines }> {
+  const server = spawnServer(env);
+  await new Promise<void>((resolve, reject) => {
+    server.child.stdout?.on("data", () => {
+      if (curlLinesIn(server.output()).length === 3) resolve();
+    });
+    server.exitCode.then((code) =>
+      reject(new Error(`The server exited with ${code}: ${server.output()}`)),
+    );
+  });
+  const [run = "", connect = "", stop = ""] = curlLinesIn(server.output());
+  return { ...server, curl: { run, connect, stop } };
+}
+
+function curlLinesIn(output: string): string[] {
+  return output.match(/^curl .*(?=\n)/gm) ?? [];
+}
+
+/** Runs a line in a shell and gives its lines of output as they arrive. */
+export async function* shell(line: string): AsyncGenerator<string> {
+  const child = spawn("sh", ["-c", line], { stdio: ["ignore", "pipe", "ignore"] });
+  const exited = once(child, "exit");
+  try {
+    yield* createInterface({ input: child.stdout });
+    const [code] = await exited;
+    if (code !== 0) throw new Error(`${line} exited with ${code}`);
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+export interface ServedEvent {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** The events of a stream of server-sent events, as they arrive. */
+export async function* events(line: string): AsyncGenerator<ServedEvent> {
+  for await (const text of shell(line)) {
+    if (text.startsWith("data: ")) yield JSON.parse(text.slice("data: ".length)) as ServedEvent;
+  }
+}
+
+/** What the agent answered, whether it came in pieces or compacted. */
+export function textOf(seen: readonly ServedEvent[]): string {
+  return seen
+    .filter(({ type }) => type === "TEXT_MESSAGE_CONTENT")
+    .map(({ delta }) => delta)
+    .join("");
+}
