@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     environment: "node",
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/build.ts"],
     // A process per file: the tests start worker threads of their own, and some end the process.
     pool: "forks",
     maxWorkers: 2,
