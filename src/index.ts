@@ -15,7 +15,11 @@ export type {
   SqliteAgentRunnerOptions,
 } from "./runner/options.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
-export { type RunnerStats, StoreAgentRunner } from "./runner/store-agent-runner.ts";
+export {
+  type RunnerStats,
+  StoreAgentRunner,
+  type StoreAgentRunnerOptions,
+} from "./runner/store-agent-runner.ts";
 export type {
   ClaimedRun,
   ClaimOutcome,

@@ -74,6 +74,14 @@ export function toRunStoreError(
   code: RunStoreErrorCode = "STORE_FAILED",
 ): RunStoreError {
   if (error instanceof RunStoreError) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new RunStoreError(code, message, { cause: error });
+  return new RunStoreError(code, messageOf(error), { cause: error });
+}
+
+/** What a thrown value says, as a string. Agents throw anything, and reading it may throw again. */
+export function messageOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return "an error that cannot be read";
+  }
 }

@@ -3,7 +3,12 @@ import type { Observable } from "rxjs";
 import { isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/finalize.ts";
 import { OpenParts } from "../events/open-parts.ts";
-import { type RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
+import {
+  messageOf,
+  type RunStoreError,
+  type RunStoreErrorCode,
+  toRunStoreError,
+} from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
 import type { AgentInput, RunRequest } from "./agent.ts";
@@ -148,8 +153,11 @@ export class ActiveRun {
     await this.#execute();
   }
 
-  /** Tells the agent to abort. False when there is nothing to stop or the agent refuses. */
-  stop(): boolean {
+  /**
+   * Tells the agent to abort. False when there is nothing to stop or the agent refuses; one that
+   * refuses and is insisted on is cut off like one that ignores it.
+   */
+  stop({ insist = false } = {}): boolean {
     if (this.#stopRequested || !this.isActive) return false;
     this.#stopRequested = true;
     // Not begun: `#execute` finds the flag and does not begin.
@@ -160,14 +168,16 @@ export class ActiveRun {
     } catch (error) {
       this.#environment.logger.error(
         { err: error, threadId: this.threadId, runId: this.runId },
-        "the agent's abortRun threw; the run goes on",
+        insist ? "the agent's abortRun threw" : "the agent's abortRun threw; the run goes on",
       );
-      // The abort may have settled the run before it threw.
-      if (this.#isIn("stopping")) {
-        this.#stopRequested = false;
-        this.#enter("running");
+      if (!insist) {
+        // The abort may have settled the run before it threw.
+        if (this.#isIn("stopping")) {
+          this.#stopRequested = false;
+          this.#enter("running");
+        }
+        return false;
       }
-      return false;
     }
     // An abort may settle the run before it returns.
     if (this.#isIn("stopping")) {
@@ -211,8 +221,7 @@ export class ActiveRun {
       });
       this.#settle({});
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#settle({ error: { message } });
+      this.#settle({ error: { message: messageOf(error) } });
     }
   }
 

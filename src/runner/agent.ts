@@ -1,12 +1,14 @@
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 
 /**
- * The input as an agent gets it. `RunAgentInput` itself says `resume?: X | undefined`, which under
- * `exactOptionalPropertyTypes` does not fit the `resume?: X` of an `AbstractAgent`.
+ * The input as an agent gets it. `RunAgentInput` itself says `X | undefined` of what may be absent,
+ * which under `exactOptionalPropertyTypes` does not fit the inputs of an `AbstractAgent` of 1.x.
  */
-export type AgentInput = Omit<RunAgentInput, "resume"> & {
-  resume?: NonNullable<RunAgentInput["resume"]>;
-};
+export type AgentInput = WithoutUndefined<RunAgentInput>;
+
+type WithoutUndefined<T> = T extends object
+  ? { [Name in keyof T]: WithoutUndefined<Exclude<T[Name], undefined>> }
+  : T;
 
 /**
  * What the runner needs of an agent. Every `AbstractAgent` of `@ag-ui/client`, 0.0.59 to 1.x, is

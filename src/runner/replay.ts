@@ -1,5 +1,5 @@
 import type { BaseEvent } from "@ag-ui/core";
-import { Observable, type Subscriber } from "rxjs";
+import { Observable, type Subscriber, take } from "rxjs";
 import { ReplayRepair } from "../events/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
 import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
@@ -43,12 +43,12 @@ async function replay(
   repair: ReplayRepair,
   subscriber: Subscriber<BaseEvent>,
 ): Promise<void> {
-  const openIds = new Set(open.map((run) => run.runId));
   let cursor: HistoryCursor | null = null;
   do {
     const page: HistoryPage = await store.readHistory(threadId, cursor);
     if (subscriber.closed) return;
-    cursor = emitPage(page, openIds, repair) ? page.next : null;
+    cursor = (await emitPage(page, open, repair)) ? page.next : null;
+    if (subscriber.closed) return;
     // A page that is ready at once would be delivered in the task of the one before it.
     if (cursor !== null) await nextTask();
   } while (cursor !== null);
@@ -59,14 +59,29 @@ async function replay(
 }
 
 /** False when the page reached a run that is replayed from memory. */
-function emitPage(page: HistoryPage, openIds: ReadonlySet<string>, repair: ReplayRepair): boolean {
+async function emitPage(
+  page: HistoryPage,
+  open: readonly ActiveRun[],
+  repair: ReplayRepair,
+): Promise<boolean> {
   for (const segment of page.segments) {
-    if (openIds.has(segment.runId)) return false;
+    for (const run of open) {
+      if (run.runId === segment.runId && !(await isRefused(run))) return false;
+    }
     if (segment.first) repair.startRun(segment.runId, { live: false });
     for (const event of segment.events) repair.next(event);
     if (segment.last) repair.endRun();
   }
   return true;
+}
+
+/** Whether an open run whose id is in the history is one that found its id taken. */
+async function isRefused(run: ActiveRun): Promise<boolean> {
+  // The store may still be asked; a run that was stored has emitted, and so has one it refused.
+  await new Promise<void>((resolve) => {
+    run.events.pipe(take(1)).subscribe({ complete: resolve });
+  });
+  return run.refused;
 }
 
 async function replayLive(

@@ -18,6 +18,9 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly closeTimeoutMs: number;
 }
 
+/** Storing has this long when closing, even for a runner that waits for no run. */
+const MIN_FLUSH_MS = 5000;
+
 /** The contract of an AgentRunner over any store that implements the port. */
 export class StoreAgentRunner {
   readonly #options: StoreAgentRunnerOptions;
@@ -150,11 +153,11 @@ export class StoreAgentRunner {
     await this.#idleWithin(closeTimeoutMs);
     for (const run of this.#threads.active) {
       run.refuse("RUNNER_CLOSED", "The runner was closed before this run began");
-      run.stop();
+      run.stop({ insist: true });
     }
     // An agent that ignores its abort is cut off after `stopTimeoutMs`, so that this ends.
     await this.#threads.idle();
-    await this.#store.close(Math.max(closeTimeoutMs, stopTimeoutMs));
+    await this.#store.close(Math.max(closeTimeoutMs, stopTimeoutMs, MIN_FLUSH_MS));
   }
 
   async #idleWithin(ms: number): Promise<void> {
@@ -168,7 +171,10 @@ export class StoreAgentRunner {
 }
 
 function assertId(value: unknown, name: string): asserts value is string {
-  if (typeof value !== "string" || value === "") {
-    throw new TypeError(`expected ${name} to be a non-empty string, got ${describeValue(value)}`);
+  // A lone surrogate has no UTF-8: a store would give back another id than it was given.
+  if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
+    throw new TypeError(
+      `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,
+    );
   }
 }

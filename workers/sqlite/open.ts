@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
@@ -54,6 +54,24 @@ export interface OpenedDatabase {
   readonly migratedFrom: number;
 }
 
+function hasUnfinishedWal(path: string): boolean {
+  const wal = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  return wal !== undefined && wal.size > 0;
+}
+
+/**
+ * A connection that could write moves the WAL it finds into the file when it closes, even a file
+ * that is refused. One that cannot write leaves it be.
+ */
+function inspectWithoutWriting(Database: Driver, path: string): void {
+  const db = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
+  try {
+    inspectSchema(db);
+  } finally {
+    db.close();
+  }
+}
+
 /**
  * The one read-write connection of this process. Nothing is written before the file is known
  * to be empty or ours.
@@ -61,6 +79,7 @@ export interface OpenedDatabase {
 export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const Database = loadDriver();
   if (config.dbPath !== ":memory:") createPrivateFile(config.dbPath);
+  if (hasUnfinishedWal(config.dbPath)) inspectWithoutWriting(Database, config.dbPath);
   const db = new Database(config.dbPath, { timeout: BUSY_TIMEOUT_MS });
   try {
     inspectSchema(db);
@@ -72,7 +91,7 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     // A WAL that one long reader let grow is cut back to this at the next checkpoint.
     db.pragma("journal_size_limit = 67108864");
     // KiB, as it is negative: the indexes of a large file are to be found in memory.
-    db.pragma("cache_size = -32768");
+    db.pragma("cache_size = -65536");
     return { db, migratedFrom: migrate(db) };
   } catch (error) {
     db.close();

@@ -122,7 +122,9 @@ export class SqliteRunStore implements RunStore {
   }
 
   async runningRun(threadId: string): Promise<string | null> {
-    return (await this.#read<RunningMessage>({ kind: "running", threadId })).runId;
+    const { runId } = await this.#read<RunningMessage>({ kind: "running", threadId });
+    // A run that could not be stored holds its thread in the file still, and has ended all the same.
+    return runId !== null && this.#unsaved.has(runId) ? null : runId;
   }
 
   get overloaded(): boolean {
@@ -142,13 +144,14 @@ export class SqliteRunStore implements RunStore {
     // Rejections of what was ended reach `#unsaved` before this goes on.
     await delay(0);
     try {
+      // The writer's connection is to be the last: the last one takes the WAL file with it.
+      if (this.#readers !== this.#writer) await this.#readers.destroy();
       await this.#withDeadline(this.#writer.request({ kind: "close" }), CLOSE_WRITER_MS);
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#options.logger.error({ err: error, code: error.code }, "closing the database failed");
     } finally {
       await this.#writer.destroy();
-      await this.#readers.destroy();
     }
     this.#reportUnsaved("CLOSE_INCOMPLETE");
   }
@@ -162,6 +165,10 @@ export class SqliteRunStore implements RunStore {
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     if (recovered > 0) logger.warn({ dbPath, recovered }, "recovered runs of dead processes");
+    // Starts a reader thread now, and not when the first client waits for its history.
+    this.#read<RunningMessage>({ kind: "running", threadId: "" }).catch((error: RunStoreError) => {
+      logger.debug({ err: error }, "the first reader thread did not start");
+    });
   }
 
   #claimedRun(buffer: RunBuffer): ClaimedRun {

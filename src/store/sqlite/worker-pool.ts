@@ -68,10 +68,8 @@ export class WorkerPool<Request> {
       filename: fileURLToPath(new URL(worker + EXTENSION, WORKERS)),
       // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
       atomics: "disabled",
-      minThreads: worker === "writer" ? threads : 0,
+      minThreads: 1,
       maxThreads: threads,
-      concurrentTasksPerWorker: 1,
-      idleTimeout: 10_000,
       workerData: config,
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));

@@ -1,0 +1,135 @@
+import "../support/leak-guard.ts";
+import type { Message } from "@ag-ui/core";
+import { describe, expect, test } from "vitest";
+import { verifyWithClients } from "../events/clients.ts";
+import { needs, version1File, version1Missing } from "../events/shared-data.ts";
+import { eventsOf, withDatabase } from "../support/database-file.ts";
+import {
+  collect,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+} from "../support/open-runner.ts";
+import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import { copyOfVersion1, expectTrueRunCounts, Version1 } from "../support/version-1.ts";
+
+describe.skipIf(version1Missing)(
+  `version 1 and this version on one file${needs(version1File, version1Missing)}`,
+  () => {
+    test("version 1 reads old and new runs by their parents", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      for (const runId of ["new-1", "new-2"]) {
+        await runToEnd(runner, "stopped-then-continued", runId, answeringAgent());
+        await runToEnd(runner, "a new thread", `${runId} there`, answeringAgent());
+      }
+      const read = (threadId: string) =>
+        withDatabase(dbPath, (db) => new Version1(db).chain(threadId).map((row) => row.run_id));
+      expect(read("stopped-then-continued")).toEqual([
+        "stopped-then-continued-run-13",
+        "stopped-then-continued-run-14",
+        "new-1",
+        "new-2",
+      ]);
+      expect(read("a new thread")).toEqual(["new-1 there", "new-2 there"]);
+      expect(read("long")).toHaveLength(200);
+      const rows = withDatabase(dbPath, (db) => new Version1(db).chain("a new thread"));
+      expect(spokenIn(rows.flatMap(eventsOf))).toBe("answer to new-1 thereanswer to new-2 there");
+    });
+
+    test("version 1 stores runs between ours, and both see all of them", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      const threadId = "getting-started";
+      await runToEnd(runner, threadId, "ours-1", answeringAgent());
+      withDatabase(dbPath, (db) => new Version1(db).storeRun(threadId, "theirs"));
+      expectTrueRunCounts(dbPath);
+      await runToEnd(runner, threadId, "ours-2", answeringAgent());
+      const replay = await replayOf(runner, threadId);
+      expect(runIdsIn(replay).slice(2)).toEqual(["ours-1", "theirs", "ours-2"]);
+      await verifyWithClients(replay);
+      withDatabase(dbPath, (db) => {
+        const chain = new Version1(db).chain(threadId).map((row) => row.run_id);
+        expect(chain.slice(2)).toEqual(["ours-1", "theirs", "ours-2"]);
+      });
+      expectTrueRunCounts(dbPath);
+    });
+
+    test("what version 1 stores and purges changes which messages count as seen", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      const threadId = "purged";
+      /** Which of these messages a run on the thread takes for new. */
+      async function newOf(runId: string, ...messageIds: string[]): Promise<string[]> {
+        const input = inputOf(threadId, runId, messageIds);
+        const [first] = await collect(runner.run({ threadId, agent: answeringAgent(), input }));
+        const { messages } = (first as unknown as { input: { messages: Message[] } }).input;
+        return messages.map(({ id }) => id);
+      }
+
+      expect(await newOf("ours-1", "pu1", "pu2", "pa2", "new-1")).toEqual(["pu1", "new-1"]);
+      withDatabase(dbPath, (db) => new Version1(db).storeRun(threadId, "theirs"));
+      const ofTheirs = ["question-theirs", "answer-theirs"];
+      expect(await newOf("ours-2", "pu2", ...ofTheirs, "new-2")).toEqual(["new-2"]);
+      withDatabase(dbPath, (db) => {
+        const cutoff = db
+          .prepare<[], number>("SELECT created_at FROM agent_runs WHERE run_id = 'purged-run-222'")
+          .pluck()
+          .get();
+        expect(new Version1(db).purgeBefore(cutoff ?? 0)).toBeGreaterThan(0);
+      });
+      expectTrueRunCounts(dbPath);
+      expect(await newOf("ours-3", "pu1", "pu2", "pa2", "pu3", ...ofTheirs, "new-1")).toEqual([
+        "pu2",
+        "pa2",
+      ]);
+      expect(runIdsIn(await replayOf(runner, threadId))).toEqual([
+        "purged-run-222",
+        "purged-run-223",
+        "purged-run-224",
+        "ours-1",
+        "theirs",
+        "ours-2",
+        "ours-3",
+      ]);
+      expectTrueRunCounts(dbPath);
+    });
+
+    test("a thread that version 1 purged to nothing can be used again", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      await runToEnd(runner, "purged", "before", answeringAgent());
+      withDatabase(dbPath, (db) => new Version1(db).purgeBefore(Date.now() * 2));
+      expectTrueRunCounts(dbPath);
+      expect(await replayOf(runner, "purged")).toEqual([]);
+      const [first] = await collect(
+        runner.run({
+          threadId: "purged",
+          agent: answeringAgent(),
+          input: inputOf("purged", "again", ["pu2", "pu3"]),
+        }),
+      );
+      expect(first).toMatchObject({ input: { messages: [{ id: "pu2" }, { id: "pu3" }] } });
+      expectTrueRunCounts(dbPath);
+    });
+
+    test("a thread that version 1 runs on is not run by us, until it is done", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      await replayOf(runner, "long");
+      withDatabase(dbPath, (db) => new Version1(db).setState("long", "theirs"));
+      expect(await runToEnd(runner, "long", "ours", answeringAgent())).toMatchObject([
+        { type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" },
+      ]);
+      withDatabase(dbPath, (db) => {
+        const version1 = new Version1(db);
+        version1.storeRun("long", "theirs");
+        version1.setState("long", null);
+      });
+      await runToEnd(runner, "long", "ours", answeringAgent());
+      expect(runIdsIn(await replayOf(runner, "long")).slice(-2)).toEqual(["theirs", "ours"]);
+    });
+  },
+);

@@ -1,0 +1,138 @@
+import "../support/leak-guard.ts";
+import { MessagePort } from "node:worker_threads";
+import Database from "better-sqlite3";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { claim } from "../../workers/sqlite/claim.ts";
+import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
+import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+import { withDatabase } from "../support/database-file.ts";
+import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import { sqliteStore } from "../support/sqlite-store.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const RUNS = 2000;
+
+/** A file with a thread "long" of 2000 runs, each with a snapshot of 1 KB of state. */
+async function fileWithLongThread(): Promise<string> {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  await runToEnd(runner, "long", "run-0", answeringAgent());
+  await runner.close();
+  withDatabase(dbPath, (db) => {
+    const insertRun = db.prepare(
+      `INSERT INTO agent_runs (thread_id, run_id, events, input, created_at, version, epoch)
+       VALUES ('long', ?, ?, '{}', 1, 2, 1)`,
+    );
+    const insertMessage = db.prepare("INSERT INTO thread_messages VALUES ('long', ?)");
+    db.transaction(() => {
+      for (let at = 1; at < RUNS; at++) {
+        const snapshot = { filler: "x".repeat(1000) };
+        const messageId = `answer-run-${at}`;
+        const events = [
+          { type: "RUN_STARTED", threadId: "long", runId: `run-${at}` },
+          { type: "STATE_SNAPSHOT", snapshot },
+          { type: "TEXT_MESSAGE_START", messageId, role: "assistant" },
+          { type: "TEXT_MESSAGE_END", messageId },
+          { type: "RUN_FINISHED", threadId: "long", runId: `run-${at}` },
+        ];
+        insertRun.run(`run-${at}`, JSON.stringify(events));
+        insertMessage.run(messageId);
+      }
+      db.exec(`UPDATE threads SET run_count = ${RUNS} WHERE thread_id = 'long'`);
+    })();
+  });
+  return dbPath;
+}
+
+describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () => {
+  test("pitfall 10: what a run sends to the writer is the same", async () => {
+    const runner = openRunner({ dbPath: await fileWithLongThread() });
+    await runToEnd(runner, "warm up", "warm-up", answeringAgent());
+    const post = vi.spyOn(MessagePort.prototype, "postMessage");
+    onTestFinished(() => post.mockRestore());
+
+    async function sentBy(threadId: string, runId: string): Promise<unknown[]> {
+      post.mockClear();
+      await runToEnd(runner, threadId, runId, answeringAgent());
+      return post.mock.calls.flatMap(([message]) => {
+        const { task } = message as { task?: { kind?: string; ops?: unknown[] } };
+        return task?.kind === "batch" ? (task.ops ?? []) : [];
+      });
+    }
+    const ofLong = await sentBy("long", "new-run-1");
+    const ofEmpty = await sentBy("none", "new-run-2");
+    expect(ofLong).toMatchObject([
+      { kind: "claim", threadId: "long", runId: "new-run-1", messageIds: ["question-new-run-1"] },
+      { kind: "finish", threadId: "long", runId: "new-run-1" },
+    ]);
+    expect(JSON.stringify(ofLong)).toHaveLength(JSON.stringify(ofEmpty).length);
+  });
+
+  test("pitfall 10: the writer answers a claim with the same statements, and reads no events", async () => {
+    const dbPath = await fileWithLongThread();
+    const executed: string[] = [];
+    const db = new Database(dbPath, { verbose: (sql) => void executed.push(String(sql)) });
+    onTestFinished(() => void db.close());
+    const config = { dbPath, instanceId: "test", leaseMs: 15_000, durability: "full" } as const;
+    const statements = prepareWriterStatements(db);
+    const context = { db, statements, config, identity: ownIdentity() };
+
+    function claimed(threadId: string): string[] {
+      const messageIds = ["answer-run-1", "new"];
+      const seen = threadId === "long" ? [true, false] : [false, false];
+      executed.length = 0;
+      const runId = `claim of ${threadId}`;
+      expect(claim(context, { kind: "claim", threadId, runId, messageIds })).toMatchObject({
+        ok: true,
+        claim: { seen },
+      });
+      // As better-sqlite3 reports them, with the values in place of the parameters.
+      return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));
+    }
+    const ofLong = claimed("long");
+    const withoutTime = (sql: string) => sql.replace(/\d{13}(\.0)?/g, "?");
+    expect(ofLong.map(withoutTime)).toEqual(claimed("none").map(withoutTime));
+    expect(ofLong.length).toBeGreaterThan(0);
+    for (const sql of ofLong) {
+      expect(sql).not.toMatch(/\bevents\b/);
+      // Each finds its row by an index: nothing grows with the table.
+      const plan = db.prepare<[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all();
+      for (const { detail } of plan) expect(detail).not.toMatch(/^SCAN/);
+    }
+  });
+
+  test("pitfall 10: connect reads 64 KiB at a time, on a reader", async () => {
+    const store = sqliteStore(await fileWithLongThread());
+    onTestFinished(() => store.close(1000));
+    const runIds: string[] = [];
+    let pages = 0;
+    for (let cursor: object | null = null, isFirst = true; isFirst || cursor !== null; ) {
+      isFirst = false;
+      const page = await store.readHistory("long", cursor);
+      pages++;
+      const events = page.segments.flatMap((segment) => segment.events);
+      expect(JSON.stringify(events).length).toBeLessThanOrEqual(64 * 1024);
+      runIds.push(...page.segments.map((segment) => segment.runId));
+      cursor = page.next;
+    }
+    expect(runIds).toEqual(Array.from({ length: RUNS }, (_, at) => `run-${at}`));
+    // 2000 runs of more than 1000 bytes.
+    expect(pages).toBeGreaterThan(30);
+    expect(store.stats().batches).toBe(0);
+  });
+
+  test("pitfall 10: an input that brings the whole history sends ids, and stores what is new", async () => {
+    const runner = openRunner({ dbPath: await fileWithLongThread() });
+    const history = Array.from({ length: RUNS }, (_, at) => `answer-run-${at}`);
+    const input = inputOf("long", "new-run", [...history, "new question"]);
+    const [first] = await new Promise<object[]>((resolve) => {
+      const events: object[] = [];
+      runner.run({ threadId: "long", agent: answeringAgent(), input }).subscribe({
+        next: (event) => void events.push(event),
+        complete: () => resolve(events),
+      });
+    });
+    expect(first).toMatchObject({ input: { messages: [{ id: "new question" }] } });
+  });
+});

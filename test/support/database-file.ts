@@ -1,0 +1,45 @@
+import Database from "better-sqlite3";
+import type { ScriptEvent } from "./scripted-agent.ts";
+
+/** Opens the file as another program would, for as long as `use` takes. */
+export function withDatabase<T>(path: string, use: (db: Database.Database) => T): T {
+  const db = new Database(path, { fileMustExist: true, timeout: 5000 });
+  try {
+    return use(db);
+  } finally {
+    db.close();
+  }
+}
+
+export interface RunRow {
+  readonly id: number;
+  readonly thread_id: string;
+  readonly run_id: string;
+  readonly parent_run_id: string | null;
+  readonly events: string;
+  readonly input: string;
+  readonly created_at: number;
+  readonly version: number;
+}
+
+/** The stored runs of a thread, in order. */
+export function runRows(path: string, threadId: string): RunRow[] {
+  return withDatabase(path, (db) =>
+    db
+      .prepare<[string], RunRow>("SELECT * FROM agent_runs WHERE thread_id = ? ORDER BY id")
+      .all(threadId),
+  );
+}
+
+export const eventsOf = (row: RunRow | undefined): ScriptEvent[] =>
+  JSON.parse(row?.events ?? "[]") as ScriptEvent[];
+
+/** One value of one row. */
+export function valueIn(path: string, sql: string, ...parameters: unknown[]): unknown {
+  return withDatabase(path, (db) =>
+    db
+      .prepare(sql)
+      .pluck()
+      .get(...parameters),
+  );
+}

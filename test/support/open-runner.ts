@@ -1,0 +1,110 @@
+import type { BaseEvent } from "@ag-ui/core";
+import { lastValueFrom, type Observable, toArray } from "rxjs";
+import { onTestFinished } from "vitest";
+import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
+
+export interface LogLine {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly fields: object;
+  readonly message: string;
+}
+
+export interface CollectingLogger extends Logger {
+  readonly lines: LogLine[];
+}
+
+export function collectingLogger(): CollectingLogger {
+  const lines: LogLine[] = [];
+  const write = (level: LogLine["level"]) => (fields: object, message: string) =>
+    void lines.push({ level, fields, message });
+  return {
+    lines,
+    debug: write("debug"),
+    info: write("info"),
+    warn: write("warn"),
+    error: write("error"),
+  };
+}
+
+/** A runner that is closed with the test at the latest, and says nothing on stderr. */
+export function openRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner {
+  const runner = new SqliteAgentRunner({ logger: collectingLogger(), ...options });
+  onTestFinished(async () => {
+    // Closing twice is closing once; what a test made unstorable is that test's own business.
+    await runner.close().catch(() => undefined);
+  });
+  return runner;
+}
+
+/** Everything a stream emits, once it is complete. */
+export async function collect(stream: Observable<BaseEvent>): Promise<ScriptEvent[]> {
+  return (await lastValueFrom(stream.pipe(toArray()))) as unknown as ScriptEvent[];
+}
+
+export interface Watched {
+  /** What was emitted so far. */
+  readonly events: ScriptEvent[];
+  /** All of it, once the stream is complete. */
+  readonly done: Promise<ScriptEvent[]>;
+  /** The first event for which `matches` is true, seen already or to come. */
+  readonly until: (matches: (event: ScriptEvent) => boolean) => Promise<ScriptEvent>;
+}
+
+/** Subscribes at once. */
+export function watch(stream: Observable<BaseEvent>): Watched {
+  const events: ScriptEvent[] = [];
+  const { promise: done, resolve, reject } = Promise.withResolvers<ScriptEvent[]>();
+  const waiting = new Set<(event: ScriptEvent) => void>();
+  stream.subscribe({
+    next(raw) {
+      const event = raw as unknown as ScriptEvent;
+      events.push(event);
+      for (const tell of [...waiting]) tell(event);
+    },
+    error: reject,
+    complete: () => resolve(events),
+  });
+  const until = (matches: (event: ScriptEvent) => boolean) =>
+    new Promise<ScriptEvent>((found, missed) => {
+      const seen = events.find(matches);
+      if (seen !== undefined) return found(seen);
+      const tell = (event: ScriptEvent) => {
+        if (!matches(event)) return;
+        waiting.delete(tell);
+        found(event);
+      };
+      waiting.add(tell);
+      done.then(() => missed(new Error("the stream completed without such an event")), missed);
+    });
+  return { events, done, until };
+}
+
+/** The whole replay of a thread. */
+export function replayOf(runner: SqliteAgentRunner, threadId: string): Promise<ScriptEvent[]> {
+  return collect(runner.connect({ threadId }));
+}
+
+/** Runs an agent on a thread to its end. */
+export function runToEnd(
+  runner: SqliteAgentRunner,
+  threadId: string,
+  runId: string,
+  agent: Parameters<SqliteAgentRunner["run"]>[0]["agent"],
+): Promise<ScriptEvent[]> {
+  return collect(runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
+}
+
+export const typesOf = (events: readonly ScriptEvent[]): string[] => events.map(({ type }) => type);
+
+/** The text of all text messages together. */
+export function spokenIn(events: readonly ScriptEvent[]): string {
+  return events
+    .filter(({ type }) => type === "TEXT_MESSAGE_CONTENT")
+    .map(({ delta }) => delta)
+    .join("");
+}
+
+export function runIdsIn(events: readonly ScriptEvent[]): unknown[] {
+  return events.filter(({ type }) => type === "RUN_STARTED").map(({ runId }) => runId);
+}

@@ -1,0 +1,54 @@
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { RunnableAgent } from "../../src/index.ts";
+import type { ScriptEvent } from "./scripted-agent.ts";
+
+export interface PuppetAgent extends RunnableAgent {
+  /** Resolves with the input when the agent is run. */
+  readonly started: Promise<RunAgentInput>;
+  readonly isStarted: () => boolean;
+  /** How often it was told to abort. */
+  readonly aborts: () => number;
+  /** Emits an event, in this very tick. */
+  readonly emit: (...events: readonly ScriptEvent[]) => void;
+  /** Ends the run well: what `runAgent` returned resolves. */
+  readonly finish: () => void;
+  /** Ends the run badly: what `runAgent` returned rejects. */
+  readonly fail: (error: unknown) => void;
+}
+
+/**
+ * An agent that does nothing by itself: the test pulls the strings. `onAbort` is what its
+ * `abortRun` does; without it, the run ends well when it is told to abort.
+ */
+export function puppetAgent(onAbort?: () => void): PuppetAgent {
+  const started = Promise.withResolvers<RunAgentInput>();
+  const ended = Promise.withResolvers<void>();
+  // The runner hears of a failure; a test may let its agent fail before it is run.
+  ended.promise.catch(() => undefined);
+  let onEvent: ((params: { event: BaseEvent }) => void) | null = null;
+  let aborts = 0;
+  return {
+    started: started.promise,
+    isStarted: () => onEvent !== null,
+    aborts: () => aborts,
+    emit(...events) {
+      if (onEvent === null) throw new Error("the agent was not run yet");
+      for (const event of events) onEvent({ event: event as unknown as BaseEvent });
+    },
+    finish: ended.resolve,
+    fail: ended.reject,
+    runAgent(input, subscriber) {
+      onEvent = (params) => subscriber.onEvent(params);
+      started.resolve(input);
+      return ended.promise;
+    },
+    abortRun() {
+      aborts++;
+      if (onAbort === undefined) ended.resolve();
+      else onAbort();
+    },
+  };
+}
+
+/** An `onAbort` for agents that do not listen. */
+export const ignoreAbort = (): void => undefined;

@@ -1,0 +1,19 @@
+import { randomUUID } from "node:crypto";
+import { SqliteRunStore } from "../../src/store/sqlite/sqlite-run-store.ts";
+import { collectingLogger } from "./open-runner.ts";
+
+/** A SQLite store as a runner makes it. It is up to the caller to close it. */
+export function sqliteStore(dbPath: string): SqliteRunStore {
+  return new SqliteRunStore({
+    dbPath,
+    instanceId: randomUUID(),
+    lingerMs: 50,
+    maxBatchBytes: 1024 * 1024,
+    maxPendingBytes: 64 * 1024 * 1024,
+    readers: 1,
+    leaseMs: 15_000,
+    durability: "full",
+    storeRawEvents: true,
+    logger: collectingLogger(),
+  });
+}
