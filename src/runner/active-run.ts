@@ -218,6 +218,8 @@ export class ActiveRun {
     try {
       await this.#request.agent.runAgent(this.#request.input as AgentInput, {
         onEvent: ({ event }) => this.#receive(event),
+        onNewMessage() {},
+        onRunStartedEvent() {},
       });
       this.#settle({});
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
 
 /**
  * The input as an agent gets it. `RunAgentInput` itself says `X | undefined` of what may be absent,
@@ -23,6 +23,10 @@ export interface RunnableAgent {
 /** The callbacks that the runner hands to `runAgent`. */
 export interface RunSubscriber {
   onEvent(params: { event: BaseEvent }): void;
+  /** Does nothing: what the thread has seen is read from its events. Agents may call it. */
+  onNewMessage(params: { message: Message }): void;
+  /** Does nothing, likewise. */
+  onRunStartedEvent(params: { event: BaseEvent }): void;
 }
 
 export interface RunRequest {

@@ -1,0 +1,223 @@
+import {
+  type ClaimedRun,
+  type ClaimOutcome,
+  type ClaimRequest,
+  type HistoryCursor,
+  type HistoryPage,
+  type HistorySegment,
+  type RunStore,
+  RunStoreError,
+  type StoreStats,
+} from "../../src/index.ts";
+
+type Event = HistorySegment["events"][number];
+
+interface StoredRun {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly events: readonly Event[];
+}
+
+interface Holder {
+  readonly store: MemoryRunStore;
+  readonly runId: string;
+  readonly onLost: (error: RunStoreError) => void;
+  readonly events: Event[];
+}
+
+/** What stands for the disk: outlives the stores that share it. */
+export class MemoryRuns {
+  readonly stored: StoredRun[] = [];
+  readonly holders = new Map<string, Holder>();
+  readonly liveStores = new Set<MemoryRunStore>();
+
+  isTaken(runId: string): boolean {
+    const holders = [...this.holders.values()];
+    return [...this.stored, ...holders].some((run) => run.runId === runId);
+  }
+
+  messageIds(threadId: string): Set<unknown> {
+    const ids = new Set<unknown>();
+    for (const run of this.stored.filter((stored) => stored.threadId === threadId)) {
+      for (const event of run.events) {
+        if (typeof event.messageId === "string") ids.add(event.messageId);
+        const input = event.input as { messages?: { id?: unknown }[] } | undefined;
+        for (const message of input?.messages ?? []) ids.add(message.id);
+      }
+    }
+    return ids;
+  }
+}
+
+/** JSON of a page at most, unless one event alone is longer. */
+const PAGE_LENGTH = 64 * 1024;
+
+interface Cursor {
+  readonly run: number;
+  readonly event: number;
+  readonly upTo: number;
+}
+
+/**
+ * The port at its simplest: no file, no worker, no SQL, no batches. It is here to show that the
+ * port and its contract ask for none of these, and to run a runner over another store than SQLite.
+ */
+export class MemoryRunStore implements RunStore {
+  readonly overloaded = false;
+  readonly #runs: MemoryRuns;
+  #open = true;
+  #batches = 0;
+
+  constructor(runs: MemoryRuns = new MemoryRuns()) {
+    this.#runs = runs;
+    runs.liveStores.add(this);
+    for (const [threadId, holder] of runs.holders) {
+      if (!runs.liveStores.has(holder.store)) this.#recover(threadId, holder);
+    }
+  }
+
+  async ready(): Promise<void> {
+    this.#assertOpen();
+  }
+
+  async claim({ threadId, runId, messageIds, onLost }: ClaimRequest): Promise<ClaimOutcome> {
+    this.#assertOpen();
+    if (this.#runs.isTaken(runId)) {
+      return { kind: "refused", code: "RUN_ID_TAKEN", message: `the id ${runId} is taken` };
+    }
+    const before = this.#runs.holders.get(threadId);
+    if (before !== undefined && this.#runs.liveStores.has(before.store)) {
+      const message = "Thread already running";
+      return { kind: "refused", code: "THREAD_ALREADY_RUNNING", message };
+    }
+    if (before !== undefined) this.#recover(threadId, before);
+    const holder: Holder = { store: this, runId, onLost, events: [] };
+    this.#runs.holders.set(threadId, holder);
+    const known = this.#runs.messageIds(threadId);
+    const seen = messageIds.map((id) => id !== "" && known.has(id));
+    return { kind: "claimed", run: this.#claimedRun(threadId, holder), seen };
+  }
+
+  async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
+    this.#assertOpen();
+    const from = (cursor as Cursor | null) ?? { run: 0, event: 0, upTo: this.#runs.stored.length };
+    const segments: HistorySegment[] = [];
+    let length = 0;
+    let begin = from.event;
+    for (let run = from.run; run < from.upTo; run++) {
+      const stored = this.#runs.stored[run];
+      if (stored === undefined || stored.threadId !== threadId) continue;
+      const { runId, events } = stored;
+      let end = begin;
+      for (; end < events.length; end++) {
+        length += JSON.stringify(events[end]).length + 1;
+        if (length > PAGE_LENGTH && segments.length + end > begin) break;
+      }
+      const last = end === events.length;
+      if (end > begin || last) {
+        segments.push({ runId, first: begin === 0, last, events: events.slice(begin, end) });
+      }
+      if (!last) return { segments, next: { run, event: end, upTo: from.upTo } };
+      begin = 0;
+    }
+    return { segments, next: null };
+  }
+
+  async runningRun(threadId: string): Promise<string | null> {
+    this.#assertOpen();
+    const holder = this.#runs.holders.get(threadId);
+    return holder !== undefined && this.#runs.liveStores.has(holder.store) ? holder.runId : null;
+  }
+
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#open = false;
+    this.#runs.liveStores.delete(this);
+  }
+
+  stats(): StoreStats {
+    const none = { p50: 0, p99: 0, max: 0 };
+    const batches = this.#batches;
+    return {
+      queueDepth: 0,
+      queueBytes: 0,
+      batches,
+      batchSize: none,
+      commitMs: none,
+      lastError: null,
+    };
+  }
+
+  #claimedRun(threadId: string, holder: Holder): ClaimedRun {
+    const { runs, events } = { runs: this.#runs, events: holder.events };
+    const assertHeld = () => {
+      if (runs.holders.get(threadId) === holder) return;
+      throw new RunStoreError("LEASE_LOST", "the thread was taken over by another run");
+    };
+    return {
+      setInput: () => undefined,
+      append: (event) => {
+        const copy = storable(event, []);
+        if (isEvent(copy)) events.push(copy);
+      },
+      finish: async () => {
+        this.#assertOpen();
+        assertHeld();
+        this.#store(threadId, holder, events);
+      },
+      release: async () => {
+        if (runs.holders.get(threadId) === holder) runs.holders.delete(threadId);
+      },
+    };
+  }
+
+  #recover(threadId: string, holder: Holder): void {
+    const message = "The store was closed before the run ended";
+    const error = { type: "RUN_ERROR", message, code: "RUN_INTERRUPTED" };
+    if (holder.events.length === 0) this.#runs.holders.delete(threadId);
+    else this.#store(threadId, holder, [...holder.events, error]);
+  }
+
+  #store(threadId: string, { runId }: Holder, events: readonly Event[]): void {
+    this.#runs.stored.push({ threadId, runId, events });
+    this.#runs.holders.delete(threadId);
+    this.#batches++;
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new RunStoreError("RUNNER_CLOSED", "the store is closed");
+  }
+}
+
+function isEvent(value: unknown): value is Event {
+  return typeof (value as Event | undefined)?.type === "string";
+}
+
+/** A copy of what JSON can hold of `value`; undefined for what it cannot. */
+function storable(value: unknown, ancestors: readonly unknown[]): unknown {
+  try {
+    if (typeof value !== "object" || value === null) return JSON.parse(JSON.stringify(value));
+    if (ancestors.includes(value)) return undefined;
+    if (Array.isArray(value)) {
+      return value.map((item) => storable(item, [...ancestors, value]) ?? null);
+    }
+    const copy: Record<string, unknown> = Object.create(null);
+    for (const key of Object.keys(value)) {
+      const part = storableField(value, key, ancestors);
+      if (part !== undefined) copy[key] = part;
+    }
+    return copy;
+  } catch {
+    return undefined;
+  }
+}
+
+function storableField(from: object, key: string, ancestors: readonly unknown[]): unknown {
+  try {
+    return storable((from as Record<string, unknown>)[key], [...ancestors, from]);
+  } catch {
+    // A getter that throws costs its own field.
+    return undefined;
+  }
+}

@@ -1,0 +1,158 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import {
+  type ClaimOutcome,
+  type ClaimRequest,
+  RunStoreError,
+  StoreAgentRunner,
+} from "../../src/index.ts";
+import { MemoryRunStore } from "../contract/memory-run-store.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import { collect, collectingLogger, typesOf, watch } from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, finished, inputOf, started } from "../support/scripted-agent.ts";
+
+const ids = { threadId: "t", runId: "r" };
+const request = { threadId: "t", input: inputOf("t", "r") };
+
+function runnerOn(store: MemoryRunStore) {
+  const logger = collectingLogger();
+  const runner = new StoreAgentRunner({
+    store,
+    logger,
+    onConcurrentRun: "throw",
+    stopTimeoutMs: 1000,
+    closeTimeoutMs: 1000,
+    storeInput: "new-messages",
+  });
+  return { runner, logger };
+}
+
+/** A store whose `finish` does what the test says, before it does its work. */
+class TroubledStore extends MemoryRunStore {
+  readonly #beforeFinish: (onStalled: (error: RunStoreError) => void) => Promise<void>;
+  onLost: ((error: RunStoreError) => void) | null = null;
+
+  constructor(beforeFinish: (onStalled: (error: RunStoreError) => void) => Promise<void>) {
+    super();
+    this.#beforeFinish = beforeFinish;
+  }
+
+  override async claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    const outcome = await super.claim(request);
+    if (outcome.kind === "refused") return outcome;
+    this.onLost = request.onLost;
+    const finish = async (onStalled: (error: RunStoreError) => void) => {
+      await this.#beforeFinish(onStalled);
+      await outcome.run.finish(onStalled);
+    };
+    return { ...outcome, run: { ...outcome.run, finish } };
+  }
+}
+
+const diskFull = new RunStoreError("DISK_FULL", "no room left");
+
+test("a runner works on any store that implements the port", async () => {
+  const { runner } = runnerOn(new MemoryRunStore());
+  const live = await collect(runner.run({ ...request, agent: answeringAgent() }));
+  expect(await collect(runner.connect({ threadId: "t" }))).toEqual(live);
+  await runner.close();
+});
+
+describe("a run that cannot be committed", () => {
+  test("for now: RUN_ERROR, code PERSISTENCE_FAILED, completes; it is stored when that works again", async () => {
+    const repaired = Promise.withResolvers<void>();
+    const store = new TroubledStore(async (onStalled) => {
+      onStalled(diskFull);
+      await repaired.promise;
+    });
+    const { runner, logger } = runnerOn(store);
+    const events = await collect(runner.run({ ...request, agent: answeringAgent() }));
+    expect(typesOf(events).slice(-2)).toEqual(["RUN_FINISHED", "RUN_ERROR"]);
+    expect(events.at(-1)).toMatchObject({ code: "PERSISTENCE_FAILED" });
+    expect(events.at(-1)?.message).toContain("no room left");
+    await verifyWithClients(events);
+    expect(logger.lines.some(({ level }) => level === "error")).toBe(true);
+    expect((await store.readHistory("t", null)).segments).toEqual([]);
+    // It is not in the store, and one who connects sees it all the same.
+    expect(typesOf(await collect(runner.connect({ threadId: "t" })))).toContain("TEXT_MESSAGE_END");
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+    repaired.resolve();
+    await runner.close();
+  });
+
+  test("ever: the same", async () => {
+    const store = new TroubledStore(async () => {
+      throw new RunStoreError("CORRUPT", "the file is broken");
+    });
+    const { runner } = runnerOn(store);
+    const events = await collect(runner.run({ ...request, agent: answeringAgent() }));
+    expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+  });
+
+  test("after the agent's own RUN_ERROR: no second one, which clients would not accept", async () => {
+    const store = new TroubledStore(async () => {
+      throw new RunStoreError("CORRUPT", "the file is broken");
+    });
+    const { runner } = runnerOn(store);
+    const agent = puppetAgent();
+    const watched = watch(runner.run({ ...request, agent }));
+    await agent.started;
+    agent.emit(started(ids));
+    agent.fail(new Error("lost the model"));
+    const events = await watched.done;
+    expect(typesOf(events)).toEqual(["RUN_STARTED", "RUN_ERROR"]);
+    expect(events.at(-1)).toMatchObject({ message: "lost the model" });
+    await verifyWithClients(events);
+  });
+
+  test("the stream completes once, whatever the store reports later", async () => {
+    const store = new TroubledStore(async (onStalled) => {
+      onStalled(diskFull);
+      onStalled(diskFull);
+      throw diskFull;
+    });
+    const { runner } = runnerOn(store);
+    const events = await collect(runner.run({ ...request, agent: answeringAgent() }));
+    expect(events.filter(({ type }) => type === "RUN_ERROR")).toHaveLength(1);
+  });
+});
+
+describe("a run in flight whose thread was taken over", () => {
+  test("is told to abort, and ends with RUN_ERROR, code LEASE_LOST; what comes later is fenced", async () => {
+    const store = new TroubledStore(async () => {
+      throw new RunStoreError("LEASE_LOST", "taken over");
+    });
+    const { runner } = runnerOn(store);
+    const agent = puppetAgent(() => undefined);
+    const watched = watch(runner.run({ ...request, agent }));
+    await agent.started;
+    agent.emit(started(ids));
+    store.onLost?.(new RunStoreError("LEASE_LOST", "taken over"));
+    expect(agent.aborts()).toBe(1);
+    agent.emit(finished(ids));
+    const events = await watched.done;
+    expect(typesOf(events)).toEqual(["RUN_STARTED", "RUN_ERROR"]);
+    expect(events.at(-1)).toMatchObject({ code: "LEASE_LOST" });
+  });
+});
+
+test("a store that cannot be asked: the run and the replay end with its code", async () => {
+  class Unreachable extends MemoryRunStore {
+    override async claim(): Promise<never> {
+      throw new RunStoreError("IO_ERROR", "the disk is gone");
+    }
+    override async readHistory(): Promise<never> {
+      throw new Error("a plain error");
+    }
+  }
+  const { runner } = runnerOn(new Unreachable());
+  const agent = answeringAgent();
+  expect(await collect(runner.run({ ...request, agent }))).toEqual([
+    { type: "RUN_ERROR", code: "IO_ERROR", message: "the disk is gone" },
+  ]);
+  expect(agent.inputs).toEqual([]);
+  expect(await collect(runner.connect({ threadId: "t" }))).toEqual([
+    { type: "RUN_ERROR", code: "STORE_FAILED", message: "a plain error" },
+  ]);
+});

@@ -1,0 +1,285 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import type { OnConcurrentRun } from "../../src/index.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import {
+  collect,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const ids = (runId: string) => ({ threadId: "t", runId });
+const input = (runId: string) => inputOf("t", runId);
+const request = (runId: string, agent: PuppetAgent) => ({
+  threadId: "t",
+  agent,
+  input: input(runId),
+});
+
+/** A runner whose thread "t" has the run "first", which has said one thing and waits. */
+async function busy(onConcurrentRun: OnConcurrentRun, onAbort?: () => void) {
+  const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
+  const agent = puppetAgent(onAbort);
+  const first = watch(runner.run(request("first", agent)));
+  await agent.started;
+  agent.emit(started(ids("first")), ...text("m1", "of the first"));
+  const end = () => {
+    agent.emit(finished(ids("first")));
+    agent.finish();
+  };
+  return { runner, agent, first, end };
+}
+
+function play(agent: PuppetAgent, runId: string): void {
+  agent.emit(started(ids(runId)), ...text(`m-${runId}`, `of ${runId}`), finished(ids(runId)));
+  agent.finish();
+}
+
+describe('onConcurrentRun "throw"', () => {
+  test('is the default, and throws exactly Error("Thread already running"), at once', async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = puppetAgent();
+    runner.run(request("first", agent));
+    const second = puppetAgent();
+    let thrown: unknown;
+    try {
+      runner.run(request("second", second));
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(Error);
+    expect(Object.getPrototypeOf(thrown)).toBe(Error.prototype);
+    expect((thrown as Error).message).toBe("Thread already running");
+    await agent.started;
+    expect(second.isStarted()).toBe(false);
+    agent.finish();
+  });
+
+  test("leaves the run that is there alone", async () => {
+    const { runner, first, agent, end } = await busy("throw");
+    expect(() => runner.run(request("second", puppetAgent()))).toThrow("Thread already running");
+    expect(agent.aborts()).toBe(0);
+    end();
+    expect(typesOf(await first.done).at(-1)).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first"]);
+  });
+
+  test("does not concern another thread", async () => {
+    const { runner, end } = await busy("throw");
+    expect((await runToEnd(runner, "t2", "second", answeringAgent())).at(-1)?.type).toBe(
+      "RUN_FINISHED",
+    );
+    end();
+  });
+});
+
+describe("a run whose agent has settled and that waits for its commit", () => {
+  test("does not block the next one, which comes after it in the store", async () => {
+    const { runner, first, end } = await busy("throw");
+    const second = puppetAgent();
+    let firstIsStored = false;
+    first.done.then(() => {
+      firstIsStored = true;
+    });
+    end();
+    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(firstIsStored).toBe(false);
+    const stream = runner.run(request("second", second));
+    await second.started;
+    play(second, "second");
+    await collect(stream);
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first", "second"]);
+  });
+
+  test("gives its messages to the next one as seen", async () => {
+    const { runner, end } = await busy("throw");
+    end();
+    await Promise.resolve();
+    await Promise.resolve();
+    const agent = answeringAgent();
+    const messages = inputOf("t", "second", ["question-first", "m1", "new"]);
+    const events = await collect(runner.run({ threadId: "t", agent, input: messages }));
+    expect(events[0]?.input).toEqual(inputOf("t", "second", ["new"]));
+  });
+});
+
+describe('onConcurrentRun "reject"', () => {
+  test("gives a stream of one RUN_ERROR that says so, which every client can see", async () => {
+    const { runner, first, end } = await busy("reject");
+    const second = puppetAgent();
+    const events = await collect(runner.run(request("second", second)));
+    expect(events).toEqual([
+      { type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING", message: "Thread already running" },
+    ]);
+    await verifyWithClients(events);
+    expect(second.isStarted()).toBe(false);
+    end();
+    expect(spokenIn(await first.done)).toBe("of the first");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first"]);
+  });
+
+  test("the thread is free when the run is over", async () => {
+    const { runner, first, end } = await busy("reject");
+    end();
+    await first.done;
+    const events = await runToEnd(runner, "t", "second", answeringAgent());
+    expect(events.at(-1)?.type).toBe("RUN_FINISHED");
+  });
+});
+
+describe('onConcurrentRun "supersede"', () => {
+  test("aborts the earlier run, whose stream ends in RUN_FINISHED, and starts the new one", async () => {
+    const { runner, agent, first } = await busy("supersede");
+    const second = puppetAgent();
+    const stream = runner.run(request("second", second));
+    expect(agent.aborts()).toBe(1);
+    expect(first.events.at(-1)).toEqual({ type: "RUN_FINISHED", ...ids("first") });
+    await verifyWithClients(await first.done);
+    await second.started;
+    play(second, "second");
+    expect(spokenIn(await collect(stream))).toBe("of second");
+  });
+
+  test("discards what the earlier run had said, in the store and for the next runs", async () => {
+    const { runner, first } = await busy("supersede");
+    const second = puppetAgent();
+    const stream = runner.run(request("second", second));
+    await first.done;
+    await second.started;
+    play(second, "second");
+    await collect(stream);
+    const replay = await replayOf(runner, "t");
+    expect(runIdsIn(replay)).toEqual(["second"]);
+    expect(spokenIn(replay)).toBe("of second");
+    const messages = inputOf("t", "third", ["m1", "m-second"]);
+    const third = runner.run({ threadId: "t", agent: answeringAgent(), input: messages });
+    await verifyWithClients(await collect(third));
+    expect((await collect(third))[0]?.input).toEqual(inputOf("t", "third", ["m1"]));
+  });
+
+  test("closes what was open in the earlier run", async () => {
+    const { runner, agent, first } = await busy("supersede");
+    agent.emit({ type: "TEXT_MESSAGE_START", messageId: "m2", role: "assistant" });
+    const second = puppetAgent();
+    runner.run(request("second", second));
+    expect(typesOf(first.events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_FINISHED"]);
+    await second.started;
+    second.finish();
+  });
+
+  test.each([
+    ["ignores its abort", ignoreAbort],
+    [
+      "throws in abortRun",
+      () => {
+        throw new Error("no");
+      },
+    ],
+  ])("does not wait for an agent that %s; its late events are fenced", async (_, onAbort) => {
+    const { runner, agent, first } = await busy("supersede", onAbort);
+    const second = puppetAgent();
+    const stream = runner.run(request("second", second));
+    await second.started;
+    agent.emit(...text("late", "too late"));
+    play(second, "second");
+    expect(spokenIn(await collect(stream))).toBe("of second");
+    agent.fail(new Error("at last"));
+    expect(spokenIn(await first.done)).toBe("of the first");
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("of second");
+  });
+
+  test("of three runs in one tick, only the last agent runs; the streams of all end", async () => {
+    const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "supersede" });
+    const agents = [puppetAgent(), puppetAgent(), puppetAgent()] as const;
+    const streams = agents.map((agent, at) => watch(runner.run(request(`r${at}`, agent))));
+    await agents[2].started;
+    play(agents[2], "r2");
+    for (const { done } of streams) {
+      const events = await done;
+      expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+      await verifyWithClients(events);
+    }
+    expect(agents.map((agent) => agent.isStarted())).toEqual([false, false, true]);
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r2"]);
+  });
+});
+
+describe('onConcurrentRun "enqueue"', () => {
+  test("starts a run when the one before it has settled, in order of arrival", async () => {
+    const { runner, agent, first, end } = await busy("enqueue");
+    const agents = [puppetAgent(), puppetAgent(), puppetAgent()] as const;
+    const streams = agents.map((next, at) => watch(runner.run(request(`r${at}`, next))));
+    expect(agent.aborts()).toBe(0);
+    await runner.flush();
+    expect(agents.map((next) => next.isStarted())).toEqual([false, false, false]);
+    end();
+    for (const [at, next] of agents.entries()) {
+      await next.started;
+      expect(agents.map((other) => other.isStarted())).toEqual([true, at >= 1, at >= 2]);
+      play(next, `r${at}`);
+    }
+    await first.done;
+    for (const [at, { done }] of streams.entries()) expect(spokenIn(await done)).toBe(`of r${at}`);
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first", "r0", "r1", "r2"]);
+  });
+
+  test("a run that waits counts as running, and can be stopped by its id without touching the first", async () => {
+    const { runner, agent, first, end } = await busy("enqueue");
+    const waiting = puppetAgent();
+    const stream = watch(runner.run(request("second", waiting)));
+    expect(runner.stats().activeRuns).toBe(2);
+    expect(await runner.stop({ threadId: "t", runId: "second" })).toBe(true);
+    expect(agent.aborts()).toBe(0);
+    end();
+    await first.done;
+    const events = await stream.done;
+    expect(events.at(-1)).toEqual({ type: "RUN_FINISHED", ...ids("second") });
+    expect(waiting.isStarted()).toBe(false);
+  });
+
+  test("a run goes on to its turn when the one before it fails, or is refused", async () => {
+    const { runner, agent } = await busy("enqueue");
+    const second = watch(runner.run(request("first", puppetAgent())));
+    const third = puppetAgent();
+    const stream = runner.run(request("third", third));
+    agent.fail(new Error("broken"));
+    expect((await second.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "RUN_ID_TAKEN" });
+    await third.started;
+    play(third, "third");
+    expect(spokenIn(await collect(stream))).toBe("of third");
+  });
+});
+
+describe("a run id that is taken", () => {
+  test("is refused before the agent starts, by one RUN_ERROR that every client can see", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    const agent = puppetAgent();
+    const events = await collect(runner.run(request("r", agent)));
+    expect(events).toEqual([
+      { type: "RUN_ERROR", code: "RUN_ID_TAKEN", message: expect.stringContaining('"r"') },
+    ]);
+    await verifyWithClients(events);
+    expect(agent.isStarted()).toBe(false);
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+  });
+
+  test("does not hide the history from a client that connects meanwhile", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    for (const runId of ["r1", "r2", "r3"]) await runToEnd(runner, "t", runId, answeringAgent());
+    const refused = watch(runner.run(request("r2", puppetAgent())));
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2", "r3"]);
+    await refused.done;
+  });
+});

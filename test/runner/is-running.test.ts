@@ -1,0 +1,70 @@
+import "../support/leak-guard.ts";
+import { expect, test } from "vitest";
+import { openRunner, runToEnd, watch } from "../support/open-runner.ts";
+import { ignoreAbort, puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const thread = { threadId: "t" };
+
+test("false for an unknown thread, true during a run, false after it", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  expect(await runner.isRunning(thread)).toBe(false);
+  const agent = puppetAgent();
+  const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+  expect(await runner.isRunning(thread)).toBe(true);
+  await agent.started;
+  expect(await runner.isRunning(thread)).toBe(true);
+  expect(await runner.isRunning({ threadId: "t2" })).toBe(false);
+  agent.finish();
+  await watched.done;
+  expect(await runner.isRunning(thread)).toBe(false);
+});
+
+test("answers with a promise", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  const answer = runner.isRunning(thread);
+  expect(answer).toBeInstanceOf(Promise);
+  await answer;
+});
+
+test("false from the moment the run is told to stop", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  const agent = puppetAgent(ignoreAbort);
+  const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+  await agent.started;
+  await runner.stop(thread);
+  expect(await runner.isRunning(thread)).toBe(false);
+  agent.finish();
+  await watched.done;
+});
+
+test("false when the stream has completed, already in its complete callback", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  const answer = Promise.withResolvers<boolean>();
+  runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }).subscribe({
+    complete: () => runner.isRunning(thread).then(answer.resolve, answer.reject),
+  });
+  expect(await answer.promise).toBe(false);
+});
+
+test("true on another runner on the same file, and false when the run is over", async () => {
+  const dbPath = tempDatabase();
+  const one = openRunner({ dbPath });
+  const other = openRunner({ dbPath });
+  const agent = puppetAgent();
+  const watched = watch(one.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+  await agent.started;
+  expect(await other.isRunning(thread)).toBe(true);
+  agent.finish();
+  await watched.done;
+  expect(await other.isRunning(thread)).toBe(false);
+});
+
+test("false after an agent that failed", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  const agent = puppetAgent();
+  agent.fail(new Error("at once"));
+  await runToEnd(runner, "t", "r", agent);
+  expect(await runner.isRunning(thread)).toBe(false);
+});

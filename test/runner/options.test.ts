@@ -1,0 +1,187 @@
+import "../support/leak-guard.ts";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import { resolveOptions } from "../../src/runner/options.ts";
+import { spawnChild } from "../support/child-process.ts";
+import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { answeringAgent } from "../support/scripted-agent.ts";
+import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
+
+const PRODUCTION = join(import.meta.dirname, "processes/production.ts");
+
+function make(options: unknown): () => SqliteAgentRunner {
+  return () => new SqliteAgentRunner(options as SqliteAgentRunnerOptions);
+}
+
+describe("a wrong option is a TypeError that says what was expected and what was got", () => {
+  const wrong: Readonly<Record<keyof SqliteAgentRunnerOptions, readonly unknown[]>> = {
+    dbPath: ["", "  ", 5, null, "a\0b", {}],
+    onConcurrentRun: ["", "wait", true, null, ["throw"]],
+    durability: ["", "FULL", "off", 1, null],
+    lingerMs: [-1, 1.5, Number.NaN, "50", null, 60_001],
+    maxBatchBytes: [0, -1, 1.5, Number.POSITIVE_INFINITY, "1", 2 ** 30 + 1],
+    maxPendingBytes: [0, -1, 1.5, Number.POSITIVE_INFINITY, "1"],
+    readers: [0, -1, 1.5, 65, "1", null],
+    leaseMs: [0, 99, -1, Number.POSITIVE_INFINITY, 2 ** 31],
+    stopTimeoutMs: [-1, 1.5, "10s", null, 2 ** 31],
+    closeTimeoutMs: [-1, 1.5, Number.NaN, null, 2 ** 31],
+    storeInput: ["", "all", true, null],
+    storeRawEvents: ["true", 0, null],
+    logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],
+  };
+  const cases = Object.entries(wrong).flatMap(([name, values]) =>
+    values.map((value) => [name, value] as const),
+  );
+
+  test.each(cases)("%s: %j", (name, value) => {
+    expect(make({ [name]: value })).toThrow(TypeError);
+    expect(make({ [name]: value })).toThrow(new RegExp(`expected ${name} to be .+, got .+`));
+  });
+
+  test("got is the value that was given, readable", () => {
+    expect(make({ lingerMs: "50" })).toThrow('got "50"');
+    expect(make({ lingerMs: -1 })).toThrow("got -1");
+    expect(make({ logger: [] })).toThrow("got an array");
+    expect(make({ dbPath: {} })).toThrow("got an object");
+    expect(make({ readers: null })).toThrow("got null");
+    expect(make({ dbPath: () => "x" })).toThrow("got a function");
+  });
+
+  test("an option that does not exist is named, and so are those that do", () => {
+    expect(make({ dbpath: "x" })).toThrow(TypeError);
+    expect(make({ dbpath: "x" })).toThrow(/expected one of the options .*dbPath.*, got "dbpath"/);
+    expect(make({ constructor: 1 })).toThrow('got "constructor"');
+  });
+
+  test.each([[null], ["file.db"], [5], [[]]])("options that are no object: %j", (options) => {
+    expect(make(options)).toThrow(TypeError);
+    expect(make(options)).toThrow(/expected an object of options, got /);
+  });
+
+  test("a wrong option starts nothing and makes no file", () => {
+    const dbPath = tempDatabase();
+    expect(make({ dbPath, lingerMs: -1 })).toThrow(TypeError);
+    expect(existsSync(dbPath)).toBe(false);
+  });
+});
+
+describe("options that are right", () => {
+  test("none at all are needed: the defaults are those that the documentation names", () => {
+    const defaults = {
+      dbPath: ":memory:",
+      onConcurrentRun: "throw",
+      durability: "full",
+      lingerMs: 50,
+      maxBatchBytes: 1024 * 1024,
+      maxPendingBytes: 64 * 1024 * 1024,
+      readers: 1,
+      leaseMs: 15_000,
+      stopTimeoutMs: 10_000,
+      closeTimeoutMs: 10_000,
+      storeInput: "new-messages",
+      storeRawEvents: true,
+    };
+    for (const options of [undefined, {}, { dbPath: undefined, lingerMs: undefined }]) {
+      const { logger, ...rest } = resolveOptions(options);
+      expect(rest).toEqual(defaults);
+      expect(logger).toHaveProperty("error");
+    }
+  });
+
+  test("a runner can be made without any", async () => {
+    const runner = new SqliteAgentRunner();
+    expect((await runToEnd(runner, "t", "r", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
+    await runner.close();
+  });
+
+  const right: readonly SqliteAgentRunnerOptions[] = [
+    { durability: "normal" },
+    { lingerMs: 0 },
+    { maxBatchBytes: 1 },
+    { readers: 3 },
+    { leaseMs: 100 },
+    { storeRawEvents: false },
+    { storeInput: "full" },
+    { onConcurrentRun: "supersede", stopTimeoutMs: 0, closeTimeoutMs: 0 },
+  ];
+
+  test.each(right)("a run and its replay work with %j", async (options) => {
+    const runner = openRunner({ dbPath: tempDatabase(), ...options });
+    await runToEnd(runner, "t", "r1", answeringAgent());
+    const events = await runToEnd(runner, "t", "r2", answeringAgent());
+    expect(events.at(-1)?.type).toBe("RUN_FINISHED");
+  });
+
+  test("a logger may be an instance of a class, with methods of its prototype", () => {
+    class Lines {
+      debug(): void {}
+      info(): void {}
+      warn(): void {}
+      error(): void {}
+    }
+    expect(resolveOptions({ logger: new Lines() }).logger).toBeInstanceOf(Lines);
+  });
+});
+
+describe("the database file", () => {
+  test("is made with its directories, and is nobody else's to read", async () => {
+    const dbPath = join(tempDirectory(), "not/there/yet/threads.db");
+    const runner = openRunner({ dbPath });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    for (const name of readdirSync(dirname(dbPath))) {
+      expect([name, statSync(join(dirname(dbPath), name)).mode & 0o777]).toEqual([name, 0o600]);
+    }
+    expect(readdirSync(dirname(dbPath))).toContain("threads.db-wal");
+  });
+
+  test("may have a name with blanks, quotes, unicode, or what looks like a URI", async () => {
+    const directory = tempDirectory();
+    for (const name of [
+      "with blanks.db",
+      `"it's".db`,
+      "поток 🧵.db",
+      "file:x?mode=memory",
+      "%41#.db",
+    ]) {
+      const runner = openRunner({ dbPath: join(directory, name) });
+      await runToEnd(runner, "t", "r", answeringAgent());
+      await runner.close();
+      expect(readdirSync(directory)).toContain(name);
+    }
+  });
+
+  test("a relative path means the directory in which the runner was made", async () => {
+    const directory = tempDirectory();
+    const before = process.cwd();
+    let runner: SqliteAgentRunner;
+    try {
+      process.chdir(directory);
+      runner = openRunner({ dbPath: "relative.db" });
+    } finally {
+      process.chdir(before);
+    }
+    await runToEnd(runner, "t", "r", answeringAgent());
+    expect(readdirSync(directory)).toContain("relative.db");
+  });
+});
+
+describe("NODE_ENV=production", () => {
+  const warningsOf = async (dbPath: string, nodeEnv: string) => {
+    const env = { ...process.env, NODE_ENV: nodeEnv };
+    const child = spawnChild(process.execPath, [PRODUCTION, dbPath], { env });
+    const { code, stderr } = await child.exited;
+    expect(code).toBe(0);
+    return stderr.match(/DURABLE_AGENT_RUNNER_MEMORY/g)?.length ?? 0;
+  };
+
+  test("with a database in memory warns, once a process", async () => {
+    expect(await warningsOf(":memory:", "production")).toBe(1);
+  });
+
+  test("with a file does not; nor does a database in memory anywhere else", async () => {
+    expect(await warningsOf(tempDatabase(), "production")).toBe(0);
+    expect(await warningsOf(":memory:", "development")).toBe(0);
+  });
+});

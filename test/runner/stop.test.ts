@@ -1,0 +1,211 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import { eventsOf, runRows } from "../support/database-file.ts";
+import {
+  openRunner,
+  replayOf,
+  runToEnd,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const ids = { threadId: "t", runId: "r" };
+const stop = { threadId: "t" };
+
+async function running(agent: PuppetAgent = puppetAgent(), options: SqliteAgentRunnerOptions = {}) {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath, ...options });
+  const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+  await agent.started;
+  agent.emit(started(ids));
+  return { dbPath, runner, agent, watched };
+}
+
+describe("stop says false", () => {
+  test("for a thread that never ran", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    expect(await runner.stop(stop)).toBe(false);
+  });
+
+  test("for a thread whose run is over", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    expect(await runner.stop(stop)).toBe(false);
+  });
+
+  test("for a run that is stopping already; its agent is told once", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
+    expect(await runner.stop(stop)).toBe(true);
+    expect(await runner.stop(stop)).toBe(false);
+    expect(agent.aborts()).toBe(1);
+    agent.finish();
+    await watched.done;
+    expect(await runner.stop(stop)).toBe(false);
+  });
+
+  test("for another runId, and the run goes on", async () => {
+    const { runner, agent, watched } = await running();
+    expect(await runner.stop({ threadId: "t", runId: "an older one" })).toBe(false);
+    expect(agent.aborts()).toBe(0);
+    expect(await runner.isRunning(stop)).toBe(true);
+    expect(await runner.stop({ threadId: "t", runId: "r" })).toBe(true);
+    expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+  });
+
+  test("for a thread beside the one that runs", async () => {
+    const { runner, agent } = await running();
+    expect(await runner.stop({ threadId: "t2" })).toBe(false);
+    expect(agent.aborts()).toBe(0);
+    agent.finish();
+  });
+});
+
+describe("stop takes effect", () => {
+  test("in the tick of the call: the agent is told, and the thread is not running", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
+    const stopping = runner.stop(stop);
+    expect(agent.aborts()).toBe(1);
+    const isRunning = runner.isRunning(stop);
+    expect(await stopping).toBe(true);
+    expect(await isRunning).toBe(false);
+    agent.finish();
+    await watched.done;
+  });
+
+  test("but the thread is not free before the agent has settled", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
+    await runner.stop(stop);
+    const next = { threadId: "t", agent: answeringAgent(), input: inputOf("t", "r2") };
+    expect(() => runner.run(next)).toThrow(new Error("Thread already running"));
+    agent.finish();
+    await watched.done;
+    expect((await runToEnd(runner, "t", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
+  });
+
+  test("on an agent that goes on for a while: what it still says is part of the run", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
+    await runner.stop(stop);
+    agent.emit(...text("m", "last words"), finished(ids));
+    agent.finish();
+    const events = await watched.done;
+    expect(spokenIn(events)).toBe("last words");
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("last words");
+    expect(events.filter(({ type }) => type === "RUN_FINISHED")).toHaveLength(1);
+  });
+
+  test("on an agent that rejects because it was aborted: RUN_FINISHED, not RUN_ERROR", async () => {
+    const agent: PuppetAgent = puppetAgent(() => agent.fail(new Error("AbortError")));
+    const { runner, watched } = await running(agent);
+    await runner.stop(stop);
+    expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+  });
+
+  test("on a run whose agent has not begun: it never begins, and the stream ends well", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const agent = puppetAgent();
+    const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    expect(await runner.stop(stop)).toBe(true);
+    const events = await watched.done;
+    expect(agent.isStarted()).toBe(false);
+    expect(events.at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+    await verifyWithClients(events);
+  });
+
+  test("on a run that has emitted nothing: a stream that clients accept", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = puppetAgent();
+    const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.started;
+    await runner.stop(stop);
+    const events = await watched.done;
+    expect(typesOf(events)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
+    await verifyWithClients(events);
+    await verifyWithClients(await replayOf(runner, "t"));
+  });
+});
+
+describe("an abortRun that throws", () => {
+  const throwing = () => {
+    throw new Error("cannot abort");
+  };
+
+  test("rolls the stop back: false, and the run goes on to its own end", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(throwing));
+    expect(await runner.stop(stop)).toBe(false);
+    expect(await runner.isRunning(stop)).toBe(true);
+    agent.emit(...text("m", "still here"), finished(ids));
+    agent.finish();
+    expect(spokenIn(await watched.done)).toBe("still here");
+  });
+
+  test("can be tried again", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(throwing));
+    expect(await runner.stop(stop)).toBe(false);
+    expect(await runner.stop(stop)).toBe(false);
+    expect(agent.aborts()).toBe(2);
+    agent.finish();
+    // It was not stopped, and ended without a terminal event.
+    expect((await watched.done).at(-1)).toMatchObject({ code: "INCOMPLETE_STREAM" });
+  });
+
+  test("leaves no cut-off behind", async () => {
+    const { runner, agent, watched } = await running(puppetAgent(throwing), { stopTimeoutMs: 0 });
+    await runner.stop(stop);
+    // As many turns of the loop as a cut-off would need, and more.
+    await runner.flush();
+    agent.emit(...text("m", "not cut off"), finished(ids));
+    agent.finish();
+    expect(spokenIn(await watched.done)).toBe("not cut off");
+  });
+});
+
+describe("an agent that ignores the abort", () => {
+  test("is cut off after stopTimeoutMs: the run is closed, stored, and its thread free", async () => {
+    const agent = puppetAgent(ignoreAbort);
+    const { dbPath, runner, watched } = await running(agent, { stopTimeoutMs: 20 });
+    agent.emit({ type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" });
+    agent.emit({ type: "TEXT_MESSAGE_CONTENT", messageId: "m", delta: "on and on" });
+    expect(await runner.stop(stop)).toBe(true);
+    const events = await watched.done;
+    expect(typesOf(events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_FINISHED"]);
+    expect(events.at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+    expect(spokenIn(eventsOf(runRows(dbPath, "t")[0]))).toBe("on and on");
+    expect((await runToEnd(runner, "t", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
+  });
+
+  test("has its late events fenced off: from its own run, the next one, and the store", async () => {
+    const agent = puppetAgent(ignoreAbort);
+    const { runner, watched } = await running(agent, { stopTimeoutMs: 0 });
+    await runner.stop(stop);
+    const events = await watched.done;
+    const before = [...events];
+    agent.emit(...text("late1", "late"), finished(ids));
+    const next = puppetAgent();
+    const later = watch(runner.run({ threadId: "t", agent: next, input: inputOf("t", "r2") }));
+    await next.started;
+    agent.emit(...text("late2", "later"), finished(ids));
+    agent.fail(new Error("at last"));
+    next.emit(started({ threadId: "t", runId: "r2" }), finished({ threadId: "t", runId: "r2" }));
+    next.finish();
+    await later.done;
+    expect(events).toEqual(before);
+    expect(typesOf(later.events)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("");
+  });
+
+  test("but ends in time keeps its own end", async () => {
+    const agent = puppetAgent(ignoreAbort);
+    const { runner, watched } = await running(agent, { stopTimeoutMs: 60_000 });
+    await runner.stop(stop);
+    agent.emit(finished(ids));
+    agent.finish();
+    expect(typesOf(await watched.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
+  });
+});

@@ -1,0 +1,79 @@
+/*
+ * Nothing here is executed: `npx tsc --noEmit` checks that the runner fits where its users put it.
+ * `@ts-expect-error` lines fail the check when they stop being errors.
+ */
+import type { AbstractAgent as AbstractAgent0 } from "@ag-ui/client";
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { AgentRunner } from "@copilotkit/runtime/v2";
+import { CopilotRuntime } from "@copilotkit/runtime/v2";
+import type { AbstractAgent as AbstractAgent1 } from "ag-ui-client-1";
+import type { Observable } from "rxjs";
+import { type RunnableAgent, SqliteAgentRunner, StoreAgentRunner } from "../../src/index.ts";
+import { MemoryRunStore } from "../contract/memory-run-store.ts";
+
+/** The part of pino's `Logger` that makes it one; its methods are overloaded like this. */
+interface LogFn {
+  <T, TMsg extends string = string>(obj: T, msg?: TMsg, ...args: unknown[]): void;
+  (msg: string, ...args: unknown[]): void;
+}
+interface PinoShaped {
+  readonly level: string;
+  fatal: LogFn;
+  error: LogFn;
+  warn: LogFn;
+  info: LogFn;
+  debug: LogFn;
+  trace: LogFn;
+}
+
+declare const agent0: AbstractAgent0;
+declare const agent1: AbstractAgent1;
+declare const input: RunAgentInput;
+declare const pino: PinoShaped;
+
+export function dropIn(): CopilotRuntime {
+  return new CopilotRuntime({ agents: { default: agent0 }, runner: new SqliteAgentRunner() });
+}
+
+export function assignable(): readonly unknown[] {
+  const runner: AgentRunner = new SqliteAgentRunner({ dbPath: "threads.db" });
+  const agents: readonly RunnableAgent[] = [agent0, agent1];
+  return [runner, agents];
+}
+
+export function calls(runner: SqliteAgentRunner): readonly unknown[] {
+  const stream: Observable<BaseEvent> = runner.run({ threadId: "t", agent: agent0, input });
+  const other: Observable<BaseEvent> = runner.run({ threadId: "t", agent: agent1, input });
+  const replay: Observable<BaseEvent> = runner.connect({ threadId: "t" });
+  const isRunning: Promise<boolean> = runner.isRunning({ threadId: "t" });
+  const stopped: Promise<boolean | undefined> = runner.stop({ threadId: "t", runId: "r" });
+  const closed: Promise<void> = runner.close();
+  const disposable: AsyncDisposable = runner;
+  return [stream, other, replay, isRunning, stopped, closed, disposable];
+}
+
+export function options(): readonly SqliteAgentRunner[] {
+  return [
+    new SqliteAgentRunner(),
+    new SqliteAgentRunner({ logger: pino }),
+    new SqliteAgentRunner({ logger: console }),
+    new SqliteAgentRunner({ onConcurrentRun: "enqueue", dbPath: undefined }),
+    // @ts-expect-error no such option
+    new SqliteAgentRunner({ dbpath: "threads.db" }),
+    // @ts-expect-error not one of the four
+    new SqliteAgentRunner({ onConcurrentRun: "wait" }),
+    // @ts-expect-error a logger without its methods
+    new SqliteAgentRunner({ logger: {} }),
+  ];
+}
+
+export function anyStore(): AgentRunner {
+  return new StoreAgentRunner({
+    store: new MemoryRunStore(),
+    logger: pino,
+    onConcurrentRun: "throw",
+    stopTimeoutMs: 1,
+    closeTimeoutMs: 1,
+    storeInput: "full",
+  });
+}
