@@ -56,7 +56,9 @@ export class SynchronousRunner {
       events.push(processed);
       subject.next(processed);
     };
-    agent.runAgent(input as AgentInput, { onEvent }).then(finish, finish);
+    agent
+      .runAgent(input as AgentInput, { onEvent, onNewMessage() {}, onRunStartedEvent() {} })
+      .then(finish, finish);
     return subject;
   }
 

@@ -1,4 +1,4 @@
-import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 
 /**
  * The input as an agent gets it. `RunAgentInput` itself says `X | undefined` of what may be absent,
@@ -24,9 +24,9 @@ export interface RunnableAgent {
 export interface RunSubscriber {
   onEvent(params: { event: BaseEvent }): void;
   /** Does nothing: what the thread has seen is read from its events. Agents may call it. */
-  onNewMessage(params: { message: Message }): void;
+  onNewMessage(params: unknown): void;
   /** Does nothing, likewise. */
-  onRunStartedEvent(params: { event: BaseEvent }): void;
+  onRunStartedEvent(params: unknown): void;
 }
 
 export interface RunRequest {

@@ -57,7 +57,7 @@ export class WorkerPool<Request> {
     this.#destroyed = true;
     const pool = this.#pool;
     this.#pool = null;
-    await pool?.destroy();
+    if (pool !== null) await endPool(pool);
   }
 
   #open(): Piscina<Request, Reply<unknown>> {
@@ -91,6 +91,12 @@ export class WorkerPool<Request> {
     const message = `the ${this.#options.worker} thread failed to start or ended: ${reason}`;
     const failure = new RunStoreError(this.#options.diedCode, message, { cause: error });
     for (const reject of this.#pending) reject(failure);
-    void pool.destroy();
+    void endPool(pool);
   }
+}
+
+/** A thread's end that is reported after `destroy` would make Piscina replace it: none are wanted. */
+function endPool<Request>(pool: Piscina<Request, Reply<unknown>>): Promise<void> {
+  pool.options.minThreads = 0;
+  return pool.destroy();
 }

@@ -1,0 +1,329 @@
+import "../support/leak-guard.ts";
+import { execFileSync } from "node:child_process";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import Database from "better-sqlite3";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { RunStoreError } from "../../src/index.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
+import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
+import {
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  type ScriptEvent,
+  scriptedAgent,
+  started,
+} from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { tinyDisk } from "./tiny-disk.ts";
+
+/** An agent that the test plays event by event: `emit` returns once the stream has the event. */
+function playedAgent() {
+  const begun = Promise.withResolvers<(event: ScriptEvent) => void>();
+  const end = Promise.withResolvers<void>();
+  const agent = {
+    async runAgent(
+      _input: unknown,
+      { onEvent }: { onEvent(params: { event: never }): void },
+    ): Promise<void> {
+      begun.resolve((event) => onEvent({ event: event as never }));
+      await end.promise;
+    },
+    abortRun: () => end.resolve(),
+  };
+  return { agent, begun: begun.promise, end: end.resolve };
+}
+
+const WORD = "word ".repeat(200);
+
+function word(runId: string): ScriptEvent {
+  return { type: "TEXT_MESSAGE_CONTENT", messageId: `answer-${runId}`, delta: WORD };
+}
+
+function opening(threadId: string, runId: string): ScriptEvent[] {
+  return [
+    started({ threadId, runId }),
+    { type: "TEXT_MESSAGE_START", messageId: `answer-${runId}`, role: "assistant" },
+  ];
+}
+
+function closing(threadId: string, runId: string): ScriptEvent[] {
+  return [
+    { type: "TEXT_MESSAGE_END", messageId: `answer-${runId}` },
+    finished({ threadId, runId }),
+  ];
+}
+
+/** Says a lot at once. */
+const verboseAgent = () =>
+  scriptedAgent(function* ({ input }) {
+    yield* opening(input.threadId, input.runId);
+    for (let at = 0; at < 100; at++) yield word(input.runId);
+    yield* closing(input.threadId, input.runId);
+  });
+
+describe("a disk that is full", () => {
+  it("lets events stream, says which run is not stored, and stores it when there is room", async ({
+    skip,
+  }) => {
+    const disk = tinyDisk(skip);
+    const dbPath = join(disk.path, "threads.db");
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger, lingerMs: 5 });
+    await runToEnd(runner, "t", "before", answeringAgent());
+
+    const { agent, begun, end } = playedAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "during") }));
+    const emit = await begun;
+    for (const event of opening("t", "during")) emit(event);
+    await runner.flush();
+    disk.fill();
+    for (let at = 0; at < 300; at++) {
+      emit(word("during"));
+      expect(stream.events.length).toBe(3 + at);
+      if (at === 100) await vi.waitUntil(() => runner.stats().lastError !== null);
+    }
+    expect(runner.stats().lastError).toMatchObject({ code: "DISK_FULL" });
+    // A connection during the outage follows the run from memory.
+    const follower = watch(runner.connect({ threadId: "t" }));
+    await follower.until(({ delta }) => delta === WORD);
+    for (const event of closing("t", "during")) emit(event);
+    end();
+
+    const events = await stream.done;
+    expect(events.slice(-2)).toEqual([
+      finished({ threadId: "t", runId: "during" }),
+      {
+        type: "RUN_ERROR",
+        code: "PERSISTENCE_FAILED",
+        message: expect.stringContaining("full"),
+      },
+    ]);
+    await verifyWithClients(events);
+    await verifyWithClients(await follower.done);
+    expect(runIdsIn(await follower.done)).toEqual(["before", "during"]);
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+
+    // What is new cannot begin; what is there can be seen.
+    for (const threadId of ["t", "other"]) {
+      const refused = await runToEnd(runner, threadId, `refused-${threadId}`, answeringAgent());
+      expect(refused).toEqual([
+        { type: "RUN_ERROR", code: "DISK_FULL", message: expect.stringContaining("full") },
+      ]);
+    }
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["before", "during"]);
+
+    disk.clear();
+    await runner.flush();
+    const stored = eventsOf(runRows(dbPath, "t").at(-1));
+    expect(typesOf(stored)).toEqual([
+      "RUN_STARTED",
+      "TEXT_MESSAGE_START",
+      "TEXT_MESSAGE_CONTENT",
+      "TEXT_MESSAGE_END",
+      "RUN_FINISHED",
+    ]);
+    expect(spokenIn(stored)).toBe(WORD.repeat(300));
+    for (const reader of [runner, openRunner({ dbPath })]) {
+      const replay = await replayOf(reader, "t");
+      expect(runIdsIn(replay)).toEqual(["before", "during"]);
+      expect(replay.at(-1)).toEqual(finished({ threadId: "t", runId: "during" }));
+    }
+    for (const threadId of ["t", "other"]) {
+      const events = await runToEnd(runner, threadId, `refused-${threadId}`, answeringAgent());
+      expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+    }
+    await runner.close();
+    expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+  });
+
+  it("is named by close, which does not wait for room", async ({ skip }) => {
+    const disk = tinyDisk(skip);
+    const dbPath = join(disk.path, "threads.db");
+    const logger = collectingLogger();
+    const timeouts = { closeTimeoutMs: 200, stopTimeoutMs: 200, leaseMs: 500 };
+    const runner = openRunner({ dbPath, logger, ...timeouts });
+    await runToEnd(runner, "t", "before", answeringAgent());
+    const agent = heldAgent();
+    const held = watch(runner.run({ threadId: "held", agent, input: inputOf("held", "held") }));
+    await agent.halfway;
+    await runner.flush();
+    disk.fill();
+    // Its claim may find room in a page that is there; the run does not.
+    const lost = watch(
+      runner.run({ threadId: "t", agent: verboseAgent(), input: inputOf("t", "lost") }),
+    );
+    agent.release();
+    await vi.waitUntil(() => runner.stats().lastError !== null);
+
+    const closed = runner.close();
+    await expect(closed).rejects.toMatchObject({
+      name: "RunStoreError",
+      code: "CLOSE_INCOMPLETE",
+      message: expect.stringMatching(/could not be stored, "(held|lost)" among them.*full/s),
+    });
+    await expect(runner.close()).rejects.toBe(await closed.catch((error: unknown) => error));
+    for (const stream of [held, lost]) {
+      expect((await stream.done).at(-1)?.type).toBe("RUN_ERROR");
+    }
+    const late = await runToEnd(runner, "t", "late", answeringAgent());
+    expect(late).toMatchObject([{ type: "RUN_ERROR", code: "RUNNER_CLOSED" }]);
+
+    disk.clear();
+    const next = openRunner({ dbPath });
+    expect(runIdsIn(await replayOf(next, "t")).at(0)).toBe("before");
+    const replay = await replayOf(next, "held");
+    await verifyWithClients(replay);
+    expect("first half, second half").toContain(spokenIn(replay));
+    // The closed runner could not sign off either: its thread is free when its lease has run out.
+    let after: ScriptEvent[];
+    do after = await runToEnd(next, "held", "after", answeringAgent());
+    while (after.at(-1)?.code === "THREAD_ALREADY_RUNNING");
+    expect(typesOf(after).at(-1)).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(next, "held")).at(-1)).toBe("after");
+    await next.close();
+    expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+  });
+
+  it("when a new file is opened is a DISK_FULL, and no wreck once there is room", async ({
+    skip,
+  }) => {
+    const disk = tinyDisk(skip);
+    const dbPath = join(disk.path, "threads.db");
+    disk.fill();
+    const runner = openRunner({ dbPath, closeTimeoutMs: 100, stopTimeoutMs: 100 });
+    const events = await runToEnd(runner, "t", "refused", answeringAgent());
+    expect(events).toMatchObject([{ type: "RUN_ERROR", code: "DISK_FULL" }]);
+    const replay = await replayOf(runner, "t");
+    expect(replay).toMatchObject([{ type: "RUN_ERROR", code: "DISK_FULL" }]);
+    disk.clear();
+    const later = await runToEnd(runner, "t", "stored", answeringAgent());
+    expect(typesOf(later).at(-1)).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["stored"]);
+    await runner.close();
+  });
+});
+
+describe("a file that may not grow", () => {
+  const LIMITED = fileURLToPath(new URL("fixtures/file-limit.child.ts", import.meta.url));
+
+  function limit(pid: number | undefined, bytes: number | "unlimited"): void {
+    // The soft limit only: who is not root may raise it again.
+    execFileSync("prlimit", [`--pid=${pid}`, `--fsize=${bytes}:`], { stdio: "pipe" });
+  }
+
+  it("fails its runs in their streams, and holds them once it may", async ({ skip }) => {
+    try {
+      limit(process.pid, "unlimited");
+    } catch (error) {
+      skip(`prlimit does not work here: ${(error as Error).message}`);
+    }
+    const dbPath = tempDatabase();
+    const child = spawnChild(process.execPath, [LIMITED, dbPath]);
+    expect(await nextLine(child)).toBe("ready");
+    // Room for the claim, and not for the run.
+    limit(child.process.pid, statSync(`${dbPath}-wal`).size + 50_000);
+    child.process.kill("SIGUSR2");
+    expect(await nextLine(child)).toBe("RUN_FINISHED ");
+    expect(await nextLine(child)).toBe("RUN_ERROR PERSISTENCE_FAILED");
+    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before"]);
+    limit(child.process.pid, "unlimited");
+    expect(await nextLine(child)).toBe("stored");
+    expect(await nextLine(child)).toBe("closed");
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before", "during"]);
+    expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+  });
+});
+
+/** Takes the write lock as another process would. */
+function lock(dbPath: string): () => void {
+  const db = new Database(dbPath, { timeout: 5000 });
+  onTestFinished(() => void db.close());
+  db.exec("BEGIN IMMEDIATE");
+  return () => void db.exec("COMMIT");
+}
+
+describe("a write lock that someone else holds", () => {
+  it("delays what is stored, and nothing else", async () => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger });
+    await runToEnd(runner, "t", "before", answeringAgent());
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "during") }));
+    await agent.halfway;
+    const unlock = lock(dbPath);
+    agent.release();
+    await stream.until(({ type }) => type === "RUN_FINISHED");
+    // Longer than one statement waits: the batch is refused, and sent again.
+    await vi.waitUntil(() => runner.stats().lastError !== null, { timeout: 15_000 });
+    expect(runner.stats().lastError).toMatchObject({
+      code: "BUSY",
+    } satisfies Partial<RunStoreError>);
+    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before"]);
+    unlock();
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before", "during"]);
+    await runner.close();
+  });
+
+  it("while a file is opened is waited for", async () => {
+    const dbPath = tempDatabase();
+    await openRunner({ dbPath }).close();
+    const unlock = lock(dbPath);
+    const runner = openRunner({ dbPath });
+    const stream = watch(
+      runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }),
+    );
+    // By the time that another runner has opened and answered, this one would have had its answer.
+    expect(await replayOf(openRunner({ dbPath: ":memory:" }), "t")).toEqual([]);
+    expect(stream.events).toEqual([]);
+    unlock();
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+    await runner.close();
+  });
+
+  it("refuses new runs with QUEUE_FULL when too much waits, and lets those under way go on", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
+    const { agent, begun, end } = playedAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    const emit = await begun;
+    for (const event of opening("t", "r")) emit(event);
+    await runner.flush();
+    const unlock = lock(dbPath);
+    while (runner.stats().queueBytes <= 20_000) emit(word("r"));
+    const refused = await runToEnd(runner, "other", "refused", answeringAgent());
+    expect(refused).toEqual([
+      { type: "RUN_ERROR", code: "QUEUE_FULL", message: expect.any(String) },
+    ]);
+    const before = stream.events.length;
+    emit(word("r"));
+    expect(stream.events.length).toBe(before + 1);
+    unlock();
+    await runner.flush();
+    expect(runner.stats().queueBytes).toBe(0);
+    const accepted = await runToEnd(runner, "other", "accepted", answeringAgent());
+    expect(typesOf(accepted).at(-1)).toBe("RUN_FINISHED");
+    for (const event of closing("t", "r")) emit(event);
+    end();
+    const words = (await stream.done).filter(({ delta }) => delta === WORD).length;
+    expect(spokenIn(await replayOf(runner, "t"))).toBe(WORD.repeat(words));
+    await runner.close();
+  });
+});

@@ -1,0 +1,247 @@
+import "../support/leak-guard.ts";
+import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { verifyWithClients } from "../events/clients.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
+import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import {
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  typesOf,
+} from "../support/open-runner.ts";
+import { answeringAgent } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { createVersion1, VERSION_1_RUNS } from "./version-1-file.ts";
+
+const LOAD = fileURLToPath(new URL("fixtures/load.child.ts", import.meta.url));
+const THREADS = 8;
+
+/** Mulberry32: the same moments for the same seed. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Told {
+  readonly threadId: string;
+  /** All text that the agent was about to emit. */
+  text: string;
+  /** The agent had said everything. */
+  ended: boolean;
+  /** The run's stream was complete. */
+  completed: boolean;
+}
+
+/** What the children of one file said of their runs, by run id, in order of their beginning. */
+class RunRecord {
+  readonly runs = new Map<string, Told>();
+
+  read(path: string): void {
+    for (const line of readFileSync(path, "utf8").split("\n").slice(0, -1)) {
+      const [what, threadId = "", runId = "", text = ""] = line.split(" ");
+      let run = this.runs.get(runId);
+      if (run === undefined) {
+        run = { threadId, text: "", ended: false, completed: false };
+        this.runs.set(runId, run);
+      }
+      if (what === "word") run.text += text;
+      if (what === "end") run.ended = true;
+      if (what === "completed") run.completed = true;
+    }
+  }
+
+  ofThread(threadId: string): [string, Told][] {
+    return [...this.runs].filter(([, run]) => run.threadId === threadId);
+  }
+}
+
+/** Lets a child work until it has said so `times` times, kills it, and takes in its record. */
+async function workUntilKilled(
+  dbPath: string,
+  round: number,
+  times: number,
+  record: RunRecord,
+): Promise<void> {
+  const recordPath = `${dbPath}.record.${round}`;
+  const child = spawnChild(process.execPath, [
+    LOAD,
+    dbPath,
+    recordPath,
+    String(round),
+    String(THREADS),
+  ]);
+  expect(await nextLine(child)).toBe("opening");
+  for (let time = 0; time < times; time++) expect(await nextLine(child)).toBe("working");
+  await child.kill();
+  expect((await child.exited).stderr).toBe("");
+  record.read(recordPath);
+}
+
+/** Everything that has to hold of a file whose process was killed, once a runner has opened it. */
+async function expectSound(dbPath: string, record: RunRecord): Promise<void> {
+  for (let at = 0; at < THREADS; at++) {
+    const threadId = `thread-${at}`;
+    const told = record.ofThread(threadId);
+    const rows = runRows(dbPath, threadId);
+    const stored = new Map(rows.map((row) => [row.run_id, eventsOf(row)]));
+    // In the order in which they began, each once, and none that nobody began.
+    const storedIds = rows.map((row) => row.run_id).filter((id) => !id.startsWith("after"));
+    expect(storedIds).toEqual(told.map(([id]) => id).filter((id) => stored.has(id)));
+
+    for (const [runId, { text, ended, completed }] of told) {
+      const events = stored.get(runId);
+      if (completed) expect(events, runId).toBeDefined();
+      if (events === undefined) continue;
+      const types = typesOf(events);
+      expect(types.filter((type) => type === "RUN_FINISHED" || type === "RUN_ERROR")).toEqual([
+        types.at(-1),
+      ]);
+      if (completed || types.at(-1) === "RUN_FINISHED") {
+        // One that was not reported complete may be stored whole, if its agent was done.
+        expect(ended, runId).toBe(true);
+        expect(spokenIn(events), runId).toBe(text);
+        expect(types).toEqual([
+          "RUN_STARTED",
+          "TEXT_MESSAGE_START",
+          "TEXT_MESSAGE_CONTENT",
+          "TEXT_MESSAGE_END",
+          "RUN_FINISHED",
+        ]);
+      } else {
+        expect(events.at(-1), runId).toMatchObject({ type: "RUN_ERROR", code: "RUN_INTERRUPTED" });
+        const spoken = spokenIn(events);
+        expect(text.slice(0, spoken.length), runId).toBe(spoken);
+      }
+    }
+  }
+  expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+  expect(valueIn(dbPath, "SELECT count(*) FROM run_events")).toBe(0);
+  expect(valueIn(dbPath, "SELECT count(*) FROM run_state WHERE is_running = 1")).toBe(0);
+}
+
+describe("kill -9", () => {
+  it.each([1, 2])("under load, round after round on one file (seed %i)", async (seed) => {
+    const next = random(seed);
+    const dbPath = tempDatabase();
+    const record = new RunRecord();
+    let interrupted = 0;
+    for (let round = 0; round < 4; round++) {
+      await workUntilKilled(dbPath, round, Math.floor(next() * 200), record);
+      const runner = openRunner({ dbPath });
+      for (let at = 0; at < THREADS; at++) {
+        const threadId = `thread-${at}`;
+        const replay = await replayOf(runner, threadId);
+        await verifyWithClients(replay);
+        expect(runIdsIn(replay)).toEqual(runRows(dbPath, threadId).map((row) => row.run_id));
+      }
+      // Opening is enough: nobody has to ask for a thread before its run is ended.
+      await expectSound(dbPath, record);
+      for (let at = 0; at < THREADS; at++) {
+        const threadId = `thread-${at}`;
+        const events = await runToEnd(
+          runner,
+          threadId,
+          `after.${threadId}.${round}`,
+          answeringAgent(),
+        );
+        expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+      }
+      await expectSound(dbPath, record);
+      interrupted += Number(
+        valueIn(dbPath, "SELECT count(*) FROM agent_runs WHERE events LIKE '%RUN_INTERRUPTED%'"),
+      );
+      await runner.close();
+    }
+    // Else the rounds would have shown nothing.
+    expect(interrupted).toBeGreaterThan(0);
+    expect([...record.runs.values()].some(({ completed }) => completed)).toBe(true);
+  });
+
+  it("while another process goes on with the same file", async () => {
+    const next = random(7);
+    const dbPath = tempDatabase();
+    const record = new RunRecord();
+    const survivor = openRunner({ dbPath });
+    for (let round = 0; round < 3; round++) {
+      const runs: Promise<unknown>[] = [];
+      const busy = workUntilKilled(dbPath, round, 20 + Math.floor(next() * 100), record);
+      for (let run = 0; run < 10; run++) {
+        runs.push(runToEnd(survivor, `own-${run}`, `own.${round}.${run}`, answeringAgent()));
+      }
+      await busy;
+      await Promise.all(runs);
+      // The dead process's runs are ended as soon as someone wants their threads.
+      for (let at = 0; at < THREADS; at++) {
+        const threadId = `thread-${at}`;
+        const runId = `after.${threadId}.${round}`;
+        const events = await runToEnd(survivor, threadId, runId, answeringAgent());
+        expect(typesOf(events).at(-1), JSON.stringify(events.at(-1))).toBe("RUN_FINISHED");
+        await verifyWithClients(await replayOf(survivor, threadId));
+      }
+      await expectSound(dbPath, record);
+    }
+    for (let run = 0; run < 10; run++) expect(runRows(dbPath, `own-${run}`).length).toBe(3);
+    await survivor.close();
+  });
+
+  it("while a new file is opened", async () => {
+    const next = random(11);
+    for (let round = 0; round < 4; round++) {
+      const dbPath = tempDatabase();
+      await killWhileOpening(dbPath, next() * 80);
+      const runner = openRunner({ dbPath });
+      const events = await runToEnd(runner, "t", "r", answeringAgent());
+      expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+      await runner.close();
+      expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+      expect(valueIn(dbPath, "SELECT max(version) FROM schema_version")).toBe(2);
+    }
+  });
+
+  it("while a version 1 file is migrated", async () => {
+    const next = random(13);
+    for (let round = 0; round < 4; round++) {
+      const dbPath = tempDatabase();
+      createVersion1(dbPath);
+      await killWhileOpening(dbPath, 30 + next() * 120);
+      // Either all of it or nothing.
+      const version = withDatabase(dbPath, (db) => ({
+        number: db.prepare("SELECT max(version) FROM schema_version").pluck().get(),
+        threads: db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'threads'").pluck().get(),
+      }));
+      expect([
+        { number: 1, threads: undefined },
+        { number: 2, threads: 1 },
+      ]).toContainEqual(version);
+
+      const runner = openRunner({ dbPath });
+      const events = await runToEnd(runner, "thread-0", "new", answeringAgent());
+      expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+      const replay = await replayOf(runner, "thread-0");
+      expect(runIdsIn(replay).at(-1)).toBe("new");
+      await verifyWithClients(replay);
+      await runner.close();
+      expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
+      expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(VERSION_1_RUNS + 1);
+      expect(valueIn(dbPath, "SELECT sum(run_count) FROM threads")).toBe(VERSION_1_RUNS + 1);
+    }
+  });
+});
+
+/** The moment within the opening is random; that it falls into it is not needed in every round. */
+async function killWhileOpening(dbPath: string, afterMs: number): Promise<void> {
+  const child = spawnChild(process.execPath, [LOAD, dbPath, `${dbPath}.record`, "0", "1"]);
+  expect(await nextLine(child)).toBe("opening");
+  await delay(afterMs);
+  await child.kill();
+}

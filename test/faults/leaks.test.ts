@@ -1,0 +1,203 @@
+import "../support/leak-guard.ts";
+import { readdirSync, readlinkSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { queryObjects, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, it } from "vitest";
+import { SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import { spawnChild } from "../support/child-process.ts";
+import { runRows } from "../support/database-file.ts";
+import { activeResources } from "../support/leak-guard.ts";
+import {
+  collect,
+  collectingLogger,
+  replayOf,
+  runToEnd,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import {
+  answeringAgent,
+  heldAgent,
+  inputOf,
+  scriptedAgent,
+  started,
+} from "../support/scripted-agent.ts";
+import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
+import { exitOf, threadsStarted } from "./threads-started.ts";
+
+/** Descriptors of this process on the database and its companions. Only Linux tells. */
+function openFilesOf(dbPath: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(dbPath) ? [path] : [];
+    } catch {
+      // Closed meanwhile, as is the one that lists them.
+      return [];
+    }
+  });
+}
+
+type Use = (runner: SqliteAgentRunner) => Promise<unknown>;
+
+const uses: readonly { readonly name: string; readonly use: Use }[] = [
+  { name: "nothing was done", use: async () => {} },
+  { name: "a run", use: (runner) => runToEnd(runner, "t", "r", answeringAgent()) },
+  {
+    name: "runs and replays",
+    async use(runner) {
+      for (const runId of ["1", "2", "3"]) await runToEnd(runner, "t", runId, answeringAgent());
+      await Promise.all(["t", "t", "unknown"].map((threadId) => replayOf(runner, threadId)));
+      await runner.isRunning({ threadId: "t" });
+    },
+  },
+  {
+    name: "a run that had to be stopped",
+    async use(runner) {
+      const agent = heldAgent();
+      const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+      await agent.halfway;
+      void stream.done.catch(() => undefined);
+    },
+  },
+  {
+    name: "a run whose agent never ends",
+    async use(runner) {
+      const agent = scriptedAgent(async function* ({ input }) {
+        yield started(input);
+        await new Promise<never>(() => {});
+      });
+      const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+      await stream.until(({ type }) => type === "RUN_STARTED");
+    },
+  },
+  {
+    name: "a replay that nobody waited for",
+    async use(runner) {
+      await runToEnd(runner, "t", "r", answeringAgent());
+      runner.connect({ threadId: "t" }).subscribe().unsubscribe();
+    },
+  },
+];
+
+describe("closing a runner after", () => {
+  describe.each(uses)("$name", ({ use }) => {
+    it.each(["a file", ":memory:"])("leaves no thread and no open file (%s)", async (where) => {
+      const dbPath = where === ":memory:" ? where : tempDatabase();
+      const threads = threadsStarted();
+      const timeouts = { closeTimeoutMs: 50, stopTimeoutMs: 1500 };
+      const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger(), ...timeouts });
+      await use(runner);
+      const exits = [...threads].map((thread) => [thread, exitOf(thread)] as const);
+      if (where !== ":memory:" && use !== uses[0]?.use) {
+        expect(openFilesOf(dbPath)).not.toEqual([]);
+      }
+      await runner.close();
+      for (const [thread, exit] of exits) if (thread.threadId !== -1) await exit;
+      expect(threads.length).toBeGreaterThan(0);
+      expect(openFilesOf(dbPath)).toEqual([]);
+      expect(typesOf(await runToEnd(runner, "t", "late", answeringAgent()))).toEqual(["RUN_ERROR"]);
+    });
+  });
+
+  it("its file could not be opened leaves nothing", async () => {
+    const dbPath = tempDirectory();
+    const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    await runner.close();
+    expect(openFilesOf(dbPath)).toEqual([]);
+  });
+
+  it("its writer was terminated leaves nothing", async () => {
+    const dbPath = tempDatabase();
+    const threads = threadsStarted();
+    const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
+    await runToEnd(runner, "t", "1", answeringAgent());
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    await runToEnd(runner, "t", "2", answeringAgent());
+    await runner.close();
+    expect(openFilesOf(dbPath)).toEqual([]);
+  });
+
+  it("another was opened on the same file leaves that one alone", async () => {
+    const dbPath = tempDatabase();
+    const options = { dbPath, logger: collectingLogger() };
+    const first = new SqliteAgentRunner(options);
+    const second = new SqliteAgentRunner(options);
+    await runToEnd(first, "t", "1", answeringAgent());
+    await runToEnd(second, "t", "2", answeringAgent());
+    await first.close();
+    await runToEnd(second, "t", "3", answeringAgent());
+    await second.close();
+    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["1", "2", "3"]);
+    expect(openFilesOf(dbPath)).toEqual([]);
+  });
+});
+
+it("an idle runner has nothing that keeps the event loop alive", async () => {
+  const before = activeResources();
+  await using runner = new SqliteAgentRunner({ dbPath: tempDatabase() });
+  await runToEnd(runner, "t", "r", answeringAgent());
+  await replayOf(runner, "t");
+  const added = () =>
+    [...activeResources()].filter(([kind, count]) => count > (before.get(kind) ?? 0));
+  // What is on its way out takes a turn or two; a leak would stay until the test times out.
+  while (added().length > 0) await nextTurn();
+  expect(added()).toEqual([]);
+});
+
+it("finished threads leave nothing in memory", async () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const THREADS = 1000;
+  const options: SqliteAgentRunnerOptions = { dbPath: tempDatabase(), durability: "normal" };
+  await using runner = new SqliteAgentRunner(options);
+  // Agents and first events stand for all that a run holds on to.
+  const refs: WeakRef<object>[] = [];
+  const runThread = async (at: number) => {
+    const agent = answeringAgent();
+    const events = await collect(
+      runner.run({ threadId: `thread-${at}`, agent, input: inputOf(`thread-${at}`, `run-${at}`) }),
+    );
+    expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+    refs.push(new WeakRef(agent), new WeakRef(events[0] as object), new WeakRef(events));
+  };
+  const setsBefore = queryObjects(Set, { format: "count" });
+  for (let at = 0; at < THREADS; at += 100) {
+    await Promise.all(Array.from({ length: 100 }, (_, n) => runThread(at + n)));
+  }
+  expect(refs.length).toBe(3 * THREADS);
+  expect(runner.stats()).toMatchObject({ activeRuns: 0, queueDepth: 0, queueBytes: 0 });
+  const alive = () => refs.filter((ref) => ref.deref() !== undefined).length;
+  // A handful may be on the stack still, or in the last batch.
+  for (let round = 0; round < 50 && alive() > 0; round++) {
+    await nextTurn();
+    collectGarbage();
+  }
+  expect(alive()).toBeLessThan(5);
+  // What is kept of a thread has a Set of its runs: one that is idle is to have none.
+  expect(queryObjects(Set, { format: "count" }) - setsBefore).toBeLessThan(THREADS / 2);
+});
+
+describe("a process that drops its runner without closing it, after", () => {
+  const DROPPED = fileURLToPath(new URL("fixtures/dropped.child.ts", import.meta.url));
+
+  it.each([
+    { what: "nothing", stored: 0 },
+    { what: "a run that is complete", stored: 1 },
+    { what: "a replay", stored: 1 },
+    { what: "a run that nobody waits for", stored: 1 },
+  ])("$what, ends by itself, with all of it stored", async ({ what, stored }) => {
+    const dbPath = tempDatabase();
+    const child = spawnChild(process.execPath, [DROPPED, what, dbPath]);
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+    if (stored > 0) expect(runRows(dbPath, "t").length).toBe(stored);
+  });
+
+  it("a replay from memory, ends by itself", async () => {
+    const child = spawnChild(process.execPath, [DROPPED, "a replay", ":memory:"]);
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+  });
+});

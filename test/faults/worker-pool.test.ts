@@ -1,0 +1,117 @@
+import "../support/leak-guard.ts";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Worker } from "node:worker_threads";
+import type * as Piscina from "piscina";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { WorkerPool, type WorkerPoolOptions } from "../../src/store/sqlite/worker-pool.ts";
+import { tempDirectory } from "../support/temp-file.ts";
+import { exitOf, threadsStarted } from "./threads-started.ts";
+
+const broken = vi.hoisted(() => ({ filename: "" }));
+
+// The pool names its worker by URL: here each test puts a broken one in its place.
+vi.mock("piscina", async (original) => {
+  const actual = await original<typeof Piscina>();
+  class PiscinaOfFixtures extends actual.Piscina {
+    constructor(options: ConstructorParameters<typeof actual.Piscina>[0]) {
+      super({ ...options, filename: broken.filename });
+    }
+  }
+  return { ...actual, Piscina: PiscinaOfFixtures };
+});
+
+beforeEach(() => {
+  broken.filename = "";
+});
+
+const config = { dbPath: ":memory:", instanceId: "i", leaseMs: 1000, durability: "full" } as const;
+
+function openPool(fixture: string, options: Partial<WorkerPoolOptions> = {}): WorkerPool<object> {
+  broken.filename = fileURLToPath(new URL(`fixtures/${fixture}.ts`, import.meta.url));
+  const pool = new WorkerPool<object>({
+    worker: "writer",
+    threads: 1,
+    config,
+    diedCode: "WRITER_DIED",
+    ...options,
+  });
+  onTestFinished(() => pool.destroy());
+  return pool;
+}
+
+const reader = { worker: "reader", diedCode: "READER_DIED" } as const;
+
+describe.each([
+  ["the writer's pool", {}, "WRITER_DIED"],
+  ["a pool of one reader", reader, "READER_DIED"],
+  ["a pool of two readers", { ...reader, threads: 2 }, "READER_DIED"],
+] as const)("%s", (_name, options, code) => {
+  it.each(["exits-at-import", "throws-at-import"])(
+    "rejects each request when its worker %s",
+    async (fixture) => {
+      const pool = openPool(fixture, options);
+      for (let request = 0; request < 4; request++) {
+        await expect(pool.request({})).rejects.toMatchObject({ code });
+      }
+      // And those that come together.
+      const together = await Promise.allSettled([pool.request({}), pool.request({})]);
+      for (const outcome of together) expect(outcome).toMatchObject({ reason: { code } });
+    },
+  );
+
+  it("rejects the request under which a thread ends, and starts another thread", async () => {
+    const pool = openPool("exits-on-second", { ...options, threads: 1 });
+    for (let round = 0; round < 3; round++) {
+      await expect(pool.request<number>({})).resolves.toBeTypeOf("number");
+      await expect(pool.request({})).rejects.toMatchObject({ code });
+    }
+  });
+
+  it("answers after a thread threw between two requests", async () => {
+    const threads = threadsStarted();
+    const directory = tempDirectory();
+    const pool = openPool("throws-later", { ...options, threads: 1 });
+    const answered: number[] = [];
+    for (let round = 0; round < 3; round++) {
+      const signalPath = join(directory, `round ${round}`);
+      const answer = await pool.request<number>({ signalPath });
+      answered.push(answer);
+      const thread = threads.find(({ threadId }) => threadId === answer);
+      const exit = exitOf(thread as Worker);
+      writeFileSync(signalPath, "");
+      await exit;
+    }
+    expect(new Set(answered).size).toBe(3);
+  });
+
+  it("takes an error that a worker throws for a fault of that request alone", async () => {
+    const pool = openPool("throws", options);
+    await expect(pool.request({})).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining("thrown across the boundary"),
+    });
+  });
+
+  it("rejects what hangs when it is destroyed", async () => {
+    const threads = threadsStarted();
+    const pool = openPool("hangs", options);
+    const outcomes = Promise.allSettled([pool.request({}), pool.request({}), pool.request({})]);
+    await vi.waitUntil(() => threads.length > 0);
+    const exits = threads.map(exitOf);
+    await pool.destroy();
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: "rejected", reason: { code } });
+    }
+    await Promise.all(exits);
+    await expect(pool.request({})).rejects.toMatchObject({ code: "RUNNER_CLOSED" });
+  });
+});
+
+it("rejects a request whose thread is terminated before it was ready", async () => {
+  const threads = threadsStarted({ onStart: (thread) => void thread.terminate() });
+  const pool = openPool("hangs", reader);
+  await expect(pool.request({})).rejects.toMatchObject({ code: "READER_DIED" });
+  expect(threads.length).toBeGreaterThan(0);
+});

@@ -1,0 +1,366 @@
+import "../support/leak-guard.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Worker } from "node:worker_threads";
+import { tap } from "rxjs";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { WriterOp, WriterRequest } from "../../src/protocol/messages.ts";
+import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
+import {
+  collect,
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  type Script,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { exitOf, threadsStarted } from "./threads-started.ts";
+import { sabotage, threadsOf } from "./watched-pools.ts";
+
+vi.mock("piscina", async (original) => {
+  // Mocks come before all imports.
+  const { watchPools } = await import("./watched-pools.ts");
+  return watchPools(await original());
+});
+
+const WORDS = 40;
+const spokenBy = (runId: string) =>
+  Array.from({ length: WORDS }, (_, at) => `${runId}:${at} `).join("");
+
+/** Says its words over many turns of the loop, and tells each time that it did. */
+function slowAgent(onWord: () => void) {
+  const script: Script = async function* ({ input }) {
+    yield started(input);
+    for (const event of text(`answer-${input.runId}`, spokenBy(input.runId))) {
+      yield event;
+      onWord();
+      await nextTurn();
+    }
+    yield finished(input);
+  };
+  return scriptedAgent(script);
+}
+
+const expectedTypes = [
+  "RUN_STARTED",
+  "TEXT_MESSAGE_START",
+  ...Array.from({ length: WORDS }, () => "TEXT_MESSAGE_CONTENT"),
+  "TEXT_MESSAGE_END",
+  "RUN_FINISHED",
+];
+
+function errorsIn(logger: { readonly lines: readonly { level: string; fields: object }[] }) {
+  return logger.lines.filter(({ level }) => level === "error").map(({ fields }) => fields);
+}
+
+describe("a writer that is terminated", () => {
+  it.each([
+    { lingerMs: 0, everyWords: 300 },
+    { lingerMs: 5, everyWords: 500 },
+    { lingerMs: 50, everyWords: 700 },
+  ])(
+    "again and again under load costs no run ($lingerMs ms linger)",
+    async ({ lingerMs, everyWords }) => {
+      const dbPath = tempDatabase();
+      const logger = collectingLogger();
+      const runner = openRunner({ dbPath, logger, lingerMs });
+      let words = 0;
+      let kills = 0;
+      const agent = slowAgent(() => {
+        if (++words % everyWords !== 0) return;
+        kills++;
+        for (const writer of threadsOf("writer")) void writer.terminate();
+      });
+      const threads = Array.from({ length: 12 }, (_, at) => `thread-${at}`);
+      const runs = ["a", "b", "c", "d"];
+      const converse = async (threadId: string) => {
+        for (const run of runs) {
+          const events = await runToEnd(runner, threadId, `${threadId}-${run}`, agent);
+          expect(typesOf(events)).toEqual(expectedTypes);
+          expect(runRows(dbPath, threadId).at(-1)?.run_id).toBe(`${threadId}-${run}`);
+        }
+      };
+      await Promise.all(threads.map(converse));
+      expect(kills).toBeGreaterThan(1);
+      expect(errorsIn(logger)).toEqual(
+        errorsIn(logger).map(() => expect.objectContaining({ code: "WRITER_DIED" })),
+      );
+      await runner.close();
+
+      const reopened = openRunner({ dbPath });
+      for (const threadId of threads) {
+        const runIds = runs.map((run) => `${threadId}-${run}`);
+        expect(runRows(dbPath, threadId).map((row) => row.run_id)).toEqual(runIds);
+        const replay = await replayOf(reopened, threadId);
+        expect(runIdsIn(replay)).toEqual(runIds);
+        expect(spokenIn(replay)).toBe(runIds.map(spokenBy).join(""));
+      }
+      expect(valueIn(dbPath, "SELECT count(*) FROM run_events")).toBe(0);
+    },
+  );
+
+  it.each([
+    { lingerMs: 0, words: "journaled in many pieces" },
+    { lingerMs: 60_000, words: "stored at once" },
+  ])(
+    "after each commit, before its answer, stores each run once ($words)",
+    async ({ lingerMs }) => {
+      let lost = 0;
+      const seen = new WeakSet<object>();
+      const kinds = new Set<string>();
+      // Each batch of operations is committed twice: they are the same objects when sent again.
+      sabotage.losesAnswerTo = (request) => {
+        const { kind, ops = [] } = request as WriterRequest & { ops?: readonly WriterOp[] };
+        if (kind !== "batch" || ops.every((op) => seen.has(op))) return false;
+        for (const op of ops) {
+          seen.add(op);
+          kinds.add(op.kind);
+        }
+        lost++;
+        return true;
+      };
+      onTestFinished(() => {
+        sabotage.losesAnswerTo = null;
+      });
+      const dbPath = tempDatabase();
+      const runner = openRunner({ dbPath, lingerMs });
+      const agent = slowAgent(() => {});
+      const threads = ["t1", "t2", "t3"];
+      const converse = async (threadId: string) => {
+        for (const run of ["a", "b"]) {
+          const events = await runToEnd(runner, threadId, `${threadId}-${run}`, agent);
+          expect(typesOf(events)).toEqual(expectedTypes);
+        }
+      };
+      const nothing = scriptedAgent(() => []);
+      await Promise.all([...threads.map(converse), runToEnd(runner, "released", "r", nothing)]);
+      for (const threadId of threads) {
+        const rows = runRows(dbPath, threadId);
+        const runIds = [`${threadId}-a`, `${threadId}-b`];
+        expect(rows.map((row) => row.run_id)).toEqual(runIds);
+        expect(rows.map((row) => spokenIn(eventsOf(row)))).toEqual(runIds.map(spokenBy));
+        expect(valueIn(dbPath, "SELECT epoch FROM run_state WHERE thread_id = ?", threadId)).toBe(
+          2,
+        );
+      }
+      expect(runRows(dbPath, "released")).toEqual([]);
+      expect(lost).toBeGreaterThan(3);
+      expect([...kinds].sort()).toEqual([
+        ...(lingerMs === 0 ? ["append"] : []),
+        "claim",
+        "finish",
+        "release",
+      ]);
+      expect(valueIn(dbPath, "SELECT count(*) FROM run_events")).toBe(0);
+      await runner.close();
+    },
+  );
+
+  it("is replaced for a run in flight, and the run is stored whole", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.halfway;
+    await runner.flush();
+    await terminateWriter();
+    agent.release();
+    expect(typesOf(await stream.done)).toEqual([
+      "RUN_STARTED",
+      "TEXT_MESSAGE_START",
+      "TEXT_MESSAGE_CONTENT",
+      "TEXT_MESSAGE_CONTENT",
+      "TEXT_MESSAGE_END",
+      "RUN_FINISHED",
+    ]);
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("first half, second half");
+    expect(runRows(dbPath, "t").length).toBe(1);
+  });
+
+  it("after it committed a segment does not cost the run that goes on", async () => {
+    const dbPath = tempDatabase();
+    let lost = 0;
+    sabotage.losesAnswerTo = (request) => {
+      const { ops = [] } = request as { ops?: readonly WriterOp[] };
+      return ops.some(({ kind }) => kind === "append") && lost++ === 0;
+    };
+    onTestFinished(() => {
+      sabotage.losesAnswerTo = null;
+    });
+    const runner = openRunner({ dbPath });
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.halfway;
+    await runner.flush();
+    expect(lost).toBe(2);
+    expect(agent.aborts()).toBe(0);
+    agent.release();
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("first half, second half");
+  });
+
+  it("while it opens the file is replaced", async () => {
+    const dbPath = tempDatabase();
+    let killed = 0;
+    threadsStarted({
+      onStart: (thread) => {
+        if (killed === 2 || !threadsOf("writer").includes(thread)) return;
+        killed++;
+        void thread.terminate();
+      },
+    });
+    const runner = openRunner({ dbPath });
+    const events = await runToEnd(runner, "t", "r", answeringAgent());
+    expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
+    expect(killed).toBe(2);
+  });
+
+  it("each time it starts fails a run with a code, and close ends", async () => {
+    let killed = 0;
+    threadsStarted({
+      onStart: (thread) => {
+        killed++;
+        void thread.terminate();
+      },
+    });
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = answeringAgent();
+    const events = await runToEnd(runner, "t", "r", agent);
+    expect(events).toMatchObject([{ type: "RUN_ERROR", code: "WRITER_FAILED" }]);
+    expect(agent.inputs).toEqual([]);
+    expect(killed).toBeGreaterThanOrEqual(3);
+    expect(await replayOf(runner, "t")).toMatchObject([{ type: "RUN_ERROR", code: "WRITER_DIED" }]);
+    await runner.flush();
+    await runner.close();
+  });
+
+  it("between two runs is replaced unnoticed", async () => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger });
+    await runToEnd(runner, "t", "r1", answeringAgent());
+    await terminateWriter();
+    await runToEnd(runner, "t", "r2", answeringAgent());
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2"]);
+    expect(errorsIn(logger)).toEqual([]);
+    await runner.close();
+  });
+
+  it("does not keep close from storing what is waiting", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const runs = ["1", "2", "3"].map((n) => runToEnd(runner, n, `r${n}`, answeringAgent()));
+    const closed = runner.close();
+    await nextTurn();
+    await terminateWriter();
+    await closed;
+    for (const events of await Promise.all(runs)) {
+      expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+    }
+    expect(["1", "2", "3"].map((n) => runRows(dbPath, n).length)).toEqual([1, 1, 1]);
+  });
+});
+
+describe("a reader that is terminated", () => {
+  const longWord = "x".repeat(1000);
+  const RUNS = 6;
+
+  /** A history of several pages. */
+  async function storeHistory(dbPath: string): Promise<string> {
+    const runner = openRunner({ dbPath });
+    let spoken = "";
+    for (let run = 0; run < RUNS; run++) {
+      const said = Array.from({ length: 60 }, (_, at) => `${run}:${at}:${longWord} `).join("");
+      const agent = scriptedAgent(function* ({ input }) {
+        yield started(input);
+        yield* text(`answer-${run}`, said);
+        yield finished(input);
+      });
+      await runToEnd(runner, "t", `r${run}`, agent);
+      spoken += said;
+    }
+    await runner.close();
+    return spoken;
+  }
+
+  it("at every run of a connect leaves no gap and no duplicate", async () => {
+    const dbPath = tempDatabase();
+    const spoken = await storeHistory(dbPath);
+    const runner = openRunner({ dbPath });
+    const killed = new Set<Worker>();
+    const replay = runner.connect({ threadId: "t" }).pipe(
+      tap(({ type }) => {
+        if (type !== "RUN_STARTED") return;
+        for (const reader of threadsOf("reader")) {
+          killed.add(reader);
+          void reader.terminate();
+        }
+      }),
+    );
+    const events = await collect(replay);
+    expect(runIdsIn(events)).toEqual(Array.from({ length: RUNS }, (_, run) => `r${run}`));
+    expect(spokenIn(events)).toBe(spoken);
+    expect(killed.size).toBeGreaterThan(1);
+  });
+
+  it("before it is ready is replaced", async () => {
+    const dbPath = tempDatabase();
+    const spoken = await storeHistory(dbPath);
+    let killed = 0;
+    threadsStarted({
+      onStart: (thread) => {
+        if (killed === 2 || !threadsOf("reader").includes(thread)) return;
+        killed++;
+        void thread.terminate();
+      },
+    });
+    const runner = openRunner({ dbPath });
+    expect(spokenIn(await replayOf(runner, "t"))).toBe(spoken);
+    expect(killed).toBe(2);
+  });
+});
+
+describe("an in-memory database, whose writer is all there is of it", () => {
+  it("ends the runs in flight with a code when it is lost, and goes on empty", async () => {
+    const runner = openRunner({ dbPath: ":memory:" });
+    await runToEnd(runner, "t", "before", answeringAgent());
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "during") }));
+    await agent.halfway;
+    await runner.flush();
+    await terminateWriter();
+    agent.release();
+
+    const events = await stream.done;
+    expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "LEASE_LOST" });
+    expect(await replayOf(runner, "t")).toEqual([]);
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+
+    const after = await runToEnd(runner, "t", "after", answeringAgent());
+    expect(typesOf(after).at(-1)).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["after"]);
+    await runner.close();
+  });
+});
+
+async function terminateWriter(): Promise<void> {
+  const [writer, ...others] = threadsOf("writer");
+  if (writer === undefined || others.length > 0) throw new Error("expected exactly one writer");
+  const exit = exitOf(writer);
+  await writer.terminate();
+  await exit;
+}

@@ -1,0 +1,565 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { RunStoreError, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
+import type { BatchMessage, OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import { Batcher, type BatcherOptions } from "../../src/store/sqlite/batcher.ts";
+import { RunBuffer } from "../../src/store/sqlite/run-buffer.ts";
+
+// Vitest fakes the global timers only: the batcher's delays go through them.
+vi.mock("node:timers/promises", () => ({
+  setTimeout: (ms: number, value?: unknown, options?: { signal?: AbortSignal }) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, ms, value);
+      options?.signal?.addEventListener("abort", () => {
+        clearTimeout(timer);
+        reject(new Error("aborted"));
+      });
+    }),
+}));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const MAX_BATCH_BYTES = 1000;
+const LINGER_MS = 50;
+/** Longer than any chain of retries in these tests, in the time of the fake clock. */
+const LONG_MS = 600_000;
+
+/** What becomes of one batch. "died after": it was committed, and its acknowledgement is lost. */
+type Fate = "stored" | "full" | "locked" | "died before" | "died after" | "corrupt";
+
+const FAULTS: Readonly<Record<Exclude<Fate, "stored">, RunStoreErrorCode>> = {
+  full: "DISK_FULL",
+  locked: "BUSY",
+  "died before": "WRITER_DIED",
+  "died after": "WRITER_DIED",
+  corrupt: "CORRUPT",
+};
+
+interface Numbered {
+  readonly n: number;
+}
+
+/** A writer whose operations are idempotent, as the real one's are, and nothing else. */
+class ModelWriter {
+  /** Names of the operations, in the order in which they first took effect. */
+  readonly applied: string[] = [];
+  /** By run, the numbers of the events stored. */
+  readonly events = new Map<string, number[]>();
+  readonly batches: (readonly WriterOp[])[] = [];
+  poison: string | null = null;
+  mostInFlight = 0;
+  #inFlight = 0;
+  readonly #fates: Iterator<{ readonly fate: Fate; readonly ms: number }>;
+
+  constructor(fates: readonly { readonly fate: Fate; readonly ms: number }[] = []) {
+    this.#fates = fates[Symbol.iterator]();
+  }
+
+  send: BatcherOptions["send"] = async (ops) => {
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
+    this.batches.push(ops);
+    const { fate, ms } = this.#fates.next().value ?? { fate: "stored", ms: 0 };
+    if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+    this.#inFlight--;
+    if (ops.some((op) => nameOf(op) === this.poison)) throw failure("died before");
+    if (fate === "stored" || fate === "died after") for (const op of ops) this.#apply(op);
+    if (fate !== "stored") throw failure(fate);
+    return acknowledgement(ops);
+  };
+
+  #apply(op: WriterOp): void {
+    const name = nameOf(op);
+    if (this.applied.includes(name)) return;
+    this.applied.push(name);
+    if (op.kind !== "append" && op.kind !== "finish") return;
+    const numbers = (JSON.parse(op.events) as Numbered[]).map(({ n }) => n);
+    this.events.set(op.runId, [...(this.events.get(op.runId) ?? []), ...numbers]);
+  }
+}
+
+function failure(fate: Exclude<Fate, "stored">): RunStoreError {
+  return new RunStoreError(FAULTS[fate], fate);
+}
+
+function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
+  return { results: ops.map((): OpResult => ({ ok: true })), commitMs: 0 };
+}
+
+function nameOf(op: WriterOp): string {
+  return `${op.kind} ${op.runId}${op.kind === "append" ? ` ${op.seq}` : ""}`;
+}
+
+function release(runId: string): WriterOp {
+  return { kind: "release", threadId: "t", runId, epoch: 1 };
+}
+
+function claim(runId: string): WriterOp {
+  return { kind: "claim", threadId: "t", runId, messageIds: [] };
+}
+
+function finish(runId: string, buffer?: { events: string; journaled: boolean }): WriterOp {
+  const { events, journaled } = buffer ?? { events: "[]", journaled: false };
+  const op = { threadId: "t", runId, epoch: 1, agentId: null, journaled, events, input: null };
+  return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
+}
+
+function newBuffer(runId: string, onLost: (error: RunStoreError) => void = () => {}): RunBuffer {
+  const run = { threadId: "t", runId, agentId: null, epoch: 1 };
+  return new RunBuffer(run, { rawEvents: true }, onLost);
+}
+
+function open(writer: ModelWriter): Batcher {
+  return new Batcher({
+    lingerMs: LINGER_MS,
+    maxBatchBytes: MAX_BATCH_BYTES,
+    send: writer.send,
+    onTrouble: () => {},
+  });
+}
+
+/** A promise that is watched, so that its rejection is never unhandled. */
+function settled<T>(promise: Promise<T>): { state: "pending" | "fulfilled" | RunStoreError } {
+  const watched: ReturnType<typeof settled> = { state: "pending" };
+  promise.then(
+    () => {
+      watched.state = "fulfilled";
+    },
+    (error: RunStoreError) => {
+      watched.state = error;
+    },
+  );
+  return watched;
+}
+
+function push(batcher: Batcher, buffer: RunBuffer, n: number, size: number): void {
+  const before = buffer.length;
+  buffer.push({ type: "CUSTOM", name: "n", n, value: "x".repeat(size) });
+  batcher.linger(buffer, buffer.length - before);
+}
+
+const command = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constantFrom("claim", "release"), run: fc.nat(5) }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("event"),
+      run: fc.nat(5),
+      size: fc.oneof(fc.nat(100), fc.nat(2000)),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("finish"), run: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("flush") }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.nat(120) }) },
+);
+type Command = {
+  readonly do: string;
+  readonly run?: number;
+  readonly size?: number;
+  readonly ms?: number;
+};
+
+const fates = (...kinds: Fate[]) =>
+  fc.array(fc.record({ fate: fc.constantFrom(...kinds), ms: fc.nat(30) }), { maxLength: 30 });
+
+interface Trace {
+  readonly batcher: Batcher;
+  readonly writer: ModelWriter;
+  /** Every operation enqueued, in order, and what became of its promise. */
+  readonly ops: { readonly name: string; readonly outcome: ReturnType<typeof settled> }[];
+  /** By run, the numbers of the events that were pushed. */
+  readonly pushed: Map<string, number[]>;
+  readonly lost: Map<string, RunStoreError>;
+  /** What was not settled when a flush that came after it was. */
+  readonly early: string[];
+}
+
+/** Plays random commands. A run that is finished goes on as another run with a new id. */
+async function play(commands: readonly Command[], writer: ModelWriter): Promise<Trace> {
+  const batcher = open(writer);
+  const trace: Trace = { batcher, writer, ops: [], pushed: new Map(), lost: new Map(), early: [] };
+  const buffers = new Map<number, RunBuffer>();
+  let count = 0;
+  const bufferOf = (run: number) => {
+    let buffer = buffers.get(run);
+    if (buffer === undefined) {
+      const runId = `run ${run} ${count++}`;
+      buffer = newBuffer(runId, (error) => trace.lost.set(runId, error));
+      buffers.set(run, buffer);
+      trace.pushed.set(runId, []);
+    }
+    return buffer;
+  };
+  const enqueue = (op: WriterOp) => {
+    trace.ops.push({ name: nameOf(op), outcome: settled(batcher.enqueue(op)) });
+  };
+  for (const { do: action, run = 0, size = 0, ms = 0 } of commands) {
+    if (action === "claim") enqueue(claim(`claim ${count++}`));
+    if (action === "release") enqueue(release(`release ${count++}`));
+    if (action === "event") {
+      const buffer = bufferOf(run);
+      const numbers = trace.pushed.get(buffer.runId);
+      push(batcher, buffer, numbers?.length ?? 0, size);
+      numbers?.push(numbers.length);
+    }
+    if (action === "finish") {
+      const buffer = bufferOf(run);
+      const { journaled } = buffer;
+      enqueue(finish(buffer.runId, { ...batcher.take(buffer), journaled }));
+      buffers.delete(run);
+    }
+    if (action === "flush") {
+      const before = trace.ops.slice();
+      const pushed = structuredClone([...trace.pushed]);
+      void batcher.flush().then(() => {
+        for (const { name, outcome } of before) {
+          if (outcome.state === "pending") trace.early.push(name);
+        }
+        for (const [runId, numbers] of pushed) {
+          if (trace.lost.has(runId) || wasRejected(trace, runId)) continue;
+          const stored = writer.events.get(runId) ?? [];
+          if (!numbers.every((n) => stored.includes(n))) trace.early.push(`events of ${runId}`);
+        }
+      });
+    }
+    if (action === "wait") await vi.advanceTimersByTimeAsync(ms);
+  }
+  return trace;
+}
+
+function wasRejected({ ops }: Trace, runId: string): boolean {
+  return ops.some(
+    ({ name, outcome }) => name === `finish ${runId}` && outcome.state !== "fulfilled",
+  );
+}
+
+async function settleAll({ batcher, writer, early }: Trace): Promise<void> {
+  const flushed = settled(batcher.flush());
+  await vi.advanceTimersByTimeAsync(LONG_MS);
+  expect(flushed.state).toBe("fulfilled");
+  expect(early).toEqual([]);
+  expect(writer.mostInFlight).toBeLessThanOrEqual(1);
+}
+
+/** True when `part` occurs in `whole`, in order, with gaps. */
+function isSubsequence(part: readonly unknown[], whole: readonly unknown[]): boolean {
+  let at = 0;
+  for (const item of whole) if (at < part.length && item === part[at]) at++;
+  return at === part.length;
+}
+
+describe("a batcher before a writer that fails at random", () => {
+  it("stores everything once, in order, when every failure passes", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(command, { maxLength: 60 }),
+        fates("stored", "full", "locked", "died before", "died after"),
+        async (commands, plan) => {
+          const trace = await play(commands, new ModelWriter(plan));
+          await settleAll(trace);
+          const { writer, ops, batcher } = trace;
+          const claimed = (name: string) => name.startsWith("claim");
+          for (const { name, outcome } of ops) {
+            // A claim is refused after a stall; all else waits for as long as it takes, unless
+            // death upon death made it look as if it ended its writer.
+            if (outcome.state === "fulfilled") continue;
+            expect(outcome.state, name).toBeInstanceOf(RunStoreError);
+            const { code } = outcome.state as RunStoreError;
+            if (!claimed(name)) expect(code, name).toBe("WRITER_FAILED");
+          }
+          const stored = ops.filter(({ outcome }) => outcome.state === "fulfilled");
+          expect(writer.applied).toEqual(expect.arrayContaining(stored.map(({ name }) => name)));
+          expect(new Set(writer.applied).size).toBe(writer.applied.length);
+          const direct = writer.applied.filter((name) => !name.startsWith("append"));
+          expect(
+            isSubsequence(
+              direct,
+              ops.map(({ name }) => name),
+            ),
+          ).toBe(true);
+          for (const [runId, numbers] of trace.pushed) {
+            const events = writer.events.get(runId) ?? [];
+            if (trace.lost.has(runId) || wasRejected(trace, runId)) {
+              expect(isSubsequence(events, numbers), runId).toBe(true);
+            } else {
+              expect(events, runId).toEqual(numbers);
+            }
+          }
+          expect(batcher.pendingBytes).toBe(0);
+          expect(batcher.stats()).toMatchObject({ queueDepth: 0, queueBytes: 0 });
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("settles every promise when failures are final, and says what was lost", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(command, { maxLength: 60 }),
+        fates("stored", "corrupt", "full", "died after"),
+        async (commands, plan) => {
+          const trace = await play(commands, new ModelWriter(plan));
+          await settleAll(trace);
+          const { writer, ops } = trace;
+          for (const { name, outcome } of ops) {
+            expect(outcome.state, name).not.toBe("pending");
+            if (outcome.state === "fulfilled") expect(writer.applied).toContain(name);
+          }
+          for (const [runId, numbers] of trace.pushed) {
+            const events = writer.events.get(runId) ?? [];
+            expect(isSubsequence(events, numbers), runId).toBe(true);
+            const known = trace.lost.has(runId) || wasRejected(trace, runId);
+            if (!known) expect(events, runId).toEqual(numbers);
+          }
+          expect(trace.batcher.pendingBytes).toBe(0);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("sends one batch at a time, none larger than was asked unless one operation is", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { maxLength: 60 }), fates("stored"), async (c, plan) => {
+        const trace = await play(c, new ModelWriter(plan));
+        await settleAll(trace);
+        for (const batch of trace.writer.batches) {
+          if (batch.length === 1) continue;
+          const bytes = batch.reduce((sum, op) => sum + ("events" in op ? op.events.length : 0), 0);
+          expect(bytes).toBeLessThanOrEqual(MAX_BATCH_BYTES);
+        }
+        // Nothing failed, so nothing was sent twice.
+        expect(trace.writer.batches.flat().length).toBe(trace.writer.applied.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("gives up on the operation that ends the writer, and on no other", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(), async (size, seed) => {
+        const writer = new ModelWriter();
+        const names = Array.from({ length: size }, (_, at) => `op ${at}`);
+        const poisoned = names[seed % size] ?? "";
+        writer.poison = nameOf(release(poisoned));
+        const batcher = open(writer);
+        const outcomes = names.map((name) => settled(batcher.enqueue(release(name))));
+        const flushed = settled(batcher.flush());
+        await vi.advanceTimersByTimeAsync(LONG_MS);
+        expect(flushed.state).toBe("fulfilled");
+        for (const [at, { state }] of outcomes.entries()) {
+          if (names[at] === poisoned) expect(state).toMatchObject({ code: "WRITER_FAILED" });
+          else expect(state).toBe("fulfilled");
+        }
+        expect(writer.applied).toEqual(
+          names.filter((name) => name !== poisoned).map((name) => nameOf(release(name))),
+        );
+        expect(batcher.pendingBytes).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("rejects what is left when it is ended, at whatever moment", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(command, { maxLength: 60 }),
+        fates("full", "died before", "died after", "stored"),
+        fc.nat(400),
+        async (commands, plan, ms) => {
+          const writer = new ModelWriter(plan);
+          const trace = await play(commands, writer);
+          const { batcher, ops } = trace;
+          const flushed = settled(batcher.flush());
+          await vi.advanceTimersByTimeAsync(ms);
+          const sent = writer.batches.length;
+          batcher.end(new RunStoreError("PERSISTENCE_FAILED", "closed"));
+          await vi.advanceTimersByTimeAsync(0);
+          expect(flushed.state).toBe("fulfilled");
+          for (const { name, outcome } of ops) {
+            expect(outcome.state, name).not.toBe("pending");
+            if (outcome.state === "fulfilled") expect(writer.applied).toContain(name);
+          }
+          await expect(batcher.enqueue(release("late"))).rejects.toMatchObject({
+            code: "RUNNER_CLOSED",
+          });
+          // An acknowledgement that was under way changes nothing any more.
+          await vi.advanceTimersByTimeAsync(LONG_MS);
+          expect(writer.batches.length).toBe(sent);
+          expect(batcher.pendingBytes).toBe(0);
+          expect(vi.getTimerCount()).toBe(0);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe("lingering", () => {
+  it("sends the events of a short run with its finish, and never as an append", async () => {
+    const writer = new ModelWriter();
+    const batcher = open(writer);
+    const buffer = newBuffer("short");
+    for (let n = 0; n < 5; n++) push(batcher, buffer, n, 10);
+    await vi.advanceTimersByTimeAsync(LINGER_MS - 1);
+    expect(writer.batches).toEqual([]);
+    const { journaled } = buffer;
+    void batcher.enqueue(finish("short", { ...batcher.take(buffer), journaled }));
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(writer.applied).toEqual(["finish short"]);
+    expect(writer.events.get("short")).toEqual([0, 1, 2, 3, 4]);
+    expect(journaled).toBe(false);
+    expect(batcher.pendingBytes).toBe(0);
+  });
+
+  it("journals a run that is longer, from the time its first event was emitted", async () => {
+    const writer = new ModelWriter();
+    const batcher = open(writer);
+    const buffer = newBuffer("long");
+    push(batcher, buffer, 0, 10);
+    await vi.advanceTimersByTimeAsync(LINGER_MS - 10);
+    push(batcher, buffer, 1, 10);
+    expect(writer.batches).toEqual([]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(writer.events.get("long")).toEqual([0, 1]);
+    expect(buffer.journaled).toBe(true);
+  });
+
+  it("lets each run linger equally long", async () => {
+    const writer = new ModelWriter();
+    const batcher = open(writer);
+    push(batcher, newBuffer("first"), 0, 10);
+    await vi.advanceTimersByTimeAsync(LINGER_MS / 2);
+    push(batcher, newBuffer("second"), 0, 10);
+    await vi.advanceTimersByTimeAsync(LINGER_MS / 2 + 2);
+    expect(writer.applied).toEqual(["append first 0"]);
+    await vi.advanceTimersByTimeAsync(LINGER_MS / 2 + 2);
+    expect(writer.applied).toEqual(["append first 0", "append second 0"]);
+  });
+
+  it("does not let a run linger that has a batch's worth of events", async () => {
+    const writer = new ModelWriter();
+    const batcher = open(writer);
+    push(batcher, newBuffer("large"), 0, MAX_BATCH_BYTES);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(writer.applied).toEqual(["append large 0"]);
+  });
+
+  it("tells a run whose events cannot be stored", async () => {
+    const writer = new ModelWriter([{ fate: "corrupt", ms: 0 }]);
+    const batcher = open(writer);
+    const lost: RunStoreError[] = [];
+    push(
+      batcher,
+      newBuffer("run", (error) => lost.push(error)),
+      0,
+      10,
+    );
+    void batcher.flush();
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(lost).toMatchObject([{ code: "CORRUPT" }]);
+  });
+});
+
+describe("a disk that stays full", () => {
+  const always = (fate: Fate, times: number) =>
+    Array.from({ length: times }, () => ({ fate, ms: 0 }));
+
+  it("is reported to completions once, refuses claims, and goes on trying", async () => {
+    // 50 ms doubled up to 2 s: a dozen attempts take well over ten seconds.
+    const writer = new ModelWriter(always("full", 12));
+    const batcher = open(writer);
+    const stalls: RunStoreError[] = [];
+    const finished = settled(batcher.enqueue(finish("run"), (error) => stalls.push(error)));
+    const claimed = settled(batcher.enqueue(claim("next")));
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(stalls).toEqual([]);
+    expect(claimed.state).toBe("pending");
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(stalls).toMatchObject([{ code: "DISK_FULL" }]);
+    expect(claimed.state).toMatchObject({ code: "DISK_FULL" });
+    expect(finished.state).toBe("pending");
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(stalls.length).toBe(1);
+    expect(finished.state).toBe("fulfilled");
+    expect(writer.applied).toEqual(["finish run"]);
+    expect(batcher.pendingBytes).toBe(0);
+  });
+
+  it("refuses claims made during the stall, those in the queue and those to come", async () => {
+    const writer = new ModelWriter(always("full", 20));
+    const batcher = open(writer);
+    const first = settled(batcher.enqueue(finish("run")));
+    await vi.advanceTimersByTimeAsync(8000);
+    const late = settled(batcher.enqueue(claim("late")));
+    await vi.advanceTimersByTimeAsync(2500);
+    expect(late.state).toMatchObject({ code: "DISK_FULL" });
+    expect(first.state).toBe("pending");
+  });
+
+  it("lets a flush end that waits for a claim which is refused meanwhile", async () => {
+    const writer = new ModelWriter(always("full", 12));
+    const batcher = open(writer);
+    const finished = settled(batcher.enqueue(finish("run")));
+    // In flight alone, so that the claim stays behind in the queue.
+    await vi.advanceTimersByTimeAsync(10);
+    const claimed = settled(batcher.enqueue(claim("refused")));
+    const flushed = settled(batcher.flush());
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(claimed.state).toMatchObject({ code: "DISK_FULL" });
+    expect(finished.state).toBe("fulfilled");
+    expect(flushed.state).toBe("fulfilled");
+  });
+
+  it("does not let a flush end early when claims are refused and the writer dies", async () => {
+    const writer = new ModelWriter([...always("full", 12), ...always("died before", 4)]);
+    const batcher = open(writer);
+    const claimed = settled(batcher.enqueue(claim("first")));
+    const finished = [settled(batcher.enqueue(finish("a"))), settled(batcher.enqueue(finish("b")))];
+    let early = false;
+    void batcher.flush().then(() => {
+      early = finished.some(({ state }) => state === "pending");
+    });
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(claimed.state).toMatchObject({ code: "DISK_FULL" });
+    expect(finished.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled"]);
+    expect(early).toBe(false);
+  });
+});
+
+it("gathers what comes while a batch is in flight into the next one", async () => {
+  const writer = new ModelWriter([{ fate: "stored", ms: 10 }]);
+  const batcher = open(writer);
+  const first = batcher.enqueue(release("1"));
+  await vi.advanceTimersByTimeAsync(1);
+  const rest = ["2", "3", "4"].map((name) => batcher.enqueue(release(name)));
+  await vi.advanceTimersByTimeAsync(20);
+  await Promise.all([first, ...rest]);
+  expect(writer.batches.map((batch) => batch.map(({ runId }) => runId))).toEqual([
+    ["1"],
+    ["2", "3", "4"],
+  ]);
+});
+
+it("resends a batch whose acknowledgement was lost, unchanged and before anything else", async () => {
+  const writer = new ModelWriter([{ fate: "died after", ms: 5 }]);
+  const batcher = open(writer);
+  const outcomes = ["1", "2"].map((name) => batcher.enqueue(release(name)));
+  await vi.advanceTimersByTimeAsync(1);
+  const last = batcher.enqueue(release("3"));
+  await vi.advanceTimersByTimeAsync(100);
+  await Promise.all([...outcomes, last]);
+  const [first, second, third] = writer.batches;
+  expect(second).toEqual(first);
+  expect(third).toEqual([release("3")]);
+  expect(writer.applied).toEqual(["release 1", "release 2", "release 3"]);
+});
