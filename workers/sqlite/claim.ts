@@ -16,28 +16,32 @@ function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
   const { statements, config } = context;
+  const { threadId, runId } = op;
+  if (statements.isRunIdUsed.get(runId, runId) === 1) return claimAgain(context, op);
+  const take = () => statements.takeFreeThread.get(threadId, runId, config.instanceId, Date.now());
+  let epoch = take();
+  if (epoch === undefined) {
+    const state = statements.stateOfThread.get(threadId);
+    if (state === undefined) throw new Error("a thread without a state could not be taken");
+    if (state.owner_id !== config.instanceId && hasLiveOwner(context, state)) {
+      return refuse("THREAD_ALREADY_RUNNING", "Thread already running");
+    }
+    recoverRun(context, state);
+    epoch = take();
+    if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
+  }
+  return { ok: true, claim: { epoch, seen: seenMessages(statements, threadId, op.messageIds) } };
+}
+
+/** A claim for a run id that is used: refused, unless it is this claim that used it. */
+function claimAgain(context: WriterContext, op: ClaimOp): OpResult {
+  const { statements, config } = context;
   const state = statements.stateOfThread.get(op.threadId);
   const isOwn = state?.is_running === 1 && state.owner_id === config.instanceId;
-
   if (isOwn && state.current_run_id === op.runId && state.epoch !== null) {
     // The batch with this claim was committed before, and its acknowledgement was lost.
     const seen = seenMessages(statements, op.threadId, op.messageIds);
     return { ok: true, claim: { epoch: state.epoch, seen } };
   }
-  if (
-    statements.storedRunEpoch.get(op.runId) !== undefined ||
-    statements.threadOfRunningRun.get(op.runId) !== undefined
-  ) {
-    return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(op.runId)} exists already`);
-  }
-  if (state?.is_running === 1) {
-    if (!isOwn && hasLiveOwner(context, state)) {
-      return refuse("THREAD_ALREADY_RUNNING", "Thread already running");
-    }
-    recoverRun(context, state);
-  }
-  const seen = seenMessages(statements, op.threadId, op.messageIds);
-  const epoch = statements.takeThread.get(op.threadId, op.runId, config.instanceId, Date.now());
-  if (epoch === undefined) throw new Error("the upsert of run_state returned no epoch");
-  return { ok: true, claim: { epoch, seen } };
+  return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(op.runId)} exists already`);
 }

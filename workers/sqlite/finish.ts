@@ -2,7 +2,7 @@ import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
-import { holdsLease, INPUT_SEQ, LEASE_LOST, OK, wasStored } from "./journal.ts";
+import { INPUT_SEQ, LEASE_LOST, OK, wasStored } from "./journal.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -64,7 +64,7 @@ export function compactEvents(events: readonly EventLike[], input: string): Comp
   return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
 }
 
-/** Stores one run and gives its thread back. Returns a warning or undefined. */
+/** Stores one run. Returns a warning or undefined. */
 export function storeRun(
   context: WriterContext,
   run: RunToStore,
@@ -72,6 +72,7 @@ export function storeRun(
 ): string | undefined {
   const { statements } = context;
   const { threadId, finishedAt } = run;
+  // A version 1 runner reads the thread along this chain of parents.
   const parent = statements.lastRunOfThread.get(threadId) ?? null;
   const insertAs = (runId: string) =>
     statements.insertRun.run(
@@ -95,12 +96,14 @@ export function storeRun(
   }
   for (const id of events.messageIds) statements.insertMessage.run(threadId, id);
   statements.countRun.run(threadId, run.agentId, finishedAt, finishedAt);
-  statements.freeThread.run(finishedAt, threadId);
   return warning;
 }
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
-  if (!holdsLease(context, op)) return wasStored(context, op) ? OK : LEASE_LOST;
+  const { threadId, runId, epoch, finishedAt } = op;
+  // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
+  const { changes } = context.statements.freeThreadHeldBy.run(finishedAt, threadId, runId, epoch);
+  if (changes === 0) return wasStored(context, op) ? OK : LEASE_LOST;
   if (op.compactIds !== null) {
     const run = { ...op, input: op.input ?? "{}" };
     return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));

@@ -9,7 +9,10 @@ export const OK: OpResult = { ok: true };
 
 export const LEASE_LOST: OpResult = {
   ok: false,
-  fault: { code: "LEASE_LOST", message: "the thread was taken over by another run" },
+  fault: {
+    code: "LEASE_LOST",
+    message: "the thread is not held by this run any more: another one took it over",
+  },
 };
 
 /** True while the thread belongs to this run of this epoch: the check before every write. */
@@ -17,8 +20,7 @@ export function holdsLease(
   context: WriterContext,
   op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
 ): boolean {
-  const state = context.statements.stateOfThread.get(op.threadId);
-  return state?.is_running === 1 && state.current_run_id === op.runId && state.epoch === op.epoch;
+  return context.statements.isHeldBy.get(op.threadId, op.runId, op.epoch) !== undefined;
 }
 
 /** True when this very run was stored before: the batch is being sent again. */

@@ -15,9 +15,9 @@ export function recoverRun(context: WriterContext, state: RunStateRow): void {
   const { statements } = context;
   const runId = state.current_run_id;
   const journal = runId === null ? null : readJournal(context, runId);
-  if (runId === null || journal === null || journal.events.length === 0) {
-    statements.freeThread.run(Date.now(), state.thread_id);
-  } else if (statements.storedRunEpoch.get(runId) === undefined) {
+  statements.freeThread.run(Date.now(), state.thread_id);
+  if (runId === null || journal === null) return;
+  if (journal.events.length > 0 && statements.storedRunEpoch.get(runId) === undefined) {
     const parts = new OpenParts();
     for (const event of journal.events) parts.observe(event);
     const closing = finalizeRun(parts, {
@@ -39,10 +39,8 @@ export function recoverRun(context: WriterContext, state: RunStateRow): void {
       finishedAt: Date.now(),
     };
     storeRun(context, run, compactEvents([...journal.events, ...closing], input));
-  } else {
-    statements.freeThread.run(Date.now(), state.thread_id);
   }
-  if (runId !== null) statements.deleteJournal.run(runId);
+  statements.deleteJournal.run(runId);
 }
 
 /** Ends every run whose owner is dead. Returns how many there were. */

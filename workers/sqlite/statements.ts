@@ -47,21 +47,34 @@ export function prepareWriterStatements(db: Database) {
       `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
        FROM run_state WHERE is_running = 1`,
     ),
-    threadOfRunningRun: db
-      .prepare<[string], string>(
-        "SELECT thread_id FROM run_state WHERE current_run_id = ? AND is_running = 1",
+    isRunIdUsed: db
+      .prepare<[string, string], number>(
+        `SELECT EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
+           OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)`,
       )
       .pluck(),
-    takeThread: db
+    takeFreeThread: db
       .prepare<[string, string, string, number], number>(
         `INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
          VALUES (?, 1, ?, ?, ?, 1)
          ON CONFLICT (thread_id) DO UPDATE SET
            is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
            updated_at = excluded.updated_at, stop_requested = NULL, epoch = coalesce(epoch, 0) + 1
+         WHERE is_running IS NOT 1
          RETURNING epoch`,
       )
       .pluck(),
+    isHeldBy: db
+      .prepare<[string, string, number], number>(
+        `SELECT 1 FROM run_state
+         WHERE thread_id = ? AND is_running = 1 AND current_run_id = ? AND epoch = ?`,
+      )
+      .pluck(),
+    freeThreadHeldBy: db.prepare<[number, string, string, number]>(
+      `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
+         stop_requested = NULL, updated_at = ?
+       WHERE thread_id = ? AND +is_running = 1 AND +current_run_id = ? AND epoch = ?`,
+    ),
     freeThread: db.prepare<[number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
          stop_requested = NULL, updated_at = ?
@@ -71,6 +84,7 @@ export function prepareWriterStatements(db: Database) {
     storedRunEpoch: db.prepare<[string], { thread_id: string; epoch: number | null }>(
       "SELECT thread_id, epoch FROM agent_runs WHERE run_id = ?",
     ),
+    // Not a subquery of the insert below, for which SQLite would copy every page it changes.
     lastRunOfThread: db
       .prepare<[string], string>(
         "SELECT run_id FROM agent_runs WHERE thread_id = ? ORDER BY id DESC LIMIT 1",
