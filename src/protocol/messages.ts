@@ -49,8 +49,8 @@ export interface FinishOp {
   readonly runId: string;
   readonly epoch: number;
   readonly agentId: string | null;
-  /** True when segments of this run were sent before. */
-  readonly journaled: boolean;
+  /** How many segments of this run were sent before. */
+  readonly segments: number;
   /** JSON array of the events that follow the journal. */
   readonly events: string;
   /**

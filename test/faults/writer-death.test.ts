@@ -1,5 +1,5 @@
 import "../support/leak-guard.ts";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { tap } from "rxjs";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -49,6 +49,8 @@ function slowAgent(onWord: () => void) {
       onWord();
       await nextTurn();
     }
+    // However fast those turns were: events that do not linger leave before this timer fires.
+    await pause(2);
     yield finished(input);
   };
   return scriptedAgent(script);

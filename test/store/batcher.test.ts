@@ -103,9 +103,9 @@ function claim(runId: string): WriterOp {
   return { kind: "claim", threadId: "t", runId, messageIds: [] };
 }
 
-function finish(runId: string, buffer?: { events: string; journaled: boolean }): WriterOp {
-  const { events, journaled } = buffer ?? { events: "[]", journaled: false };
-  const op = { threadId: "t", runId, epoch: 1, agentId: null, journaled, events, input: null };
+function finish(runId: string, buffer?: { events: string; segments: number }): WriterOp {
+  const { events, segments } = buffer ?? { events: "[]", segments: 0 };
+  const op = { threadId: "t", runId, epoch: 1, agentId: null, segments, events, input: null };
   return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
 }
 
@@ -212,8 +212,8 @@ async function play(commands: readonly Command[], writer: ModelWriter): Promise<
     }
     if (action === "finish") {
       const buffer = bufferOf(run);
-      const { journaled } = buffer;
-      enqueue(finish(buffer.runId, { ...batcher.take(buffer), journaled }));
+      const { segments } = buffer;
+      enqueue(finish(buffer.runId, { ...batcher.take(buffer), segments }));
       buffers.delete(run);
     }
     if (action === "flush") {
@@ -412,12 +412,12 @@ describe("lingering", () => {
     for (let n = 0; n < 5; n++) push(batcher, buffer, n, 10);
     await vi.advanceTimersByTimeAsync(LINGER_MS - 1);
     expect(writer.batches).toEqual([]);
-    const { journaled } = buffer;
-    void batcher.enqueue(finish("short", { ...batcher.take(buffer), journaled }));
+    const { segments } = buffer;
+    void batcher.enqueue(finish("short", { ...batcher.take(buffer), segments }));
     await vi.advanceTimersByTimeAsync(LONG_MS);
     expect(writer.applied).toEqual(["finish short"]);
     expect(writer.events.get("short")).toEqual([0, 1, 2, 3, 4]);
-    expect(journaled).toBe(false);
+    expect(segments).toBe(0);
     expect(batcher.pendingBytes).toBe(0);
   });
 
@@ -431,7 +431,7 @@ describe("lingering", () => {
     expect(writer.batches).toEqual([]);
     await vi.advanceTimersByTimeAsync(20);
     expect(writer.events.get("long")).toEqual([0, 1]);
-    expect(buffer.journaled).toBe(true);
+    expect(buffer.segments).toBeGreaterThan(0);
   });
 
   it("lets each run linger equally long", async () => {

@@ -11,24 +11,26 @@ export interface Journal {
   readonly events: readonly EventLike[];
   /** JSON of the RunAgentInput, or null when it was not journaled. */
   readonly input: string | null;
-  /** False when a segment could not be read; `events` are those before it. */
-  readonly complete: boolean;
+  /** How many segments `events` come from. */
+  readonly segments: number;
 }
 
 /** What was journaled of a run, in order, up to the first segment that cannot be read. */
 export function readJournal(context: WriterContext, runId: string): Journal {
   const events: EventLike[] = [];
   let input: string | null = null;
+  let segments = 0;
   for (const row of context.statements.journalOfRun.iterate(runId)) {
     if (row.seq === INPUT_SEQ) {
       input = row.events;
       continue;
     }
     const segment = parseEvents(row.events);
-    if (segment === null) return { events, input, complete: false };
+    if (segment === null) break;
     for (const event of segment) events.push(event);
+    segments++;
   }
-  return { events, input, complete: true };
+  return { events, input, segments };
 }
 
 export interface RunToStore {
@@ -109,15 +111,14 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
     return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));
   }
   const tail = parseEvents(op.events) ?? [];
-  const journal = op.journaled ? readJournal(context, op.runId) : null;
+  const journal = op.segments > 0 ? readJournal(context, op.runId) : null;
   const events = journal === null ? tail : [...journal.events, ...tail];
   const input = op.input ?? journal?.input ?? "{}";
   const warning = storeRun(context, { ...op, input }, compactEvents(events, input));
   if (journal !== null) context.statements.deleteJournal.run(op.runId);
+  const missing = op.segments - (journal?.segments ?? 0);
   return answer(
-    journal?.complete === false
-      ? `a journaled segment of run ${JSON.stringify(op.runId)} could not be read`
-      : warning,
+    missing > 0 ? `the run was stored without ${missing} segments that its journal lacks` : warning,
   );
 }
 

@@ -16,6 +16,7 @@ export class RunBuffer {
   readonly #segment: SegmentBuilder;
   #seq = 0;
   #sentSeq = 0;
+  #segments = 0;
 
   constructor(
     run: { threadId: string; runId: string; agentId: string | null; epoch: number },
@@ -35,14 +36,14 @@ export class RunBuffer {
     return this.#segment.length;
   }
 
-  /** True when a segment of this run was sent to the journal. */
-  get journaled(): boolean {
-    return this.#sentSeq > 0;
+  /** How many segments of this run were taken from here. */
+  get segments(): number {
+    return this.#segments;
   }
 
   /** `SegmentBuilder.compactIds`, when the whole run is still here. */
   get compactIds(): readonly string[] | null {
-    return this.journaled ? null : this.#segment.compactIds;
+    return this.#segments > 0 ? null : this.#segment.compactIds;
   }
 
   /** Adds an event; returns what of it could not be made JSON. */
@@ -54,6 +55,7 @@ export class RunBuffer {
   /** Takes what waits here as one segment. */
   take(): { readonly seq: number; readonly events: string } {
     const seq = this.#sentSeq;
+    if (this.#seq > seq) this.#segments++;
     this.#sentSeq = this.#seq;
     return { seq, events: this.#segment.take() };
   }

@@ -61,6 +61,7 @@ export class SqliteRunStore implements RunStore {
       threads: 1,
       config,
       diedCode: "WRITER_DIED",
+      onDied: () => this.#reopen(),
     });
     // An in-memory database exists for the connection that made it only: its writer reads too.
     this.#readers =
@@ -171,6 +172,14 @@ export class SqliteRunStore implements RunStore {
     });
   }
 
+  /** A writer opens the file at its first request, and until then nothing beats its heart. */
+  #reopen(): void {
+    if (this.#opening === null) return;
+    this.#writer.request({ kind: "open" }).catch((error: RunStoreError) => {
+      this.#options.logger.error({ err: error, code: error.code }, "the writer could not reopen");
+    });
+  }
+
   #claimedRun(buffer: RunBuffer): ClaimedRun {
     const { threadId, runId, agentId, epoch } = buffer;
     return {
@@ -186,11 +195,11 @@ export class SqliteRunStore implements RunStore {
         if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
       },
       finish: async (onStalled) => {
-        const { journaled, compactIds, input } = buffer;
+        const { segments, compactIds, input } = buffer;
         buffer.input = null;
         const { events } = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
-        const op = { kind: "finish", ...run, journaled, events, compactIds, input } as const;
+        const op = { kind: "finish", ...run, segments, events, compactIds, input } as const;
         await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
       },
       release: async () => {

@@ -13,6 +13,8 @@ export interface WorkerPoolOptions {
   readonly config: WorkerConfig;
   /** What a request is rejected with when its thread ends under it. */
   readonly diedCode: "WRITER_DIED" | "READER_DIED";
+  /** Called when a thread has ended that was not told to. */
+  readonly onDied?: () => void;
 }
 
 /**
@@ -76,8 +78,10 @@ export class WorkerPool<Request> {
     pool.on("workerDestroy", () => {
       // Only when Piscina is done with it: it starts another thread, or leaves it at that.
       queueMicrotask(() => {
-        if (pool.queueSize === 0 || pool.threads.length > 0) return;
-        this.#dropPool(pool, new Error("it ended before it took a request"));
+        if (pool.queueSize > 0 && pool.threads.length === 0) {
+          this.#dropPool(pool, new Error("it ended before it took a request"));
+        }
+        if (!this.#destroyed) this.#options.onDied?.();
       });
     });
     this.#pool = pool;
