@@ -1,8 +1,5 @@
-import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
+import type { BaseEvent } from "@ag-ui/core";
 import type { Observable } from "rxjs";
-import { isTerminal } from "../events/event.ts";
-import { finalizeRun } from "../events/finalize.ts";
-import { OpenParts } from "../events/open-parts.ts";
 import {
   messageOf,
   type RunStoreError,
@@ -12,7 +9,8 @@ import {
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
 import type { AgentInput, RunRequest } from "./agent.ts";
-import { EventLog } from "./event-log.ts";
+import type { EventLog } from "./event-log.ts";
+import { messageIdOf, RunStream } from "./run-stream.ts";
 
 /**
  * One run, from the request to its commit.
@@ -70,14 +68,12 @@ export class ActiveRun {
   readonly #request: RunRequest;
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
-  readonly #log = new EventLog();
-  readonly #parts = new OpenParts();
+  readonly #stream: RunStream;
   #state: State;
   #stopRequested = false;
   #refused = false;
   #claimed: ClaimedRun | null = null;
   #stopTimer: NodeJS.Timeout | null = null;
-  #newMessages: Message[] | undefined;
   #warnedLate = false;
 
   constructor(request: RunRequest, environment: RunEnvironment, listener: RunListener) {
@@ -86,17 +82,18 @@ export class ActiveRun {
     this.#request = request;
     this.#environment = environment;
     this.#listener = listener;
+    this.#stream = new RunStream(request.threadId, request.input);
     this.#state = "waiting";
   }
 
   /** What `run` returns: everything the run emits, from its first event, to whoever asks. */
   get events(): Observable<BaseEvent> {
-    return this.#log.from();
+    return this.#stream.log.from();
   }
 
   /** The same for a replay, which takes the events that are there already in small pieces. */
   get log(): EventLog {
-    return this.#log;
+    return this.#stream.log;
   }
 
   /** True when the run was refused: what its stream says is for its caller, not for the thread. */
@@ -117,7 +114,7 @@ export class ActiveRun {
   /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
   async start(): Promise<void> {
     this.#enter("claiming");
-    const { store } = this.#environment;
+    const { store, storeInput } = this.#environment;
     const { input, agent } = this.#request;
     const messages = Array.isArray(input.messages) ? input.messages : [];
     let claim: ClaimOutcome;
@@ -126,7 +123,7 @@ export class ActiveRun {
         threadId: this.threadId,
         runId: this.runId,
         agentId: agent.agentId ?? null,
-        messageIds: messages.map((message) => idOf(message)),
+        messageIds: messages.map((message) => messageIdOf(message)),
         onLost: (error) => this.#lose(error),
       });
     } catch (cause) {
@@ -144,11 +141,8 @@ export class ActiveRun {
       return;
     }
     this.#claimed = claim.run;
-    if (Array.isArray(input.messages)) {
-      const { seen } = claim;
-      this.#newMessages = messages.filter((message, at) => idOf(message) === "" || !seen[at]);
-    }
-    claim.run.setInput(this.#environment.storeInput === "full" ? input : this.#startedInput());
+    this.#stream.attach(claim.run, claim.seen);
+    claim.run.setInput(storeInput === "full" ? input : this.#stream.newInput);
     this.#enter("running");
     await this.#execute();
   }
@@ -163,21 +157,13 @@ export class ActiveRun {
     // Not begun: `#execute` finds the flag and does not begin.
     if (this.#state !== "running") return true;
     this.#enter("stopping");
-    try {
-      this.#request.agent.abortRun();
-    } catch (error) {
-      this.#environment.logger.error(
-        { err: error, threadId: this.threadId, runId: this.runId },
-        insist ? "the agent's abortRun threw" : "the agent's abortRun threw; the run goes on",
-      );
-      if (!insist) {
-        // The abort may have settled the run before it threw.
-        if (this.#isIn("stopping")) {
-          this.#stopRequested = false;
-          this.#enter("running");
-        }
-        return false;
+    if (!this.#abort() && !insist) {
+      // The abort may have settled the run before it threw.
+      if (this.#isIn("stopping")) {
+        this.#stopRequested = false;
+        this.#enter("running");
       }
+      return false;
     }
     // An abort may settle the run before it returns.
     if (this.#isIn("stopping")) {
@@ -190,8 +176,7 @@ export class ActiveRun {
   supersede(): void {
     if (this.#state === "waiting" || this.#state === "claiming") {
       this.#stopRequested = true;
-      this.#emitStarted();
-      this.#emitClosing({});
+      this.#close({});
       this.#end();
       return;
     }
@@ -204,14 +189,13 @@ export class ActiveRun {
   refuse(code: RunStoreErrorCode, message: string): void {
     if (this.#state !== "waiting" && this.#state !== "claiming") return;
     this.#refused = true;
-    this.#log.add({ type: "RUN_ERROR", message, code } as unknown as BaseEvent);
+    this.#stream.fail(code, message);
     this.#end();
   }
 
   async #execute(): Promise<void> {
     if (this.#stopRequested) {
       // Stopped before it began: the thread keeps what the user said, and that it was stopped.
-      this.#emitStarted();
       this.#settle({});
       return;
     }
@@ -230,7 +214,7 @@ export class ActiveRun {
   /** An event of the agent. Late ones, of an agent that was cut off or goes on talking, are fenced. */
   #receive(event: BaseEvent): void {
     const late = this.#state !== "running" && this.#state !== "stopping";
-    if (late || (this.#parts.ended && event.type !== "RUN_STARTED")) {
+    if (late || (this.#stream.ended && event.type !== "RUN_STARTED")) {
       if (!this.#warnedLate) {
         this.#warnedLate = true;
         this.#environment.logger.warn(
@@ -240,39 +224,23 @@ export class ActiveRun {
       }
       return;
     }
-    const { input } = event as { input?: unknown };
-    this.#emit(
-      event.type === "RUN_STARTED" && (input === undefined || input === null)
-        ? { ...event, input: this.#startedInput() }
-        : event,
-    );
+    this.#stream.emit(event);
   }
 
-  #emit(event: BaseEvent): void {
-    this.#parts.observe(event);
-    this.#claimed?.append(event);
-    this.#log.add(event);
-  }
-
-  #emitStarted(): void {
-    const { threadId, runId } = this;
-    const started = { type: "RUN_STARTED", threadId, runId, input: this.#startedInput() };
-    this.#emit(started as unknown as BaseEvent);
-  }
-
-  #startedInput(): RunAgentInput {
-    const { input } = this.#request;
-    return this.#newMessages === undefined ? input : { ...input, messages: this.#newMessages };
-  }
-
-  #emitClosing({ error }: Outcome): void {
-    const { threadId, runId } = this;
-    const stopped = this.#stopRequested && error?.code === undefined;
-    // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
-    if (stopped && this.#log.length === 0) this.#emitStarted();
-    for (const event of finalizeRun(this.#parts, { threadId, runId, stopped, ...error })) {
-      this.#emit(event as unknown as BaseEvent);
+  /** Calls the agent's `abortRun`. False when it throws. */
+  #abort(): boolean {
+    try {
+      this.#request.agent.abortRun();
+      return true;
+    } catch (error) {
+      this.#report("error", error, "the agent's abortRun threw");
+      return false;
     }
+  }
+
+  #close({ error }: Outcome): void {
+    // A run that the store has lost was not ended by whoever stopped it.
+    this.#stream.close({ stopped: this.#stopRequested && error?.code === undefined, error });
   }
 
   /** The one way out of running, for success and failure alike: emit the end, store, complete. */
@@ -282,8 +250,8 @@ export class ActiveRun {
     if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
     this.#stopTimer = null;
     this.#enter("closing");
-    const emitted = this.#log.length > 0 || this.#stopRequested;
-    this.#emitClosing(outcome);
+    const emitted = this.log.length > 0 || this.#stopRequested;
+    this.#close(outcome);
     // The completion is on its way to the store before anyone can claim the thread again.
     const keep = outcome.discard !== true && emitted;
     const stored = this.#claimed === null ? null : this.#hand(this.#claimed, keep);
@@ -300,7 +268,7 @@ export class ActiveRun {
     try {
       await claimed.finish((error) => {
         this.#reportUnsaved(error);
-        this.#complete();
+        this.#stream.complete();
       });
     } catch (cause) {
       this.#reportUnsaved(toRunStoreError(cause));
@@ -312,47 +280,35 @@ export class ActiveRun {
       await claimed.release();
     } catch (cause) {
       // Nothing of the run was to be kept, and the thread is freed when the store is next opened.
-      const error = toRunStoreError(cause);
-      const { threadId, runId } = this;
-      this.#environment.logger.error({ err: error, threadId, runId }, "releasing a thread failed");
+      this.#report("error", toRunStoreError(cause), "releasing a thread failed");
     }
   }
 
   /** The thread was taken over, or the store can no longer write this run. */
   #lose(error: RunStoreError): void {
     if (!this.isActive) return;
-    this.#environment.logger.error(
-      { err: error, threadId: this.threadId, runId: this.runId },
-      "a run in flight cannot be stored any more",
-    );
-    try {
-      this.#request.agent.abortRun();
-    } catch {
-      // It goes on; its events are fenced off all the same.
-    }
+    this.#report("error", error, "a run in flight cannot be stored any more");
+    // Even if that fails, its events are fenced off.
+    this.#abort();
     this.#settle({ error: { message: error.message, code: error.code } });
   }
 
   #reportUnsaved(error: RunStoreError): void {
-    const { threadId, runId } = this;
-    this.#environment.logger.error({ err: error, threadId, runId }, "a run could not be stored");
-    if (this.#log.completed) return;
-    const [last] = this.#log.slice(this.#log.length - 1, this.#log.length);
-    // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
-    if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
+    this.#report("error", error, "a run could not be stored");
+    if (this.log.completed) return;
     const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
-    const message = `The run could not be stored: ${error.message}`;
-    this.#log.add({ type: "RUN_ERROR", message, code } as unknown as BaseEvent);
+    this.#stream.fail(code, `The run could not be stored: ${error.message}`);
   }
 
-  #complete(): void {
-    if (!this.#log.completed) this.#log.complete();
+  #report(level: "warn" | "error", err: unknown, message: string): void {
+    const { threadId, runId } = this;
+    this.#environment.logger[level]({ err, threadId, runId }, message);
   }
 
   #end(): void {
     this.#enter("ended");
     this.#listener.onEnded(this);
-    this.#complete();
+    this.#stream.complete();
   }
 
   #isIn(state: State): boolean {
@@ -365,10 +321,4 @@ export class ActiveRun {
     }
     this.#state = next;
   }
-}
-
-/** Ids of other kinds than non-empty strings do not name a message: such a message is new. */
-function idOf(message: Message): string {
-  const id: unknown = message?.id;
-  return typeof id === "string" ? id : "";
 }

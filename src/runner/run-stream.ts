@@ -1,0 +1,102 @@
+import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
+import { type EventLike, isTerminal } from "../events/event.ts";
+import { finalizeRun } from "../events/finalize.ts";
+import { OpenParts } from "../events/open-parts.ts";
+import type { RunStoreErrorCode } from "../protocol/errors.ts";
+import type { ClaimedRun } from "../store/run-store.ts";
+import { EventLog } from "./event-log.ts";
+
+/** How a run ends that its agent did not end itself. */
+export interface Closing {
+  readonly stopped: boolean;
+  readonly error: { readonly message: string; readonly code?: RunStoreErrorCode } | undefined;
+}
+
+/**
+ * What one run emits: each event to whoever listens, and to the store once the thread is claimed.
+ * Adds what the contract asks of the runner: the input of a RUN_STARTED, and the end of a run.
+ */
+export class RunStream {
+  readonly log = new EventLog();
+  readonly #threadId: string;
+  readonly #input: RunAgentInput;
+  readonly #parts = new OpenParts();
+  #claimed: ClaimedRun | null = null;
+  #newMessages: Message[] | undefined;
+
+  constructor(threadId: string, input: RunAgentInput) {
+    this.#threadId = threadId;
+    this.#input = input;
+  }
+
+  /** True when the run's last event was a terminal one. */
+  get ended(): boolean {
+    return this.#parts.ended;
+  }
+
+  /** The input with only those of its messages that the thread has not stored. */
+  get newInput(): RunAgentInput {
+    const messages = this.#newMessages;
+    return messages === undefined ? this.#input : { ...this.#input, messages };
+  }
+
+  /** From now on, events are stored. `seen` tells by position which messages of the input are. */
+  attach(claimed: ClaimedRun, seen: readonly boolean[]): void {
+    this.#claimed = claimed;
+    if (!Array.isArray(this.#input.messages)) return;
+    this.#newMessages = this.#input.messages.filter(
+      (message, at) => messageIdOf(message) === "" || !seen[at],
+    );
+  }
+
+  /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
+  emit(event: BaseEvent): void {
+    const { input } = event as { input?: unknown };
+    const lacksInput = event.type === "RUN_STARTED" && (input === undefined || input === null);
+    this.#add(lacksInput ? { ...event, input: this.newInput } : event);
+  }
+
+  /** Emits the RUN_STARTED that the agent did not come to emit. */
+  emitStarted(): void {
+    const run = { threadId: this.#threadId, runId: this.#input.runId };
+    this.#add(eventOf({ type: "RUN_STARTED", ...run, input: this.newInput }));
+  }
+
+  /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
+  close({ stopped, error }: Closing): void {
+    // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
+    if (stopped && this.log.length === 0) this.emitStarted();
+    const run = { threadId: this.#threadId, runId: this.#input.runId, stopped, ...error };
+    for (const event of finalizeRun(this.#parts, run)) this.#add(eventOf(event));
+  }
+
+  /** Tells whoever listens, and not the store, of an error, where a RUN_ERROR may still stand. */
+  fail(code: RunStoreErrorCode, message: string): void {
+    const [last] = this.log.slice(this.log.length - 1, this.log.length);
+    // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
+    if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
+    this.log.add(eventOf({ type: "RUN_ERROR", message, code }));
+  }
+
+  /** Ends the stream. Ending it twice is ending it once. */
+  complete(): void {
+    if (!this.log.completed) this.log.complete();
+  }
+
+  #add(event: BaseEvent): void {
+    this.#parts.observe(event);
+    this.#claimed?.append(event);
+    this.log.add(event);
+  }
+}
+
+/** An id that is no non-empty string does not name a message: such a message is new. */
+export function messageIdOf(message: Message): string {
+  const id: unknown = message?.id;
+  return typeof id === "string" ? id : "";
+}
+
+/** Event types are strings below this room, and an enum in `@ag-ui/core`. */
+function eventOf(event: EventLike): BaseEvent {
+  return event as unknown as BaseEvent;
+}
