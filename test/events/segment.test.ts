@@ -1,0 +1,126 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { compactRun } from "../../src/events/compact.ts";
+import type { EventLike } from "../../src/events/event.ts";
+import { collectMessageIds } from "../../src/events/message-ids.ts";
+import { SegmentBuilder } from "../../src/events/segment.ts";
+import { interleavedRun, looseEvent, plainRun } from "./random-runs.ts";
+
+const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
+const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };
+const textStart = { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
+const textEnd = { type: "TEXT_MESSAGE_END", messageId: "m" };
+const text = (delta: string, fields: object = {}): EventLike => ({
+  type: "TEXT_MESSAGE_CONTENT",
+  messageId: "m",
+  delta,
+  ...fields,
+});
+
+/** Events as a store gives them back. */
+const asStored = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(events));
+
+/** The segment of `events`, and what its builder says of it. */
+function segmentOf(events: readonly EventLike[], rawEvents = true) {
+  const builder = new SegmentBuilder({ rawEvents });
+  for (const event of events) builder.push(event);
+  const { compactIds } = builder;
+  return { compactIds, events: JSON.parse(builder.take()) as EventLike[] };
+}
+
+describe("a segment", () => {
+  test("merges deltas that follow each other, and keeps what else they carry", () => {
+    const timed = text("a", { timestamp: 7 });
+    const marked = text("c", { metadata: { tokens: 1 } });
+    const { events } = segmentOf([
+      started,
+      textStart,
+      timed,
+      text("b"),
+      marked,
+      text("d"),
+      textEnd,
+    ]);
+    expect(events).toEqual([
+      started,
+      textStart,
+      text("ab", { timestamp: 7 }),
+      marked,
+      text("d"),
+      textEnd,
+    ]);
+  });
+
+  test("holds what was emitted, whatever happens to the objects afterwards", () => {
+    const builder = new SegmentBuilder({ rawEvents: true });
+    const delta = { ...text("said") };
+    const custom = { type: "CUSTOM", name: "note", value: { kept: true } };
+    builder.push(delta);
+    builder.push(custom);
+    Object.assign(delta, { delta: "changed" });
+    custom.value.kept = false;
+    expect(JSON.parse(builder.take())).toEqual([
+      text("said"),
+      { type: "CUSTOM", name: "note", value: { kept: true } },
+    ]);
+  });
+
+  test("begins anew after it was taken", () => {
+    const builder = new SegmentBuilder({ rawEvents: true });
+    builder.push(text("a"));
+    expect(builder.length).toBeGreaterThan(0);
+    expect(JSON.parse(builder.take())).toEqual([text("a")]);
+    expect(builder.length).toBe(0);
+    builder.push(text("b"));
+    expect(JSON.parse(builder.take())).toEqual([text("b")]);
+    expect(builder.take()).toBe("[]");
+  });
+
+  test("leaves rawEvent fields out when they are not to be stored, and merges on", () => {
+    const deltas = [text("a", { rawEvent: { n: 1 } }), text("b", { rawEvent: { n: 2 } })];
+    expect(segmentOf(deltas, false).events).toEqual([text("ab")]);
+  });
+
+  test("does not say that it is compact before its run has ended, or with a part left open", () => {
+    expect(segmentOf([started, textStart, text("a"), textEnd]).compactIds).toBeNull();
+    expect(segmentOf([started, textStart, text("a"), finished]).compactIds).toBeNull();
+    expect(segmentOf([started, textStart, text("a"), textEnd, finished]).compactIds).toEqual(["m"]);
+  });
+});
+
+describe("for any run", () => {
+  const anyRun = fc.oneof(plainRun, interleavedRun);
+
+  test("compacting the segment gives what compacting the events gives", () => {
+    fc.assert(
+      fc.property(anyRun, (run) => {
+        expect(asStored(compactRun(segmentOf(run).events, {}))).toEqual(
+          asStored(compactRun(asStored(run), {})),
+        );
+      }),
+    );
+  });
+
+  test("a segment that says it is compact is what compaction would make of the run", () => {
+    let compact = 0;
+    fc.assert(
+      fc.property(anyRun, (run) => {
+        const { compactIds, events } = segmentOf(run);
+        if (compactIds === null) return;
+        compact++;
+        expect(events).toEqual(asStored(compactRun(asStored(run), {})));
+        expect(new Set(compactIds)).toEqual(collectMessageIds(run));
+      }),
+    );
+    // The generators make such runs often enough for this to have been tested.
+    expect(compact).toBeGreaterThan(10);
+  });
+
+  test("a segment is JSON, whatever the events are", () => {
+    fc.assert(
+      fc.property(fc.array(looseEvent), (events) => {
+        expect(() => segmentOf(events)).not.toThrow();
+      }),
+    );
+  });
+});
