@@ -11,7 +11,7 @@ export const LEASE_LOST: OpResult = {
   ok: false,
   fault: {
     code: "LEASE_LOST",
-    message: "the thread is not held by this run any more: another one took it over",
+    message: "the thread is not held by this run any more",
   },
 };
 
