@@ -2,10 +2,8 @@
 // AGENT_PACE_MS (how long the demo agent takes for a token), OPENAI_API_KEY (adds "assistant").
 import "./no-telemetry.ts";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
@@ -43,7 +41,6 @@ announce();
 
 async function openRunner() {
   try {
-    mkdirSync(dirname(dbPath), { recursive: true });
     // "reject" answers a second run on a busy thread with an event that its client can see.
     const opened = new SqliteAgentRunner({ dbPath, onConcurrentRun: "reject", logger });
     await opened.ready();

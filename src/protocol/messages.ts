@@ -135,8 +135,6 @@ export interface OpenedMessage {
 
 export interface BatchMessage {
   readonly results: readonly OpResult[];
-  /** Milliseconds the transaction took in the writer, fsync included. */
-  readonly commitMs: number;
 }
 
 export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" }>;

@@ -88,7 +88,7 @@ function failure(fate: Exclude<Fate, "stored">): RunStoreError {
 }
 
 function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
-  return { results: ops.map((): OpResult => ({ ok: true })), commitMs: 0 };
+  return { results: ops.map((): OpResult => ({ ok: true })) };
 }
 
 function nameOf(op: WriterOp): string {

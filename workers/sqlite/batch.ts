@@ -57,7 +57,6 @@ function inTransaction(
  * savepoint of its own: too dear for every batch, and almost never needed.
  */
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): BatchMessage {
-  const startedAt = performance.now();
   const completesRun = ops.some((op) => op.kind === "finish");
   const sync = completesRun && context.config.durability === "full" ? "FULL" : "NORMAL";
   // Takes effect only outside a transaction. https://www.sqlite.org/pragma.html#pragma_synchronous
@@ -69,5 +68,5 @@ export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): B
     if (concernsWholeFile(error)) throw error;
     results = inTransaction(context, ops, applyAlone);
   }
-  return { results, commitMs: performance.now() - startedAt };
+  return { results };
 }

@@ -1,4 +1,4 @@
-import type { RunStoreErrorCode, StoreFault } from "../../src/protocol/errors.ts";
+import { messageOf, type RunStoreErrorCode, type StoreFault } from "../../src/protocol/errors.ts";
 
 /** A failure that already knows the code under which the main thread is to see it. */
 export class Fault extends Error {
@@ -28,7 +28,7 @@ const SQLITE_CODES: readonly (readonly [prefix: string, code: RunStoreErrorCode]
 
 /** Any error, as it may cross the thread boundary. */
 export function toFault(error: unknown): StoreFault {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (error instanceof Fault) return { code: error.code, message };
   const sqliteCode =
     error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";

@@ -2,7 +2,7 @@ import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
-import { INPUT_SEQ, LEASE_LOST, OK, wasStored } from "./journal.ts";
+import { answerWithoutLease, INPUT_SEQ, OK } from "./journal.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -105,7 +105,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
   const { threadId, runId, epoch, finishedAt } = op;
   // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
   const { changes } = context.statements.freeThreadHeldBy.run(finishedAt, threadId, runId, epoch);
-  if (changes === 0) return wasStored(context, op) ? OK : LEASE_LOST;
+  if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactIds !== null) {
     const run = { ...op, input: op.input ?? "{}" };
     return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));

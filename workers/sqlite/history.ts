@@ -62,12 +62,8 @@ export class HistoryPages {
     // Someone may have purged the row since; then it has no events any more.
     const chunks = cutRow(this.#statements.eventsOfRun.get(id) ?? "[]");
     this.#cut.set(id, chunks);
-    if (this.#cut.size > CUT_ROWS) {
-      for (const oldest of this.#cut.keys()) {
-        this.#cut.delete(oldest);
-        break;
-      }
-    }
+    const [oldest = id] = this.#cut.keys();
+    if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
     return chunks;
   }
 }

@@ -7,7 +7,7 @@ export const INPUT_SEQ = -1;
 /** One object for all that went well: the copy to the main thread writes it once a batch. */
 export const OK: OpResult = { ok: true };
 
-export const LEASE_LOST: OpResult = {
+const LEASE_LOST: OpResult = {
   ok: false,
   fault: {
     code: "LEASE_LOST",
@@ -15,25 +15,31 @@ export const LEASE_LOST: OpResult = {
   },
 };
 
+interface Lease {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly epoch: number;
+}
+
 /** True while the thread belongs to this run of this epoch: the check before every write. */
-export function holdsLease(
-  context: WriterContext,
-  op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
-): boolean {
-  return context.statements.isHeldBy.get(op.threadId, op.runId, op.epoch) !== undefined;
+function holdsLease(context: WriterContext, lease: Lease): boolean {
+  const { threadId, runId, epoch } = lease;
+  return context.statements.isHeldBy.get(threadId, runId, epoch) !== undefined;
 }
 
 /** True when this very run was stored before: the batch is being sent again. */
-export function wasStored(
-  context: WriterContext,
-  op: { readonly threadId: string; readonly runId: string; readonly epoch: number },
-): boolean {
-  const stored = context.statements.storedRunEpoch.get(op.runId);
-  return stored?.thread_id === op.threadId && stored.epoch === op.epoch;
+function wasStored(context: WriterContext, lease: Lease): boolean {
+  const stored = context.statements.storedRunEpoch.get(lease.runId);
+  return stored?.thread_id === lease.threadId && stored.epoch === lease.epoch;
+}
+
+/** The answer to a write of a run that does not hold its thread. */
+export function answerWithoutLease(context: WriterContext, lease: Lease): OpResult {
+  return wasStored(context, lease) ? OK : LEASE_LOST;
 }
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
-  if (!holdsLease(context, op)) return wasStored(context, op) ? OK : LEASE_LOST;
+  if (!holdsLease(context, op)) return answerWithoutLease(context, op);
   if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
   context.statements.insertSegment.run(op.runId, op.seq, op.events);
   return OK;

@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
-import type { RunStoreErrorCode } from "../../src/protocol/errors.ts";
+import { messageOf, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
 import { Fault } from "./fault.ts";
 import { inspectSchema, migrate } from "./schema.ts";
@@ -27,10 +27,9 @@ function loadDriver(): Driver {
   try {
     return createRequire(import.meta.url)("better-sqlite3") as Driver;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new Fault(
       "NATIVE_MODULE_FAILED",
-      `better-sqlite3 could not be loaded on ${process.platform} ${process.arch}, Node ${process.versions.node}: ${reason}`,
+      `better-sqlite3 could not be loaded on ${process.platform} ${process.arch}, Node ${process.versions.node}: ${messageOf(error)}`,
     );
   }
 }
@@ -41,9 +40,8 @@ function createPrivateFile(path: string): void {
     mkdirSync(dirname(path), { recursive: true });
     closeSync(openSync(path, "a", 0o600));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const message = `cannot open ${path} for writing: ${reason}`;
+    const message = `cannot open ${path} for writing: ${messageOf(error)}`;
     throw new Fault(SYSTEM_CODES[code] ?? "CANNOT_OPEN", message);
   }
 }

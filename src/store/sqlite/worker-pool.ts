@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
-import { RunStoreError } from "../../protocol/errors.ts";
+import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import type { Reply, WorkerConfig } from "../../protocol/messages.ts";
 
 /** The workers lie beside `src` in source and in `dist` alike, and end as this file does. */
@@ -43,8 +43,7 @@ export class WorkerPool<Request> {
       reply = await Promise.race([this.#open().run(request), poolFailed]);
     } catch (error) {
       if (error instanceof RunStoreError) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = `the ${this.#options.worker} thread ended: ${reason}`;
+      const message = `the ${this.#options.worker} thread ended: ${messageOf(error)}`;
       throw new RunStoreError(this.#options.diedCode, message, { cause: error });
     } finally {
       this.#pending.delete(reject);
@@ -91,8 +90,7 @@ export class WorkerPool<Request> {
   #dropPool(pool: Piscina<Request, Reply<unknown>>, error: unknown): void {
     if (this.#pool !== pool) return;
     this.#pool = null;
-    const reason = error instanceof Error ? error.message : String(error);
-    const message = `the ${this.#options.worker} thread failed to start or ended: ${reason}`;
+    const message = `the ${this.#options.worker} thread failed to start or ended: ${messageOf(error)}`;
     const failure = new RunStoreError(this.#options.diedCode, message, { cause: error });
     for (const reject of this.#pending) reject(failure);
     void endPool(pool);
