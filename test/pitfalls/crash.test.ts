@@ -95,7 +95,8 @@ describe("a writer whose lease ran out while it slept", () => {
     return { agent, asleep: asleep.promise, wake: woken.resolve };
   }
 
-  test("pitfall 24: is refused, and does not overwrite the run that was recovered", async () => {
+  /** A runner with a run in flight that has outslept its lease. */
+  async function sleepPastTheLease() {
     const dbPath = tempDatabase();
     const stale = openRunner({ dbPath, leaseMs });
     const sleeper = sleepingAgent();
@@ -104,6 +105,11 @@ describe("a writer whose lease ran out while it slept", () => {
     await sleeper.asleep;
     await stale.flush();
     expireLeases(dbPath);
+    return { dbPath, stale, sleeper, staleRun };
+  }
+
+  test("pitfall 24: is refused, and does not overwrite the run that was recovered", async () => {
+    const { dbPath, stale, sleeper, staleRun } = await sleepPastTheLease();
 
     const successor = openRunner({ dbPath });
     await runToEnd(successor, "thread", "successor-run", answeringAgent());
@@ -121,14 +127,7 @@ describe("a writer whose lease ran out while it slept", () => {
   });
 
   test("pitfall 24: nor the run that has the thread now", async () => {
-    const dbPath = tempDatabase();
-    const stale = openRunner({ dbPath, leaseMs });
-    const sleeper = sleepingAgent();
-    const input = inputOf("thread", "stale-run");
-    const staleRun = watch(stale.run({ threadId: "thread", agent: sleeper.agent, input }));
-    await sleeper.asleep;
-    await stale.flush();
-    expireLeases(dbPath);
+    const { dbPath, sleeper, staleRun } = await sleepPastTheLease();
 
     const successor = openRunner({ dbPath });
     const next = sleepingAgent();
