@@ -1,39 +1,34 @@
 import { workerData } from "node:worker_threads";
 import type {
   HistoryPageMessage,
+  LookMessage,
   ReaderRequest,
   Reply,
   RunningMessage,
   WorkerConfig,
 } from "../src/protocol/messages.ts";
 import { toFault } from "./sqlite/fault.ts";
-import { HistoryPages, runningRun } from "./sqlite/history.ts";
 import { openForReading } from "./sqlite/open.ts";
 import { ownIdentity } from "./sqlite/process-identity.ts";
+import { Reading } from "./sqlite/reading.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
 
-interface Reader {
-  readonly statements: ReturnType<typeof prepareReaderStatements>;
-  readonly pages: HistoryPages;
-  readonly identity: ReturnType<typeof ownIdentity>;
-}
+let reading: Reading | null = null;
 
-let reader: Reader | null = null;
-
-function open(): Reader {
-  const statements = prepareReaderStatements(openForReading(workerData as WorkerConfig));
-  return { statements, pages: new HistoryPages(statements), identity: ownIdentity() };
+function open(): Reading {
+  const config = workerData as WorkerConfig;
+  const db = openForReading(config);
+  const statements = prepareReaderStatements(db);
+  return new Reading({ db, statements, config, identity: ownIdentity() });
 }
 
 /** Serves one request on a connection that cannot write. */
-export default function serve(request: ReaderRequest): Reply<HistoryPageMessage | RunningMessage> {
+export default function serve(
+  request: ReaderRequest,
+): Reply<HistoryPageMessage | RunningMessage | LookMessage> {
   try {
-    reader ??= open();
-    const value =
-      request.kind === "page"
-        ? reader.pages.read(request.page)
-        : runningRun(reader.statements, reader.identity, request.threadId);
-    return { ok: true, value };
+    reading ??= open();
+    return { ok: true, value: reading.answer(request) };
   } catch (error) {
     return { ok: false, fault: toFault(error) };
   }

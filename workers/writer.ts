@@ -1,7 +1,8 @@
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import type {
   BatchMessage,
   HistoryPageMessage,
+  LookMessage,
   OpenedMessage,
   Reply,
   RunningMessage,
@@ -10,23 +11,22 @@ import type {
 } from "../src/protocol/messages.ts";
 import { commitBatch } from "./sqlite/batch.ts";
 import { toFault } from "./sqlite/fault.ts";
-import { HistoryPages, runningRun } from "./sqlite/history.ts";
 import { beat, forgetDeadInstances } from "./sqlite/instances.ts";
+import { sweepJournals } from "./sqlite/journal.ts";
+import { Neighbours } from "./sqlite/neighbours.ts";
 import { openForWriting } from "./sqlite/open.ts";
 import { ownIdentity } from "./sqlite/process-identity.ts";
+import { Reading } from "./sqlite/reading.ts";
 import { recoverDeadRuns } from "./sqlite/recover.ts";
 import { prepareReaderStatements, prepareWriterStatements } from "./sqlite/statements.ts";
 import type { WriterContext } from "./sqlite/writer-context.ts";
 
-/** Heartbeats per lease, so that one or two that fail do not end it. */
-const BEATS_PER_LEASE = 3;
-
 interface Writer {
   readonly context: WriterContext;
-  readonly pages: HistoryPages;
-  readonly readers: ReturnType<typeof prepareReaderStatements>;
+  readonly reading: Reading;
   readonly opened: OpenedMessage;
-  readonly heartbeat: NodeJS.Timeout | null;
+  /** Null for a database in memory, which nobody else can open. */
+  readonly neighbours: Neighbours | null;
 }
 
 let writer: Writer | null = null;
@@ -37,42 +37,27 @@ function open(config: WorkerConfig): Writer {
     const statements = prepareWriterStatements(db);
     const identity = ownIdentity();
     const context: WriterContext = { db, statements, config, identity };
-    const sign = () => beat(statements, config.instanceId, identity, config.leaseMs);
-    sign();
+    beat(context);
     const recovered = recoverDeadRuns(context);
     forgetDeadInstances(statements, identity);
-    const readers = prepareReaderStatements(db);
-    const heartbeat =
+    sweepJournals(context);
+    const reading = new Reading({ db, statements: prepareReaderStatements(db), config, identity });
+    const neighbours =
       config.dbPath === ":memory:"
         ? null
-        : setInterval(() => beatOrWait(sign), config.leaseMs / BEATS_PER_LEASE);
-    return {
-      context,
-      readers,
-      pages: new HistoryPages(readers),
-      opened: { recovered, migratedFrom },
-      heartbeat,
-    };
+        : new Neighbours(context, (notice) => parentPort?.postMessage(notice));
+    return { context, reading, opened: { recovered, migratedFrom }, neighbours };
   } catch (error) {
     db.close();
     throw error;
   }
 }
 
-function beatOrWait(sign: () => void): void {
-  try {
-    sign();
-  } catch (error) {
-    // A full or locked disk: the next beat may get through, and the batches report the fault.
-    if (toFault(error).code === "STORE_FAILED") throw error;
-  }
-}
-
 function close(): null {
   if (writer === null) return null;
-  const { context, heartbeat } = writer;
+  const { context, neighbours } = writer;
   writer = null;
-  if (heartbeat !== null) clearInterval(heartbeat);
+  neighbours?.end();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -82,7 +67,13 @@ function close(): null {
   return null;
 }
 
-type WriterReply = OpenedMessage | BatchMessage | HistoryPageMessage | RunningMessage | null;
+type WriterReply =
+  | OpenedMessage
+  | BatchMessage
+  | HistoryPageMessage
+  | RunningMessage
+  | LookMessage
+  | null;
 
 function handle(request: WriterRequest): WriterReply {
   if (request.kind === "close") return close();
@@ -91,11 +82,13 @@ function handle(request: WriterRequest): WriterReply {
     case "open":
       return writer.opened;
     case "batch":
+      writer.neighbours?.notice();
       return commitBatch(writer.context, request.ops);
-    case "page":
-      return writer.pages.read(request.page);
-    case "running":
-      return runningRun(writer.readers, writer.context.identity, request.threadId);
+    case "watch":
+      writer.neighbours?.meet();
+      return null;
+    default:
+      return writer.reading.answer(request);
   }
 }
 

@@ -26,6 +26,8 @@ export interface ClaimOp {
   readonly runId: string;
   /** Ids of the input's messages, to be told which the thread has stored already. */
   readonly messageIds: readonly string[];
+  /** A run of another process that holds the thread is told to end, and to store nothing. */
+  readonly supersede: boolean;
 }
 
 /** Journal a segment of a run in flight. Idempotent by (run, epoch, seq). */
@@ -51,6 +53,8 @@ export interface FinishOp {
   readonly agentId: string | null;
   /** How many segments of this run were sent before. */
   readonly segments: number;
+  /** Position in the run of the first of `events`. */
+  readonly seq: number;
   /** JSON array of the events that follow the journal. */
   readonly events: string;
   /**
@@ -70,9 +74,31 @@ export interface ReleaseOp {
   readonly threadId: string;
   readonly runId: string;
   readonly epoch: number;
+  /** How many segments of this run were sent before. */
+  readonly segments: number;
+  /** Position in the run of the first of `events`. */
+  readonly seq: number;
+  /** JSON array of the events that follow the journal: for those who follow the run elsewhere. */
+  readonly events: string;
 }
 
-export type WriterOp = ClaimOp | AppendOp | FinishOp | ReleaseOp;
+/** Ask whether a run still holds its thread. */
+export interface ConfirmOp {
+  readonly kind: "confirm";
+  readonly threadId: string;
+  readonly runId: string;
+  readonly epoch: number;
+}
+
+/** Tell a run of another instance to stop. */
+export interface StopOp {
+  readonly kind: "stop";
+  readonly threadId: string;
+  /** Only this run, or whichever holds the thread. */
+  readonly runId: string | null;
+}
+
+export type WriterOp = ClaimOp | AppendOp | FinishOp | ReleaseOp | ConfirmOp | StopOp;
 
 export interface ClaimResult {
   readonly epoch: number;
@@ -82,7 +108,12 @@ export interface ClaimResult {
 
 /** The outcome of one operation of a batch: a fault fails it alone, not its neighbours. */
 export type OpResult =
-  | { readonly ok: true; readonly claim?: ClaimResult; readonly warning?: string }
+  | {
+      readonly ok: true;
+      readonly claim?: ClaimResult;
+      readonly stopped?: boolean;
+      readonly warning?: string;
+    }
   | { readonly ok: false; readonly fault: StoreFault };
 
 /** Where to go on reading a thread's history. */
@@ -112,11 +143,48 @@ export interface PageSegment {
 export interface HistoryPageMessage {
   readonly segments: readonly PageSegment[];
   readonly next: PageCursor | null;
+  /** On the first page, the run that held the thread in the moment of which the history is. */
+  readonly live: string | null;
 }
 
-/** The run that a thread's state names as running, if its owner is alive. */
+/** The run that holds a thread, if its owner is alive and it was not told to stop. */
 export interface RunningMessage {
   readonly runId: string | null;
+}
+
+/** What is asked about a run of another instance. */
+export interface FollowRequest {
+  readonly threadId: string;
+  readonly runId: string;
+  /** The seq of the last segment that is known; null when none is. */
+  readonly afterSeq: number | null;
+}
+
+/** What happened to a run of another instance since it was last asked about. */
+export interface FollowMessage {
+  /** JSON arrays of events, in order. */
+  readonly segments: readonly string[];
+  /** The seq of the last segment that is known now. */
+  readonly afterSeq: number | null;
+  /** There are more segments than fit one answer. */
+  readonly more: boolean;
+  /** The run holds its thread still. */
+  readonly running: boolean;
+  /** The stored events of a run that has ended, when no segment of it was ever seen. */
+  readonly stored: string | null;
+}
+
+/** One look at everything that other instances do and someone here waits for. */
+export interface LookRequest {
+  readonly runs: readonly FollowRequest[];
+  /** Threads that someone waits for. */
+  readonly threads: readonly string[];
+}
+
+export interface LookMessage {
+  readonly runs: readonly FollowMessage[];
+  /** For each of the threads, whether a live owner holds it. */
+  readonly held: readonly boolean[];
 }
 
 export type WriterRequest =
@@ -124,6 +192,9 @@ export type WriterRequest =
   | { readonly kind: "batch"; readonly ops: readonly WriterOp[] }
   | { readonly kind: "page"; readonly page: PageRequest }
   | { readonly kind: "running"; readonly threadId: string }
+  | { readonly kind: "look"; readonly look: LookRequest }
+  /** Someone waits for what other instances do: see now whether there are any. */
+  | { readonly kind: "watch" }
   | { readonly kind: "close" };
 
 export interface OpenedMessage {
@@ -137,7 +208,17 @@ export interface BatchMessage {
   readonly results: readonly OpResult[];
 }
 
-export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" }>;
+export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" }>;
+
+/** What a writer says unasked. */
+export type WriterNotice =
+  /** Another instance has written, or the runs of a dead one were ended here. */
+  | { readonly kind: "changed" }
+  | { readonly kind: "recovered"; readonly runs: number }
+  /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
+  | { readonly kind: "stop"; readonly runId: string; readonly discard: boolean }
+  /** This instance was asleep for longer than its lease: its runs may have been taken over. */
+  | { readonly kind: "overslept" };
 
 /** Whatever a worker answers: a value, or the fault that stopped it. */
 export type Reply<T> =

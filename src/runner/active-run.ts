@@ -10,6 +10,7 @@ import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
 import type { AgentInput, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
+import type { OnConcurrentRun } from "./options.ts";
 import { messageIdOf, RunStream } from "./run-stream.ts";
 
 /**
@@ -19,7 +20,8 @@ import { messageIdOf, RunStream } from "./run-stream.ts";
  *                             \-> stopping -> closing
  *
  * waiting: another run has the thread, and this one is to start after it ("enqueue").
- * claiming: the store is asked for the thread; the agent has not begun.
+ * claiming: the store is asked for the thread, again and again when another process holds it and
+ * this run is to wait for that one's end; the agent has not begun.
  * running: the agent executes. stopping: so it does, and it was told to abort.
  * closing: the agent is done or was cut off, and the last events are going out.
  * settled: the store has the run to commit, and the next one may start.
@@ -50,6 +52,7 @@ interface Outcome {
 export interface RunEnvironment {
   readonly store: RunStore;
   readonly logger: Logger;
+  readonly onConcurrentRun: OnConcurrentRun;
   readonly stopTimeoutMs: number;
   readonly storeInput: "new-messages" | "full";
 }
@@ -75,6 +78,8 @@ export class ActiveRun {
   #claimed: ClaimedRun | null = null;
   #stopTimer: NodeJS.Timeout | null = null;
   #warnedLate = false;
+  /** Ends the wait for a run of another process. */
+  #waiting: AbortController | null = null;
 
   constructor(request: RunRequest, environment: RunEnvironment, listener: RunListener) {
     this.threadId = request.threadId;
@@ -106,6 +111,11 @@ export class ActiveRun {
     return !this.#stopRequested && this.isActive;
   }
 
+  /** True once the store has given the thread to this run. */
+  get hasBegun(): boolean {
+    return this.#state !== "waiting" && this.#state !== "claiming";
+  }
+
   /** True while this run stands in the way of the next one. */
   get isActive(): boolean {
     return this.#state !== "settled" && this.#state !== "ended";
@@ -114,18 +124,11 @@ export class ActiveRun {
   /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
   async start(): Promise<void> {
     this.#enter("claiming");
-    const { store, storeInput } = this.#environment;
-    const { input, agent } = this.#request;
-    const messages = Array.isArray(input.messages) ? input.messages : [];
+    const { storeInput } = this.#environment;
+    const { input } = this.#request;
     let claim: ClaimOutcome;
     try {
-      claim = await store.claim({
-        threadId: this.threadId,
-        runId: this.runId,
-        agentId: agent.agentId ?? null,
-        messageIds: messages.map((message) => messageIdOf(message)),
-        onLost: (error) => this.#lose(error),
-      });
+      claim = await this.#claim();
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.refuse(error.code, error.message);
@@ -191,6 +194,35 @@ export class ActiveRun {
     this.#refused = true;
     this.#stream.fail(code, message);
     this.#end();
+  }
+
+  /** Asks the store for the thread until it is free, if this run is to wait, or else once. */
+  async #claim(): Promise<ClaimOutcome> {
+    const { store, onConcurrentRun } = this.#environment;
+    const { input, agent } = this.#request;
+    const messages = Array.isArray(input.messages) ? input.messages : [];
+    const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
+    for (;;) {
+      const outcome = await store.claim({
+        threadId: this.threadId,
+        runId: this.runId,
+        agentId: agent.agentId ?? null,
+        messageIds: messages.map((message) => messageIdOf(message)),
+        supersede: onConcurrentRun === "supersede",
+        onLost: (error) => this.#lose(error),
+        onStopRequested: ({ discard }) => this.#stopForOther(discard),
+      });
+      const isHeld = outcome.kind === "refused" && outcome.code === "THREAD_ALREADY_RUNNING";
+      if (!isHeld || !waits || this.#state !== "claiming") return outcome;
+      this.#waiting ??= new AbortController();
+      await store.released(this.threadId, this.#waiting.signal);
+    }
+  }
+
+  /** Another process asks; it was told that the run will end, so an agent that refuses is cut off. */
+  #stopForOther(discard: boolean): void {
+    if (discard) this.supersede();
+    else this.stop({ insist: true });
   }
 
   async #execute(): Promise<void> {
@@ -307,6 +339,7 @@ export class ActiveRun {
 
   #end(): void {
     this.#enter("ended");
+    this.#waiting?.abort();
     this.#listener.onEnded(this);
     this.#stream.complete();
   }

@@ -14,7 +14,9 @@ const nextTask = () => new Promise<void>((resolve) => setImmediate(resolve));
  * A thread from its first event to the end of its live run.
  *
  * The cut between the two is by run: the runs in `open` come from memory, whole, and history
- * ends before the first of them, so that one which is stored meanwhile is not shown twice.
+ * ends before the first of them, so that one which is stored meanwhile is not shown twice. A run
+ * that another process executes comes from its journal, whole: history is of a moment in which it
+ * held the thread.
  */
 export function replayThread(
   store: RunStore,
@@ -22,10 +24,9 @@ export function replayThread(
   openRuns: () => readonly ActiveRun[],
 ): Observable<BaseEvent> {
   return new Observable<BaseEvent>((subscriber) => {
-    const open = openRuns();
     const emit = (event: object) => subscriber.next(event as BaseEvent);
     const repair = new ReplayRepair(threadId, emit);
-    replay(store, threadId, open, repair, subscriber).then(
+    replay(store, threadId, openRuns, repair, subscriber).then(
       () => subscriber.complete(),
       (cause: unknown) => {
         const { code, message } = toRunStoreError(cause);
@@ -39,23 +40,58 @@ export function replayThread(
 async function replay(
   store: RunStore,
   threadId: string,
-  open: readonly ActiveRun[],
+  openRuns: () => readonly ActiveRun[],
   repair: ReplayRepair,
   subscriber: Subscriber<BaseEvent>,
 ): Promise<void> {
+  const open = openRuns();
+  // Those that have begun by now come before a run that holds the thread elsewhere after this, and
+  // those that have not come behind it.
+  const begun = open.filter((run) => run.hasBegun);
+  const waiting = open.filter((run) => !run.hasBegun);
   let cursor: HistoryCursor | null = null;
+  let live: string | null = null;
   do {
     const page: HistoryPage = await store.readHistory(threadId, cursor);
     if (subscriber.closed) return;
+    live ??= page.live;
     cursor = (await emitPage(page, open, repair)) ? page.next : null;
     if (subscriber.closed) return;
     // A page that is ready at once would be delivered in the task of the one before it.
     if (cursor !== null) await nextTask();
   } while (cursor !== null);
-  for (const run of open) {
-    await replayLive(run, repair, subscriber);
+  for (const run of begun) await replayLive(run, repair, subscriber);
+  if (live !== null && open.every((run) => run.runId !== live)) {
+    // Or a run that began here after this replay did.
+    const own = openRuns().find((run) => run.runId === live);
+    if (own !== undefined) await replayLive(own, repair, subscriber);
+    else await followForeign(store, threadId, live, repair, subscriber);
+  }
+  for (const run of waiting) await replayLive(run, repair, subscriber);
+}
+
+async function followForeign(
+  store: RunStore,
+  threadId: string,
+  runId: string,
+  repair: ReplayRepair,
+  subscriber: Subscriber<BaseEvent>,
+): Promise<void> {
+  if (subscriber.closed) return;
+  const left = new AbortController();
+  subscriber.add(() => left.abort());
+  repair.startRun(runId, { live: true });
+  let emitted = 0;
+  for await (const events of store.follow(threadId, runId, left.signal)) {
+    for (const event of events) repair.next(event);
+    emitted += events.length;
+    if (emitted >= LIVE_CHUNK) {
+      emitted = 0;
+      await nextTask();
+    }
     if (subscriber.closed) return;
   }
+  repair.endRun();
 }
 
 /** False when the page reached a run that is replayed from memory. */
@@ -89,6 +125,7 @@ async function replayLive(
   repair: ReplayRepair,
   subscriber: Subscriber<BaseEvent>,
 ): Promise<void> {
+  if (subscriber.closed) return;
   const { log } = run;
   repair.startRun(run.runId, { live: true });
   let position = 0;

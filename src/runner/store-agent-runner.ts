@@ -4,7 +4,7 @@ import { RunStoreError } from "../protocol/errors.ts";
 import type { RunStore, StoreStats } from "../store/run-store.ts";
 import { ActiveRun, type RunEnvironment } from "./active-run.ts";
 import type { ConnectRequest, IsRunningRequest, RunRequest, StopRequest } from "./agent.ts";
-import { describeValue, type OnConcurrentRun } from "./options.ts";
+import { describeValue } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { ThreadRuns } from "./thread-runs.ts";
 
@@ -14,7 +14,6 @@ export interface RunnerStats extends StoreStats {
 }
 
 export interface StoreAgentRunnerOptions extends RunEnvironment {
-  readonly onConcurrentRun: OnConcurrentRun;
   readonly closeTimeoutMs: number;
 }
 
@@ -89,13 +88,19 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Tells the thread's run to stop. False when it is idle, is stopping already, is another run
-   * than `runId`, or its agent's `abortRun` throws.
+   * Tells the thread's run to stop, in this process or another. False when it is idle, is stopping
+   * already, is another run than `runId`, or its agent's `abortRun` throws. A run of another process
+   * is told within some milliseconds, and an agent there that refuses is cut off.
+   *
+   * @throws {RunStoreError} the store could not be asked about runs of other processes.
    */
   async stop({ threadId, runId }: StopRequest): Promise<boolean> {
     const run =
       runId === undefined ? this.#threads.current(threadId) : this.#threads.find(threadId, runId);
-    return run?.stop() ?? false;
+    // A run that waits for one of another process stands for itself: stopping it is stopping it.
+    if (run !== null) return run.stop();
+    if (this.#closing !== null) return false;
+    return this.#store.requestStop(threadId, runId ?? null);
   }
 
   /** Resolves when everything emitted so far is stored. Rejects when some of it never will be. */

@@ -20,8 +20,27 @@ export interface RunStore {
   /** One page of a thread's finished runs, oldest first. `cursor` null begins. */
   readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage>;
 
-  /** The id of the run that holds the thread, in whatever live process, or null. */
+  /**
+   * The id of the run that holds the thread, in whatever live process, or null. One that another
+   * process was asked to stop does not count.
+   */
   runningRun(threadId: string): Promise<string | null>;
+
+  /**
+   * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
+   * until it has ended. A run whose process dies ends as it is recovered. Ends early with `signal`.
+   * Throws `FOLLOW_LOST` when its end cannot be told any more.
+   */
+  follow(threadId: string, runId: string, signal: AbortSignal): AsyncIterable<readonly EventLike[]>;
+
+  /**
+   * Asks whoever executes the thread's run elsewhere to stop it; with `runId` only that run.
+   * False when there is no such run, or it was asked before.
+   */
+  requestStop(threadId: string, runId: string | null): Promise<boolean>;
+
+  /** Resolves when nobody elsewhere holds the thread, or with `signal`. */
+  released(threadId: string, signal: AbortSignal): Promise<void>;
 
   /** True when more is waiting to be written than the store is willing to hold. */
   readonly overloaded: boolean;
@@ -44,8 +63,12 @@ export interface ClaimRequest {
   readonly agentId: string | null;
   /** Ids of the messages in the run's input. */
   readonly messageIds: readonly string[];
+  /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
+  readonly supersede: boolean;
   /** Called when the run was taken over by someone else, or can no longer be written. */
   readonly onLost: (error: RunStoreError) => void;
+  /** Called, perhaps repeatedly, when another process wants the run to end. */
+  readonly onStopRequested: (request: { readonly discard: boolean }) => void;
 }
 
 export type ClaimOutcome =
@@ -92,6 +115,11 @@ export interface HistoryPage {
   readonly segments: readonly HistorySegment[];
   /** Null after the last page. */
   readonly next: HistoryCursor | null;
+  /**
+   * On the first page, the run that held the thread, here or elsewhere, in the moment of which the
+   * history is: none of the pages holds it. Null on later pages.
+   */
+  readonly live: string | null;
 }
 
 /** Percentiles of what was seen since the store was opened; zeros before that. */

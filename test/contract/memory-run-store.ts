@@ -18,11 +18,11 @@ interface StoredRun {
   readonly events: readonly Event[];
 }
 
-interface Holder {
+interface Holder extends Pick<ClaimRequest, "onLost" | "onStopRequested"> {
   readonly store: MemoryRunStore;
   readonly runId: string;
-  readonly onLost: (error: RunStoreError) => void;
   readonly events: Event[];
+  stopRequested: boolean;
 }
 
 /** What stands for the disk: outlives the stores that share it. */
@@ -30,6 +30,26 @@ export class MemoryRuns {
   readonly stored: StoredRun[] = [];
   readonly holders = new Map<string, Holder>();
   readonly liveStores = new Set<MemoryRunStore>();
+  #waiting: (() => void)[] = [];
+
+  /** Wakes all who wait for something to happen. */
+  changed(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Resolves when something has happened, or with the signal. */
+  async change(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  /** The run that holds the thread, unless its store is gone. */
+  holderOf(threadId: string): Holder | undefined {
+    const holder = this.holders.get(threadId);
+    return holder !== undefined && this.liveStores.has(holder.store) ? holder : undefined;
+  }
 
   isTaken(runId: string): boolean {
     const holders = [...this.holders.values()];
@@ -80,18 +100,21 @@ export class MemoryRunStore implements RunStore {
     this.#assertOpen();
   }
 
-  async claim({ threadId, runId, messageIds, onLost }: ClaimRequest): Promise<ClaimOutcome> {
+  async claim(request: ClaimRequest): Promise<ClaimOutcome> {
     this.#assertOpen();
+    const { threadId, runId, messageIds, onLost, onStopRequested } = request;
     if (this.#runs.isTaken(runId)) {
       return { kind: "refused", code: "RUN_ID_TAKEN", message: `the id ${runId} is taken` };
     }
     const before = this.#runs.holders.get(threadId);
     if (before !== undefined && this.#runs.liveStores.has(before.store)) {
+      if (request.supersede && before.store !== this) before.onStopRequested({ discard: true });
       const message = "Thread already running";
       return { kind: "refused", code: "THREAD_ALREADY_RUNNING", message };
     }
     if (before !== undefined) this.#recover(threadId, before);
-    const holder: Holder = { store: this, runId, onLost, events: [] };
+    const own = { store: this, runId, events: [], stopRequested: false };
+    const holder: Holder = { ...own, onLost, onStopRequested };
     this.#runs.holders.set(threadId, holder);
     const known = this.#runs.messageIds(threadId);
     const seen = messageIds.map((id) => id !== "" && known.has(id));
@@ -101,6 +124,7 @@ export class MemoryRunStore implements RunStore {
   async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
     this.#assertOpen();
     const from = (cursor as Cursor | null) ?? { run: 0, event: 0, upTo: this.#runs.stored.length };
+    const live = cursor === null ? (this.#runs.holderOf(threadId)?.runId ?? null) : null;
     const segments: HistorySegment[] = [];
     let length = 0;
     let begin = from.event;
@@ -117,16 +141,50 @@ export class MemoryRunStore implements RunStore {
       if (end > begin || last) {
         segments.push({ runId, first: begin === 0, last, events: events.slice(begin, end) });
       }
-      if (!last) return { segments, next: { run, event: end, upTo: from.upTo } };
+      if (!last) return { segments, next: { run, event: end, upTo: from.upTo }, live };
       begin = 0;
     }
-    return { segments, next: null };
+    return { segments, next: null, live };
   }
 
   async runningRun(threadId: string): Promise<string | null> {
     this.#assertOpen();
+    const holder = this.#runs.holderOf(threadId);
+    return holder === undefined || holder.stopRequested ? null : holder.runId;
+  }
+
+  async *follow(threadId: string, runId: string, signal: AbortSignal) {
     const holder = this.#runs.holders.get(threadId);
-    return holder !== undefined && this.#runs.liveStores.has(holder.store) ? holder.runId : null;
+    let at = 0;
+    while (holder?.runId === runId && !signal.aborted) {
+      this.#assertOpen();
+      if (holder.events.length > at) {
+        const news = holder.events.slice(at);
+        at += news.length;
+        yield news;
+      } else if (this.#runs.holderOf(threadId) !== holder) {
+        return;
+      } else {
+        await this.#runs.change(signal);
+      }
+    }
+  }
+
+  async requestStop(threadId: string, runId: string | null): Promise<boolean> {
+    this.#assertOpen();
+    const holder = this.#runs.holderOf(threadId);
+    if (holder === undefined || holder.store === this || holder.stopRequested) return false;
+    if (runId !== null && holder.runId !== runId) return false;
+    holder.stopRequested = true;
+    holder.onStopRequested({ discard: false });
+    return true;
+  }
+
+  async released(threadId: string, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#runs.holderOf(threadId) !== undefined) {
+      this.#assertOpen();
+      await this.#runs.change(signal);
+    }
   }
 
   async flush(): Promise<void> {}
@@ -134,6 +192,7 @@ export class MemoryRunStore implements RunStore {
   async close(): Promise<void> {
     this.#open = false;
     this.#runs.liveStores.delete(this);
+    this.#runs.changed();
   }
 
   stats(): StoreStats {
@@ -160,6 +219,7 @@ export class MemoryRunStore implements RunStore {
       append: (event) => {
         const copy = storable(event, []);
         if (isEvent(copy)) events.push(copy);
+        runs.changed();
       },
       finish: async () => {
         this.#assertOpen();
@@ -167,7 +227,9 @@ export class MemoryRunStore implements RunStore {
         this.#store(threadId, holder, events);
       },
       release: async () => {
-        if (runs.holders.get(threadId) === holder) runs.holders.delete(threadId);
+        if (runs.holders.get(threadId) !== holder) return;
+        runs.holders.delete(threadId);
+        runs.changed();
       },
     };
   }
@@ -182,6 +244,7 @@ export class MemoryRunStore implements RunStore {
   #store(threadId: string, { runId }: Holder, events: readonly Event[]): void {
     this.#runs.stored.push({ threadId, runId, events });
     this.#runs.holders.delete(threadId);
+    this.#runs.changed();
     this.#batches++;
   }
 

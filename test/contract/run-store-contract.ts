@@ -326,7 +326,11 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
     describe("history", () => {
       test("an unknown thread has one empty page", async () => {
         const store = openOne();
-        expect(await store.readHistory("t", null)).toEqual({ segments: [], next: null });
+        expect(await store.readHistory("t", null)).toEqual({
+          segments: [],
+          next: null,
+          live: null,
+        });
       });
 
       test("runs come in the order in which they were finished", async () => {
@@ -630,6 +634,148 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         expect(await seen(other, "t", "r2", ["a", "b"])).toEqual([true, false]);
       });
 
+      test("the run that one of them holds is live in the other's history", async () => {
+        const [one, other] = openTwo();
+        await storeRun(one, "t", "r1");
+        const mine = await claimed(one, "t", "r2");
+        expect(await other.readHistory("t", null)).toMatchObject({
+          segments: [{ runId: "r1" }],
+          live: "r2",
+        });
+        expect(await other.readHistory("elsewhere", null)).toMatchObject({ live: null });
+        await mine.finish(notStalled);
+        expect((await other.readHistory("t", null)).live).toBeNull();
+      });
+
+      test("a follower gets a run from its first event to its last, in order, each once", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimed(one, "t", "r");
+        const events = Array.from({ length: 40 }, (_, index) => custom(index));
+        const told: Event[] = [];
+        const half = Promise.withResolvers<void>();
+        const follow = async () => {
+          for await (const segment of other.follow("t", "r", new AbortController().signal)) {
+            told.push(...segment);
+            if (told.length >= 20) half.resolve();
+          }
+        };
+        const following = follow();
+        for (const [index, event] of events.slice(0, 20).entries()) {
+          mine.append(event);
+          if (index % 5 === 0) await one.flush();
+        }
+        await one.flush();
+        await half.promise;
+        // Whoever comes later gets all of it, too.
+        const late = followed(other, "t", "r");
+        for (const event of events.slice(20)) mine.append(event);
+        mine.append(finished("t", "r"));
+        await mine.finish(notStalled);
+        await following;
+        expect(told).toEqual([...events, finished("t", "r")]);
+        expect(await late).toEqual(told);
+      });
+
+      test("a follower of a run that was never journaled gets it when it is stored", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimed(one, "t", "r");
+        const following = followed(other, "t", "r");
+        mine.append(custom(1));
+        mine.append(finished("t", "r"));
+        await mine.finish(notStalled);
+        expect(await following).toEqual([custom(1), finished("t", "r")]);
+      });
+
+      test("a follower of a run that is released hears its end, if it heard its beginning", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimed(one, "t", "r");
+        const begun = Promise.withResolvers<void>();
+        const told: Event[] = [];
+        const follow = async () => {
+          for await (const segment of other.follow("t", "r", new AbortController().signal)) {
+            told.push(...segment);
+            begun.resolve();
+          }
+        };
+        const following = follow();
+        mine.append(custom(1));
+        await one.flush();
+        await begun.promise;
+        mine.append(finished("t", "r"));
+        await mine.release();
+        await following;
+        expect(told).toEqual([custom(1), finished("t", "r")]);
+        expect(await history(other, "t")).toEqual([]);
+      });
+
+      test("a follower of a run whose store closes hears how it was recovered, or leaves", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimed(one, "t", "r");
+        mine.append(custom(1));
+        await one.flush();
+        const left = new AbortController();
+        const follow = async () => {
+          for await (const _ of other.follow("t", "r", left.signal));
+        };
+        const leaving = follow();
+        left.abort();
+        await leaving;
+      });
+
+      test("a run is told to stop by the other, once, and counts as running no more", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimedToBeStopped(one, "t", "r");
+        expect(await other.requestStop("t", "another")).toBe(false);
+        expect(await other.requestStop("elsewhere", null)).toBe(false);
+        // What is asked of one's own run is not asked of the store.
+        expect(await one.requestStop("t", "r")).toBe(false);
+        expect(await other.runningRun("t")).toBe("r");
+        expect(await other.requestStop("t", "r")).toBe(true);
+        expect(await mine.asked).toMatchObject({ discard: false });
+        expect(await other.runningRun("t")).toBeNull();
+        expect(await other.requestStop("t", null)).toBe(false);
+        await mine.run.finish(notStalled);
+        expect(await other.requestStop("t", null)).toBe(false);
+        // The next run of the thread has nothing to do with it.
+        const next = await claimed(one, "t", "r2");
+        expect(await other.runningRun("t")).toBe("r2");
+        await next.release();
+      });
+
+      test("a claim that supersedes has the other's run end, and gets the thread then", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const mine = await claimedToBeStopped(one, "t", "r1");
+        const request = { ...plainRequest("t", "r2"), supersede: true };
+        expect(await other.claim(request)).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });
+        expect(await mine.asked).toMatchObject({ discard: true });
+        const { signal } = new AbortController();
+        const free = other.released("t", signal);
+        await mine.run.release();
+        await free;
+        expect(await other.claim(request)).toMatchObject({ kind: "claimed" });
+      });
+
+      test("one waits for a thread until it is free, or until it no longer wants to", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        await other.released("t", new AbortController().signal);
+        const mine = await claimed(one, "t", "r");
+        const left = new AbortController();
+        const leaving = other.released("t", left.signal);
+        const waiting = other.released("t", new AbortController().signal);
+        left.abort();
+        await leaving;
+        await mine.finish(notStalled);
+        await waiting;
+        expect(await claim(other, "t", "r2")).toMatchObject({ kind: "claimed" });
+      });
+
       test("a run in flight when its store closes is ended by the next store", async () => {
         const open = setUp();
         const one = opened(open());
@@ -684,8 +830,36 @@ function claim(
   messageIds: readonly string[] = [],
   agentId: string | null = null,
 ): Promise<ClaimOutcome> {
-  const request: ClaimRequest = { threadId, runId, agentId, messageIds, onLost: notLost };
-  return store.claim(request);
+  return store.claim({ ...plainRequest(threadId, runId), agentId, messageIds });
+}
+
+function plainRequest(threadId: string, runId: string): ClaimRequest {
+  const run = { threadId, runId, agentId: null, messageIds: [], supersede: false };
+  return { ...run, onLost: notLost, onStopRequested: notStopped };
+}
+
+function notStopped(): void {
+  throw new Error("nobody asked this run to stop");
+}
+
+/** A claimed run, and what it was asked. */
+async function claimedToBeStopped(
+  store: RunStore,
+  threadId: string,
+  runId: string,
+): Promise<{ run: ClaimedRun; asked: Promise<{ readonly discard: boolean }> }> {
+  const { promise: asked, resolve } = Promise.withResolvers<{ readonly discard: boolean }>();
+  const outcome = await store.claim({ ...plainRequest(threadId, runId), onStopRequested: resolve });
+  if (outcome.kind === "refused") throw new Error(`refused: ${outcome.code}`);
+  return { run: outcome.run, asked };
+}
+
+/** All that a follower is told, from the first event. */
+async function followed(store: RunStore, threadId: string, runId: string): Promise<Event[]> {
+  const events: Event[] = [];
+  const { signal } = new AbortController();
+  for await (const segment of store.follow(threadId, runId, signal)) events.push(...segment);
+  return events;
 }
 
 async function claimed(...request: Parameters<typeof claim>): Promise<ClaimedRun> {

@@ -83,7 +83,8 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
       const seen = threadId === "long" ? [true, false] : [false, false];
       executed.length = 0;
       const runId = `claim of ${threadId}`;
-      expect(claim(context, { kind: "claim", threadId, runId, messageIds })).toMatchObject({
+      const op = { kind: "claim", threadId, runId, messageIds, supersede: false } as const;
+      expect(claim(context, op)).toMatchObject({
         ok: true,
         claim: { seen },
       });

@@ -96,16 +96,25 @@ function nameOf(op: WriterOp): string {
 }
 
 function release(runId: string): WriterOp {
-  return { kind: "release", threadId: "t", runId, epoch: 1 };
+  return { kind: "release", threadId: "t", runId, epoch: 1, segments: 0, seq: 0, events: "[]" };
 }
 
 function claim(runId: string): WriterOp {
-  return { kind: "claim", threadId: "t", runId, messageIds: [] };
+  return { kind: "claim", threadId: "t", runId, messageIds: [], supersede: false };
 }
 
 function finish(runId: string, buffer?: { events: string; segments: number }): WriterOp {
   const { events, segments } = buffer ?? { events: "[]", segments: 0 };
-  const op = { threadId: "t", runId, epoch: 1, agentId: null, segments, events, input: null };
+  const op = {
+    threadId: "t",
+    runId,
+    epoch: 1,
+    agentId: null,
+    segments,
+    seq: 0,
+    events,
+    input: null,
+  };
   return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
 }
 

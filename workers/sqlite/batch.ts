@@ -2,7 +2,8 @@ import type { BatchMessage, OpResult, WriterOp } from "../../src/protocol/messag
 import { claim } from "./claim.ts";
 import { concernsWholeFile, toFault } from "./fault.ts";
 import { finish } from "./finish.ts";
-import { append, release } from "./journal.ts";
+import { append, confirm, release } from "./journal.ts";
+import { requestStop } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 function apply(context: WriterContext, op: WriterOp): OpResult {
@@ -15,6 +16,10 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return finish(context, op);
     case "release":
       return release(context, op);
+    case "confirm":
+      return confirm(context, op);
+    case "stop":
+      return requestStop(context, op);
   }
 }
 

@@ -2,6 +2,7 @@ import type { ClaimOp, OpResult } from "../../src/protocol/messages.ts";
 import { seenMessages } from "./message-index.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import { recoverRun } from "./recover.ts";
+import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string): OpResult {
@@ -15,7 +16,7 @@ function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string
  * are active and asks only when none is, so what is left here under its name is an orphan.
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
-  const { statements, config } = context;
+  const { statements, config, identity } = context;
   const { threadId, runId } = op;
   if (statements.isRunIdUsed.get(runId, runId) === 1) return claimAgain(context, op);
   const take = () => statements.takeFreeThread.get(threadId, runId, config.instanceId, Date.now());
@@ -23,7 +24,9 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);
     if (state === undefined) throw new Error("a thread without a state could not be taken");
-    if (state.owner_id !== config.instanceId && hasLiveOwner(context, state)) {
+    const isOwn = state.owner_id === config.instanceId;
+    if (!isOwn && hasLiveOwner(statements, state, identity, config)) {
+      if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
       return refuse("THREAD_ALREADY_RUNNING", "Thread already running");
     }
     recoverRun(context, state);

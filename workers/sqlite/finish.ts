@@ -2,7 +2,8 @@ import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
-import { answerWithoutLease, INPUT_SEQ, OK } from "./journal.ts";
+import { hasNeighbours } from "./instances.ts";
+import { answerWithoutLease, dropJournal, INPUT_SEQ, OK } from "./journal.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -13,6 +14,8 @@ export interface Journal {
   readonly input: string | null;
   /** How many segments `events` come from. */
   readonly segments: number;
+  /** The seq of the last of them. */
+  readonly lastSeq: number;
 }
 
 /** What was journaled of a run, in order, up to the first segment that cannot be read. */
@@ -20,6 +23,7 @@ export function readJournal(context: WriterContext, runId: string): Journal {
   const events: EventLike[] = [];
   let input: string | null = null;
   let segments = 0;
+  let lastSeq = INPUT_SEQ;
   for (const row of context.statements.journalOfRun.iterate(runId)) {
     if (row.seq === INPUT_SEQ) {
       input = row.events;
@@ -29,8 +33,9 @@ export function readJournal(context: WriterContext, runId: string): Journal {
     if (segment === null) break;
     for (const event of segment) events.push(event);
     segments++;
+    lastSeq = row.seq;
   }
-  return { events, input, segments };
+  return { events, input, segments, lastSeq };
 }
 
 export interface RunToStore {
@@ -115,7 +120,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
   const events = journal === null ? tail : [...journal.events, ...tail];
   const input = op.input ?? journal?.input ?? "{}";
   const warning = storeRun(context, { ...op, input }, compactEvents(events, input));
-  if (journal !== null) context.statements.deleteJournal.run(op.runId);
+  if (journal !== null) dropJournal(context, op, hasNeighbours(context));
   const missing = op.segments - (journal?.segments ?? 0);
   return answer(
     missing > 0 ? `the run was stored without ${missing} segments that its journal lacks` : warning,

@@ -3,12 +3,10 @@ import type {
   PageCursor,
   PageRequest,
   PageSegment,
-  RunningMessage,
 } from "../../src/protocol/messages.ts";
-import { isInstanceAlive } from "./instances.ts";
-import type { ProcessIdentity } from "./process-identity.ts";
+import { liveRun } from "./follow.ts";
+import type { ReaderContext } from "./reader-context.ts";
 import { parseEvents } from "./segments.ts";
-import type { ReaderStatements } from "./statements.ts";
 
 /** Bytes of JSON a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
@@ -18,28 +16,33 @@ const CUT_ROWS = 4;
 
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
-  readonly #statements: ReaderStatements;
+  readonly #context: ReaderContext;
   /** Row id to the row's events in page-sized chunks; the oldest entry goes first. */
   readonly #cut = new Map<number, readonly string[]>();
 
-  constructor(statements: ReaderStatements) {
-    this.#statements = statements;
+  constructor(context: ReaderContext) {
+    this.#context = context;
   }
 
   read({ threadId, cursor }: PageRequest): HistoryPageMessage {
-    const from = cursor ?? this.#begin(threadId);
+    const { live, from } = cursor === null ? this.#begin(threadId) : { live: null, from: cursor };
     const segments: PageSegment[] = [];
     let { afterId, chunk } = from;
     let length = 0;
     for (;;) {
       const { upToId } = from;
-      const row = this.#statements.nextRunOfThread.get(PAGE_LENGTH, threadId, afterId, upToId);
-      if (row === undefined) return { segments, next: null };
+      const row = this.#context.statements.nextRunOfThread.get(
+        PAGE_LENGTH,
+        threadId,
+        afterId,
+        upToId,
+      );
+      if (row === undefined) return { segments, next: null, live };
       const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
       for (; chunk < chunks.length; chunk++) {
         const events = chunks[chunk] ?? "[]";
         if (length > 0 && length + events.length > PAGE_LENGTH) {
-          return { segments, next: { afterId, chunk, upToId } };
+          return { segments, next: { afterId, chunk, upToId }, live };
         }
         length += events.length;
         const last = chunk === chunks.length - 1;
@@ -51,16 +54,20 @@ export class HistoryPages {
     }
   }
 
-  #begin(threadId: string): PageCursor {
-    const upToId = this.#statements.lastRowOfThread.get(threadId) ?? 0;
-    return { afterId: 0, chunk: 0, upToId };
+  /** Where the history ends and which run goes on behind it, as of one moment. */
+  #begin(threadId: string): { readonly live: string | null; readonly from: PageCursor } {
+    const begin = () => {
+      const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
+      return { live: liveRun(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
+    };
+    return this.#context.db.transaction(begin)();
   }
 
   #chunksOf(id: number): readonly string[] {
     const known = this.#cut.get(id);
     if (known !== undefined) return known;
     // Someone may have purged the row since; then it has no events any more.
-    const chunks = cutRow(this.#statements.eventsOfRun.get(id) ?? "[]");
+    const chunks = cutRow(this.#context.statements.eventsOfRun.get(id) ?? "[]");
     this.#cut.set(id, chunks);
     const [oldest = id] = this.#cut.keys();
     if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
@@ -87,16 +94,4 @@ function cutRow(json: string): readonly string[] {
   }
   chunks.push(`[${parts.join(",")}]`);
   return chunks;
-}
-
-/** The run that holds a thread, if its owner is alive. */
-export function runningRun(
-  statements: ReaderStatements,
-  own: ProcessIdentity,
-  threadId: string,
-): RunningMessage {
-  const state = statements.stateOfThread.get(threadId);
-  if (state?.is_running !== 1 || state.owner_id === null) return { runId: null };
-  const alive = isInstanceAlive(statements.instance.get(state.owner_id), own, Date.now());
-  return { runId: alive ? state.current_run_id : null };
 }

@@ -1,4 +1,5 @@
-import type { AppendOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
+import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
+import { hasLiveNeighbours, hasNeighbours } from "./instances.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** The seq under which a run's input stands in its journal, before all events. */
@@ -40,16 +41,69 @@ export function answerWithoutLease(context: WriterContext, lease: Lease): OpResu
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
   if (!holdsLease(context, op)) return answerWithoutLease(context, op);
-  if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
+  if (op.input !== null) {
+    forgetKeptJournal(context, op.runId);
+    context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
+  }
   context.statements.insertSegment.run(op.runId, op.seq, op.events);
   return OK;
+}
+
+export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
+  return holdsLease(context, op) ? OK : answerWithoutLease(context, op);
 }
 
 /** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult {
   if (holdsLease(context, op)) {
-    context.statements.deleteJournal.run(op.runId);
+    if (op.segments > 0) dropJournal(context, op, hasNeighbours(context));
     context.statements.freeThread.run(Date.now(), op.threadId);
   }
   return OK;
+}
+
+/** The segment with which a run ended that was never journaled. */
+interface LastSegment {
+  readonly runId: string;
+  readonly seq: number;
+  readonly events: string;
+}
+
+/**
+ * Deletes the journal of a run that has ended. If someone may be following it in another process,
+ * its last segment is added instead, and all of it is kept for a while.
+ */
+export function dropJournal(context: WriterContext, end: LastSegment, isFollowed: boolean): void {
+  const { statements } = context;
+  if (!isFollowed) {
+    statements.deleteJournal.run(end.runId);
+    return;
+  }
+  if (end.events !== "[]") statements.insertSegment.run(end.runId, end.seq, end.events);
+  statements.keepJournal.run(end.runId, Date.now());
+}
+
+/** A run that was released gave back its id, too: another one may bear it. */
+function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
+  if (statements.forgetJournal.run(runId).changes > 0) statements.deleteJournal.run(runId);
+}
+
+/** How long the journal of a run that has ended is kept for those who follow it. */
+const KEPT_MS = 30_000;
+
+/** Deletes the journals that were kept for long enough, or that nobody is there to follow. */
+export function sweepJournals(context: WriterContext): void {
+  const { db, statements } = context;
+  const kept = statements.keptJournals.all();
+  if (kept.length === 0) return;
+  const now = Date.now();
+  const isWanted = hasLiveNeighbours(context);
+  const due = kept.filter(({ kept_at }) => !isWanted || Math.abs(now - kept_at) >= KEPT_MS);
+  if (due.length === 0) return;
+  db.transaction(() => {
+    for (const { run_id } of due) {
+      statements.deleteJournal.run(run_id);
+      statements.forgetJournal.run(run_id);
+    }
+  }).immediate();
 }

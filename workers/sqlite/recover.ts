@@ -1,6 +1,8 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
+import { hasLiveNeighbours } from "./instances.ts";
+import { dropJournal } from "./journal.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { RunStateRow } from "./statements.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -17,43 +19,50 @@ export function recoverRun(context: WriterContext, state: RunStateRow): void {
   const journal = runId === null ? null : readJournal(context, runId);
   statements.freeThread.run(Date.now(), state.thread_id);
   if (runId === null || journal === null) return;
-  if (journal.events.length > 0 && statements.storedRunEpoch.get(runId) === undefined) {
-    const parts = new OpenParts();
-    for (const event of journal.events) parts.observe(event);
-    const closing = finalizeRun(parts, {
-      threadId: state.thread_id,
-      runId,
-      stopped: false,
-      code: "RUN_INTERRUPTED",
-      message: INTERRUPTED,
-    });
-    const input = journal.input ?? "{}";
-    const run = {
-      threadId: state.thread_id,
-      runId,
-      // One higher than its owner's, who may only have slept: its late writes do not find
-      // themselves stored, and are refused.
-      epoch: (state.epoch ?? 0) + 1,
-      agentId: null,
-      input,
-      finishedAt: Date.now(),
-    };
-    storeRun(context, run, compactEvents([...journal.events, ...closing], input));
+  if (journal.events.length === 0 || statements.storedRunEpoch.get(runId) !== undefined) {
+    statements.deleteJournal.run(runId);
+    return;
   }
-  statements.deleteJournal.run(runId);
+  const parts = new OpenParts();
+  for (const event of journal.events) parts.observe(event);
+  const closing = finalizeRun(parts, {
+    threadId: state.thread_id,
+    runId,
+    stopped: false,
+    code: "RUN_INTERRUPTED",
+    message: INTERRUPTED,
+  });
+  const input = journal.input ?? "{}";
+  const run = {
+    threadId: state.thread_id,
+    runId,
+    // One higher than its owner's, who may only have slept: its late writes do not find
+    // themselves stored, and are refused.
+    epoch: (state.epoch ?? 0) + 1,
+    agentId: null,
+    input,
+    finishedAt: Date.now(),
+  };
+  storeRun(context, run, compactEvents([...journal.events, ...closing], input));
+  const end = { runId, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
+  dropJournal(context, end, hasLiveNeighbours(context));
 }
 
 /** Ends every run whose owner is dead. Returns how many there were. */
 export function recoverDeadRuns(context: WriterContext): number {
+  const { statements, config, identity } = context;
+  const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
+    state?.is_running === 1 && !hasLiveOwner(statements, state, identity, config);
   let recovered = 0;
   // Each in a transaction of its own: a process with thousands of dead runs to end must not keep
   // the others from writing meanwhile.
-  for (const { thread_id } of context.statements.runningThreads.all()) {
+  for (const found of statements.runsOfOthers.all(config.instanceId)) {
+    // Asked before the transaction, too: runs that live are not to cost a lock.
+    if (!isDead(found)) continue;
     context.db
       .transaction(() => {
-        const state = context.statements.stateOfThread.get(thread_id);
-        if (state?.is_running !== 1 || state.owner_id === context.config.instanceId) return;
-        if (hasLiveOwner(context, state)) return;
+        const state = statements.stateOfThread.get(found.thread_id);
+        if (state?.owner_id === config.instanceId || !isDead(state)) return;
         recoverRun(context, state);
         recovered++;
       })

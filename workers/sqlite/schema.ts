@@ -70,7 +70,13 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   pid INTEGER NOT NULL,
   process_start TEXT,
   lease_ms INTEGER NOT NULL,
-  heartbeat_at INTEGER NOT NULL
+  heartbeat_at INTEGER NOT NULL,
+  clock TEXT NOT NULL,
+  heartbeat_uptime INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept_journals (
+  run_id TEXT PRIMARY KEY,
+  kept_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs

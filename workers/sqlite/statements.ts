@@ -7,17 +7,26 @@ export interface RunStateRow {
   readonly epoch: number | null;
   readonly owner_id: string | null;
   readonly updated_at: number;
+  readonly stop_requested: number | null;
 }
+
+const RUN_STATE =
+  "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, stop_requested";
+const INSTANCE = "host, pid, process_start, lease_ms, heartbeat_at, clock, heartbeat_uptime";
 
 export interface InstanceRow {
   readonly host: string;
   readonly pid: number;
   readonly process_start: string | null;
   readonly lease_ms: number;
+  /** Milliseconds of the time of day. */
   readonly heartbeat_at: number;
+  /** Whose monotonic clock `heartbeat_uptime` is of, in milliseconds. */
+  readonly clock: string;
+  readonly heartbeat_uptime: number;
 }
 
-export interface JournalRow {
+export interface SegmentRow {
   readonly seq: number;
   readonly events: string;
 }
@@ -33,15 +42,15 @@ export interface StoredRunRow {
 function prepareOwnerStatements(db: Database) {
   return {
     stateOfThread: db.prepare<[string], RunStateRow>(
-      `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
-       FROM run_state WHERE thread_id = ?`,
+      `SELECT ${RUN_STATE} FROM run_state WHERE thread_id = ?`,
     ),
     instance: db.prepare<[string], InstanceRow>(
-      `SELECT host, pid, process_start, lease_ms, heartbeat_at
-       FROM runner_instances WHERE instance_id = ?`,
+      `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
     ),
   };
 }
+
+export type OwnerStatements = ReturnType<typeof prepareOwnerStatements>;
 
 /** Every statement the writer runs once it is open, prepared once, named after what it does. */
 export function prepareWriterStatements(db: Database) {
@@ -49,14 +58,14 @@ export function prepareWriterStatements(db: Database) {
     begin: db.prepare("BEGIN IMMEDIATE"),
     commit: db.prepare("COMMIT"),
     rollback: db.prepare("ROLLBACK"),
+    dataVersion: db.prepare<[], number>("PRAGMA data_version").pluck(),
     savepoint: db.prepare("SAVEPOINT operation"),
     releaseSavepoint: db.prepare("RELEASE operation"),
     rollbackToSavepoint: db.prepare("ROLLBACK TO operation"),
 
     ...prepareOwnerStatements(db),
-    runningThreads: db.prepare<[], RunStateRow>(
-      `SELECT thread_id, is_running, current_run_id, epoch, owner_id, updated_at
-       FROM run_state WHERE is_running = 1`,
+    runsOfOthers: db.prepare<[string], RunStateRow>(
+      `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
     isRunIdUsed: db
       .prepare<[string, string], number>(
@@ -92,6 +101,18 @@ export function prepareWriterStatements(db: Database) {
        WHERE thread_id = ?`,
     ),
 
+    requestStop: db.prepare<[number, string]>(
+      `UPDATE run_state SET stop_requested = ?
+       WHERE thread_id = ? AND is_running = 1 AND stop_requested IS NULL`,
+    ),
+    requestEnd: db.prepare<[number, string]>(
+      "UPDATE run_state SET stop_requested = ? WHERE thread_id = ? AND is_running = 1",
+    ),
+    ownRunsToStop: db.prepare<[string], { run_id: string; stop_requested: number }>(
+      `SELECT current_run_id AS run_id, stop_requested FROM run_state
+       WHERE is_running = 1 AND stop_requested IS NOT NULL AND owner_id = ?`,
+    ),
+
     storedRunEpoch: db.prepare<[string], { thread_id: string; epoch: number | null }>(
       "SELECT thread_id, epoch FROM agent_runs WHERE run_id = ?",
     ),
@@ -115,10 +136,17 @@ export function prepareWriterStatements(db: Database) {
     insertSegment: db.prepare<[string, number, string]>(
       "INSERT INTO run_events (run_id, seq, events) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     ),
-    journalOfRun: db.prepare<[string], JournalRow>(
+    journalOfRun: db.prepare<[string], SegmentRow>(
       "SELECT seq, events FROM run_events WHERE run_id = ? ORDER BY seq",
     ),
     deleteJournal: db.prepare<[string]>("DELETE FROM run_events WHERE run_id = ?"),
+    keepJournal: db.prepare<[string, number]>(
+      "INSERT INTO kept_journals (run_id, kept_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    ),
+    keptJournals: db.prepare<[], { run_id: string; kept_at: number }>(
+      "SELECT run_id, kept_at FROM kept_journals",
+    ),
+    forgetJournal: db.prepare<[string]>("DELETE FROM kept_journals WHERE run_id = ?"),
 
     isMessageSeen: db
       .prepare<[string, string], number>(
@@ -144,12 +172,21 @@ export function prepareWriterStatements(db: Database) {
     ),
 
     instances: db.prepare<[], InstanceRow & { readonly instance_id: string }>(
-      `SELECT instance_id, host, pid, process_start, lease_ms, heartbeat_at FROM runner_instances`,
+      `SELECT instance_id, ${INSTANCE} FROM runner_instances`,
     ),
-    heartbeat: db.prepare<[string, string, number, string | null, number, number]>(
-      `INSERT INTO runner_instances (instance_id, host, pid, process_start, lease_ms, heartbeat_at)
-       VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (instance_id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
+    otherInstance: db
+      .prepare<[string], number>("SELECT 1 FROM runner_instances WHERE instance_id <> ? LIMIT 1")
+      .pluck(),
+    heartbeat: db.prepare<[string, string, string, number, string | null, number, number, number]>(
+      `INSERT INTO runner_instances
+         (instance_id, host, clock, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (instance_id) DO UPDATE SET
+         heartbeat_at = excluded.heartbeat_at, heartbeat_uptime = excluded.heartbeat_uptime`,
+    ),
+    deleteIdleInstance: db.prepare<[string, string]>(
+      `DELETE FROM runner_instances WHERE instance_id = ?
+         AND NOT EXISTS (SELECT 1 FROM run_state WHERE is_running = 1 AND owner_id = ?)`,
     ),
     deleteInstance: db.prepare<[string]>("DELETE FROM runner_instances WHERE instance_id = ?"),
   };
@@ -168,6 +205,12 @@ export function prepareReaderStatements(db: Database) {
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1`,
     ),
     eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
+    segmentsAfter: db.prepare<[string, number], SegmentRow>(
+      "SELECT seq, events FROM run_events WHERE run_id = ? AND seq > ? ORDER BY seq",
+    ),
+    eventsOfStoredRun: db
+      .prepare<[string], string>("SELECT events FROM agent_runs WHERE run_id = ?")
+      .pluck(),
     ...prepareOwnerStatements(db),
   };
 }

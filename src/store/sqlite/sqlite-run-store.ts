@@ -6,12 +6,14 @@ import type { Logger } from "../../protocol/logger.ts";
 import type {
   BatchMessage,
   HistoryPageMessage,
+  LookMessage,
   OpenedMessage,
   OpResult,
   PageCursor,
   ReaderRequest,
   RunningMessage,
   WorkerConfig,
+  WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
 import type {
@@ -25,6 +27,7 @@ import type {
   StoreStats,
 } from "../run-store.ts";
 import { Batcher } from "./batcher.ts";
+import { ForeignRuns } from "./foreign-runs.ts";
 import { RunBuffer } from "./run-buffer.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -38,6 +41,11 @@ export interface SqliteRunStoreOptions extends WorkerConfig {
   readonly logger: Logger;
 }
 
+interface HeldRun {
+  readonly buffer: RunBuffer;
+  readonly onStopRequested: ClaimRequest["onStopRequested"];
+}
+
 /** How long the last request to a writer, to checkpoint and end, may take. */
 const CLOSE_WRITER_MS = 5000;
 const READ_ATTEMPTS = 3;
@@ -48,6 +56,9 @@ export class SqliteRunStore implements RunStore {
   readonly #writer: WorkerPool<WriterRequest>;
   readonly #readers: WorkerPool<ReaderRequest>;
   readonly #batcher: Batcher;
+  readonly #foreign: ForeignRuns;
+  /** The runs that hold a thread for this store. */
+  readonly #held = new Map<string, HeldRun>();
   #opening: Promise<void> | null = null;
   /** Runs that could not be stored, with the reason. */
   readonly #unsaved = new Map<string, RunStoreError>();
@@ -62,6 +73,7 @@ export class SqliteRunStore implements RunStore {
       config,
       diedCode: "WRITER_DIED",
       onDied: () => this.#reopen(),
+      onNotice: (notice) => this.#heed(notice),
     });
     // An in-memory database exists for the connection that made it only: its writer reads too.
     this.#readers =
@@ -80,6 +92,11 @@ export class SqliteRunStore implements RunStore {
       onTrouble: (error, message) =>
         options.logger.error({ err: error, code: error.code }, message),
     });
+    this.#foreign = new ForeignRuns({
+      look: (look) => this.#read<LookMessage>({ kind: "look", look }),
+      onWanted: () => this.#watch(),
+      parse: (json, threadId, runId) => this.#parse(json, threadId, runId),
+    });
   }
 
   ready(): Promise<void> {
@@ -92,8 +109,9 @@ export class SqliteRunStore implements RunStore {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
-    const { threadId, runId, messageIds } = request;
-    const result = await this.#batcher.enqueue({ kind: "claim", threadId, runId, messageIds });
+    const { threadId, runId, messageIds, supersede } = request;
+    const op = { kind: "claim", threadId, runId, messageIds, supersede } as const;
+    const result = await this.#batcher.enqueue(op);
     if (result.ok && result.claim !== undefined) {
       const { epoch, seen } = result.claim;
       const onLost = (error: RunStoreError) => {
@@ -102,6 +120,7 @@ export class SqliteRunStore implements RunStore {
       };
       const rawEvents = this.#options.storeRawEvents;
       const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
+      this.#held.set(runId, { buffer, onStopRequested: request.onStopRequested });
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
     if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
@@ -119,7 +138,25 @@ export class SqliteRunStore implements RunStore {
     for (const { events, ...segment } of message.segments) {
       segments.push({ ...segment, events: this.#parse(events, threadId, segment.runId) });
     }
-    return { segments, next: message.next };
+    return { segments, next: message.next, live: message.live };
+  }
+
+  follow(
+    threadId: string,
+    runId: string,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly EventLike[]> {
+    return this.#foreign.follow(threadId, runId, signal);
+  }
+
+  async requestStop(threadId: string, runId: string | null): Promise<boolean> {
+    const result = await this.#batcher.enqueue({ kind: "stop", threadId, runId });
+    if (!result.ok) throw RunStoreError.from(result.fault);
+    return result.stopped === true;
+  }
+
+  released(threadId: string, signal: AbortSignal): Promise<void> {
+    return this.#foreign.released(threadId, signal);
   }
 
   async runningRun(threadId: string): Promise<string | null> {
@@ -138,6 +175,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   async close(timeoutMs: number): Promise<void> {
+    this.#foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     await this.#withDeadline(this.#batcher.flush(), timeoutMs);
     const lastError = this.#batcher.stats().lastError;
     const reason = lastError === null ? "" : `: ${lastError.message}`;
@@ -165,7 +203,7 @@ export class SqliteRunStore implements RunStore {
     const { recovered, migratedFrom } = await this.#writer.request<OpenedMessage>({ kind: "open" });
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
-    if (recovered > 0) logger.warn({ dbPath, recovered }, "recovered runs of dead processes");
+    this.#warnRecovered(recovered);
     // Starts a reader thread now, and not when the first client waits for its history.
     this.#read<RunningMessage>({ kind: "running", threadId: "" }).catch((error: RunStoreError) => {
       logger.debug({ err: error }, "the first reader thread did not start");
@@ -178,6 +216,44 @@ export class SqliteRunStore implements RunStore {
     this.#writer.request({ kind: "open" }).catch((error: RunStoreError) => {
       this.#options.logger.error({ err: error, code: error.code }, "the writer could not reopen");
     });
+  }
+
+  /** The writer of this process finds out by itself that there are others, and late. */
+  #watch(): void {
+    this.#writer.request({ kind: "watch" }).catch((error: RunStoreError) => {
+      this.#options.logger.debug({ err: error }, "the writer was not told to watch");
+    });
+  }
+
+  #heed(notice: WriterNotice): void {
+    switch (notice.kind) {
+      case "changed":
+        this.#foreign.changed();
+        return;
+      case "recovered":
+        this.#warnRecovered(notice.runs);
+        return;
+      case "stop":
+        this.#held.get(notice.runId)?.onStopRequested(notice);
+        return;
+      case "overslept":
+        for (const { buffer } of this.#held.values()) this.#confirm(buffer);
+    }
+  }
+
+  /** Finds out at once whether a run was taken over, rather than at its next event. */
+  #confirm({ threadId, runId, epoch, onLost }: RunBuffer): void {
+    this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch }).then(
+      (result) => {
+        if (!result.ok) onLost(RunStoreError.from(result.fault));
+      },
+      (error: RunStoreError) => onLost(error),
+    );
+  }
+
+  #warnRecovered(recovered: number): void {
+    const { logger, dbPath } = this.#options;
+    if (recovered > 0) logger.warn({ dbPath, recovered }, "recovered runs of dead processes");
   }
 
   #claimedRun(buffer: RunBuffer): ClaimedRun {
@@ -195,16 +271,19 @@ export class SqliteRunStore implements RunStore {
         if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
       },
       finish: async (onStalled) => {
+        this.#held.delete(runId);
         const { segments, compactIds, input } = buffer;
         buffer.input = null;
-        const { events } = this.#batcher.take(buffer);
+        const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
-        const op = { kind: "finish", ...run, segments, events, compactIds, input } as const;
+        const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
         await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
       },
       release: async () => {
-        this.#batcher.take(buffer);
-        const op = { kind: "release", threadId, runId, epoch } as const;
+        this.#held.delete(runId);
+        const { segments } = buffer;
+        const tail = this.#batcher.take(buffer);
+        const op = { kind: "release", threadId, runId, epoch, segments, ...tail } as const;
         await this.#batcher.enqueue(op);
       },
     };

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
-import type { Reply, WorkerConfig } from "../../protocol/messages.ts";
+import type { Reply, WorkerConfig, WriterNotice } from "../../protocol/messages.ts";
 
 /** The workers lie beside `src` in source and in `dist` alike, and end as this file does. */
 const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
@@ -15,6 +15,8 @@ export interface WorkerPoolOptions {
   readonly diedCode: "WRITER_DIED" | "READER_DIED";
   /** Called when a thread has ended that was not told to. */
   readonly onDied?: () => void;
+  /** Called with what a thread says unasked. */
+  readonly onNotice?: (notice: WriterNotice) => void;
 }
 
 /**
@@ -83,6 +85,7 @@ export class WorkerPool<Request> {
         if (!this.#destroyed) this.#options.onDied?.();
       });
     });
+    pool.on("message", (notice: WriterNotice) => this.#options.onNotice?.(notice));
     this.#pool = pool;
     return pool;
   }

@@ -1,0 +1,141 @@
+import type { WriterNotice } from "../../src/protocol/messages.ts";
+import { concernsWholeFile } from "./fault.ts";
+import { beat, forgetDeadInstances, hasNeighbours } from "./instances.ts";
+import { sweepJournals } from "./journal.ts";
+import { recoverDeadRuns } from "./recover.ts";
+import { ownRunsToStop } from "./stop-requests.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+/** Heartbeats per lease, so that one or two that fail do not end it. */
+const BEATS_PER_LEASE = 3;
+/** How often a writer that is not alone on its file looks whether another one has written. */
+const WATCH_MS = 10;
+/** How often it looks whether another one is dead. */
+const REAP_MS = 1000;
+
+/**
+ * Keeps this instance alive in the eyes of the others on its file, and looks after them: tells the
+ * main thread when they have written, hands over what they ask of it, ends the runs of the dead.
+ *
+ * A writer that is alone only beats its heart. It finds out that it is not when someone else has
+ * written: at its next batch or its next beat.
+ */
+export class Neighbours {
+  readonly #context: WriterContext;
+  readonly #tell: (notice: WriterNotice) => void;
+  readonly #heartbeat: NodeJS.Timeout;
+  #watch: NodeJS.Timeout | null = null;
+  #version: number;
+  #beatenAt = performance.now();
+  #reapedAt = performance.now();
+  /** Runs of this instance that were told to end. */
+  readonly #told = new Set<string>();
+
+  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+    this.#context = context;
+    this.#tell = tell;
+    this.#version = this.#dataVersion();
+    this.#heartbeat = setInterval(() => this.#guarded(() => this.#beat()), this.#beatMs);
+    if (hasNeighbours(context)) this.#startWatch();
+  }
+
+  /** Called with every batch: whoever opens the file writes to it. */
+  notice(): void {
+    if (this.#watch === null && this.#hasChanged()) this.meet();
+  }
+
+  /** Sees whether this instance is alone still. */
+  meet(): void {
+    if (this.#watch !== null || !hasNeighbours(this.#context)) return;
+    this.#startWatch();
+    this.#passOn();
+  }
+
+  end(): void {
+    clearInterval(this.#heartbeat);
+    this.#stopWatch();
+  }
+
+  get #beatMs(): number {
+    return this.#context.config.leaseMs / BEATS_PER_LEASE;
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    const overslept = now - this.#beatenAt >= this.#context.config.leaseMs;
+    beat(this.#context);
+    this.#beatenAt = now;
+    if (overslept) this.#tell({ kind: "overslept" });
+    if (this.#watch !== null) return;
+    this.#reap();
+    this.meet();
+    this.#passOn();
+  }
+
+  #look(): void {
+    const changed = this.#hasChanged();
+    if (performance.now() - this.#reapedAt >= Math.min(REAP_MS, this.#beatMs)) {
+      this.#reap();
+      // What was not done by now is asked for again: the first word may have come too early.
+      this.#told.clear();
+      this.#passOn();
+      if (!hasNeighbours(this.#context)) this.#stopWatch();
+    }
+    if (changed) {
+      this.#passOn();
+      this.#tell({ kind: "changed" });
+    }
+  }
+
+  #reap(): void {
+    this.#reapedAt = performance.now();
+    const runs = recoverDeadRuns(this.#context);
+    forgetDeadInstances(this.#context.statements, this.#context.identity);
+    sweepJournals(this.#context);
+    if (runs === 0) return;
+    this.#tell({ kind: "recovered", runs });
+    this.#tell({ kind: "changed" });
+  }
+
+  /** Hands over what other instances ask of runs of this one. */
+  #passOn(): void {
+    for (const { runId, discard } of ownRunsToStop(this.#context)) {
+      const word = `${discard} ${runId}`;
+      if (this.#told.has(word)) continue;
+      this.#told.add(word);
+      this.#tell({ kind: "stop", runId, discard });
+    }
+  }
+
+  #startWatch(): void {
+    this.#watch ??= setInterval(() => this.#guarded(() => this.#look()), WATCH_MS);
+  }
+
+  #stopWatch(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
+    this.#told.clear();
+  }
+
+  /** Whether another connection has written since this was last asked. */
+  #hasChanged(): boolean {
+    const version = this.#dataVersion();
+    if (version === this.#version) return false;
+    this.#version = version;
+    return true;
+  }
+
+  /** https://www.sqlite.org/pragma.html#pragma_data_version */
+  #dataVersion(): number {
+    return this.#context.statements.dataVersion.get() ?? 0;
+  }
+
+  /** A locked or full disk: the next time may get through, and the batches report the fault. */
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!concernsWholeFile(error)) throw error;
+    }
+  }
+}
