@@ -50,6 +50,29 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     expect(textOf(seen)).not.toContain("demo agent"); // The last sentence was never said.
   });
 
+  test("of two servers on one file, either follows and stops the other's run", async () => {
+    const env = { DB_PATH: join(directory, "shared.db") };
+    const [first, second] = await Promise.all([startServer(env), startServer(env)]);
+
+    const seen: ServedEvent[] = [];
+    let joined: Promise<ServedEvent[]> | undefined;
+    let stopped: Promise<string[]> | undefined;
+    for await (const event of events(first.curl.run)) {
+      seen.push(event);
+      if (event.type !== "TEXT_MESSAGE_CONTENT") continue;
+      joined ??= collect(events(second.curl.connect), () => {
+        stopped ??= collect(shell(second.curl.stop));
+      });
+    }
+
+    expect((await stopped)?.join("")).toContain('"stopped":true');
+    expect(seen.at(-1)).toMatchObject({ type: "RUN_FINISHED", runId: seen[0]?.runId });
+    const others = (await joined) ?? [];
+    expect(others.at(-1)).toEqual(seen.at(-1));
+    expect(textOf(others)).toBe(textOf(seen));
+    expect(textOf(seen)).not.toContain("demo agent"); // The last sentence was never said.
+  });
+
   test("SIGTERM ends it with 0, and the next start on the file has the thread", async () => {
     const env = { DB_PATH: join(directory, "new/folder/threads.db"), AGENT_PACE_MS: "1" };
     const first = await startServer(env);
