@@ -13,6 +13,7 @@ import { commitBatch } from "./sqlite/batch.ts";
 import { toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances } from "./sqlite/instances.ts";
 import { sweepJournals } from "./sqlite/journal.ts";
+import { MessageIndex } from "./sqlite/message-index.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
 import { openForWriting } from "./sqlite/open.ts";
 import { ownIdentity } from "./sqlite/process-identity.ts";
@@ -36,7 +37,8 @@ function open(config: WorkerConfig): Writer {
   try {
     const statements = prepareWriterStatements(db);
     const identity = ownIdentity();
-    const context: WriterContext = { db, statements, config, identity };
+    const messages = new MessageIndex(statements);
+    const context: WriterContext = { db, statements, messages, config, identity };
     beat(context);
     const recovered = recoverDeadRuns(context);
     forgetDeadInstances(statements, identity);

@@ -31,6 +31,7 @@ function applyAlone(context: WriterContext, op: WriterOp): OpResult {
     statements.releaseSavepoint.run();
     return result;
   } catch (error) {
+    context.messages.reset();
     if (concernsWholeFile(error)) throw error;
     statements.rollbackToSavepoint.run();
     statements.releaseSavepoint.run();
@@ -50,6 +51,7 @@ function inTransaction(
     statements.commit.run();
     return results;
   } catch (error) {
+    context.messages.reset();
     // SQLite has rolled back by itself after some errors, a full disk for one.
     if (db.inTransaction) statements.rollback.run();
     throw error;

@@ -1,5 +1,4 @@
 import type { ClaimOp, OpResult } from "../../src/protocol/messages.ts";
-import { seenMessages } from "./message-index.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
@@ -33,7 +32,7 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
-  return { ok: true, claim: { epoch, seen: seenMessages(statements, threadId, op.messageIds) } };
+  return { ok: true, claim: { epoch, seen: context.messages.seen(threadId, op.messageIds) } };
 }
 
 /** A claim for a run id that is used: refused, unless it is this claim that used it. */
@@ -43,7 +42,7 @@ function claimAgain(context: WriterContext, op: ClaimOp): OpResult {
   const isOwn = state?.is_running === 1 && state.owner_id === config.instanceId;
   if (isOwn && state.current_run_id === op.runId && state.epoch !== null) {
     // The batch with this claim was committed before, and its acknowledgement was lost.
-    const seen = seenMessages(statements, op.threadId, op.messageIds);
+    const seen = context.messages.seen(op.threadId, op.messageIds);
     return { ok: true, claim: { epoch: state.epoch, seen } };
   }
   return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(op.runId)} exists already`);

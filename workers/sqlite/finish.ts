@@ -77,10 +77,10 @@ export function storeRun(
   run: RunToStore,
   events: CompactedEvents,
 ): string | undefined {
-  const { statements } = context;
+  const { statements, messages } = context;
   const { threadId, finishedAt } = run;
   // A version 1 runner reads the thread along this chain of parents.
-  const parent = statements.lastRunOfThread.get(threadId) ?? null;
+  const parent = messages.count(run);
   const insertAs = (runId: string) =>
     statements.insertRun.run(
       threadId,
@@ -92,17 +92,19 @@ export function storeRun(
       SCHEMA_VERSION,
       run.agentId,
       run.epoch,
-    ).changes;
+    );
 
   let warning: string | undefined;
-  if (insertAs(run.runId) === 0) {
+  let inserted = insertAs(run.runId);
+  let { runId } = run;
+  if (inserted.changes === 0) {
     // Someone outside wrote a row with this id after the claim had found it free.
-    const otherId = `${run.runId}#${run.epoch}`;
-    insertAs(otherId);
-    warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(otherId)}`;
+    runId = `${run.runId}#${run.epoch}`;
+    inserted = insertAs(runId);
+    warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(runId)}`;
   }
-  for (const id of events.messageIds) statements.insertMessage.run(threadId, id);
-  statements.countRun.run(threadId, run.agentId, finishedAt, finishedAt);
+  const rowId = Number(inserted.lastInsertRowid);
+  messages.add({ ...run, runId }, rowId, events.messageIds, events.json.length);
   return warning;
 }
 

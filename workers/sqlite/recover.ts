@@ -59,14 +59,18 @@ export function recoverDeadRuns(context: WriterContext): number {
   for (const found of statements.runsOfOthers.all(config.instanceId)) {
     // Asked before the transaction, too: runs that live are not to cost a lock.
     if (!isDead(found)) continue;
-    context.db
-      .transaction(() => {
-        const state = statements.stateOfThread.get(found.thread_id);
-        if (state?.owner_id === config.instanceId || !isDead(state)) return;
-        recoverRun(context, state);
-        recovered++;
-      })
-      .immediate();
+    const recover = context.db.transaction(() => {
+      const state = statements.stateOfThread.get(found.thread_id);
+      if (state?.owner_id === config.instanceId || !isDead(state)) return;
+      recoverRun(context, state);
+      recovered++;
+    });
+    try {
+      recover.immediate();
+    } catch (error) {
+      context.messages.reset();
+      throw error;
+    }
   }
   return recovered;
 }

@@ -62,7 +62,8 @@ CREATE TABLE IF NOT EXISTS threads (
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   run_count INTEGER NOT NULL,
-  messages_stale INTEGER NOT NULL DEFAULT 0
+  messages_stale INTEGER NOT NULL DEFAULT 0,
+  indexed_up_to INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runner_instances (
   instance_id TEXT PRIMARY KEY,

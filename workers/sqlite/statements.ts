@@ -157,18 +157,34 @@ export function prepareWriterStatements(db: Database) {
       "INSERT INTO thread_messages (thread_id, message_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
     ),
     deleteMessagesOfThread: db.prepare<[string]>("DELETE FROM thread_messages WHERE thread_id = ?"),
-    areMessagesStale: db
-      .prepare<[string], number>("SELECT messages_stale FROM threads WHERE thread_id = ?")
-      .pluck(),
-    markMessagesFresh: db.prepare<[string]>(
-      "UPDATE threads SET messages_stale = 0 WHERE thread_id = ?",
+    threadIndex: db.prepare<[string], { run_count: number; messages_stale: number }>(
+      "SELECT run_count, messages_stale FROM threads WHERE thread_id = ?",
     ),
-    countRun: db.prepare<[string, string | null, number, number]>(
+    eventsNotIndexed: db
+      .prepare<[string, string], string>(
+        `SELECT events FROM agent_runs
+         WHERE thread_id = ? AND id > (SELECT indexed_up_to FROM threads WHERE thread_id = ?)
+         ORDER BY id`,
+      )
+      .pluck(),
+    setIndexedUpTo: db.prepare<[number, string]>(
+      "UPDATE threads SET indexed_up_to = ? WHERE thread_id = ?",
+    ),
+    markMessagesFresh: db.prepare<[string, string]>(
+      `UPDATE threads SET messages_stale = 0,
+         indexed_up_to = (SELECT coalesce(max(id), 0) FROM agent_runs WHERE thread_id = ?)
+       WHERE thread_id = ?`,
+    ),
+    countRun: db.prepare<
+      [string, string | null, number, number],
+      { run_count: number; messages_stale: number }
+    >(
       `INSERT INTO threads (thread_id, agent_id, created_at, updated_at, run_count)
        VALUES (?, ?, ?, ?, 1)
        ON CONFLICT (thread_id) DO UPDATE SET
          run_count = run_count + 1, updated_at = excluded.updated_at,
-         agent_id = coalesce(excluded.agent_id, agent_id)`,
+         agent_id = coalesce(excluded.agent_id, agent_id)
+       RETURNING run_count, messages_stale`,
     ),
 
     instances: db.prepare<[], InstanceRow & { readonly instance_id: string }>(

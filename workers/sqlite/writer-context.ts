@@ -1,5 +1,6 @@
 import type { Database } from "better-sqlite3";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
+import type { MessageIndex } from "./message-index.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 import type { WriterStatements } from "./statements.ts";
 
@@ -7,6 +8,7 @@ import type { WriterStatements } from "./statements.ts";
 export interface WriterContext {
   readonly db: Database;
   readonly statements: WriterStatements;
+  readonly messages: MessageIndex;
   readonly config: WorkerConfig;
   readonly identity: ProcessIdentity;
 }
