@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmdirSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -182,6 +183,21 @@ const badFiles: readonly BadFile[] = [
       return join(path, "threads.db");
     },
   },
+  {
+    name: "a path below a link that leads nowhere",
+    code: "CANNOT_OPEN",
+    make() {
+      const link = tempDatabase();
+      symlinkSync("/nowhere/at/all", link);
+      return join(link, "folder", "threads.db");
+    },
+  },
+  {
+    // Elsewhere than on Linux there is no /proc, and a root directory that one may not write to.
+    name: "a path below a folder that the system does not make",
+    code: process.platform === "linux" ? "CANNOT_OPEN" : "READ_ONLY",
+    make: () => "/proc/no-such-process/folder/threads.db",
+  },
 ];
 
 describe.each(badFiles)("$name", ({ code, make }) => {
@@ -202,10 +218,11 @@ describe.each(badFiles)("$name", ({ code, make }) => {
     expect(agent.inputs).toEqual([]);
 
     await expect(runner.isRunning({ threadId: "t" })).rejects.toMatchObject({ code });
-    expect(await runner.stop({ threadId: "t" })).toBe(false);
+    await expect(runner.stop({ threadId: "t" })).rejects.toMatchObject({ code });
     await runner.flush();
     await runner.close();
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+    expect(await runner.stop({ threadId: "t" })).toBe(false);
 
     expect(hashOf(dbPath)).toBe(before);
     expect(stderr.mock.calls.map(([message]) => message)).toEqual([

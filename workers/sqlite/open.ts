@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
@@ -34,15 +34,34 @@ function loadDriver(): Driver {
   }
 }
 
+const systemCodeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : "";
+
+/**
+ * `mkdirSync` with `recursive` never returns for a path below one that exists and takes nothing:
+ * a folder of /proc, a symbolic link that leads nowhere. This asks for each directory once.
+ */
+function makeDirectory(path: string): void {
+  const missing: string[] = [];
+  for (let at = path; !existsSync(at) && at !== dirname(at); at = dirname(at)) missing.push(at);
+  for (const directory of missing.reverse()) {
+    try {
+      mkdirSync(directory);
+    } catch (error) {
+      // Another process may make it at the same time. What else it may be, the next step tells.
+      if (systemCodeOf(error) !== "EEXIST") throw error;
+    }
+  }
+}
+
 /** SQLite would create the file with the umask's mode; conversations are nobody else's to read. */
 function createPrivateFile(path: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     closeSync(openSync(path, "a", 0o600));
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
     const message = `cannot open ${path} for writing: ${messageOf(error)}`;
-    throw new Fault(SYSTEM_CODES[code] ?? "CANNOT_OPEN", message);
+    throw new Fault(SYSTEM_CODES[systemCodeOf(error)] ?? "CANNOT_OPEN", message);
   }
 }
 
