@@ -1,0 +1,79 @@
+import "../support/leak-guard.ts";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { nextLine, spawnChild } from "../support/child-process.ts";
+import { valueIn } from "../support/database-file.ts";
+import { collect, openRunner, watch } from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import { finished, inputOf, type ScriptEvent, started } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const MILLION = fileURLToPath(new URL("fixtures/million.child.ts", import.meta.url));
+const MB = 1_000_000;
+
+interface Took {
+  readonly events: number;
+  readonly peakBytes: number;
+  readonly mainBytes: number;
+  readonly late: number;
+}
+
+describe("a run of a million small events that nobody listens to", () => {
+  it.skipIf(!existsSync("/proc/self/status"))(
+    "stays under 400 MB, worker threads and all (measured where there is a /proc)",
+    { timeout: 60_000 },
+    async () => {
+      const dbPath = tempDatabase();
+      // Without the option, V8 makes its young generation larger the more memory the machine has.
+      const args = ["--max-semi-space-size=16", MILLION, dbPath, "1000000"];
+      const child = spawnChild(process.execPath, args);
+      const took = JSON.parse(await nextLine(child)) as Took;
+      expect(await child.exited).toEqual({ code: 0, stderr: "" });
+      expect(took.events).toBeGreaterThanOrEqual(1_000_000);
+      // All that its stream holds for whoever subscribes now, though most of it is packed.
+      expect(took.late).toBe(took.events);
+      expect(took.peakBytes).toBeLessThan(400 * MB);
+      expect(took.mainBytes).toBeLessThan(150 * MB);
+      // All of it is stored: 484 events to a turn, of which deltas merge into one each.
+      const turns = (took.events - 2) / 484;
+      const last = `message-${turns - 1}`;
+      expect(
+        valueIn(dbPath, "SELECT count(*) FROM thread_messages WHERE message_id = ?", last),
+      ).toBe(1);
+      expect(
+        valueIn(dbPath, "SELECT json_array_length(events) FROM agent_runs WHERE run_id = 'r'"),
+      ).toBe(2 + turns * 6);
+    },
+  );
+});
+
+it("a long run is given whole, and in order, to whoever subscribes at whatever point", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  const agent = puppetAgent();
+  const stream = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
+  const live = watch(stream);
+  await agent.started;
+  const emitted: ScriptEvent[] = [];
+  const emit = (event: ScriptEvent) => {
+    emitted.push(event);
+    agent.emit(event);
+  };
+  emit({ ...started(inputOf("t", "r")), input: inputOf("t", "r") });
+  const joined: ReturnType<typeof watch>[] = [];
+  for (let at = 1; at <= 5000; at++) {
+    const messageId = `m${Math.floor(at / 300)}`;
+    if (at % 300 === 0) emit({ type: "TEXT_MESSAGE_START", messageId, role: "assistant" });
+    else if (at % 7 === 0) emit({ type: "CUSTOM", name: "odd", value: { at: BigInt(at) } });
+    else emit({ type: "TEXT_MESSAGE_CONTENT", messageId, delta: `${at} `, timestamp: at });
+    if (at % 499 === 0) joined.push(watch(stream));
+  }
+  emit(finished(inputOf("t", "r")));
+  // The very objects, to who is there; to who comes later, the same events.
+  expect(live.events.length).toBe(emitted.length);
+  for (const [at, event] of live.events.entries()) expect(event).toBe(emitted[at]);
+  agent.finish();
+  await live.done;
+  for (const other of joined) expect(await other.done).toEqual(emitted);
+  expect(await collect(stream)).toEqual(emitted);
+});
