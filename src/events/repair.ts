@@ -59,7 +59,17 @@ export class ReplayRepair {
     this.#live = options.live;
   }
 
+  /** Takes one event. Never throws, as a subscriber that does ends the process. */
   next(event: EventLike): void {
+    try {
+      this.#next(event);
+    } catch {
+      // Live events are the agent's own objects, with getters that may throw: such an event cannot
+      // be made to fit. From the store, there are none.
+    }
+  }
+
+  #next(event: EventLike): void {
     if (typeof event !== "object" || event === null || typeof event.type !== "string") return;
     const role = partRole(event.type);
     if (role?.act === "continue") {

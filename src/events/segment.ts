@@ -66,7 +66,9 @@ export class SegmentBuilder {
 
   /** Adds one event. Returns the paths of what could not be made JSON. */
   push(event: EventLike): readonly string[] {
-    const delta = this.#plainDelta(event);
+    // Agents are not type-checked by whoever runs them. What has no type is no event.
+    if (typeof event.type !== "string") return ALL_LOST;
+    const delta = this.#plainDeltaOrNull(event);
     if (delta !== null) {
       const open = this.#open;
       if (open !== null && open.type === delta.type && open.id === delta.id) {
@@ -84,7 +86,7 @@ export class SegmentBuilder {
     const serialized = serializeEvent(event, { rawEvents: this.#rawEvents });
     if (serialized === null) return NOTHING_LOST;
     this.#closeDelta();
-    if (this.#compact) this.#assess(event);
+    if (this.#compact) this.#assessOrGiveUp(event);
     this.#parts.push(serialized.json);
     this.#length += serialized.json.length;
     return serialized.lost;
@@ -106,6 +108,24 @@ export class SegmentBuilder {
     this.#closedDeltas.add(id);
     // JSON leaves out a timestamp that is undefined.
     this.#parts.push(JSON.stringify({ type, [owner]: id, delta, timestamp }));
+  }
+
+  // A getter of the agent's may throw. It costs its field, as `serializeEvent` has it, not the run.
+
+  #plainDeltaOrNull(event: EventLike): OpenDelta | null {
+    try {
+      return this.#plainDelta(event);
+    } catch {
+      return null;
+    }
+  }
+
+  #assessOrGiveUp(event: EventLike): void {
+    try {
+      this.#assess(event);
+    } catch {
+      this.#compact = false;
+    }
   }
 
   #assess(event: EventLike): void {
@@ -145,3 +165,4 @@ export class SegmentBuilder {
 }
 
 const NOTHING_LOST: readonly string[] = [];
+const ALL_LOST: readonly string[] = [""];
