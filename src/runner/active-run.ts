@@ -116,6 +116,11 @@ export class ActiveRun {
     return this.#state !== "waiting" && this.#state !== "claiming";
   }
 
+  /** True while a run of another process has the thread, and this one is to start after it. */
+  get waitsForOther(): boolean {
+    return this.#waiting !== null && this.#state === "claiming";
+  }
+
   /** True while this run stands in the way of the next one. */
   get isActive(): boolean {
     return this.#state !== "settled" && this.#state !== "ended";

@@ -97,10 +97,12 @@ export class StoreAgentRunner {
   async stop({ threadId, runId }: StopRequest): Promise<boolean> {
     const run =
       runId === undefined ? this.#threads.current(threadId) : this.#threads.find(threadId, runId);
-    // A run that waits for one of another process stands for itself: stopping it is stopping it.
-    if (run !== null) return run.stop();
-    if (this.#closing !== null) return false;
-    return this.#store.requestStop(threadId, runId ?? null);
+    // Without an id, it is the run that executes which is meant, and not one that waits for it.
+    const isElsewhere = run === null || (runId === undefined && run.waitsForOther);
+    if (isElsewhere && this.#closing === null) {
+      if (await this.#store.requestStop(threadId, runId ?? null)) return true;
+    }
+    return run?.stop() ?? false;
   }
 
   /** Resolves when everything emitted so far is stored. Rejects when some of it never will be. */
