@@ -45,8 +45,8 @@ function inTransaction(
   applyOne: (context: WriterContext, op: WriterOp) => OpResult,
 ): OpResult[] {
   const { db, statements } = context;
-  statements.begin.run();
   try {
+    statements.begin.run();
     const results = ops.map((op) => applyOne(context, op));
     statements.commit.run();
     return results;
@@ -64,6 +64,8 @@ function inTransaction(
  * savepoint of its own: too dear for every batch, and almost never needed.
  */
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): BatchMessage {
+  // One that an error left open would fail every batch after it.
+  if (context.db.inTransaction) context.statements.rollback.run();
   const completesRun = ops.some((op) => op.kind === "finish");
   const sync = completesRun && context.config.durability === "full" ? "FULL" : "NORMAL";
   // Takes effect only outside a transaction. https://www.sqlite.org/pragma.html#pragma_synchronous

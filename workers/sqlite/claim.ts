@@ -17,7 +17,10 @@ function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
   const { statements, config, identity } = context;
   const { threadId, runId } = op;
-  if (statements.isRunIdUsed.get(runId, runId) === 1) return claimAgain(context, op);
+  if (statements.isRunIdUsed.get(runId, runId) === 1) {
+    const answer = claimUsedId(context, op);
+    if (answer !== null) return answer;
+  }
   const take = () => statements.takeFreeThread.get(threadId, runId, config.instanceId, Date.now());
   let epoch = take();
   if (epoch === undefined) {
@@ -35,15 +38,23 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
   return { ok: true, claim: { epoch, seen: context.messages.seen(threadId, op.messageIds) } };
 }
 
-/** A claim for a run id that is used: refused, unless it is this claim that used it. */
-function claimAgain(context: WriterContext, op: ClaimOp): OpResult {
-  const { statements, config } = context;
-  const state = statements.stateOfThread.get(op.threadId);
-  const isOwn = state?.is_running === 1 && state.owner_id === config.instanceId;
-  if (isOwn && state.current_run_id === op.runId && state.epoch !== null) {
+/**
+ * A claim for a run id that is used: refused, unless it is this claim that used it. Null when the
+ * run that bore the id is dead and has left nothing.
+ */
+function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
+  const { statements, config, identity } = context;
+  const { runId, threadId } = op;
+  const holder = statements.holderOfRun.get(runId);
+  const isOwn = holder?.owner_id === config.instanceId && holder.thread_id === threadId;
+  if (isOwn && holder.epoch !== null) {
     // The batch with this claim was committed before, and its acknowledgement was lost.
-    const seen = context.messages.seen(op.threadId, op.messageIds);
-    return { ok: true, claim: { epoch: state.epoch, seen } };
+    const seen = context.messages.seen(threadId, op.messageIds);
+    return { ok: true, claim: { epoch: holder.epoch, seen } };
   }
-  return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(op.runId)} exists already`);
+  if (holder !== undefined && !hasLiveOwner(statements, holder, identity, config)) {
+    recoverRun(context, holder);
+    if (statements.storedRunEpoch.get(runId) === undefined) return null;
+  }
+  return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(runId)} exists already`);
 }

@@ -73,6 +73,9 @@ export function prepareWriterStatements(db: Database) {
            OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)`,
       )
       .pluck(),
+    holderOfRun: db.prepare<[string], RunStateRow>(
+      `SELECT ${RUN_STATE} FROM run_state WHERE current_run_id = ? AND is_running = 1`,
+    ),
     takeFreeThread: db
       .prepare<[string, string, string, number], number>(
         `INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
