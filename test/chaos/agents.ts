@@ -1,0 +1,187 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { EventLike } from "../../src/events/event.ts";
+import type { Random } from "./random.ts";
+
+/** What one run does. Ids and texts come from the run's id, so that no two runs say the same. */
+export interface Plan {
+  readonly shape: Shape;
+  readonly steps: readonly Step[];
+  /** How the agent ends when it was not told to stop. */
+  readonly ending: "well" | "throws" | "says-error" | "just-ends";
+  /** After so many milliseconds the client stops the run; null: never. */
+  readonly stopAfterMs: number | null;
+  /** Does not listen when it is told to abort. */
+  readonly deaf: boolean;
+}
+
+/** An event to emit, or milliseconds to wait. */
+export type Step = EventLike | number;
+
+const SHAPES = [
+  "short",
+  "short",
+  "talk",
+  "talk",
+  "long-talk",
+  "tools",
+  "reasoning",
+  "state",
+  "everything",
+  "bulky",
+  "throws",
+  "says-error",
+  "just-ends",
+  "stopped",
+  "deaf",
+  "silent",
+] as const;
+
+export type Shape = (typeof SHAPES)[number];
+
+/** What an agent says that reports its failure by itself. */
+export const OWN_ERROR = "AGENT_FAILED";
+
+export function planRun(
+  run: { readonly threadId: string; readonly runId: string },
+  random: Random,
+  mix: "usual" | "many-silent",
+): Plan {
+  const silent = mix === "many-silent" && random.chance(0.3);
+  const shape: Shape = silent ? "silent" : random.pick(SHAPES);
+  const plan = { shape, ending: "well", stopAfterMs: null, deaf: false } as const;
+  const say = new Sayer(run.runId, random);
+  const start: Step = { type: "RUN_STARTED", ...run };
+  const steps: Step[] = [start];
+  switch (shape) {
+    case "short":
+      return { ...plan, steps: [start, ...say.text(3, 0)] };
+    case "talk":
+      return { ...plan, steps: [start, ...say.text(random.integer(10, 40), 2)] };
+    case "long-talk":
+      return { ...plan, steps: [start, ...say.text(random.integer(80, 160), 4)] };
+    case "bulky":
+      return { ...plan, steps: [start, ...say.text(random.integer(5, 20), 3, 5000)] };
+    case "tools":
+      steps.push(...say.text(5, 2), ...say.tool(), ...say.tool(), ...say.text(8, 2));
+      return { ...plan, steps };
+    case "reasoning":
+      steps.push(...say.reasoning(), ...say.text(10, 2));
+      return { ...plan, steps };
+    case "state":
+      steps.push(...say.state(), ...say.text(5, 2), ...say.state());
+      return { ...plan, steps };
+    case "everything":
+      steps.push(...say.inStep("first", [...say.reasoning(), ...say.tool()]), ...say.state());
+      steps.push(...say.inStep("second", [...say.text(20, 3), ...say.state(), ...say.tool()]));
+      return { ...plan, steps };
+    case "throws":
+      return { ...plan, steps: cut([start, ...say.tool(), ...say.text(20, 2)], random), ending: "throws" };
+    case "says-error":
+      return { ...plan, steps: [start, ...say.text(8, 2)], ending: "says-error" };
+    case "just-ends":
+      return { ...plan, steps: cut([start, ...say.reasoning(), ...say.tool()], random), ending: "just-ends" };
+    case "stopped":
+    case "deaf": {
+      const stopAfterMs = random.integer(5, 120);
+      return { ...plan, steps: [start, ...say.text(80, 3)], stopAfterMs, deaf: shape === "deaf" };
+    }
+    case "silent":
+      return { ...plan, steps: [random.integer(0, silent ? 1500 : 100)], ending: "throws" };
+  }
+}
+
+/** The first part of a run, RUN_STARTED at least. */
+function cut(steps: readonly Step[], random: Random): Step[] {
+  return steps.slice(0, random.integer(1, steps.length - 1));
+}
+
+class Sayer {
+  readonly #runId: string;
+  readonly #random: Random;
+  #parts = 0;
+
+  constructor(runId: string, random: Random) {
+    this.#runId = runId;
+    this.#random = random;
+  }
+
+  /** A message of `words` deltas, `ms` apart. */
+  text(words: number, ms: number, padding = 0): Step[] {
+    const messageId = this.#id("text");
+    const steps: Step[] = [{ type: "TEXT_MESSAGE_START", messageId, role: "assistant" }];
+    for (let at = 0; at < words; at++) {
+      const delta = `${messageId}:${at} ${"x".repeat(padding)}`;
+      steps.push({ type: "TEXT_MESSAGE_CONTENT", messageId, delta }, ...this.#wait(ms));
+    }
+    steps.push({ type: "TEXT_MESSAGE_END", messageId });
+    return steps;
+  }
+
+  tool(): Step[] {
+    const toolCallId = this.#id("call");
+    const steps: Step[] = [{ type: "TOOL_CALL_START", toolCallId, toolCallName: "search" }];
+    for (const delta of ['{"for":', `"${toolCallId}"`, ',"within":', '"all"', "}"]) {
+      steps.push({ type: "TOOL_CALL_ARGS", toolCallId, delta }, ...this.#wait(2));
+    }
+    steps.push({ type: "TOOL_CALL_END", toolCallId }, ...this.#wait(5));
+    const content = `found by ${toolCallId}`;
+    const messageId = this.#id("result");
+    steps.push({ type: "TOOL_CALL_RESULT", messageId, toolCallId, content, role: "tool" });
+    return steps;
+  }
+
+  reasoning(): Step[] {
+    const messageId = this.#id("thought");
+    const steps: Step[] = [
+      { type: "REASONING_START", messageId },
+      { type: "REASONING_MESSAGE_START", messageId, role: "reasoning" },
+    ];
+    for (let at = 0; at < 10; at++) {
+      const delta = `${messageId}:${at} `;
+      steps.push({ type: "REASONING_MESSAGE_CONTENT", messageId, delta }, ...this.#wait(2));
+    }
+    steps.push({ type: "REASONING_MESSAGE_END", messageId }, { type: "REASONING_END", messageId });
+    return steps;
+  }
+
+  state(): Step[] {
+    const key = this.#id("state");
+    const steps: Step[] = [];
+    if (this.#random.chance(0.5)) steps.push({ type: "STATE_SNAPSHOT", snapshot: { [key]: 0 } });
+    else steps.push({ type: "STATE_DELTA", delta: [{ op: "add", path: `/${key}`, value: 0 }] });
+    for (let value = 1; value <= 5; value++) {
+      const delta = [{ op: "replace", path: `/${key}`, value }];
+      steps.push({ type: "STATE_DELTA", delta }, ...this.#wait(3));
+    }
+    return steps;
+  }
+
+  inStep(stepName: string, steps: readonly Step[]): Step[] {
+    return [{ type: "STEP_STARTED", stepName }, ...steps, { type: "STEP_FINISHED", stepName }];
+  }
+
+  #id(kind: string): string {
+    return `${this.#runId}-${kind}${this.#parts++}`;
+  }
+
+  #wait(ms: number): number[] {
+    return ms === 0 ? [] : [this.#random.integer(0, ms)];
+  }
+}
+
+/** Emits what `plan` says, until it is aborted. */
+export async function play(
+  plan: Plan,
+  run: { readonly threadId: string; readonly runId: string },
+  aborted: AbortSignal,
+  emit: (event: EventLike) => void,
+): Promise<void> {
+  for (const step of plan.steps) {
+    if (aborted.aborted && !plan.deaf) return;
+    if (typeof step === "number") await pause(step);
+    else emit(step);
+  }
+  if (plan.ending === "throws") throw new Error("the agent threw this");
+  if (plan.ending === "says-error") emit({ type: "RUN_ERROR", message: "it failed", code: OWN_ERROR });
+  if (plan.ending === "well") emit({ type: "RUN_FINISHED", ...run });
+}

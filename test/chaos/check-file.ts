@@ -1,0 +1,91 @@
+import type { EventLike } from "../../src/events/event.ts";
+import { textsOf } from "./content.ts";
+import type { Evidence, Violation } from "./invariants.ts";
+import type { ProcessHistory } from "./load-process.ts";
+import type { StoreSnapshot } from "./snapshot.ts";
+
+/** That the file is sound, and its tables agree with each other. */
+export function checkFile({ before, after, expectations }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  const report = (rule: string, expected: string, seen: string) =>
+    void violations.push({ rule, expected, seen });
+  for (const { integrity } of [before, after]) {
+    if (integrity !== "ok") report("integrity", "PRAGMA integrity_check to be ok", integrity);
+  }
+  for (const { threadId, runId } of after.running) {
+    report("threads-are-free", "no run to be called running", `${runId} on ${threadId}`);
+  }
+  const counts = new Map<string, number>();
+  for (const { threadId } of after.runs) counts.set(threadId, (counts.get(threadId) ?? 0) + 1);
+  for (const { threadId, runCount } of after.threads) {
+    const count = counts.get(threadId) ?? 0;
+    counts.delete(threadId);
+    if (runCount === count) continue;
+    report("run-count", `threads.run_count of ${threadId} to be ${count}`, `${runCount}`);
+  }
+  for (const [threadId, count] of counts) {
+    report("run-count", `threads.run_count of ${threadId} to be ${count}`, "no row");
+  }
+  const rows = new Map(after.runs.map((row) => [row.runId, row]));
+  for (const row of before.runs) {
+    const later = rows.get(row.runId);
+    if (later?.events === row.events && later.id === row.id) continue;
+    const seen = later === undefined ? "it is gone" : "it has changed";
+    report("rows-stay", `the row of ${row.runId} to stay as it is`, seen);
+  }
+  const old = after.runs.filter(({ runId }) => runId.startsWith("old-")).length;
+  const { oldRuns = 0 } = expectations;
+  if (old !== oldRuns) report("old-runs-stay", `${oldRuns} runs of before the round`, `${old}`);
+  return violations;
+}
+
+/** That journals go with their runs, and that nobody wrote to one whose run had been ended. */
+export function checkJournals({ before, after, processes }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  const report = (expected: string, seen: string) =>
+    void violations.push({ rule: "journal", expected, seen });
+  for (const snapshot of [before, after]) {
+    const running = new Set(snapshot.running.map(({ runId }) => runId));
+    const rows = new Map(snapshot.runs.map((row) => [row.runId, row.events]));
+    for (const [runId, events] of journalsIn(snapshot)) {
+      if (running.has(runId)) continue;
+      const stored = rows.get(runId);
+      if (stored === undefined) {
+        report("a journal to be stored or in use", `${runId} is neither running nor stored`);
+      } else if (!holds(JSON.parse(stored) as EventLike[], events)) {
+        report("a journal to say no more than its stored run", `that of ${runId} says more`);
+      }
+    }
+  }
+  // Those who follow a run from another process may need its journal for a while.
+  if (!wereSeveralAlive(processes) && after.journal.length > 0) {
+    const runIds = [...new Set(after.journal.map(({ runId }) => runId))];
+    report("no journal to be left", `journals of ${runIds.join(", ")}`);
+  }
+  return violations;
+}
+
+function journalsIn({ journal }: StoreSnapshot): Map<string, EventLike[]> {
+  const journals = new Map<string, EventLike[]>();
+  for (const { runId, seq, events } of journal) {
+    const known = journals.get(runId) ?? [];
+    // Before all events stands the input, which is none.
+    if (seq >= 0) known.push(...(JSON.parse(events) as EventLike[]));
+    journals.set(runId, known);
+  }
+  return journals;
+}
+
+function holds(stored: readonly EventLike[], journal: readonly EventLike[]): boolean {
+  const texts = textsOf(stored);
+  return [...textsOf(journal)].every(([key, text]) => texts.get(key)?.startsWith(text) === true);
+}
+
+function wereSeveralAlive(processes: readonly ProcessHistory[]): boolean {
+  return processes.some((one) =>
+    processes.some(
+      (other) =>
+        other !== one && other.startedAt < one.endedAt && one.startedAt < other.endedAt,
+    ),
+  );
+}

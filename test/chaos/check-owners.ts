@@ -1,0 +1,34 @@
+import type { Evidence, Violation } from "./invariants.ts";
+import { type RunHistory, storeCodeOf } from "./runs.ts";
+
+/** That a thread never had two runs whose agents executed at one time. */
+export function checkOwners({ runs }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  const report = (rule: string, expected: string, seen: string) =>
+    void violations.push({ rule, expected, seen });
+  for (const onThread of Map.groupBy(runs, ({ threadId }) => threadId).values()) {
+    const executed = onThread.filter((run) => run.startedAt !== null);
+    executed.sort((a, b) => startOf(a) - startOf(b));
+    for (const [at, first] of executed.entries()) {
+      for (const second of executed.slice(at + 1)) {
+        if (startOf(second) >= (first.endedAt ?? 0)) continue;
+        const names = `${first.runId} (${first.process.name}) and ${second.runId} (${second.process.name})`;
+        if (!sleptBetween(first, second)) {
+          const ms = ((first.endedAt ?? 0) - startOf(second)) / 1000;
+          report("one-owner", `one owner of ${first.threadId} at a time`, `${names}, for ${ms} ms`);
+        } else if (storeCodeOf(first) !== "LEASE_LOST" && first.troubleCode !== "LEASE_LOST") {
+          report("lease-lost", "the one that slept to end with LEASE_LOST", `${names}: it did not`);
+        }
+      }
+    }
+  }
+  return violations;
+}
+
+const startOf = (run: RunHistory) => run.startedAt ?? 0;
+
+function sleptBetween(first: RunHistory, second: RunHistory): boolean {
+  return first.process.stops.some(
+    ({ from }) => from >= startOf(first) && from <= startOf(second),
+  );
+}

@@ -1,0 +1,99 @@
+import type { EventLike } from "../../src/events/event.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import { compareWithSaid } from "./content.ts";
+import type { Evidence, Violation } from "./invariants.ts";
+import type { ProcessHistory } from "./load-process.ts";
+import { isKept, type RunHistory, saidBy, STORE_CODES } from "./runs.ts";
+
+interface Replay {
+  readonly process: ProcessHistory;
+  readonly threadId: string;
+  readonly startedAt: number;
+  readonly events: readonly EventLike[];
+  readonly error: string | null;
+}
+
+/** That every `connect`, during the round and after it, gave its client a whole, valid conversation. */
+export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
+  const violations: Violation[] = [];
+  const byId = new Map(evidence.runs.map((run) => [run.runId, run]));
+  for (const replay of replaysIn(evidence.processes)) {
+    const where = `a replay of ${replay.threadId} in ${replay.process.name}`;
+    const report = (rule: string, expected: string, seen: string) =>
+      void violations.push({ rule, expected: `${where}: ${expected}`, seen });
+    if (replay.error !== null) report("replay-completes", "it completes", replay.error);
+    try {
+      await verifyWithClients(replay.events);
+    } catch (error) {
+      report("replay-verifies", "every client accepts it", String(error));
+    }
+    const failure = replay.events.find(
+      ({ type, code }) => type === "RUN_ERROR" && STORE_CODES.has(code) && code !== "LEASE_LOST",
+    );
+    if (failure !== undefined) report("replay-completes", "no error", JSON.stringify(failure));
+    const parts = splitByRun(replay.events);
+    const ids = parts.map(({ runId }) => runId);
+    if (new Set(ids).size < ids.length) report("replay-once", "each run once", ids.join(", "));
+    for (const { runId, events } of parts) {
+      const run = byId.get(runId);
+      const said = run === undefined ? evidence.stored.get(runId) : saidBy(run);
+      const problem = compareWithSaid(events, said ?? []).problem;
+      if (problem !== null) report("replay-is-true", `what ${runId} said`, problem);
+    }
+    const missing = evidence.runs.filter((run) => isDue(run, replay) && !ids.includes(run.runId));
+    for (const run of missing) {
+      report("replay-is-complete", `${run.runId}, which was complete before`, "it is not there");
+    }
+  }
+  return [...violations, ...checkLastReplays(evidence)];
+}
+
+/** The last replays of all show every row, and nothing else, in the order of the rows. */
+function checkLastReplays({ processes, after }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  const last = new Map<string, Replay>();
+  for (const replay of replaysIn(processes)) {
+    const known = last.get(replay.threadId);
+    if (known === undefined || replay.startedAt > known.startedAt) last.set(replay.threadId, replay);
+  }
+  for (const [threadId, { events }] of last) {
+    const rows = after.runs.filter((row) => row.threadId === threadId).map(({ runId }) => runId);
+    const shown = splitByRun(events).map(({ runId }) => runId);
+    if (rows.join() === shown.join()) continue;
+    violations.push({
+      rule: "replay-is-complete",
+      expected: `a last replay of ${threadId} with the runs ${rows.slice(-20).join(", ")}`,
+      seen: shown.slice(-20).join(", "),
+    });
+  }
+  return violations;
+}
+
+function isDue(run: RunHistory, replay: Replay): boolean {
+  return (
+    run.threadId === replay.threadId &&
+    isKept(run) &&
+    run.troubleCode !== "LEASE_LOST" &&
+    (run.completedAt ?? 0) < replay.startedAt &&
+    run.saw.some(({ type }) => type === "RUN_STARTED")
+  );
+}
+
+function replaysIn(processes: readonly ProcessHistory[]): Replay[] {
+  return processes.flatMap((process) =>
+    process.records.flatMap((record) => {
+      if (record.what !== "connected") return [];
+      const { threadId, startedAt, events, error = null } = record;
+      return [{ process, threadId, startedAt, events, error }];
+    }),
+  );
+}
+
+function splitByRun(events: readonly EventLike[]): { runId: string; events: EventLike[] }[] {
+  const parts: { runId: string; events: EventLike[] }[] = [];
+  for (const event of events) {
+    if (event.type === "RUN_STARTED") parts.push({ runId: String(event.runId), events: [event] });
+    else parts.at(-1)?.events.push(event);
+  }
+  return parts;
+}

@@ -1,0 +1,90 @@
+import { isDeepStrictEqual } from "node:util";
+import { type EventLike, isTerminal } from "../../src/events/event.ts";
+import { reduceWithClients } from "../events/clients.ts";
+import { compareWithSaid } from "./content.ts";
+import type { Evidence, Violation } from "./invariants.ts";
+import { isKept, type RunHistory, saidBy } from "./runs.ts";
+
+/** How many runs of a round are reduced by real clients as well: it takes them long. */
+const REDUCED_BY_CLIENTS = 12;
+
+/** That what is stored was said by an agent, from its beginning, and is closed by one terminal event. */
+export function checkStored({ runs, stored, processes }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  const report = (rule: string, expected: string, seen: string) =>
+    void violations.push({ rule, expected, seen });
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  for (const [runId, events] of stored) {
+    if (runId.startsWith("old-")) continue;
+    const terminals = events.filter(isTerminal);
+    const last = events.at(-1);
+    if (terminals.length !== 1 || last !== terminals[0]) {
+      const types = events.map(({ type }) => type).slice(-6);
+      report("one-terminal-event", `one terminal event, the last, in ${runId}`, types.join(", "));
+    }
+    const run = byId.get(runId);
+    if (run === undefined) {
+      report("nothing-invented", "only runs that someone asked for", runId);
+    } else if (!isKept(run)) {
+      const { problem, whole } = compareWithSaid(events, saidBy(run));
+      if (problem !== null) report("prefix", `a prefix of what ${runId} said`, problem);
+      if (!whole && last?.code !== "RUN_INTERRUPTED") {
+        report("prefix", `${runId} whole, or ended with RUN_INTERRUPTED`, JSON.stringify(last));
+      }
+    }
+  }
+  for (const { records } of processes) {
+    for (const record of records) {
+      if (record.what !== "fault" || !record.point.startsWith("after commit")) continue;
+      for (const runId of [...record.batch.append, ...record.batch.finish]) {
+        if (stored.has(runId)) continue;
+        report("committed-is-kept", `${runId}, which was committed before a kill`, "no row");
+      }
+    }
+  }
+  return violations;
+}
+
+/** That every run which its client was told is complete is there, as the client saw it. */
+export async function checkKept({ runs, stored }: Evidence): Promise<Violation[]> {
+  const violations: Violation[] = [];
+  const report = (expected: string, seen: string) =>
+    void violations.push({ rule: "completed-is-kept", expected, seen });
+  const whole: RunHistory[] = [];
+  for (const run of runs.filter(isKept)) {
+    const events = stored.get(run.runId);
+    // A failed agent that said nothing leaves nothing. Any other run does.
+    const isEmpty = !run.saw.some(({ type }) => type === "RUN_STARTED");
+    if (events === undefined) {
+      if (!isEmpty && !wasReportedLost(run)) report(`${run.runId} (${run.shape})`, "no row");
+    } else if (isEmpty) {
+      report(`nothing of ${run.runId}, which said nothing`, "a row");
+    } else if (!wasReportedLost(run)) {
+      const { whole: isWhole, problem } = compareWithSaid(events, run.saw);
+      if (problem !== null || !isWhole) {
+        const seen = problem ?? "only a part of it";
+        report(`${run.runId} (${run.shape}) as its client saw it`, seen);
+      } else whole.push(run);
+    }
+  }
+  const step = Math.max(1, Math.floor(whole.length / REDUCED_BY_CLIENTS));
+  for (const run of whole.filter((_, at) => at % step === 0)) {
+    const problem = await compareAsClients(stored.get(run.runId) ?? [], run.saw);
+    if (problem !== null) report(`${run.runId} (${run.shape}) to look as it did live`, problem);
+  }
+  return violations;
+}
+
+/** An agent's own RUN_ERROR may not be followed by the store's: then the logger alone is told. */
+function wasReportedLost(run: RunHistory): boolean {
+  return run.troubleCode === "LEASE_LOST" && run.saw.at(-1)?.type === "RUN_ERROR";
+}
+
+async function compareAsClients(
+  stored: readonly EventLike[],
+  saw: readonly EventLike[],
+): Promise<string | null> {
+  const [live, replayed] = await Promise.all([reduceWithClients(saw), reduceWithClients(stored)]);
+  if (isDeepStrictEqual(live, replayed)) return null;
+  return `live ${JSON.stringify(live)}, replayed ${JSON.stringify(replayed)}`.slice(0, 1000);
+}

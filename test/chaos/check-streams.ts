@@ -1,0 +1,69 @@
+import { isTerminal } from "../../src/events/event.ts";
+import { OWN_ERROR } from "./agents.ts";
+import type { Evidence, Violation } from "./invariants.ts";
+import { type RunHistory, storeCodeOf } from "./runs.ts";
+
+/** Shapes of runs whose agents fail, with the code that their clients get. */
+const FAILING: Readonly<Record<string, string>> = {
+  throws: "INCOMPLETE_STREAM",
+  "just-ends": "INCOMPLETE_STREAM",
+  silent: "INCOMPLETE_STREAM",
+  "says-error": OWN_ERROR,
+};
+
+/** That each client was told how its run ended: once, at the end, and nothing that was uncalled for. */
+export function checkStreams(evidence: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  for (const run of evidence.runs) {
+    const report = (rule: string, expected: string, seen: string) =>
+      void violations.push({ rule, expected, seen: `${run.runId} (${run.shape}): ${seen}` });
+    if (run.streamError !== null) {
+      report("stream-completes", "a stream that completes", run.streamError);
+    } else if (run.completedAt === null) {
+      if (run.process.killedAt === null) {
+        report("stream-completes", "a stream that completes", "it never did");
+      }
+      continue;
+    }
+    const terminals = run.saw.filter(isTerminal);
+    const last = run.saw.at(-1);
+    const code = storeCodeOf(run);
+    // What could not be stored is said after the agent's own RUN_FINISHED.
+    const [first] = terminals;
+    const isCorrected = code !== null && terminals.length === 2 && first?.type === "RUN_FINISHED";
+    if (last === undefined || !isTerminal(last) || (terminals.length !== 1 && !isCorrected)) {
+      const seen = run.saw.map(({ type }) => type).slice(-6);
+      report("one-terminal-event", "one terminal event, the last", `... ${seen.join(", ")}`);
+      continue;
+    }
+    if (code !== null) {
+      const problem = whyUncalledFor(run, code, evidence);
+      if (problem !== null) report("no-store-error", "no error of the store", problem);
+    } else if (last.type === "RUN_ERROR" && last.code !== FAILING[run.shape ?? ""]) {
+      report("no-other-error", "the end that the agent gave it", JSON.stringify(last));
+    }
+  }
+  return violations;
+}
+
+function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): string | null {
+  const message = String(run.saw.at(-1)?.message);
+  if (code === "THREAD_ALREADY_RUNNING") {
+    return isHeldByAnother(run, evidence.runs) ? null : "refused, and nobody had the thread";
+  }
+  const mayLose = evidence.expectations.losers?.includes(run.process.name) === true;
+  if (code === "LEASE_LOST" && mayLose) return null;
+  return `${code}: ${message}`;
+}
+
+/** Whether another process may have had the thread while the run asked for it. */
+function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean {
+  return runs.some(
+    (other) =>
+      other.threadId === run.threadId &&
+      other.process !== run.process &&
+      storeCodeOf(other) !== "THREAD_ALREADY_RUNNING" &&
+      other.requestedAt <= (run.completedAt ?? 0) &&
+      (other.completedAt ?? other.process.endedAt) >= run.requestedAt,
+  );
+}

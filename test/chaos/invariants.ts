@@ -1,0 +1,81 @@
+import type { EventLike } from "../../src/events/event.ts";
+import { checkFile, checkJournals } from "./check-file.ts";
+import { checkOwners } from "./check-owners.ts";
+import { checkReplays } from "./check-replays.ts";
+import { checkKept, checkStored } from "./check-stored.ts";
+import { checkStreams } from "./check-streams.ts";
+import type { ProcessHistory } from "./load-process.ts";
+import { type RunHistory, runsIn } from "./runs.ts";
+import type { StoreSnapshot } from "./snapshot.ts";
+
+/** Something that must hold and does not. */
+export interface Violation {
+  readonly rule: string;
+  readonly expected: string;
+  readonly seen: string;
+}
+
+export interface Expectations {
+  /** Processes that may lose runs to others, because they slept. */
+  readonly losers?: readonly string[];
+  /** Runs that were in the file before the round. */
+  readonly oldRuns?: number;
+}
+
+/** All that is known of a round when it is over. */
+export interface RoundFacts {
+  readonly processes: readonly ProcessHistory[];
+  /** The file when all processes of the load had ended. */
+  readonly before: StoreSnapshot;
+  /** The file when a fresh process had opened it, used every thread, and closed it. */
+  readonly after: StoreSnapshot;
+  readonly expectations: Expectations;
+}
+
+/** The same, put in order. */
+export interface Evidence extends RoundFacts {
+  readonly runs: readonly RunHistory[];
+  readonly stored: ReadonlyMap<string, readonly EventLike[]>;
+}
+
+export async function checkRound(facts: RoundFacts): Promise<Violation[]> {
+  const evidence: Evidence = {
+    ...facts,
+    runs: runsIn(facts.processes),
+    stored: new Map(
+      facts.after.runs.map(({ runId, events }) => [runId, JSON.parse(events) as EventLike[]]),
+    ),
+  };
+  return [
+    ...checkProcesses(evidence),
+    ...checkFile(evidence),
+    ...checkJournals(evidence),
+    ...checkStreams(evidence),
+    ...checkOwners(evidence),
+    ...checkStored(evidence),
+    ...(await checkKept(evidence)),
+    ...(await checkReplays(evidence)),
+  ];
+}
+
+function checkProcesses({ processes }: Evidence): Violation[] {
+  const violations: Violation[] = [];
+  for (const { name, failure, records } of processes) {
+    if (failure !== null) {
+      violations.push({
+        rule: "process-ends",
+        expected: "every process to end as it is told to",
+        seen: failure,
+      });
+    }
+    for (const record of records) {
+      if (record.what !== "opened" || record.running === 0) continue;
+      violations.push({
+        rule: "recovered-on-open",
+        expected: "no run of a dead process to be called running once the file is open",
+        seen: `${record.running} run(s) when ${name} had opened it`,
+      });
+    }
+  }
+  return violations;
+}

@@ -1,0 +1,142 @@
+// A process that keeps its threads busy until its stdin ends, then lets what it began end, and closes.
+// Its log tells all; stdout has a line now and then for who waits for something.
+import { writeSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import type { BaseEvent } from "@ag-ui/core";
+import type { EventLike } from "../../src/events/event.ts";
+import { isTerminal } from "../../src/events/event.ts";
+import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
+import { inputOf } from "../support/scripted-agent.ts";
+import { planRun, play, type Plan } from "./agents.ts";
+import { LogWriter, now } from "./log.ts";
+import { readOrders } from "./orders.ts";
+import { Random } from "./random.ts";
+
+/** Agents that ignore their abort are cut off soon. */
+const STOP_TIMEOUT_MS = 60;
+const LISTENERS = 2;
+
+const orders = readOrders();
+const log = new LogWriter(orders.logPath);
+let ending = false;
+process.stdin.once("end", () => {
+  ending = true;
+});
+process.stdin.resume();
+
+const tell = (line: string) => void writeSync(1, `${line}\n`);
+
+function trouble(fields: object, message: string): void {
+  const { code, runId, err } = fields as { code?: string; runId?: string; err?: { code?: string } };
+  const known = code ?? err?.code ?? null;
+  log.write({ what: "trouble", code: known, runId: runId ?? null, message });
+  tell(`trouble ${known}`);
+}
+
+const logger: Logger = { debug() {}, info() {}, warn: trouble, error: trouble };
+const { dbPath, leaseMs, lingerMs } = orders;
+const runner = new SqliteAgentRunner({
+  dbPath,
+  leaseMs,
+  lingerMs,
+  logger,
+  onConcurrentRun: "reject",
+  stopTimeoutMs: STOP_TIMEOUT_MS,
+});
+
+function agentOf(run: { threadId: string; runId: string }, plan: Plan) {
+  const abort = new AbortController();
+  let ended = false;
+  const end = () => {
+    if (!ended) log.write({ what: "agent-ended", runId: run.runId });
+    ended = true;
+  };
+  const agent = {
+    agentId: plan.shape,
+    async runAgent(_input: unknown, { onEvent }: { onEvent(params: { event: BaseEvent }): void }) {
+      log.write({ what: "agent-started", ...run, shape: plan.shape });
+      try {
+        await play(plan, run, abort.signal, (event) => {
+          if (!ended) log.write({ what: "emit", runId: run.runId, event });
+          onEvent({ event: event as unknown as BaseEvent });
+        });
+      } finally {
+        end();
+      }
+    },
+    abortRun: () => abort.abort(),
+  };
+  return { agent, end };
+}
+
+/** Resolves with whether the run was refused. */
+function runOnce(run: { threadId: string; runId: string }, plan: Plan): Promise<boolean> {
+  const { agent, end } = agentOf(run, plan);
+  const { threadId, runId } = run;
+  log.write({ what: "requested", ...run });
+  let refused = false;
+  return new Promise((resolve) => {
+    const done = (error?: string) => {
+      log.write({ what: "completed", runId, ...(error !== undefined && { error }) });
+      tell("run");
+      resolve(refused);
+    };
+    runner.run({ threadId, agent, input: inputOf(threadId, runId) }).subscribe({
+      next: (raw) => {
+        const event = raw as unknown as EventLike;
+        log.write({ what: "saw", runId, event });
+        refused = event.code === "THREAD_ALREADY_RUNNING";
+        // Whether it knows or not: the runner lets go of the agent here.
+        if (isTerminal(event)) end();
+      },
+      error: (error: unknown) => done(String(error)),
+      complete: () => done(),
+    });
+    if (plan.stopAfterMs !== null) {
+      setTimeout(() => void runner.stop({ threadId, runId }), plan.stopAfterMs);
+    }
+  });
+}
+
+async function converse(threadId: string): Promise<void> {
+  const random = new Random(orders.seed, orders.name, threadId);
+  for (let count = 0; !ending; count++) {
+    const run = { threadId, runId: `${orders.name}.${threadId}.${count}` };
+    const refused = await runOnce(run, planRun(run, random, orders.mix));
+    await pause(refused ? random.integer(10, 40) : random.integer(0, 10));
+  }
+}
+
+async function listen(listener: number): Promise<void> {
+  const random = new Random(orders.seed, orders.name, "listener", listener);
+  while (!ending) {
+    await connectOnce(random.pick(orders.threadIds));
+    await pause(random.integer(5, 60));
+  }
+}
+
+function connectOnce(threadId: string): Promise<void> {
+  const startedAt = now();
+  const events: EventLike[] = [];
+  return new Promise((resolve) => {
+    const done = (error?: string) => {
+      const failed = error === undefined ? {} : { error };
+      log.write({ what: "connected", threadId, startedAt, events, ...failed });
+      resolve();
+    };
+    runner.connect({ threadId }).subscribe({
+      next: (event) => events.push(event as unknown as EventLike),
+      error: (error: unknown) => done(String(error)),
+      complete: () => done(),
+    });
+  });
+}
+
+tell("begun");
+await Promise.all([
+  ...orders.threadIds.map(converse),
+  ...Array.from({ length: LISTENERS }, (_, at) => listen(at)),
+]);
+await runner.close();
+log.close();
+process.stdin.destroy();

@@ -1,0 +1,83 @@
+import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import type { EventLike } from "../../src/events/event.ts";
+
+/** What a process says of itself, one line each, in the order in which it happened. */
+export type LogRecord = { readonly at: number } & (
+  | { readonly what: "requested"; readonly threadId: string; readonly runId: string }
+  | {
+      readonly what: "agent-started";
+      readonly threadId: string;
+      readonly runId: string;
+      readonly shape: string;
+    }
+  /** The agent is about to emit this. */
+  | { readonly what: "emit"; readonly runId: string; readonly event: EventLike }
+  /** The agent is done, told to abort, or cut off. */
+  | { readonly what: "agent-ended"; readonly runId: string }
+  /** The client that asked for the run was given this. */
+  | { readonly what: "saw"; readonly runId: string; readonly event: EventLike }
+  /** `error` when the stream broke instead, or could not be had. */
+  | { readonly what: "completed"; readonly runId: string; readonly error?: string }
+  | {
+      readonly what: "connected";
+      readonly threadId: string;
+      readonly startedAt: number;
+      readonly events: readonly EventLike[];
+      readonly error?: string;
+    }
+  /** What the runner told its logger. */
+  | {
+      readonly what: "trouble";
+      readonly code: string | null;
+      readonly runId: string | null;
+      readonly message: string;
+    }
+  /** A fault that is happening at this moment. */
+  | {
+      readonly what: "fault";
+      readonly fault: string;
+      readonly point: string;
+      readonly batch: BatchRuns;
+    }
+  /** The runner is open, and so many runs are still called running in the file. */
+  | { readonly what: "opened"; readonly running: number }
+);
+
+/** The runs with which the transaction under way is concerned. */
+export interface BatchRuns {
+  readonly claim: readonly string[];
+  readonly append: readonly string[];
+  readonly finish: readonly string[];
+}
+
+/** The record as it is made: its time is added when it is written. */
+export type LogEntry = LogRecord extends infer R ? (R extends LogRecord ? Omit<R, "at"> : never) : never;
+
+/** Microseconds of a clock that never jumps and that all processes of a host share. */
+export function now(): number {
+  return Number(process.hrtime.bigint() / 1000n);
+}
+
+/** Synchronous, and from any thread: what was written before a kill is there after it. */
+export class LogWriter {
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, "a");
+  }
+
+  write(entry: LogEntry): void {
+    writeSync(this.#fd, `${JSON.stringify({ at: now(), ...entry })}\n`);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+/** All whole lines: the last one may have been cut off by a kill. */
+export function readLog(path: string): LogRecord[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as LogRecord);
+}

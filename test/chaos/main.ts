@@ -1,0 +1,40 @@
+// `npm run chaos`: drives real processes under load, breaks them, and checks what is left.
+import { FAULTS, type Fault } from "./faults.ts";
+import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
+import { Random } from "./random.ts";
+import { Report } from "./report.ts";
+import { runRound } from "./round.ts";
+
+/** Every fault once, in a seeded order, then every fault in another one, and so on. */
+function faultOfRound({ seed, faults }: Options, round: number): Fault {
+  const turn = Math.floor((round - 1) / faults.length);
+  const fault = new Random(seed, "order", turn).shuffle(faults)[(round - 1) % faults.length];
+  if (fault === undefined) throw new Error("there are no faults");
+  return fault;
+}
+
+async function main(options: Options): Promise<number> {
+  if (options.list) {
+    for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
+    return 0;
+  }
+  const { seed, rounds, round: only, keep } = options;
+  const report = new Report(seed, only === null ? rounds : 1);
+  const first = only ?? 1;
+  const last = only ?? rounds;
+  for (let round = first; round <= last; round++) {
+    const fault = faultOfRound(options, round);
+    report.begin(round, fault.name);
+    report.end(round, fault.name, await runRound(fault, { seed, round, keep }));
+  }
+  report.summarize();
+  return report.violations > 0 ? 1 : 0;
+}
+
+try {
+  process.exitCode = await main(parseOptions(process.argv.slice(2)));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`chaos: ${error.message}\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,102 @@
+// Given to a process with `--import`, and so executed in each of its threads before anything else:
+// sets the traps that its orders name, without a line for it in the product.
+import { openSync, readSync } from "node:fs";
+import { createRequire } from "node:module";
+import { isMainThread } from "node:worker_threads";
+import type { Database, Statement } from "better-sqlite3";
+import { type LogWriter, LogWriter as Writer } from "./log.ts";
+import { type Orders, readOrders } from "./orders.ts";
+import { PointFinder } from "./points.ts";
+import { Traps } from "./traps.ts";
+
+const require = createRequire(import.meta.url);
+const EMPTY = { claim: [], append: [], finish: [] };
+
+/** One clock for all threads of the process: they all read the same file. */
+function breakClock(path: string, log: LogWriter): void {
+  const fd = openSync(path, "r");
+  const buffer = new Float64Array(1);
+  const realNow = Date.now;
+  let known = 0;
+  Date.now = () => {
+    readSync(fd, buffer, 0, 8, 0);
+    const [offsetMs = 0] = buffer;
+    if (offsetMs !== known) {
+      known = offsetMs;
+      // Only where it can matter: the main thread stores no times that anyone compares.
+      if (!isMainThread) {
+        log.write({ what: "fault", fault: "clock", point: `${offsetMs} ms`, batch: EMPTY });
+      }
+    }
+    return realNow() + offsetMs;
+  };
+}
+
+/** Worker threads get a heap that can be filled. */
+function limitWorkerHeaps(heapMb: number): void {
+  const threads = require("node:worker_threads") as { Worker: typeof import("node:worker_threads").Worker };
+  const { Worker } = threads;
+  threads.Worker = class extends Worker {
+    constructor(...[file, options]: ConstructorParameters<typeof Worker>) {
+      super(file, { ...options, resourceLimits: { maxOldGenerationSizeMb: heapMb } });
+    }
+  };
+}
+
+interface DatabasePrototype {
+  prepare(this: Database, sql: string): Statement;
+  exec(this: Database, sql: string): Database;
+}
+
+function watchDriver(orders: Orders, log: LogWriter): void {
+  const { prototype } = require("better-sqlite3") as { prototype: DatabasePrototype };
+  const { prepare, exec } = prototype;
+  const traps = new Traps(orders, log);
+  const finders = new WeakMap<Database, PointFinder>();
+  const tuned = new WeakSet<Database>();
+
+  const finderOf = (db: Database): PointFinder => {
+    const finder = finders.get(db) ?? new PointFinder();
+    finders.set(db, finder);
+    return finder;
+  };
+  const around = <T>(db: Database, sql: string, parameters: unknown[], execute: () => T): T => {
+    const finder = finderOf(db);
+    const points = finder.find(sql, parameters);
+    traps.pass(points, "before", db, finder);
+    let result: T;
+    try {
+      result = execute();
+    } catch (error) {
+      traps.failed(error);
+      throw error;
+    }
+    traps.pass(points, "after", db, finder);
+    return result;
+  };
+
+  prototype.prepare = function (sql) {
+    if (orders.busyTimeoutMs !== null && !tuned.has(this)) {
+      tuned.add(this);
+      exec.call(this, `PRAGMA busy_timeout = ${orders.busyTimeoutMs}`);
+    }
+    const statement = prepare.call(this, sql);
+    if (!PointFinder.isPoint(sql)) return statement;
+    for (const method of ["run", "get", "all"] as const) {
+      const execute = statement[method] as (...parameters: unknown[]) => never;
+      statement[method] = (...parameters: unknown[]) =>
+        around(this, sql, parameters, () => execute.apply(statement, parameters));
+    }
+    return statement;
+  };
+  prototype.exec = function (sql) {
+    if (!PointFinder.isPoint(sql)) return exec.call(this, sql);
+    return around(this, sql, [], () => exec.call(this, sql));
+  };
+}
+
+const orders = readOrders();
+const log = new Writer(orders.logPath);
+if (orders.clockPath !== null) breakClock(orders.clockPath, log);
+if (!isMainThread) watchDriver(orders, log);
+else if (orders.workerHeapMb !== null) limitWorkerHeaps(orders.workerHeapMb);

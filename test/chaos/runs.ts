@@ -1,0 +1,125 @@
+import { type EventLike, isTerminal } from "../../src/events/event.ts";
+import type { ProcessHistory } from "./load-process.ts";
+
+/** One run as its process told of it. Times are microseconds, null for what did not happen. */
+export interface RunHistory {
+  readonly process: ProcessHistory;
+  readonly threadId: string;
+  readonly runId: string;
+  readonly requestedAt: number;
+  shape: string | null;
+  startedAt: number | null;
+  /** When its agent ended, or the process did. */
+  endedAt: number | null;
+  completedAt: number | null;
+  /** Why its stream broke. */
+  streamError: string | null;
+  readonly emitted: { readonly at: number; readonly event: EventLike }[];
+  readonly saw: EventLike[];
+  /** The code with which the runner told its logger that the run could not be stored. */
+  troubleCode: string | null;
+}
+
+type Building = { -readonly [Name in keyof RunHistory]: RunHistory[Name] };
+
+/** The runs of all processes, by when they were asked for. */
+export function runsIn(processes: readonly ProcessHistory[]): RunHistory[] {
+  return processes.flatMap(runsOf).sort((a, b) => a.requestedAt - b.requestedAt);
+}
+
+function runsOf(process: ProcessHistory): RunHistory[] {
+  const runs = new Map<string, Building>();
+  for (const record of process.records) {
+    if (record.what === "requested") {
+      const { threadId, runId } = record;
+      runs.set(runId, newRun(process, threadId, runId, record.at));
+      continue;
+    }
+    const run = "runId" in record && record.runId !== null ? runs.get(record.runId) : undefined;
+    if (run === undefined) continue;
+    if (record.what === "agent-started") {
+      run.startedAt = record.at;
+      run.shape = record.shape;
+    } else if (record.what === "emit") run.emitted.push({ at: record.at, event: record.event });
+    else if (record.what === "agent-ended") run.endedAt ??= record.at;
+    else if (record.what === "saw") run.saw.push(record.event);
+    else if (record.what === "trouble") run.troubleCode = record.code;
+    else if (record.what === "completed") {
+      run.completedAt = record.at;
+      run.streamError = record.error ?? null;
+    }
+  }
+  for (const run of runs.values()) run.endedAt ??= process.killedAt ?? process.endedAt;
+  return [...runs.values()];
+}
+
+function newRun(
+  process: ProcessHistory,
+  threadId: string,
+  runId: string,
+  requestedAt: number,
+): Building {
+  return {
+    process,
+    threadId,
+    runId,
+    requestedAt,
+    shape: null,
+    startedAt: null,
+    endedAt: null,
+    completedAt: null,
+    streamError: null,
+    emitted: [],
+    saw: [],
+    troubleCode: null,
+  };
+}
+
+/** All that the run came to say, what its runner added at the end included. */
+export function saidBy(run: RunHistory): EventLike[] {
+  const { saw, emitted } = run;
+  if (saw.some(isTerminal)) return withoutStoreError(saw);
+  return [...saw, ...emitted.slice(saw.length).map(({ event }) => event)];
+}
+
+/** Codes of the store: their RUN_ERROR is for the client and not part of what is stored. */
+export const STORE_CODES: ReadonlySet<unknown> = new Set([
+  "NODE_TOO_OLD",
+  "NATIVE_MODULE_FAILED",
+  "CANNOT_OPEN",
+  "READ_ONLY",
+  "NOT_A_DATABASE",
+  "FOREIGN_FILE",
+  "CORRUPT",
+  "SCHEMA_TOO_NEW",
+  "DISK_FULL",
+  "IO_ERROR",
+  "BUSY",
+  "WRITER_DIED",
+  "WRITER_FAILED",
+  "READER_DIED",
+  "STORE_FAILED",
+  "THREAD_ALREADY_RUNNING",
+  "RUN_ID_TAKEN",
+  "LEASE_LOST",
+  "QUEUE_FULL",
+  "RUNNER_CLOSED",
+  "PERSISTENCE_FAILED",
+]);
+
+/** The store's own code with which a run ended, if it did. */
+export function storeCodeOf(run: RunHistory): string | null {
+  const last = run.saw.at(-1);
+  return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code) ? String(last.code) : null;
+}
+
+/** Told to its client that it is complete, and that nothing went wrong with storing it. */
+export function isKept(run: RunHistory): boolean {
+  const last = run.saw.at(-1);
+  return run.completedAt !== null && last !== undefined && isTerminal(last) && !storeCodeOf(run);
+}
+
+function withoutStoreError(events: readonly EventLike[]): EventLike[] {
+  const last = events.at(-1);
+  return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code) ? events.slice(0, -1) : [...events];
+}
