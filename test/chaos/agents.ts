@@ -75,11 +75,19 @@ export function planRun(
       steps.push(...say.inStep("second", [...say.text(20, 3), ...say.state(), ...say.tool()]));
       return { ...plan, steps };
     case "throws":
-      return { ...plan, steps: cut([start, ...say.tool(), ...say.text(20, 2)], random), ending: "throws" };
+      return {
+        ...plan,
+        steps: cut([start, ...say.tool(), ...say.text(20, 2)], random),
+        ending: "throws",
+      };
     case "says-error":
       return { ...plan, steps: [start, ...say.text(8, 2)], ending: "says-error" };
     case "just-ends":
-      return { ...plan, steps: cut([start, ...say.reasoning(), ...say.tool()], random), ending: "just-ends" };
+      return {
+        ...plan,
+        steps: cut([start, ...say.reasoning(), ...say.tool()], random),
+        ending: "just-ends",
+      };
     case "stopped":
     case "deaf": {
       const stopAfterMs = random.integer(5, 120);
@@ -182,6 +190,7 @@ export async function play(
     else emit(step);
   }
   if (plan.ending === "throws") throw new Error("the agent threw this");
-  if (plan.ending === "says-error") emit({ type: "RUN_ERROR", message: "it failed", code: OWN_ERROR });
+  if (plan.ending === "says-error")
+    emit({ type: "RUN_ERROR", message: "it failed", code: OWN_ERROR });
   if (plan.ending === "well") emit({ type: "RUN_FINISHED", ...run });
 }

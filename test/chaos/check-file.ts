@@ -84,8 +84,7 @@ function holds(stored: readonly EventLike[], journal: readonly EventLike[]): boo
 function wereSeveralAlive(processes: readonly ProcessHistory[]): boolean {
   return processes.some((one) =>
     processes.some(
-      (other) =>
-        other !== one && other.startedAt < one.endedAt && one.startedAt < other.endedAt,
+      (other) => other !== one && other.startedAt < one.endedAt && one.startedAt < other.endedAt,
     ),
   );
 }

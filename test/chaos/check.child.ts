@@ -1,7 +1,8 @@
 // A fresh process on a file that others have left: it opens it, replays every thread, has a run on
 // each, and replays them again.
-import { lastValueFrom, toArray } from "rxjs";
+
 import Database from "better-sqlite3";
+import { lastValueFrom, toArray } from "rxjs";
 import type { EventLike } from "../../src/events/event.ts";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";

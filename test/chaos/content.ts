@@ -1,5 +1,5 @@
-import type { EventLike } from "../../src/events/event.ts";
 import fastJsonPatch, { type Operation } from "fast-json-patch";
+import type { EventLike } from "../../src/events/event.ts";
 
 /** Deltas merge when a run is stored; which field of theirs says what they add to. */
 const DELTAS: Readonly<Record<string, string>> = {
@@ -87,7 +87,8 @@ export function compareWithSaid(
 function extraText(kept: Map<string, string>, read: Map<string, number>): string | null {
   for (const [key, text] of kept) {
     const from = read.get(key) ?? 0;
-    if (text.length > from) return `${key} has ${brief(text.slice(from))}, which is not what came next`;
+    if (text.length > from)
+      return `${key} has ${brief(text.slice(from))}, which is not what came next`;
   }
   return null;
 }

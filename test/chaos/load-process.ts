@@ -123,7 +123,8 @@ export class LoadProcess {
   history(): ProcessHistory {
     const records = this.records();
     const own = records.findLast(
-      ({ what, ...rest }) => what === "fault" && "fault" in rest && String(rest.fault).startsWith("kill"),
+      ({ what, ...rest }) =>
+        what === "fault" && "fault" in rest && String(rest.fault).startsWith("kill"),
     );
     return {
       name: this.name,
@@ -147,7 +148,8 @@ export class LoadProcess {
   #hear(line: string): void {
     this.#lines.set(line, (this.#lines.get(line) ?? 0) + 1);
     const [word] = line.split(" ");
-    if (word !== undefined && word !== line) this.#lines.set(word, (this.#lines.get(word) ?? 0) + 1);
+    if (word !== undefined && word !== line)
+      this.#lines.set(word, (this.#lines.get(word) ?? 0) + 1);
     this.#wake();
   }
 

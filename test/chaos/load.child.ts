@@ -7,7 +7,7 @@ import type { EventLike } from "../../src/events/event.ts";
 import { isTerminal } from "../../src/events/event.ts";
 import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
 import { inputOf } from "../support/scripted-agent.ts";
-import { planRun, play, type Plan } from "./agents.ts";
+import { type Plan, planRun, play } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
 import { readOrders } from "./orders.ts";
 import { Random } from "./random.ts";

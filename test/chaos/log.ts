@@ -51,7 +51,11 @@ export interface BatchRuns {
 }
 
 /** The record as it is made: its time is added when it is written. */
-export type LogEntry = LogRecord extends infer R ? (R extends LogRecord ? Omit<R, "at"> : never) : never;
+export type LogEntry = LogRecord extends infer R
+  ? R extends LogRecord
+    ? Omit<R, "at">
+    : never
+  : never;
 
 /** Microseconds of a clock that never jumps and that all processes of a host share. */
 export function now(): number {

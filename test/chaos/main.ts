@@ -1,4 +1,7 @@
 // `npm run chaos`: drives real processes under load, breaks them, and checks what is left.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FAULTS, type Fault } from "./faults.ts";
 import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
 import { Random } from "./random.ts";
@@ -18,6 +21,17 @@ async function main(options: Options): Promise<number> {
     for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
     return 0;
   }
+  // Some processes a round start: each would strip and compile the same files.
+  const cache = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-cache-"));
+  process.env.NODE_COMPILE_CACHE = cache;
+  try {
+    return await runRounds(options);
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
+}
+
+async function runRounds(options: Options): Promise<number> {
   const { seed, rounds, round: only, keep } = options;
   const report = new Report(seed, only === null ? rounds : 1);
   const first = only ?? 1;

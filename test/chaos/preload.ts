@@ -34,7 +34,9 @@ function breakClock(path: string, log: LogWriter): void {
 
 /** Worker threads get a heap that can be filled. */
 function limitWorkerHeaps(heapMb: number): void {
-  const threads = require("node:worker_threads") as { Worker: typeof import("node:worker_threads").Worker };
+  const threads = require("node:worker_threads") as {
+    Worker: typeof import("node:worker_threads").Worker;
+  };
   const { Worker } = threads;
   threads.Worker = class extends Worker {
     constructor(...[file, options]: ConstructorParameters<typeof Worker>) {

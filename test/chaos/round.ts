@@ -164,7 +164,8 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
   const outcome = await Promise.race([
     work().then(
       () => null,
-      (error: unknown) => `the round itself failed: ${error instanceof Error ? error.stack : error}`,
+      (error: unknown) =>
+        `the round itself failed: ${error instanceof Error ? error.stack : error}`,
     ),
     pause(DEADLINE_MS, undefined, { signal }).then(
       () => `the round did not end within ${DEADLINE_MS} ms`,
@@ -205,7 +206,10 @@ function threadsOf(round: Round): string[] {
   return [...new Set(round.processes.flatMap(({ orders }) => orders.threadIds))];
 }
 
-function countRuns(processes: readonly ProcessHistory[]): { completed: number; interrupted: number } {
+function countRuns(processes: readonly ProcessHistory[]): {
+  completed: number;
+  interrupted: number;
+} {
   const runs = runsIn(processes).filter(({ startedAt }) => startedAt !== null);
   const completed = runs.filter((run) => run.completedAt !== null).length;
   return { completed, interrupted: runs.length - completed };

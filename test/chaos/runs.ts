@@ -121,5 +121,7 @@ export function isKept(run: RunHistory): boolean {
 
 function withoutStoreError(events: readonly EventLike[]): EventLike[] {
   const last = events.at(-1);
-  return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code) ? events.slice(0, -1) : [...events];
+  return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code)
+    ? events.slice(0, -1)
+    : [...events];
 }

@@ -53,7 +53,10 @@ export function takeSnapshot(dbPath: string): StoreSnapshot | null {
         "run_state",
         `SELECT thread_id AS threadId, current_run_id AS runId FROM run_state WHERE is_running = 1`,
       ),
-      threads: ifThere("threads", "SELECT thread_id AS threadId, run_count AS runCount FROM threads"),
+      threads: ifThere(
+        "threads",
+        "SELECT thread_id AS threadId, run_count AS runCount FROM threads",
+      ),
     };
   } finally {
     db.close();
