@@ -2,6 +2,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { EventLike } from "../../src/events/event.ts";
 import type { Random } from "./random.ts";
 
+export interface RunIds {
+  readonly threadId: string;
+  readonly runId: string;
+}
+
 /** What one run does. Ids and texts come from the run's id, so that no two runs say the same. */
 export interface Plan {
   readonly shape: Shape;
@@ -36,16 +41,12 @@ const SHAPES = [
   "silent",
 ] as const;
 
-export type Shape = (typeof SHAPES)[number];
+export type Shape = (typeof SHAPES)[number] | "late" | "retry";
 
 /** What an agent says that reports its failure by itself. */
 export const OWN_ERROR = "AGENT_FAILED";
 
-export function planRun(
-  run: { readonly threadId: string; readonly runId: string },
-  random: Random,
-  mix: "usual" | "many-silent",
-): Plan {
+export function planRun(run: RunIds, random: Random, mix: "usual" | "many-silent"): Plan {
   const silent = mix === "many-silent" && random.chance(0.3);
   const shape: Shape = silent ? "silent" : random.pick(SHAPES);
   const plan = { shape, ending: "well", stopAfterMs: null, deaf: false } as const;
@@ -96,6 +97,21 @@ export function planRun(
     case "silent":
       return { ...plan, steps: [random.integer(0, silent ? 1500 : 100)], ending: "throws" };
   }
+}
+
+/** A run that says nothing for long, and then all at once. */
+export function planLate(run: RunIds, random: Random): Plan {
+  const say = new Sayer(run.runId, random);
+  const start = { type: "RUN_STARTED", ...run };
+  const steps = [random.integer(800, 2000), start, ...say.text(3, 0)];
+  return { shape: "late", steps, ending: "well", stopAfterMs: null, deaf: false };
+}
+
+/** A run under the id of an earlier one, which `by` tells from it. */
+export function planRetry(run: RunIds, by: string, random: Random): Plan {
+  const say = new Sayer(`${run.runId}-${by}`, random);
+  const steps = [{ type: "RUN_STARTED", ...run }, ...say.text(60, 40)];
+  return { shape: "retry", steps, ending: "well", stopAfterMs: null, deaf: false };
 }
 
 /** The first part of a run, RUN_STARTED at least. */
@@ -180,7 +196,7 @@ class Sayer {
 /** Emits what `plan` says, until it is aborted. */
 export async function play(
   plan: Plan,
-  run: { readonly threadId: string; readonly runId: string },
+  run: RunIds,
   aborted: AbortSignal,
   emit: (event: EventLike) => void,
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import type { EventLike } from "../../src/events/event.ts";
 import { textsOf } from "./content.ts";
-import type { Evidence, Violation } from "./invariants.ts";
+import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import type { StoreSnapshot } from "./snapshot.ts";
 

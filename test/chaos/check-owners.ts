@@ -1,4 +1,4 @@
-import type { Evidence, Violation } from "./invariants.ts";
+import type { Evidence, Violation } from "./evidence.ts";
 import { type RunHistory, storeCodeOf } from "./runs.ts";
 
 /** That a thread never had two runs whose agents executed at one time. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { reduceWithClients } from "../events/clients.ts";
 import { compareWithSaid } from "./content.ts";
-import type { Evidence, Violation } from "./invariants.ts";
+import type { Evidence, Violation } from "./evidence.ts";
 import { isKept, type RunHistory, saidBy } from "./runs.ts";
 
 /** How many runs of a round are reduced by real clients as well: it takes them long. */
@@ -13,7 +13,7 @@ export function checkStored({ runs, stored, processes }: Evidence): Violation[] 
   const violations: Violation[] = [];
   const report = (rule: string, expected: string, seen: string) =>
     void violations.push({ rule, expected, seen });
-  const byId = new Map(runs.map((run) => [run.runId, run]));
+  const byId = Map.groupBy(runs, ({ runId }) => runId);
   for (const [runId, events] of stored) {
     if (runId.startsWith("old-")) continue;
     const terminals = events.filter(isTerminal);
@@ -22,15 +22,15 @@ export function checkStored({ runs, stored, processes }: Evidence): Violation[] 
       const types = events.map(({ type }) => type).slice(-6);
       report("one-terminal-event", `one terminal event, the last, in ${runId}`, types.join(", "));
     }
-    const run = byId.get(runId);
-    if (run === undefined) {
-      report("nothing-invented", "only runs that someone asked for", runId);
-    } else if (!isKept(run)) {
-      const { problem, whole } = compareWithSaid(events, saidBy(run));
-      if (problem !== null) report("prefix", `a prefix of what ${runId} said`, problem);
-      if (!whole && last?.code !== "RUN_INTERRUPTED") {
-        report("prefix", `${runId} whole, or ended with RUN_INTERRUPTED`, JSON.stringify(last));
-      }
+    const asked = byId.get(runId) ?? [];
+    if (asked.length === 0) report("nothing-invented", "only runs that someone asked for", runId);
+    // What is kept of a run that was completed is compared with what its client saw.
+    if (asked.length === 0 || asked.some(isKept)) continue;
+    const compared = asked.map((run) => compareWithSaid(events, saidBy(run)));
+    const best = compared.find(({ problem }) => problem === null) ?? compared[0];
+    if (best?.problem != null) report("prefix", `a prefix of what ${runId} said`, best.problem);
+    if (best?.whole !== true && last?.code !== "RUN_INTERRUPTED") {
+      report("prefix", `${runId} whole, or ended with RUN_INTERRUPTED`, JSON.stringify(last));
     }
   }
   for (const { records } of processes) {

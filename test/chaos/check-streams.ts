@@ -1,6 +1,6 @@
 import { isTerminal } from "../../src/events/event.ts";
 import { OWN_ERROR } from "./agents.ts";
-import type { Evidence, Violation } from "./invariants.ts";
+import type { Evidence, Violation } from "./evidence.ts";
 import { type RunHistory, storeCodeOf } from "./runs.ts";
 
 /** Shapes of runs whose agents fail, with the code that their clients get. */

@@ -4,39 +4,8 @@ import { checkOwners } from "./check-owners.ts";
 import { checkReplays } from "./check-replays.ts";
 import { checkKept, checkStored } from "./check-stored.ts";
 import { checkStreams } from "./check-streams.ts";
-import type { ProcessHistory } from "./load-process.ts";
-import { type RunHistory, runsIn } from "./runs.ts";
-import type { StoreSnapshot } from "./snapshot.ts";
-
-/** Something that must hold and does not. */
-export interface Violation {
-  readonly rule: string;
-  readonly expected: string;
-  readonly seen: string;
-}
-
-export interface Expectations {
-  /** Processes that may lose runs to others, because they slept. */
-  readonly losers?: readonly string[];
-  /** Runs that were in the file before the round. */
-  readonly oldRuns?: number;
-}
-
-/** All that is known of a round when it is over. */
-export interface RoundFacts {
-  readonly processes: readonly ProcessHistory[];
-  /** The file when all processes of the load had ended. */
-  readonly before: StoreSnapshot;
-  /** The file when a fresh process had opened it, used every thread, and closed it. */
-  readonly after: StoreSnapshot;
-  readonly expectations: Expectations;
-}
-
-/** The same, put in order. */
-export interface Evidence extends RoundFacts {
-  readonly runs: readonly RunHistory[];
-  readonly stored: ReadonlyMap<string, readonly EventLike[]>;
-}
+import type { Evidence, RoundFacts, Violation } from "./evidence.ts";
+import { runsIn } from "./runs.ts";
 
 export async function checkRound(facts: RoundFacts): Promise<Violation[]> {
   const evidence: Evidence = {

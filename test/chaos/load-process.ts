@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { RunIds } from "./agents.ts";
 import { type LogRecord, now, readLog } from "./log.ts";
 import { type Orders, ordersInEnvironment } from "./orders.ts";
 
@@ -107,6 +108,11 @@ export class LoadProcess {
     const stop = this.#stops.at(-1);
     if (stop !== undefined) stop.to = now();
     this.#child.kill("SIGCONT");
+  }
+
+  /** Has it ask for a run that another process was asked for before. */
+  retry(run: RunIds): void {
+    this.#child.stdin?.write(`${JSON.stringify(run)}\n`);
   }
 
   /** Tells it to begin nothing more. */

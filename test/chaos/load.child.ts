@@ -1,13 +1,13 @@
 // A process that keeps its threads busy until its stdin ends, then lets what it began end, and closes.
 // Its log tells all; stdout has a line now and then for who waits for something.
-import { writeSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import type { BaseEvent } from "@ag-ui/core";
 import type { EventLike } from "../../src/events/event.ts";
 import { isTerminal } from "../../src/events/event.ts";
 import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
 import { inputOf } from "../support/scripted-agent.ts";
-import { type Plan, planRun, play } from "./agents.ts";
+import { type Plan, planLate, planRetry, planRun, play, type RunIds } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
 import { readOrders } from "./orders.ts";
 import { Random } from "./random.ts";
@@ -19,12 +19,12 @@ const LISTENERS = 2;
 const orders = readOrders();
 const log = new LogWriter(orders.logPath);
 let ending = false;
-process.stdin.once("end", () => {
+const commands = createInterface({ input: process.stdin });
+commands.once("close", () => {
   ending = true;
 });
-process.stdin.resume();
 
-const tell = (line: string) => void writeSync(1, `${line}\n`);
+const tell = (line: string) => void process.stdout.write(`${line}\n`);
 
 function trouble(fields: object, message: string): void {
   const { code, runId, err } = fields as { code?: string; runId?: string; err?: { code?: string } };
@@ -44,7 +44,7 @@ const runner = new SqliteAgentRunner({
   stopTimeoutMs: STOP_TIMEOUT_MS,
 });
 
-function agentOf(run: { threadId: string; runId: string }, plan: Plan) {
+function agentOf(run: RunIds, plan: Plan) {
   const abort = new AbortController();
   let ended = false;
   const end = () => {
@@ -70,7 +70,7 @@ function agentOf(run: { threadId: string; runId: string }, plan: Plan) {
 }
 
 /** Resolves with whether the run was refused. */
-function runOnce(run: { threadId: string; runId: string }, plan: Plan): Promise<boolean> {
+function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
   const { agent, end } = agentOf(run, plan);
   const { threadId, runId } = run;
   log.write({ what: "requested", ...run });
@@ -102,9 +102,18 @@ async function converse(threadId: string): Promise<void> {
   const random = new Random(orders.seed, orders.name, threadId);
   for (let count = 0; !ending; count++) {
     const run = { threadId, runId: `${orders.name}.${threadId}.${count}` };
-    const refused = await runOnce(run, planRun(run, random, orders.mix));
+    const isLate = orders.lateThreadIds.includes(threadId);
+    const plan = isLate ? planLate(run, random) : planRun(run, random, orders.mix);
+    const refused = await runOnce(run, plan);
     await pause(refused ? random.integer(10, 40) : random.integer(0, 10));
   }
+}
+
+/** As a client that heard nothing asks again: the same run, of another process. */
+async function retry(run: RunIds): Promise<void> {
+  const random = new Random(orders.seed, run.runId);
+  const plan = planRetry(run, orders.name, random);
+  while ((await runOnce(run, plan)) && !ending) await pause(20);
 }
 
 async function listen(listener: number): Promise<void> {
@@ -133,10 +142,13 @@ function connectOnce(threadId: string): Promise<void> {
 }
 
 tell("begun");
+const retries: Promise<void>[] = [];
+commands.on("line", (line) => retries.push(retry(JSON.parse(line) as RunIds)));
 await Promise.all([
   ...orders.threadIds.map(converse),
   ...Array.from({ length: LISTENERS }, (_, at) => listen(at)),
 ]);
+await Promise.all(retries);
 await runner.close();
 log.close();
 process.stdin.destroy();

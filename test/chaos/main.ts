@@ -6,7 +6,7 @@ import { FAULTS, type Fault } from "./faults.ts";
 import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
 import { Random } from "./random.ts";
 import { Report } from "./report.ts";
-import { runRound } from "./round.ts";
+import { runRound } from "./run-round.ts";
 
 /** Every fault once, in a seeded order, then every fault in another one, and so on. */
 function faultOfRound({ seed, faults }: Options, round: number): Fault {

@@ -5,6 +5,8 @@ export interface Orders {
   readonly dbPath: string;
   readonly logPath: string;
   readonly threadIds: readonly string[];
+  /** On these, runs are silent for long before they say something. */
+  readonly lateThreadIds: readonly string[];
   readonly leaseMs: number;
   readonly lingerMs: number;
   /** How often each kind of run is to come. */

@@ -1,4 +1,4 @@
-import type { RoundResult } from "./round.ts";
+import type { RoundResult } from "./run-round.ts";
 
 interface Total {
   rounds: number;

@@ -1,38 +1,21 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Fault } from "./faults.ts";
-import { checkRound, type Violation } from "./invariants.ts";
-import { LoadProcess, type ProcessHistory } from "./load-process.ts";
-import { type LogRecord, now } from "./log.ts";
+import type { Violation } from "./evidence.ts";
+import { LoadProcess } from "./load-process.ts";
+import type { LogRecord } from "./log.ts";
 import type { Orders } from "./orders.ts";
 import { Random } from "./random.ts";
-import { runsIn } from "./runs.ts";
-import { type StoreSnapshot, takeSnapshot } from "./snapshot.ts";
 
-/** A round that takes longer hangs. */
-const DEADLINE_MS = 30_000;
 /** How long a fault point may take to be reached. */
 const REACH_MS = 10_000;
-
-export interface RoundResult {
-  readonly violations: readonly Violation[];
-  /** Runs whose client was told that they are complete. */
-  readonly completed: number;
-  /** Runs that began and were interrupted. */
-  readonly interrupted: number;
-  /** What the round did, in a few words. */
-  readonly detail: string;
-  readonly ms: number;
-  /** Where its files are, if they were kept. */
-  readonly directory: string | null;
-}
+/** How often a log is looked at. */
+const LOOK_MS = 20;
 
 /** What a fault works with: processes, seeded chance, and a way to say what it proved. */
 export class Round {
   readonly random: Random;
   readonly directory: string;
+  readonly threadIds: readonly string[] = [0, 1, 2, 3, 4, 5].map((at) => `thread-${at}`);
   readonly cleanUp: (() => void)[] = [];
   readonly violations: Violation[] = [];
   dbPath: string;
@@ -76,8 +59,23 @@ export class Round {
 
   /** Waits until all of the process's traps have sprung. */
   async untilSprung(child: LoadProcess): Promise<void> {
-    await this.#within(child.until("fault", child.orders.traps.length));
-    this.expectFaults(child, child.orders.traps.length);
+    const { traps } = child.orders;
+    await this.untilLogged(child, (records) => faultsIn(records) >= traps.length);
+    this.expectFaults(child, traps.length);
+  }
+
+  /** Waits until the child's log fulfils `test`; false when it does not come to that. */
+  async untilLogged(
+    child: LoadProcess,
+    test: (records: readonly LogRecord[]) => boolean,
+    withinMs = REACH_MS,
+  ): Promise<boolean> {
+    const until = performance.now() + withinMs;
+    while (!test(child.records())) {
+      if (!child.alive || performance.now() > until) return test(child.records());
+      await pause(LOOK_MS);
+    }
+    return true;
   }
 
   /** Waits, for a while, for something that the fault is to bring about. */
@@ -87,9 +85,9 @@ export class Round {
 
   /** Proves that the fault points were reached. */
   expectFaults(child: LoadProcess, count: number): void {
-    const faults = child.records().filter(({ what }) => what === "fault");
-    if (faults.length >= count) return;
-    const missing = child.orders.traps[faults.length];
+    const happened = faultsIn(child.records());
+    if (happened >= count) return;
+    const missing = child.orders.traps[happened];
     const point = missing === undefined ? "" : ` (${missing.when} ${missing.point})`;
     this.prove(false, `the fault point was never reached${point} in ${child.name}`);
   }
@@ -121,8 +119,9 @@ export class Round {
       seed: this.#seed,
       dbPath: this.dbPath,
       logPath: join(this.directory, `${name}.log`),
-      threadIds: ["thread-0", "thread-1", "thread-2", "thread-3", "thread-4", "thread-5"],
+      threadIds: this.threadIds,
       leaseMs: 15_000,
+      lateThreadIds: [],
       lingerMs: this.random.pick([2, 5, 5, 20]),
       mix: "usual",
       traps: [],
@@ -136,83 +135,6 @@ export class Round {
   }
 }
 
-export interface RoundOptions {
-  readonly seed: number;
-  readonly round: number;
-  readonly keep: boolean;
+function faultsIn(records: readonly LogRecord[]): number {
+  return records.filter(({ what }) => what === "fault").length;
 }
-
-/** One round: the fault, the processes' end, and what is left afterwards. */
-export async function runRound(fault: Fault, options: RoundOptions): Promise<RoundResult> {
-  const startedAt = now();
-  const directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-"));
-  mkdirSync(directory, { recursive: true });
-  const round = new Round(options.seed, options.round, directory);
-  let before: StoreSnapshot | null = null;
-  let after: StoreSnapshot | null = null;
-  const work = async () => {
-    await fault.run(round);
-    for (const child of round.processes) child.endInput();
-    await Promise.all(round.processes.map((child) => child.exited));
-    before = takeSnapshot(round.dbPath);
-    const check = round.startCheck(threadsOf(round));
-    await check.exited;
-    after = takeSnapshot(round.dbPath);
-  };
-  const deadline = new AbortController();
-  const { signal } = deadline;
-  const outcome = await Promise.race([
-    work().then(
-      () => null,
-      (error: unknown) =>
-        `the round itself failed: ${error instanceof Error ? error.stack : error}`,
-    ),
-    pause(DEADLINE_MS, undefined, { signal }).then(
-      () => `the round did not end within ${DEADLINE_MS} ms`,
-      () => null,
-    ),
-  ]);
-  deadline.abort();
-  if (outcome !== null) {
-    const alive = round.processes.filter((child) => child.alive).map(({ name }) => name);
-    const seen = alive.length === 0 ? outcome : `${outcome}; alive: ${alive.join(", ")}`;
-    round.violations.push({ rule: "round-ends", expected: "the round to end", seen });
-  }
-  await Promise.all(round.processes.map((child) => child.kill()));
-  const processes = round.processes.map((child) => child.history());
-  const checked =
-    before !== null && after !== null
-      ? await checkRound({ processes, before, after, expectations: fault.expectations ?? {} })
-      : processes.flatMap(failureOf);
-  const violations = [...round.violations, ...checked];
-  for (const undo of round.cleanUp) undo();
-  const kept = options.keep && violations.length > 0;
-  if (!kept) rmSync(directory, { recursive: true, force: true });
-  return {
-    violations,
-    ...countRuns(processes),
-    detail: round.detail,
-    ms: (now() - startedAt) / 1000,
-    directory: kept ? directory : null,
-  };
-}
-
-function failureOf({ failure }: ProcessHistory): Violation[] {
-  if (failure === null) return [];
-  return [{ rule: "process-ends", expected: "a process that ends as told", seen: failure }];
-}
-
-function threadsOf(round: Round): string[] {
-  return [...new Set(round.processes.flatMap(({ orders }) => orders.threadIds))];
-}
-
-function countRuns(processes: readonly ProcessHistory[]): {
-  completed: number;
-  interrupted: number;
-} {
-  const runs = runsIn(processes).filter(({ startedAt }) => startedAt !== null);
-  const completed = runs.filter((run) => run.completedAt !== null).length;
-  return { completed, interrupted: runs.length - completed };
-}
-
-export type { LogRecord };

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
@@ -63,7 +63,6 @@ export class Traps {
         point: `${when} ${point}`,
         batch: finder.batch,
       });
-      writeSync(1, `fault ${act.kind}\n`);
     }
     this.#act(act, db);
   }
@@ -76,7 +75,8 @@ export class Traps {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
         return;
       case "exit":
-        return process.exit(1);
+        process.exit(1);
+        return;
       case "uncaught": {
         this.#next();
         const fail = () => {
@@ -90,7 +90,6 @@ export class Traps {
         const kept: number[][] = [];
         for (;;) kept.push(Array.from({ length: 10_000 }, (_, at) => at + 0.5));
       }
-      // biome-ignore lint/suspicious/noFallthroughSwitchClause: the loop above never ends.
       case "sqlite-error": {
         if (this.#errorsLeft === 0) this.#errorsLeft = act.times;
         this.#errorsLeft--;

@@ -1,0 +1,96 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { LoadProcess } from "../load-process.ts";
+import type { Trap } from "../orders.ts";
+import type { Round } from "../round.ts";
+import { mountSmallDisk } from "../small-disk.ts";
+import { WRITER_POINTS } from "./thread-deaths.ts";
+
+export async function fillDisk(round: Round): Promise<void> {
+  // A quota needs no rights, and finds other places at which to fail.
+  const disk = round.random.chance(0.5) ? mountSmallDisk(round.directory) : null;
+  const roomAgainMs = round.random.integer(100, 1200);
+  if (disk === null) {
+    const skip = round.random.integer(5, 40);
+    const act = { kind: "page-quota", liftMs: roomAgainMs } as const;
+    const child = round.start("p0", { traps: [{ point: "begin", when: "before", skip, act }] });
+    round.detail = `page quota, room again after ${roomAgainMs} ms`;
+    await round.untilSprung(child);
+    await round.untilReached(child.until("trouble DISK_FULL"));
+    await round.pause(roomAgainMs, roomAgainMs + 300);
+    proveTrouble(round, child, "DISK_FULL");
+    return;
+  }
+  round.cleanUp.push(disk.unmount);
+  round.dbPath = join(disk.path, "threads.db");
+  round.detail = `tmpfs, room again after ${roomAgainMs} ms`;
+  const child = round.start("p0");
+  await child.until("run", round.random.integer(2, 20));
+  disk.fill();
+  await round.untilReached(child.until("trouble DISK_FULL"));
+  proveTrouble(round, child, "DISK_FULL");
+  await pause(roomAgainMs);
+  disk.clear();
+  await round.pause(100, 300);
+}
+
+export async function failDisk(round: Round): Promise<void> {
+  const { random } = round;
+  const traps = Array.from({ length: 4 }, (): Trap => {
+    const point = random.pick([...WRITER_POINTS, "commit", "commit-finish"] as const);
+    const when = random.pick(["before", "before", "before", "after"] as const);
+    const code = random.pick(["SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"]);
+    const times = random.integer(1, 3);
+    const act = { kind: "sqlite-error", code, times, rollback: random.chance(0.5) } as const;
+    return { point, when, skip: random.integer(0, 20), act };
+  });
+  round.detail = traps.map(({ when, point, skip }) => `${when} ${point} ${skip + 1}`).join(", ");
+  const child = round.start("p0", { traps });
+  await round.untilSprung(child);
+  await round.untilReached(child.until("trouble IO_ERROR"));
+  proveTrouble(round, child, "IO_ERROR");
+  await round.pause(50, 300);
+}
+
+const LOCK = fileURLToPath(new URL("../lock.child.ts", import.meta.url));
+
+export async function holdLock(round: Round): Promise<void> {
+  const { random } = round;
+  const busyTimeoutMs = random.pick([null, 100, 250]);
+  const child = round.start("p0", { busyTimeoutMs });
+  await child.until("run", 3);
+  for (let time = 0; time < 2; time++) {
+    const holdMs = random.integer(300, 1000);
+    round.detail += ` ${holdMs} ms`;
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      LOCK,
+      round.dbPath,
+      String(holdMs),
+    ]);
+    const [from = 0, to = 0] = stdout.trim().split("\n").map(Number);
+    // What had been committed before is still being told of in the first moments.
+    const early = from + 100_000;
+    const waiting = new Set<string>();
+    let through = 0;
+    for (const record of child.records()) {
+      if (record.what === "requested" && record.at < to - 100_000) waiting.add(record.runId);
+      if (record.what !== "completed" || record.at > to) continue;
+      waiting.delete(record.runId);
+      if (record.at > early) through++;
+    }
+    round.prove(waiting.size > 0, "no run waited for the lock");
+    round.prove(through === 0, `${through} run(s) were completed while the lock was held`);
+    await round.pause(50, 200);
+  }
+  if (busyTimeoutMs !== null) proveTrouble(round, child, "BUSY");
+}
+
+function proveTrouble(round: Round, child: LoadProcess, code: string): void {
+  const happened = child
+    .records()
+    .some((record) => record.what === "trouble" && record.code === code);
+  round.prove(happened, `${child.name} had no ${code}`);
+}

@@ -1,0 +1,74 @@
+import type { RunIds } from "../agents.ts";
+import type { LoadProcess } from "../load-process.ts";
+import { type LogRecord, now } from "../log.ts";
+import type { Round } from "../round.ts";
+
+/** How long the other process may take to find that the one that sleeps is past its lease. */
+const TAKE_OVER_MS = 2500;
+const MAX_STOPS = 5;
+const LATE_THREADS = ["thread-6", "thread-7"];
+
+/**
+ * Stops a process with runs in flight until the other has taken threads of it over, and a client
+ * has asked the other again for a run of which nothing had been heard; then wakes it.
+ */
+export async function stopProcess(round: Round): Promise<void> {
+  const sleeper = round.start("sleeper", {
+    leaseMs: 500,
+    mix: "many-silent",
+    threadIds: [...round.threadIds, ...LATE_THREADS],
+    lateThreadIds: LATE_THREADS,
+  });
+  await sleeper.until("run", 3);
+  const other = round.start("other");
+  await other.until("run", 2);
+  let stops = 0;
+  let taken = false;
+  // Stopped within a transaction, it holds SQLite's lock: nobody takes anything over then.
+  while (!taken && stops++ < MAX_STOPS) {
+    await round.pause(20, 200);
+    sleeper.halt();
+    const haltedAt = now();
+    const lost = new Set(inFlight(sleeper).map(({ threadId }) => threadId));
+    const isTaken = (records: readonly LogRecord[]) =>
+      startsIn(records).some(({ at, threadId }) => at > haltedAt && lost.has(threadId));
+    taken = await round.untilLogged(other, isTaken, TAKE_OVER_MS);
+    if (taken) await retryUnheard(round, sleeper, other);
+    if (taken) sleeper.endInput();
+    sleeper.wake();
+  }
+  round.detail = `${stops} stop(s)`;
+  round.prove(taken, "no run of the stopped process was taken over");
+  await round.untilReached(sleeper.exited);
+}
+
+async function retryUnheard(round: Round, sleeper: LoadProcess, other: LoadProcess): Promise<void> {
+  const heard = new Set(
+    sleeper.records().flatMap((record) => (record.what === "emit" ? [record.runId] : [])),
+  );
+  const unheard = inFlight(sleeper).filter(
+    ({ threadId, runId }) => LATE_THREADS.includes(threadId) && !heard.has(runId),
+  );
+  for (const run of unheard) other.retry(run);
+  const isRetried = (records: readonly LogRecord[]) => {
+    const runIds = startsIn(records).map(({ runId }) => runId);
+    return unheard.every(({ runId }) => runIds.includes(runId));
+  };
+  const retried = await round.untilLogged(other, isRetried, TAKE_OVER_MS);
+  round.prove(retried, "a run of the stopped process could not be had again");
+  await round.pause(0, 300);
+}
+
+function startsIn(records: readonly LogRecord[]) {
+  return records.filter((record) => record.what === "agent-started");
+}
+
+function inFlight(child: LoadProcess): RunIds[] {
+  const runs = new Map<string, RunIds>();
+  for (const record of child.records()) {
+    if (record.what === "agent-started") {
+      runs.set(record.runId, { threadId: record.threadId, runId: record.runId });
+    } else if (record.what === "agent-ended") runs.delete(record.runId);
+  }
+  return [...runs.values()];
+}
