@@ -107,6 +107,12 @@ export function planLate(run: RunIds, random: Random): Plan {
   return { shape: "late", steps, ending: "well", stopAfterMs: null, deaf: false };
 }
 
+/** A run that is over at once. */
+export function planShort(run: RunIds, random: Random): Plan {
+  const steps = [{ type: "RUN_STARTED", ...run }, ...new Sayer(run.runId, random).text(3, 0)];
+  return { shape: "short", steps, ending: "well", stopAfterMs: null, deaf: false };
+}
+
 /** A run under the id of an earlier one, which `by` tells from it. */
 export function planRetry(run: RunIds, by: string, random: Random): Plan {
   const say = new Sayer(`${run.runId}-${by}`, random);

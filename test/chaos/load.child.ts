@@ -7,7 +7,7 @@ import type { EventLike } from "../../src/events/event.ts";
 import { isTerminal } from "../../src/events/event.ts";
 import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
 import { inputOf } from "../support/scripted-agent.ts";
-import { type Plan, planLate, planRetry, planRun, play, type RunIds } from "./agents.ts";
+import { type Plan, planLate, planRetry, planRun, planShort, play, type RunIds } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
 import { readOrders } from "./orders.ts";
 import { Random } from "./random.ts";
@@ -109,11 +109,20 @@ async function converse(threadId: string): Promise<void> {
   }
 }
 
-/** As a client that heard nothing asks again: the same run, of another process. */
+/**
+ * As a client that heard nothing asks again: the same run, of another process. A run of its own
+ * comes first, which finds the thread's owner dead.
+ */
 async function retry(run: RunIds): Promise<void> {
   const random = new Random(orders.seed, run.runId);
-  const plan = planRetry(run, orders.name, random);
-  while ((await runOnce(run, plan)) && !ending) await pause(20);
+  const { threadId } = run;
+  const first = { threadId, runId: `${orders.name}.${threadId}.before-${run.runId}` };
+  await runUntilTaken(first, planShort(first, random));
+  await runUntilTaken(run, planRetry(run, orders.name, random));
+}
+
+async function runUntilTaken(run: RunIds, plan: Plan): Promise<void> {
+  while (await runOnce(run, plan)) await pause(20);
 }
 
 async function listen(listener: number): Promise<void> {

@@ -8,7 +8,7 @@ import { checkRound } from "./invariants.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import { now } from "./log.ts";
 import { Round } from "./round.ts";
-import { runsIn } from "./runs.ts";
+import { isKept, runsIn } from "./runs.ts";
 import { type StoreSnapshot, takeSnapshot } from "./snapshot.ts";
 
 /** A round that takes longer hangs. */
@@ -16,9 +16,9 @@ const DEADLINE_MS = 30_000;
 
 export interface RoundResult {
   readonly violations: readonly Violation[];
-  /** Runs whose client was told that they are complete. */
+  /** Runs whose agent began, and whose client was told that they are complete. */
   readonly completed: number;
-  /** Runs that began and were interrupted. */
+  /** Runs whose agent began, and of which no client was told so. */
   readonly interrupted: number;
   /** What the round did, in a few words. */
   readonly detail: string;
@@ -101,6 +101,6 @@ function countRuns(processes: readonly ProcessHistory[]): {
   interrupted: number;
 } {
   const runs = runsIn(processes).filter(({ startedAt }) => startedAt !== null);
-  const completed = runs.filter((run) => run.completedAt !== null).length;
+  const completed = runs.filter(isKept).length;
   return { completed, interrupted: runs.length - completed };
 }

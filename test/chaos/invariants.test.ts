@@ -1,0 +1,419 @@
+import { describe, expect, it } from "vitest";
+import type { EventLike } from "../../src/events/event.ts";
+import type { Expectations, RoundFacts, Violation } from "./evidence.ts";
+import { checkRound } from "./invariants.ts";
+import type { ProcessHistory, Stop } from "./load-process.ts";
+import type { LogEntry, LogRecord } from "./log.ts";
+import type { JournalSegment, StoredRun, StoreSnapshot } from "./snapshot.ts";
+
+type Told = LogEntry & { readonly at?: number };
+
+/** A process of a made-up round. Records are a millisecond apart unless they say when they were. */
+function processOf(
+  name: string,
+  records: readonly Told[],
+  end: Partial<Pick<ProcessHistory, "killedAt" | "failure" | "stops" | "startedAt">> = {},
+): ProcessHistory {
+  const timed = records.map((record, at) => ({ at: (at + 1) * 1000, ...record }) as LogRecord);
+  const endedAt = Math.max(0, ...timed.map(({ at }) => at)) + 1000;
+  const startedAt = timed[0]?.at ?? 0;
+  return {
+    name,
+    records: timed,
+    startedAt,
+    endedAt,
+    killedAt: null,
+    stops: [],
+    failure: null,
+    ...end,
+  };
+}
+
+const ids = (runId: string) => ({ threadId: "t", runId });
+
+function answer(runId: string): EventLike[] {
+  const messageId = `answer-${runId}`;
+  return [
+    { type: "RUN_STARTED", ...ids(runId) },
+    { type: "STATE_SNAPSHOT", snapshot: { step: 1 } },
+    { type: "STATE_DELTA", delta: [{ op: "replace", path: "/step", value: 2 }] },
+    { type: "TOOL_CALL_START", toolCallId: `call-${runId}`, toolCallName: "search" },
+    { type: "TOOL_CALL_ARGS", toolCallId: `call-${runId}`, delta: '{"a":' },
+    { type: "TOOL_CALL_ARGS", toolCallId: `call-${runId}`, delta: "1}" },
+    { type: "TOOL_CALL_END", toolCallId: `call-${runId}` },
+    { type: "TEXT_MESSAGE_START", messageId, role: "assistant" },
+    { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "one " },
+    { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "two" },
+    { type: "TEXT_MESSAGE_END", messageId },
+    { type: "RUN_FINISHED", ...ids(runId) },
+  ];
+}
+
+/** What a runner stores of it. */
+function compacted(runId: string): EventLike[] {
+  const messageId = `answer-${runId}`;
+  return [
+    { type: "RUN_STARTED", ...ids(runId), input: { messages: [] } },
+    { type: "TOOL_CALL_START", toolCallId: `call-${runId}`, toolCallName: "search" },
+    { type: "TOOL_CALL_ARGS", toolCallId: `call-${runId}`, delta: '{"a":1}' },
+    { type: "TOOL_CALL_END", toolCallId: `call-${runId}` },
+    { type: "TEXT_MESSAGE_START", messageId, role: "assistant" },
+    { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "one two" },
+    { type: "TEXT_MESSAGE_END", messageId },
+    { type: "STATE_SNAPSHOT", snapshot: { step: 2 } },
+    { type: "RUN_FINISHED", ...ids(runId) },
+  ];
+}
+
+/** What is stored of it when it was interrupted within its text. */
+function interrupted(runId: string): EventLike[] {
+  return [
+    ...compacted(runId).slice(0, 5),
+    { type: "TEXT_MESSAGE_CONTENT", messageId: `answer-${runId}`, delta: "one " },
+    { type: "TEXT_MESSAGE_END", messageId: `answer-${runId}` },
+    { type: "STATE_SNAPSHOT", snapshot: { step: 2 } },
+    { type: "RUN_ERROR", message: "interrupted", code: "RUN_INTERRUPTED" },
+  ];
+}
+
+const requested = (runId: string): Told => ({ what: "requested", ...ids(runId) });
+const begun = (runId: string): Told => ({ what: "agent-started", ...ids(runId), shape: "talk" });
+const ended = (runId: string): Told => ({ what: "agent-ended", runId });
+const completed = (runId: string): Told => ({ what: "completed", runId });
+
+function told(runId: string, events: readonly EventLike[]): Told[] {
+  return events.flatMap((event): Told[] => [
+    { what: "emit", runId, event },
+    { what: "saw", runId, event },
+  ]);
+}
+
+/** A run from its request to its commit. */
+function wholeRun(runId: string, events = answer(runId)): Told[] {
+  return [requested(runId), begun(runId), ...told(runId, events), ended(runId), completed(runId)];
+}
+
+/** A run whose process was killed before its end. */
+function partOfRun(runId: string, length = 9): Told[] {
+  return [requested(runId), begun(runId), ...told(runId, answer(runId).slice(0, length))];
+}
+
+function replay(events: readonly EventLike[], error?: string): Told {
+  const broken = error === undefined ? {} : { error };
+  return {
+    what: "connected",
+    threadId: "t",
+    startedAt: 1_000_000,
+    at: 1_001_000,
+    events,
+    ...broken,
+  };
+}
+
+const rowOf = (runId: string, events = compacted(runId), id = 1): StoredRun => ({
+  id,
+  threadId: "t",
+  runId,
+  events: JSON.stringify(events),
+});
+
+interface Made {
+  readonly processes?: readonly ProcessHistory[];
+  readonly rows?: readonly StoredRun[];
+  readonly journal?: readonly JournalSegment[];
+  readonly before?: Partial<StoreSnapshot>;
+  readonly after?: Partial<StoreSnapshot>;
+  readonly expectations?: Expectations;
+}
+
+/** A round with one completed run, but for what is said. */
+function factsOf(made: Made = {}): RoundFacts {
+  const runs = made.rows ?? [rowOf("r1")];
+  const journal = made.journal ?? [];
+  const threads = runs.length === 0 ? [] : [{ threadId: "t", runCount: runs.length }];
+  const snapshot: StoreSnapshot = { integrity: "ok", runs, journal, running: [], threads };
+  return {
+    processes: made.processes ?? [processOf("p", wholeRun("r1"))],
+    before: { ...snapshot, ...made.before },
+    after: { ...snapshot, ...made.after },
+    expectations: made.expectations ?? {},
+  };
+}
+
+async function rulesBrokenBy(made: Made): Promise<string[]> {
+  const violations: Violation[] = await checkRound(factsOf(made));
+  return [...new Set(violations.map(({ rule }) => rule))];
+}
+
+const killed = { killedAt: 500_000 };
+
+describe("a round in which all is well", () => {
+  it("breaks no rule with a completed run and its replay", async () => {
+    const processes = [
+      processOf("p", wholeRun("r1")),
+      processOf("check", [replay(compacted("r1"))]),
+    ];
+    expect(await rulesBrokenBy({ processes })).toEqual([]);
+  });
+
+  it("breaks no rule with a prefix of an interrupted run", async () => {
+    const processes = [processOf("p", partOfRun("r1"), killed)];
+    expect(await rulesBrokenBy({ processes, rows: [rowOf("r1", interrupted("r1"))] })).toEqual([]);
+    expect(await rulesBrokenBy({ processes, rows: [] })).toEqual([]);
+  });
+
+  it("breaks no rule with a run that slept, was taken over, and ended with LEASE_LOST", async () => {
+    expect(await rulesBrokenBy(overlap({ slept: true, noticed: true }))).toEqual([]);
+  });
+});
+
+describe("of processes and the file, it is reported that", () => {
+  const cases: readonly (readonly [what: string, rule: string, made: Made])[] = [
+    [
+      "a process died",
+      "process-ends",
+      { processes: [processOf("p", wholeRun("r1"), { failure: "exit code 1" })] },
+    ],
+    [
+      "a dead run was not recovered on open",
+      "recovered-on-open",
+      { processes: [processOf("p", [...wholeRun("r1"), { what: "opened", running: 1 }])] },
+    ],
+    ["the file was corrupt before", "integrity", { before: { integrity: "row 1 missing" } }],
+    ["the file is corrupt", "integrity", { after: { integrity: "row 1 missing" } }],
+    [
+      "a thread is held",
+      "threads-are-free",
+      { after: { running: [{ threadId: "t", runId: "r2" }] } },
+    ],
+    [
+      "the count of runs is wrong",
+      "run-count",
+      { after: { threads: [{ threadId: "t", runCount: 2 }] } },
+    ],
+    ["a thread is not counted", "run-count", { after: { threads: [] } }],
+    ["a row changed", "rows-stay", { before: { runs: [rowOf("r1", interrupted("r1"))] } }],
+    ["a row went away", "rows-stay", { before: { runs: [rowOf("r1"), rowOf("r0", [], 2)] } }],
+    ["runs of before the round are gone", "old-runs-stay", { expectations: { oldRuns: 3 } }],
+    [
+      "a journal belongs to no run",
+      "journal",
+      { journal: [{ runId: "r2", seq: 0, events: "[]" }] },
+    ],
+    ["a journal is left", "journal", { journal: [{ runId: "r1", seq: 0, events: "[]" }] }],
+    [
+      "a journal was written to after the end of its run",
+      "journal",
+      {
+        processes: [processOf("p", wholeRun("r1")), processOf("q", [], { startedAt: 2000 })],
+        journal: [
+          {
+            runId: "r1",
+            seq: 0,
+            events: JSON.stringify([
+              { type: "TEXT_MESSAGE_CONTENT", messageId: "answer-r1", delta: "one two three" },
+            ]),
+          },
+        ],
+      },
+    ],
+  ];
+  it.each(cases)("%s", async (_, rule, made) => {
+    expect(await rulesBrokenBy(made)).toEqual([rule]);
+  });
+});
+
+/** A stream that ended with an error, and of which nothing is stored. */
+function endedWith(code: string, { completes = true } = {}): Made {
+  const error = { type: "RUN_ERROR", message: "no", code };
+  const records = [requested("r1"), { what: "saw", runId: "r1", event: error } as const];
+  return {
+    processes: [processOf("p", completes ? [...records, completed("r1")] : records)],
+    rows: [],
+  };
+}
+
+describe("of a client's stream, it is reported that it", () => {
+  it("never completed", async () => {
+    const records = wholeRun("r1").slice(0, -1);
+    expect(await rulesBrokenBy({ processes: [processOf("p", records)] })).toEqual([
+      "stream-completes",
+    ]);
+  });
+
+  it("broke", async () => {
+    const broken: Told = { what: "completed", runId: "r1", error: "Error: no" };
+    const records = [...wholeRun("r1").slice(0, -1), broken];
+    expect(await rulesBrokenBy({ processes: [processOf("p", records)] })).toEqual([
+      "stream-completes",
+    ]);
+  });
+
+  it("has two terminal events", async () => {
+    const events = [
+      ...answer("r1"),
+      { type: "RUN_ERROR", message: "and", code: "INCOMPLETE_STREAM" },
+    ];
+    const rules = await rulesBrokenBy({ processes: [processOf("p", wholeRun("r1", events))] });
+    expect(rules).toContain("one-terminal-event");
+  });
+
+  it("has events after its terminal event", async () => {
+    const events = [...answer("r1"), { type: "CUSTOM", name: "late", value: 1 }];
+    const rules = await rulesBrokenBy({ processes: [processOf("p", wholeRun("r1", events))] });
+    expect(rules).toContain("one-terminal-event");
+  });
+
+  it.each(["PERSISTENCE_FAILED", "LEASE_LOST", "STORE_FAILED", "BUSY", "WRITER_FAILED"])(
+    "ended with %s",
+    async (code) => {
+      expect(await rulesBrokenBy(endedWith(code))).toEqual(["no-store-error"]);
+    },
+  );
+
+  it("was refused a thread that nobody had", async () => {
+    expect(await rulesBrokenBy(endedWith("THREAD_ALREADY_RUNNING"))).toEqual(["no-store-error"]);
+  });
+
+  it("failed, although its agent did not", async () => {
+    expect(await rulesBrokenBy(endedWith("INCOMPLETE_STREAM"))).toEqual(["no-other-error"]);
+  });
+});
+
+/** A run of p on whose thread q executes another one, before the first has ended. */
+function overlap({ slept, noticed }: { slept: boolean; noticed: boolean }): Made {
+  const lost: EventLike = { type: "RUN_ERROR", message: "lost", code: "LEASE_LOST" };
+  const first: Told[] = noticed
+    ? [...partOfRun("r1"), { what: "saw", runId: "r1", event: lost }, ended("r1"), completed("r1")]
+    : wholeRun("r1");
+  const stops: Stop[] = slept ? [{ from: 5000, to: 20_000 }] : [];
+  const second = wholeRun("r2").map((record, at) => ({ ...record, at: 6000 + at }));
+  return {
+    processes: [processOf("p", first, { stops }), processOf("q", second)],
+    rows: [rowOf("r1", noticed ? interrupted("r1") : compacted("r1")), rowOf("r2", undefined, 2)],
+    expectations: { losers: ["p"] },
+  };
+}
+
+describe("of a thread, it is reported that", () => {
+  it("two processes executed agents on it at one time", async () => {
+    expect(await rulesBrokenBy(overlap({ slept: false, noticed: true }))).toEqual(["one-owner"]);
+  });
+
+  it("the one that slept was not told that it had lost it", async () => {
+    expect(await rulesBrokenBy(overlap({ slept: true, noticed: false }))).toEqual(["lease-lost"]);
+  });
+});
+
+function storedAs(events: readonly EventLike[]): Made {
+  return { rows: [rowOf("r1", [...events])] };
+}
+
+const withDelta = (type: string, delta: string) =>
+  compacted("r1").map((event) => (event.type === type ? { ...event, delta } : event));
+
+describe("of a completed run, it is reported that", () => {
+  const cases: readonly (readonly [what: string, made: Made])[] = [
+    ["it is missing", { rows: [] }],
+    ["its text differs", storedAs(withDelta("TEXT_MESSAGE_CONTENT", "one three"))],
+    ["its text is longer", storedAs(withDelta("TEXT_MESSAGE_CONTENT", "one two three"))],
+    ["its text is cut", storedAs(withDelta("TEXT_MESSAGE_CONTENT", "one "))],
+    ["its tool arguments differ", storedAs(withDelta("TOOL_CALL_ARGS", '{"a":2}'))],
+    [
+      "its state differs",
+      storedAs(
+        compacted("r1").map((event) =>
+          event.type === "STATE_SNAPSHOT" ? { ...event, snapshot: { step: 1 } } : event,
+        ),
+      ),
+    ],
+    [
+      "an event is missing",
+      storedAs(compacted("r1").filter(({ type }) => type !== "TOOL_CALL_END")),
+    ],
+    ["only a part of it is there", storedAs(interrupted("r1"))],
+  ];
+  it.each(cases)("%s", async (_, made) => {
+    expect(await rulesBrokenBy(made)).toEqual(["completed-is-kept"]);
+  });
+});
+
+describe("of what is stored, it is reported that", () => {
+  const dead = [processOf("p", partOfRun("r1"), killed)];
+
+  it("it is no prefix of what was said", async () => {
+    const events = interrupted("r1").map((event) =>
+      event.type === "TEXT_MESSAGE_CONTENT" ? { ...event, delta: "two" } : event,
+    );
+    expect(await rulesBrokenBy({ processes: dead, rows: [rowOf("r1", events)] })).toEqual([
+      "prefix",
+    ]);
+  });
+
+  it("it lacks something in the middle", async () => {
+    const events = interrupted("r1").filter(({ type }) => !type.startsWith("TOOL_CALL"));
+    expect(await rulesBrokenBy({ processes: dead, rows: [rowOf("r1", events)] })).toEqual([
+      "prefix",
+    ]);
+  });
+
+  it("its state is one that was never reached by then", async () => {
+    const events = interrupted("r1").map((event) =>
+      event.type === "STATE_SNAPSHOT" ? { ...event, snapshot: { step: 1 } } : event,
+    );
+    expect(await rulesBrokenBy({ processes: dead, rows: [rowOf("r1", events)] })).toEqual([
+      "prefix",
+    ]);
+  });
+
+  it("an interrupted run ends as if it were whole", async () => {
+    const end = { type: "RUN_FINISHED", ...ids("r1") };
+    const rows = [rowOf("r1", [...interrupted("r1").slice(0, -1), end])];
+    expect(await rulesBrokenBy({ processes: dead, rows })).toEqual(["prefix"]);
+  });
+
+  it("it has two terminal events", async () => {
+    const events = interrupted("r1");
+    const rows = [rowOf("r1", [...events, ...events.slice(-1)])];
+    expect(await rulesBrokenBy({ processes: dead, rows })).toContain("one-terminal-event");
+  });
+
+  it("nobody asked for it", async () => {
+    const rows = [rowOf("r1"), rowOf("r1#2", undefined, 2)];
+    expect(await rulesBrokenBy({ rows })).toEqual(["nothing-invented"]);
+  });
+
+  it("it lacks a run that had been committed before a kill", async () => {
+    const batch = { claim: [], append: ["r1"], finish: [] };
+    const fault: Told = { what: "fault", fault: "kill", point: "after commit-append", batch };
+    const processes = [processOf("p", [...partOfRun("r1"), fault], killed)];
+    expect(await rulesBrokenBy({ processes, rows: [] })).toEqual(["committed-is-kept"]);
+  });
+});
+
+describe("of a replay, it is reported that", () => {
+  const cases: readonly (readonly [what: string, rule: string, shown: Told])[] = [
+    ["it broke", "replay-completes", replay(compacted("r1"), "Error: no")],
+    [
+      "it had an error of the store",
+      "replay-completes",
+      replay([...compacted("r1"), { type: "RUN_ERROR", message: "no", code: "READER_DIED" }]),
+    ],
+    [
+      "a client does not accept it",
+      "replay-verifies",
+      replay(compacted("r1").filter(({ type }) => type !== "TEXT_MESSAGE_END")),
+    ],
+    ["a run is there twice", "replay-once", replay([...compacted("r1"), ...compacted("r1")])],
+    [
+      "it says what nobody said",
+      "replay-is-true",
+      replay(withDelta("TEXT_MESSAGE_CONTENT", "something else")),
+    ],
+    ["a completed run is missing", "replay-is-complete", replay([])],
+  ];
+  it.each(cases)("%s", async (_, rule, shown) => {
+    const processes = [processOf("p", wholeRun("r1")), processOf("check", [shown])];
+    expect(await rulesBrokenBy({ processes })).toContain(rule);
+  });
+});
