@@ -24,11 +24,11 @@ async function main(options: Options): Promise<number> {
   // Some processes a round start: each would strip and compile the same files.
   const cache = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-cache-"));
   process.env.NODE_COMPILE_CACHE = cache;
-  try {
-    return await runRounds(options);
-  } finally {
-    rmSync(cache, { recursive: true, force: true });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => process.exit(1));
   }
+  process.once("exit", () => rmSync(cache, { recursive: true, force: true }));
+  return runRounds(options);
 }
 
 async function runRounds(options: Options): Promise<number> {

@@ -16,11 +16,12 @@ export class Round {
   readonly random: Random;
   readonly directory: string;
   readonly threadIds: readonly string[] = [0, 1, 2, 3, 4, 5].map((at) => `thread-${at}`);
-  readonly cleanUp: (() => void)[] = [];
   readonly violations: Violation[] = [];
   dbPath: string;
   detail = "";
   readonly #seed: number;
+  readonly #cleanUp: (() => void)[] = [];
+  #disposed = false;
   readonly #processes: LoadProcess[] = [];
 
   constructor(seed: number, number: number, directory: string) {
@@ -34,13 +35,19 @@ export class Round {
     return this.#processes;
   }
 
+  /** Has `undo` called when the round is over, however it ends. */
+  onEnd(undo: () => void): void {
+    this.#cleanUp.push(undo);
+  }
+
   /** Starts a process under load. */
   start(name: string, orders: Partial<Orders> = {}): LoadProcess {
     return this.#spawn("load.child.ts", name, orders);
   }
 
   /** Starts the process that looks at what is left. */
-  startCheck(threadIds: readonly string[]): LoadProcess {
+  startCheck(): LoadProcess {
+    const threadIds = [...new Set(this.#processes.flatMap(({ orders }) => orders.threadIds))];
     return this.#spawn("check.child.ts", "check", { threadIds });
   }
 
@@ -109,11 +116,19 @@ export class Round {
     timeout.abort();
   }
 
+  /** Ends all processes of the round at once, and what else it had set up. */
+  dispose(): void {
+    this.#disposed = true;
+    for (const child of this.#processes) void child.kill();
+    for (const undo of this.#cleanUp.splice(0)) undo();
+  }
+
   #spawn(
     script: "load.child.ts" | "check.child.ts",
     name: string,
     orders: Partial<Orders>,
   ): LoadProcess {
+    if (this.#disposed) throw new Error("the round is over");
     const child = new LoadProcess(script, {
       name,
       seed: this.#seed,

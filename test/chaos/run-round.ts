@@ -38,44 +38,37 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
   const startedAt = now();
   const directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-"));
   const round = new Round(options.seed, options.round, directory);
-  let before: StoreSnapshot | null = null;
-  let after: StoreSnapshot | null = null;
-  const work = async () => {
+  const dispose = () => {
+    round.dispose();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  // When whoever watches has seen enough.
+  process.once("exit", dispose);
+  const snapshots: StoreSnapshot[] = [];
+  const failure = await endsInTime(async () => {
     await fault.run(round);
     for (const child of round.processes) child.endInput();
     await Promise.all(round.processes.map((child) => child.exited));
-    before = takeSnapshot(round.dbPath);
-    const check = round.startCheck(threadsOf(round));
-    await check.exited;
-    after = takeSnapshot(round.dbPath);
-  };
-  const deadline = new AbortController();
-  const { signal } = deadline;
-  const outcome = await Promise.race([
-    work().then(
-      () => null,
-      (error: unknown) =>
-        `the round itself failed: ${error instanceof Error ? error.stack : error}`,
-    ),
-    pause(DEADLINE_MS, undefined, { signal }).then(
-      () => `the round did not end within ${DEADLINE_MS} ms`,
-      () => null,
-    ),
-  ]);
-  deadline.abort();
-  if (outcome !== null) {
+    snapshots.push(takeSnapshot(round.dbPath));
+    await round.startCheck().exited;
+    snapshots.push(takeSnapshot(round.dbPath));
+  });
+  if (failure !== null) {
     const alive = round.processes.filter((child) => child.alive).map(({ name }) => name);
-    const seen = alive.length === 0 ? outcome : `${outcome}; alive: ${alive.join(", ")}`;
+    const seen = alive.length === 0 ? failure : `${failure}; alive: ${alive.join(", ")}`;
     round.violations.push({ rule: "round-ends", expected: "the round to end", seen });
   }
-  await Promise.all(round.processes.map((child) => child.kill()));
+  round.dispose();
+  await Promise.all(round.processes.map((child) => child.exited));
   const processes = round.processes.map((child) => child.history());
+  const [before, after] = snapshots;
+  const { expectations = {} } = fault;
   const checked =
-    before !== null && after !== null
-      ? await checkRound({ processes, before, after, expectations: fault.expectations ?? {} })
-      : processes.flatMap(failureOf);
+    before === undefined || after === undefined
+      ? processes.flatMap(failureOf)
+      : await checkRound({ processes, before, after, expectations });
   const violations = [...round.violations, ...checked];
-  for (const undo of round.cleanUp) undo();
+  process.off("exit", dispose);
   const kept = options.keep && violations.length > 0;
   if (!kept) rmSync(directory, { recursive: true, force: true });
   return {
@@ -87,13 +80,25 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
   };
 }
 
+/** Why `work` did not come to its end, or null. */
+async function endsInTime(work: () => Promise<void>): Promise<string | null> {
+  const deadline = new AbortController();
+  const { signal } = deadline;
+  try {
+    return await Promise.race([
+      work().then(() => null),
+      pause(DEADLINE_MS, `it did not end within ${DEADLINE_MS} ms`, { signal }),
+    ]);
+  } catch (error) {
+    return error instanceof Error ? String(error.stack) : String(error);
+  } finally {
+    deadline.abort();
+  }
+}
+
 function failureOf({ failure }: ProcessHistory): Violation[] {
   if (failure === null) return [];
   return [{ rule: "process-ends", expected: "a process that ends as told", seen: failure }];
-}
-
-function threadsOf(round: Round): string[] {
-  return [...new Set(round.processes.flatMap(({ orders }) => orders.threadIds))];
 }
 
 function countRuns(processes: readonly ProcessHistory[]): {

@@ -25,9 +25,11 @@ export interface JournalSegment {
   readonly events: string;
 }
 
+const NO_FILE: StoreSnapshot = { integrity: "ok", runs: [], journal: [], running: [], threads: [] };
+
 /** Reads the file as another program would. It must not write: a fresh process is to find it as it is. */
-export function takeSnapshot(dbPath: string): StoreSnapshot | null {
-  if (!existsSync(dbPath)) return null;
+export function takeSnapshot(dbPath: string): StoreSnapshot {
+  if (!existsSync(dbPath)) return NO_FILE;
   const db = new Database(dbPath, { readonly: true });
   try {
     const all = <Row>(sql: string) => db.prepare<[], Row>(sql).all();

@@ -24,7 +24,7 @@ export async function fillDisk(round: Round): Promise<void> {
     proveTrouble(round, child, "DISK_FULL");
     return;
   }
-  round.cleanUp.push(disk.unmount);
+  round.onEnd(disk.unmount);
   round.dbPath = join(disk.path, "threads.db");
   round.detail = `tmpfs, room again after ${roomAgainMs} ms`;
   const child = round.start("p0");
