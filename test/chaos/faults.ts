@@ -13,11 +13,12 @@ import {
 } from "./faults/kills.ts";
 import { stopProcess } from "./faults/stop.ts";
 import {
+  EXIT,
   loseThreads,
-  READER_DEATHS,
-  uncaught,
-  WRITER_DEATHS,
-  WRITER_POINTS,
+  READER,
+  RUN_OUT_OF_MEMORY,
+  THROW,
+  WRITER,
 } from "./faults/thread-deaths.ts";
 import type { Round } from "./round.ts";
 
@@ -70,34 +71,32 @@ export const FAULTS: readonly Fault[] = [
   {
     name: "writer-exits",
     what: "process.exit in the writer thread",
-    run: (round) => loseThreads(round, WRITER_POINTS, 25, WRITER_DEATHS, () => ({ kind: "exit" })),
+    run: (round) => loseThreads(round, WRITER, EXIT),
   },
   {
     name: "writer-throws",
     what: "an error that nobody catches in the writer thread",
-    run: (round) => loseThreads(round, WRITER_POINTS, 25, WRITER_DEATHS, () => uncaught(round)),
+    run: (round) => loseThreads(round, WRITER, THROW),
   },
   {
     name: "writer-out-of-memory",
     what: "the heap of the writer thread is full",
-    run: (round) =>
-      loseThreads(round, WRITER_POINTS, 25, WRITER_DEATHS, () => ({ kind: "out-of-memory" })),
+    run: (round) => loseThreads(round, WRITER, RUN_OUT_OF_MEMORY),
   },
   {
     name: "reader-exits",
     what: "process.exit in a reader thread",
-    run: (round) => loseThreads(round, ["page"], 40, READER_DEATHS, () => ({ kind: "exit" })),
+    run: (round) => loseThreads(round, READER, EXIT),
   },
   {
     name: "reader-throws",
     what: "an error that nobody catches in a reader thread",
-    run: (round) => loseThreads(round, ["page"], 40, READER_DEATHS, () => uncaught(round)),
+    run: (round) => loseThreads(round, READER, THROW),
   },
   {
     name: "reader-out-of-memory",
     what: "the heap of a reader thread is full",
-    run: (round) =>
-      loseThreads(round, ["page"], 40, READER_DEATHS, () => ({ kind: "out-of-memory" })),
+    run: (round) => loseThreads(round, READER, RUN_OUT_OF_MEMORY),
   },
   {
     name: "process-stopped",

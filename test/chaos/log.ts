@@ -39,6 +39,8 @@ export type LogRecord = { readonly at: number } & (
       readonly point: string;
       readonly batch: BatchRuns;
     }
+  /** A worker thread is gone: by `cause`, its error's code or message, or by its exit code. */
+  | { readonly what: "thread-ended"; readonly cause: string }
   /** The runner is open, and so many runs are still called running in the file. */
   | { readonly what: "opened"; readonly running: number }
 );

@@ -45,6 +45,19 @@ function limitWorkerHeaps(heapMb: number): void {
   };
 }
 
+/** How each worker thread ends, as the main thread is told. */
+function watchThreads(log: LogWriter): void {
+  process.on("worker", (worker) => {
+    let cause: string | null = null;
+    worker.once("error", (error: NodeJS.ErrnoException) => {
+      cause = error.code ?? error.message;
+    });
+    worker.once("exit", (exitCode) => {
+      log.write({ what: "thread-ended", cause: cause ?? `exit code ${exitCode}` });
+    });
+  });
+}
+
 interface DatabasePrototype {
   prepare(this: Database, sql: string): Statement;
   exec(this: Database, sql: string): Database;
@@ -100,5 +113,7 @@ function watchDriver(orders: Orders, log: LogWriter): void {
 const orders = readOrders();
 const log = new Writer(orders.logPath);
 if (orders.clockPath !== null) breakClock(orders.clockPath, log);
-if (!isMainThread) watchDriver(orders, log);
-else if (orders.workerHeapMb !== null) limitWorkerHeaps(orders.workerHeapMb);
+if (isMainThread) {
+  watchThreads(log);
+  if (orders.workerHeapMb !== null) limitWorkerHeaps(orders.workerHeapMb);
+} else watchDriver(orders, log);

@@ -6,6 +6,9 @@ import { type LogWriter, now } from "./log.ts";
 import type { Act, Orders, Point, Trap } from "./orders.ts";
 import type { PointFinder } from "./points.ts";
 
+/** What a thread dies of that was told to throw. */
+export const UNCAUGHT = "an error that nobody catches";
+
 type Driver = typeof import("better-sqlite3");
 
 /** SQLite's own limit. https://www.sqlite.org/limits.html#max_page_count */
@@ -78,9 +81,10 @@ export class Traps {
         process.exit(1);
         return;
       case "uncaught": {
-        this.#next();
+        // The next trap is for the thread that replaces this one.
+        this.#current = this.#orders.traps.length;
         const fail = () => {
-          throw new Error("an error that nobody catches");
+          throw new Error(UNCAUGHT);
         };
         if (act.delayMs === 0) queueMicrotask(fail);
         else setTimeout(fail, act.delayMs);
@@ -88,7 +92,7 @@ export class Traps {
       }
       case "out-of-memory": {
         const kept: number[][] = [];
-        for (;;) kept.push(Array.from({ length: 10_000 }, (_, at) => at + 0.5));
+        for (;;) kept.push(new Array<number>(100_000).fill(0.5));
       }
       case "sqlite-error": {
         if (this.#errorsLeft === 0) this.#errorsLeft = act.times;
