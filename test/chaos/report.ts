@@ -8,7 +8,7 @@ interface Total {
   ms: number;
 }
 
-const MAX_SHOWN = 10;
+const SHOWN_PER_RULE = 3;
 const BAR_WIDTH = 24;
 
 /** What the one who watches is told. */
@@ -78,11 +78,13 @@ export class Report {
 
   #explain(round: number, fault: string, { violations, directory }: RoundResult): void {
     if (violations.length === 0) return;
-    for (const { rule, expected, seen } of violations.slice(0, MAX_SHOWN)) {
-      console.log(`  ${rule}\n    expected: ${expected}\n    seen: ${seen}`);
+    for (const [rule, all] of Map.groupBy(violations, (violation) => violation.rule)) {
+      for (const { expected, seen } of all.slice(0, SHOWN_PER_RULE)) {
+        console.log(`  ${rule}\n    expected: ${expected}\n    seen: ${seen}`);
+      }
+      const hidden = all.length - SHOWN_PER_RULE;
+      if (hidden > 0) console.log(`  ${rule}: ${hidden} more`);
     }
-    const hidden = violations.length - MAX_SHOWN;
-    if (hidden > 0) console.log(`  and ${hidden} more`);
     const again = `npm run chaos -- --seed ${this.#seed} --round ${round} --only ${fault}`;
     console.log(`  repeat: ${again}`);
     if (directory !== null) console.log(`  kept: ${directory}`);

@@ -137,7 +137,8 @@ export class Round {
       threadIds: this.threadIds,
       leaseMs: 15_000,
       lateThreadIds: [],
-      lingerMs: this.random.pick([2, 5, 5, 20]),
+      // Of its own chance: processes may be started in any order.
+      lingerMs: new Random(this.#seed, name).pick([2, 5, 5, 20]),
       mix: "usual",
       traps: [],
       clockPath: null,
