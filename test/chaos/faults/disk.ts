@@ -7,7 +7,6 @@ import type { LoadProcess } from "../load-process.ts";
 import type { Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
 import { mountSmallDisk } from "../small-disk.ts";
-import { WRITER_POINTS } from "./thread-deaths.ts";
 
 export async function fillDisk(round: Round): Promise<void> {
   // A quota needs no rights, and finds other places at which to fail.
@@ -37,10 +36,12 @@ export async function fillDisk(round: Round): Promise<void> {
   await round.pause(100, 300);
 }
 
+const POINTS = ["begin", "claim", "append", "finish", "commit", "commit", "commit-finish"] as const;
+
 export async function failDisk(round: Round): Promise<void> {
   const { random } = round;
   const traps = Array.from({ length: 4 }, (): Trap => {
-    const point = random.pick([...WRITER_POINTS, "commit", "commit-finish"] as const);
+    const point = random.pick(POINTS);
     const when = random.pick(["before", "before", "before", "after"] as const);
     const code = random.pick(["SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"]);
     const times = random.integer(1, 3);

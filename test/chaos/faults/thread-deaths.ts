@@ -1,21 +1,42 @@
 import type { LogRecord } from "../log.ts";
-import type { Act, Point, Trap } from "../orders.ts";
+import type { Act, Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
 import { UNCAUGHT } from "../traps.ts";
 
+type Moment = Pick<Trap, "point" | "when">;
+
 /** A kind of thread, and where in its work it may die. */
 interface Victim {
-  readonly points: readonly Point[];
+  readonly moments: readonly Moment[];
   readonly maxSkip: number;
   readonly deaths: number;
 }
 
-export const WRITER_POINTS: readonly Point[] = ["begin", "claim", "append", "finish", "commit"];
-
-export const WRITER: Victim = { points: WRITER_POINTS, maxSkip: 25, deaths: 3 };
+export const WRITER: Victim = {
+  moments: [
+    { point: "begin", when: "before" },
+    { point: "claim", when: "after" },
+    { point: "append", when: "after" },
+    { point: "finish", when: "after" },
+    { point: "commit", when: "before" },
+    // What was committed and not acknowledged is sent again.
+    { point: "commit-claim", when: "after" },
+    { point: "commit-append", when: "after" },
+    { point: "commit-finish", when: "after" },
+  ],
+  maxSkip: 20,
+  deaths: 3,
+};
 
 /** A request is read three times at most. */
-export const READER: Victim = { points: ["page"], maxSkip: 40, deaths: 2 };
+export const READER: Victim = {
+  moments: [
+    { point: "page", when: "before" },
+    { point: "page", when: "after" },
+  ],
+  maxSkip: 40,
+  deaths: 2,
+};
 
 /** A way to die, and what the main thread is told of it. */
 interface Death {
@@ -48,14 +69,12 @@ export const RUN_OUT_OF_MEMORY: Death = {
 /** A process whose threads die, one after another, at seeded moments, while it goes on. */
 export async function loseThreads(
   round: Round,
-  { points, maxSkip, deaths }: Victim,
+  { moments, maxSkip, deaths }: Victim,
   { act, cause, workerHeapMb }: Death,
 ): Promise<void> {
   const { random } = round;
   const traps = Array.from({ length: deaths }, (): Trap => {
-    const when = random.pick(["before", "after"] as const);
-    const skip = random.integer(1, maxSkip);
-    return { point: random.pick(points), when, skip, act: act(round) };
+    return { ...random.pick(moments), skip: random.integer(1, maxSkip), act: act(round) };
   });
   round.detail = traps.map(({ when, point, skip }) => `${when} ${point} ${skip + 1}`).join(", ");
   const child = round.start("p0", { traps, workerHeapMb });
