@@ -129,8 +129,7 @@ export class LoadProcess {
   history(): ProcessHistory {
     const records = this.records();
     const own = records.findLast(
-      ({ what, ...rest }) =>
-        what === "fault" && "fault" in rest && String(rest.fault).startsWith("kill"),
+      (record) => record.what === "fault" && record.fault.startsWith("kill"),
     );
     return {
       name: this.name,
