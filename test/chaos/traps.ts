@@ -92,7 +92,7 @@ export class Traps {
       }
       case "out-of-memory": {
         const kept: number[][] = [];
-        for (;;) kept.push(new Array<number>(100_000).fill(0.5));
+        for (;;) kept.push(new Array<number>(20_000).fill(0.5));
       }
       case "sqlite-error": {
         if (this.#errorsLeft === 0) this.#errorsLeft = act.times;

@@ -36,17 +36,28 @@ export async function fillDisk(round: Round): Promise<void> {
   await round.pause(100, 300);
 }
 
-const POINTS = ["begin", "claim", "append", "finish", "commit", "commit", "commit-finish"] as const;
+const MOMENTS: readonly Pick<Trap, "point" | "when">[] = [
+  // A BEGIN that fails has begun nothing.
+  { point: "begin", when: "before" },
+  { point: "claim", when: "before" },
+  { point: "append", when: "before" },
+  { point: "append", when: "after" },
+  { point: "finish", when: "before" },
+  { point: "finish", when: "after" },
+  { point: "commit", when: "before" },
+  { point: "commit-finish", when: "before" },
+  { point: "commit-finish", when: "before" },
+  // Harsher than SQLite: it was committed all the same.
+  { point: "commit", when: "after" },
+];
 
 export async function failDisk(round: Round): Promise<void> {
   const { random } = round;
   const traps = Array.from({ length: 4 }, (): Trap => {
-    const point = random.pick(POINTS);
-    const when = random.pick(["before", "before", "before", "after"] as const);
     const code = random.pick(["SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"]);
     const times = random.integer(1, 3);
     const act = { kind: "sqlite-error", code, times, rollback: random.chance(0.5) } as const;
-    return { point, when, skip: random.integer(0, 20), act };
+    return { ...random.pick(MOMENTS), skip: random.integer(0, 20), act };
   });
   round.detail = traps.map(({ when, point, skip }) => `${when} ${point} ${skip + 1}`).join(", ");
   const child = round.start("p0", { traps });

@@ -43,12 +43,14 @@ interface Death {
   readonly act: (round: Round) => Act;
   readonly cause: string;
   readonly workerHeapMb: number | null;
+  readonly maxDeaths: number;
 }
 
 export const EXIT: Death = {
   act: () => ({ kind: "exit" }),
   cause: "exit code 1",
   workerHeapMb: null,
+  maxDeaths: 3,
 };
 
 export const THROW: Death = {
@@ -58,21 +60,25 @@ export const THROW: Death = {
   },
   cause: UNCAUGHT,
   workerHeapMb: null,
+  maxDeaths: 3,
 };
 
 export const RUN_OUT_OF_MEMORY: Death = {
   act: () => ({ kind: "out-of-memory" }),
   cause: "ERR_WORKER_OUT_OF_MEMORY",
-  workerHeapMb: 48,
+  workerHeapMb: 28,
+  // Each takes a while, and what cannot be stored for 5 s is reported as failed.
+  maxDeaths: 2,
 };
 
 /** A process whose threads die, one after another, at seeded moments, while it goes on. */
 export async function loseThreads(
   round: Round,
-  { moments, maxSkip, deaths }: Victim,
-  { act, cause, workerHeapMb }: Death,
+  { moments, maxSkip, ...victim }: Victim,
+  { act, cause, workerHeapMb, maxDeaths }: Death,
 ): Promise<void> {
   const { random } = round;
+  const deaths = Math.min(victim.deaths, maxDeaths);
   const traps = Array.from({ length: deaths }, (): Trap => {
     return { ...random.pick(moments), skip: random.integer(1, maxSkip), act: act(round) };
   });
