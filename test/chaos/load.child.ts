@@ -110,14 +110,16 @@ async function converse(threadId: string): Promise<void> {
 }
 
 /**
- * As a client that heard nothing asks again: the same run, of another process. A run of its own
- * comes first, which finds the thread's owner dead.
+ * As a client that heard nothing asks again: the same run, of another process. Now and then another
+ * run comes before it, and finds the thread's owner dead.
  */
 async function retry(run: RunIds): Promise<void> {
   const random = new Random(orders.seed, run.runId);
   const { threadId } = run;
-  const first = { threadId, runId: `${orders.name}.${threadId}.before-${run.runId}` };
-  await runUntilTaken(first, planShort(first, random));
+  if (random.integer(0, 1) === 1) {
+    const first = { threadId, runId: `${orders.name}.${threadId}.before-${run.runId}` };
+    await runUntilTaken(first, planShort(first, random));
+  }
   await runUntilTaken(run, planRetry(run, orders.name, random));
 }
 
