@@ -11,8 +11,7 @@ import type {
 } from "../src/protocol/messages.ts";
 import { commitBatch } from "./sqlite/batch.ts";
 import { toFault } from "./sqlite/fault.ts";
-import { beat, forgetDeadInstances } from "./sqlite/instances.ts";
-import { sweepJournals } from "./sqlite/journal.ts";
+import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { MessageIndex } from "./sqlite/message-index.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
 import { openForWriting } from "./sqlite/open.ts";
@@ -40,9 +39,9 @@ function open(config: WorkerConfig): Writer {
     const messages = new MessageIndex(statements);
     const context: WriterContext = { db, statements, messages, config, identity };
     beat(context);
-    const recovered = recoverDeadRuns(context);
+    // Nobody follows a run here yet.
+    const recovered = recoverDeadRuns(context, { keep: hasLiveNeighbours(context) });
     forgetDeadInstances(statements, identity);
-    sweepJournals(context);
     const reading = new Reading({ db, statements: prepareReaderStatements(db), config, identity });
     const neighbours =
       config.dbPath === ":memory:"

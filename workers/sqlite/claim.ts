@@ -31,7 +31,7 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
       if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
       return refuse("THREAD_ALREADY_RUNNING", "Thread already running");
     }
-    recoverRun(context, state);
+    recoverRun(context, state, { keep: true });
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
@@ -53,7 +53,7 @@ function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
     return { ok: true, claim: { epoch: holder.epoch, seen } };
   }
   if (holder !== undefined && !hasLiveOwner(statements, holder, identity, config)) {
-    recoverRun(context, holder);
+    recoverRun(context, holder, { keep: true });
     if (statements.storedRunEpoch.get(runId) === undefined) return null;
   }
   return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(runId)} exists already`);

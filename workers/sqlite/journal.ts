@@ -1,5 +1,5 @@
 import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
-import { hasLiveNeighbours, hasNeighbours } from "./instances.ts";
+import { hasNeighbours } from "./instances.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** The seq under which a run's input stands in its journal, before all events. */
@@ -80,30 +80,10 @@ export function dropJournal(context: WriterContext, end: LastSegment, isFollowed
     return;
   }
   if (end.events !== "[]") statements.insertSegment.run(end.runId, end.seq, end.events);
-  statements.keepJournal.run(end.runId, Date.now());
+  statements.keepJournal.run(end.runId);
 }
 
 /** A run that was released gave back its id, too: another one may bear it. */
 function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
   if (statements.forgetJournal.run(runId).changes > 0) statements.deleteJournal.run(runId);
-}
-
-/** How long the journal of a run that has ended is kept for those who follow it. */
-const KEPT_MS = 30_000;
-
-/** Deletes the journals that were kept for long enough, or that nobody is there to follow. */
-export function sweepJournals(context: WriterContext): void {
-  const { db, statements } = context;
-  const kept = statements.keptJournals.all();
-  if (kept.length === 0) return;
-  const now = Date.now();
-  const isWanted = hasLiveNeighbours(context);
-  const due = kept.filter(({ kept_at }) => !isWanted || Math.abs(now - kept_at) >= KEPT_MS);
-  if (due.length === 0) return;
-  db.transaction(() => {
-    for (const { run_id } of due) {
-      statements.deleteJournal.run(run_id);
-      statements.forgetJournal.run(run_id);
-    }
-  }).immediate();
 }

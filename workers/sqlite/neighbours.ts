@@ -1,7 +1,7 @@
 import type { WriterNotice } from "../../src/protocol/messages.ts";
 import { concernsWholeFile } from "./fault.ts";
 import { beat, forgetDeadInstances, hasNeighbours } from "./instances.ts";
-import { sweepJournals } from "./journal.ts";
+import { KeptJournals } from "./kept-journals.ts";
 import { recoverDeadRuns } from "./recover.ts";
 import { ownRunsToStop } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -30,10 +30,12 @@ export class Neighbours {
   #reapedAt = performance.now();
   /** Runs of this instance that were told to end. */
   readonly #told = new Set<string>();
+  readonly #kept: KeptJournals;
 
   constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
     this.#context = context;
     this.#tell = tell;
+    this.#kept = new KeptJournals(context);
     this.#version = this.#dataVersion();
     this.#heartbeat = setInterval(() => this.#guarded(() => this.#beat()), this.#beatMs);
     if (hasNeighbours(context)) this.#startWatch();
@@ -89,9 +91,9 @@ export class Neighbours {
 
   #reap(): void {
     this.#reapedAt = performance.now();
-    const runs = recoverDeadRuns(this.#context);
+    const runs = recoverDeadRuns(this.#context, { keep: true });
     forgetDeadInstances(this.#context.statements, this.#context.identity);
-    sweepJournals(this.#context);
+    this.#kept.sweep();
     if (runs === 0) return;
     this.#tell({ kind: "recovered", runs });
     this.#tell({ kind: "changed" });

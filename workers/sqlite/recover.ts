@@ -1,7 +1,6 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
-import { hasLiveNeighbours } from "./instances.ts";
 import { dropJournal } from "./journal.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { RunStateRow } from "./statements.ts";
@@ -9,11 +8,20 @@ import type { WriterContext } from "./writer-context.ts";
 
 const INTERRUPTED = "The process that executed this run ended before the run did";
 
+export interface RecoverOptions {
+  /** Whether someone may be following the run, in this process too, and is to see its end. */
+  readonly keep: boolean;
+}
+
 /**
  * Ends a run whose owner is gone: what its journal holds is finalized with RUN_ERROR, stored, and
  * the thread is free. A run that journaled nothing leaves nothing behind.
  */
-export function recoverRun(context: WriterContext, state: RunStateRow): void {
+export function recoverRun(
+  context: WriterContext,
+  state: RunStateRow,
+  { keep }: RecoverOptions,
+): void {
   const { statements } = context;
   const runId = state.current_run_id;
   const journal = runId === null ? null : readJournal(context, runId);
@@ -45,11 +53,11 @@ export function recoverRun(context: WriterContext, state: RunStateRow): void {
   };
   storeRun(context, run, compactEvents([...journal.events, ...closing], input));
   const end = { runId, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
-  dropJournal(context, end, hasLiveNeighbours(context));
+  dropJournal(context, end, keep);
 }
 
 /** Ends every run whose owner is dead. Returns how many there were. */
-export function recoverDeadRuns(context: WriterContext): number {
+export function recoverDeadRuns(context: WriterContext, options: RecoverOptions): number {
   const { statements, config, identity } = context;
   const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
     state?.is_running === 1 && !hasLiveOwner(statements, state, identity, config);
@@ -62,7 +70,7 @@ export function recoverDeadRuns(context: WriterContext): number {
     const recover = context.db.transaction(() => {
       const state = statements.stateOfThread.get(found.thread_id);
       if (state?.owner_id === config.instanceId || !isDead(state)) return;
-      recoverRun(context, state);
+      recoverRun(context, state, options);
       recovered++;
     });
     try {

@@ -76,8 +76,7 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   heartbeat_uptime INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept_journals (
-  run_id TEXT PRIMARY KEY,
-  kept_at INTEGER NOT NULL
+  run_id TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs

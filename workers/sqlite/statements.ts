@@ -143,12 +143,10 @@ export function prepareWriterStatements(db: Database) {
       "SELECT seq, events FROM run_events WHERE run_id = ? ORDER BY seq",
     ),
     deleteJournal: db.prepare<[string]>("DELETE FROM run_events WHERE run_id = ?"),
-    keepJournal: db.prepare<[string, number]>(
-      "INSERT INTO kept_journals (run_id, kept_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    keepJournal: db.prepare<[string]>(
+      "INSERT INTO kept_journals (run_id) VALUES (?) ON CONFLICT DO NOTHING",
     ),
-    keptJournals: db.prepare<[], { run_id: string; kept_at: number }>(
-      "SELECT run_id, kept_at FROM kept_journals",
-    ),
+    keptJournals: db.prepare<[], string>("SELECT run_id FROM kept_journals").pluck(),
     forgetJournal: db.prepare<[string]>("DELETE FROM kept_journals WHERE run_id = ?"),
 
     isMessageSeen: db

@@ -1,0 +1,40 @@
+import { hasLiveNeighbours } from "./instances.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+/** How long the journal of a run that has ended is kept for those who follow it, */
+const KEPT_MS = 30_000;
+/** and when nobody else has the file open: who waits for the run here has seen its end by then. */
+const KEPT_ALONE_MS = 5000;
+
+/**
+ * The journals of runs that have ended, kept for those who follow them in other processes. Each
+ * process measures by itself how long it has known of one: clocks of others may differ, or be set.
+ */
+export class KeptJournals {
+  readonly #context: WriterContext;
+  /** Run id to the moment in which this process first saw its journal kept. */
+  #seenAt = new Map<string, number>();
+
+  constructor(context: WriterContext) {
+    this.#context = context;
+  }
+
+  /** Deletes those that were kept for long enough. */
+  sweep(): void {
+    const { db, statements } = this.#context;
+    const runIds = statements.keptJournals.all();
+    const now = performance.now();
+    this.#seenAt = new Map(runIds.map((runId) => [runId, this.#seenAt.get(runId) ?? now]));
+    if (runIds.length === 0) return;
+    const keptMs = hasLiveNeighbours(this.#context) ? KEPT_MS : KEPT_ALONE_MS;
+    const due = runIds.filter((runId) => now - (this.#seenAt.get(runId) ?? now) >= keptMs);
+    if (due.length === 0) return;
+    const forget = db.transaction(() => {
+      for (const runId of due) {
+        statements.deleteJournal.run(runId);
+        statements.forgetJournal.run(runId);
+      }
+    });
+    forget.immediate();
+  }
+}
