@@ -3,46 +3,37 @@ import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import { finalizeRunEvents } from "@copilotkit/shared";
 import Database from "better-sqlite3";
 import { type Observable, ReplaySubject } from "rxjs";
-import type { AgentInput, RunRequest } from "../../src/index.ts";
+import type { AgentInput, ConnectRequest, RunRequest } from "../../src/index.ts";
+import type { BenchRunner } from "./bench-runner.ts";
+import { createVersion1Schema } from "./version-1-file.ts";
 
 /**
  * The design of the version 1 runner, on the main thread: a rollback journal, three transactions
- * a run, the thread's whole history parsed at the start of each, one row written at the end.
- * On a crash it keeps completed runs, loses the turn in flight, and leaves its thread locked.
+ * a run, the thread's whole history parsed at the start of each run and at each connect, one row
+ * written at the end with the whole input.
  */
-export class SynchronousRunner {
+export class SynchronousRunner implements BenchRunner {
   readonly #db: Database.Database;
+  readonly #live = new Map<string, ReplaySubject<BaseEvent>>();
 
   constructor(dbPath: string) {
     this.#db = new Database(dbPath);
-    this.#db.exec(`
-      CREATE TABLE IF NOT EXISTS agent_runs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL, run_id TEXT NOT NULL UNIQUE,
-        parent_run_id TEXT, events TEXT NOT NULL, input TEXT NOT NULL,
-        created_at INTEGER NOT NULL, version INTEGER NOT NULL);
-      CREATE TABLE IF NOT EXISTS run_state (
-        thread_id TEXT PRIMARY KEY, is_running INTEGER DEFAULT 0, current_run_id TEXT,
-        updated_at INTEGER NOT NULL);
-      CREATE INDEX IF NOT EXISTS idx_thread_id ON agent_runs(thread_id);
-      CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);`);
+    createVersion1Schema(this.#db);
   }
 
   run({ threadId, agent, input }: RunRequest): Observable<BaseEvent> {
-    const state = this.#db
-      .prepare<[string], { is_running: number }>(
-        "SELECT is_running FROM run_state WHERE thread_id = ?",
-      )
-      .get(threadId);
-    if (state?.is_running === 1) throw new Error("Thread already running");
+    if (this.#isRunning(threadId)) throw new Error("Thread already running");
     this.#setState(threadId, input.runId);
     const history = this.#history(threadId);
     const seen = new Set(history.events.map((event) => event.messageId));
     const events: BaseEvent[] = [];
     const subject = new ReplaySubject<BaseEvent>();
+    this.#live.set(threadId, subject);
     const finish = () => {
       for (const event of finalizeRunEvents(events)) subject.next(event);
       this.#insert(threadId, input, history.lastRunId, compactEvents(events));
       this.#setState(threadId, null);
+      this.#live.delete(threadId);
       subject.complete();
     };
     const onEvent = ({ event }: { event: BaseEvent }) => {
@@ -62,8 +53,43 @@ export class SynchronousRunner {
     return subject;
   }
 
+  /** The whole history, compacted once more, in one go; then the live run, told apart by message. */
+  connect({ threadId }: ConnectRequest): Observable<BaseEvent> {
+    const connection = new ReplaySubject<BaseEvent>();
+    const emitted = new Set<unknown>();
+    for (const event of compactEvents(this.#history(threadId).events)) {
+      connection.next(event);
+      if ("messageId" in event) emitted.add(event.messageId);
+    }
+    const live = this.#live.get(threadId);
+    if (live === undefined || !this.#isRunning(threadId)) {
+      connection.complete();
+    } else {
+      live.subscribe({
+        next: (event) => {
+          if (!("messageId" in event) || !emitted.has(event.messageId)) connection.next(event);
+        },
+        complete: () => connection.complete(),
+      });
+    }
+    return connection;
+  }
+
   async close(): Promise<void> {
     this.#db.close();
+  }
+
+  stats(): null {
+    return null;
+  }
+
+  #isRunning(threadId: string): boolean {
+    const state = this.#db
+      .prepare<[string], { is_running: number }>(
+        "SELECT is_running FROM run_state WHERE thread_id = ?",
+      )
+      .get(threadId);
+    return state?.is_running === 1;
   }
 
   #history(threadId: string): { events: BaseEvent[]; lastRunId: string | null } {

@@ -1,0 +1,115 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { formatNumber, labelOf } from "./figures.ts";
+import { busyMs, describeMachine, describeVersions } from "./machine.ts";
+import { PEERS } from "./peers/peers.ts";
+import { type ProgressStream, showProgress } from "./progress.ts";
+import type { BenchResult, Failure, Point, Sample } from "./results.ts";
+import { runInChild } from "./run-child.ts";
+import { type Turn, turnsOf } from "./schedule.ts";
+import { TARGETS } from "./targets.ts";
+import type { Effort, Trial } from "./trials.ts";
+import { judgeTarget } from "./verdicts.ts";
+
+export interface Plan {
+  readonly trials: readonly Trial[];
+  readonly quick: boolean;
+  readonly seconds: number | null;
+  readonly directory: string | null;
+  readonly command: string;
+}
+
+/** Null: not part of this plan. */
+function effortOf(trial: Trial, { quick, seconds }: Plan): Effort | null {
+  const effort = quick ? trial.quick : trial.full;
+  if (effort === null || seconds === null) return effort;
+  return {
+    ...effort,
+    seconds,
+    warmUpSeconds: Math.min(seconds, effort.warmUpSeconds),
+    rounds: 1,
+    roundsAt: {},
+  };
+}
+
+/** The most telling figure of a turn, for the line that says it is over. */
+function summaryOf({ show }: Trial, points: readonly Point[]): string {
+  const [figure] = show;
+  const value = figure === undefined ? undefined : points.at(-1)?.figures[figure];
+  if (figure === undefined || value === undefined || value === null) return "not available";
+  return `${formatNumber(value)} ${labelOf(figure)}`;
+}
+
+/** Measures what the plan says, one process after another. A turn that fails ends nothing. */
+export async function measure(plan: Plan, stream: ProgressStream): Promise<BenchResult> {
+  const startedAt = new Date();
+  const root = mkdtempSync(join(plan.directory ?? tmpdir(), "durable-agent-runner-bench-"));
+  const removeRoot = () => rmSync(root, { recursive: true, force: true });
+  process.once("exit", removeRoot);
+  const endEarly = () => process.exit(130);
+  process.once("SIGINT", endEarly);
+  const work = plan.trials.flatMap((trial) => {
+    const effort = effortOf(trial, plan);
+    return effort === null ? [] : [{ trial, turns: turnsOf(trial, effort) }];
+  });
+  const machine = describeMachine(root);
+  const samples = new Map<string, Sample[]>();
+  const failures: Failure[] = [];
+  const expected = work.flatMap(({ turns }) => turns.map((turn) => turn.expectedSeconds));
+  const progress = showProgress(expected, stream);
+  const busyBefore = busyMs();
+  let ownMs = 0;
+
+  const take = async (trial: Trial, { round, task }: Turn): Promise<void> => {
+    const at =
+      task.points.length === 1 && trial.axis !== "" ? `, ${trial.axis} ${task.points[0]}` : "";
+    progress.start(`${trial.name}${at}, ${task.peer}`);
+    try {
+      const { points, cpuMs } = await runInChild(task, root);
+      ownMs += cpuMs;
+      const own = samples.get(trial.name) ?? [];
+      samples.set(trial.name, own);
+      for (const point of points) own.push({ peer: task.peer, round, ...point });
+      progress.end(summaryOf(trial, points));
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      failures.push({ trial: trial.name, peer: task.peer, message });
+      progress.end(`failed: ${message.split("\n")[0]}`);
+    }
+  };
+  try {
+    for (const { trial, turns } of work) for (const turn of turns) await take(trial, turn);
+  } finally {
+    progress.stop();
+    process.off("exit", removeRoot);
+    process.off("SIGINT", endEarly);
+    removeRoot();
+  }
+
+  const elapsedMs = Date.now() - startedAt.getTime();
+  const { user, system } = process.cpuUsage();
+  const othersMs = Math.max(0, busyMs() - busyBefore - ownMs - (user + system) / 1000);
+  const others = (100 * othersMs) / (elapsedMs * availableParallelism());
+  const trials = work.map(({ trial }) => {
+    const { name, title, about, axis, show, baseline, plots } = trial;
+    return { name, title, about, axis, show, baseline, plots, samples: samples.get(name) ?? [] };
+  });
+  const measuredPeers = new Set(trials.flatMap((trial) => trial.samples.map(({ peer }) => peer)));
+  return {
+    format: 1,
+    startedAt: startedAt.toISOString(),
+    seconds: elapsedMs / 1000,
+    mode: plan.quick ? "quick" : "full",
+    command: plan.command,
+    machine: {
+      ...machine,
+      "taken by other processes meanwhile": `${others.toFixed(0)} % of the processors`,
+    },
+    versions: describeVersions(),
+    peers: PEERS.filter(({ name }) => measuredPeers.has(name)),
+    trials,
+    verdicts: TARGETS.map((target) => judgeTarget(target, trials)),
+    failures,
+  };
+}

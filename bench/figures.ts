@@ -1,0 +1,47 @@
+/** Every figure a trial may report: how it is called, its unit, and which way is better. */
+export const FIGURES = {
+  runsPerSecond: { label: "runs/s", unit: "runs/s", better: "more" },
+  eventsPerSecond: { label: "events/s", unit: "events/s", better: "more" },
+  firstEventMs: { label: "first event, median", unit: "ms", better: "less" },
+  firstEventP99Ms: { label: "first event, p99", unit: "ms", better: "less" },
+  loopDelayP50Ms: { label: "loop delay p50", unit: "ms", better: "less" },
+  loopDelayP90Ms: { label: "loop delay p90", unit: "ms", better: "less" },
+  loopDelayP99Ms: { label: "loop delay p99", unit: "ms", better: "less" },
+  loopDelayP999Ms: { label: "loop delay p99.9", unit: "ms", better: "less" },
+  loopDelayMaxMs: { label: "loop delay max", unit: "ms", better: "less" },
+  cpuMsPerRun: { label: "processor time a run", unit: "ms", better: "less" },
+  cpuCores: { label: "processor cores used", unit: "cores", better: "less" },
+  bytesPerEvent: { label: "written to disk an event", unit: "bytes", better: "less" },
+  rssMiB: { label: "peak RSS", unit: "MiB", better: "less" },
+  queueKiB: { label: "waiting to be written", unit: "KiB", better: "less" },
+  queueKiBFirst: { label: "waiting, first quarter", unit: "KiB", better: "less" },
+  queueKiBLast: { label: "waiting, last quarter", unit: "KiB", better: "less" },
+  queueGrowth: { label: "waiting, last / first quarter", unit: "x", better: "less" },
+  commitP99Ms: { label: "commit p99", unit: "ms", better: "less" },
+  totalMs: { label: "total", unit: "ms", better: "less" },
+  longestBlockMs: { label: "longest block of the loop, median", unit: "ms", better: "less" },
+  worstBlockMs: { label: "longest block of the loop, worst", unit: "ms", better: "less" },
+  fileKiB: { label: "file", unit: "KiB", better: "less" },
+  catchUpMs: { label: "caught up", unit: "ms", better: "less" },
+  lagP50Ms: { label: "lag p50", unit: "ms", better: "less" },
+  lagP99Ms: { label: "lag p99", unit: "ms", better: "less" },
+  opsPerSecond: { label: "operations/s", unit: "ops/s", better: "more" },
+  latencyP50Us: { label: "median", unit: "µs", better: "less" },
+  latencyP99Us: { label: "p99", unit: "µs", better: "less" },
+} as const satisfies Record<string, { label: string; unit: string; better: "more" | "less" }>;
+
+export type FigureName = keyof typeof FIGURES;
+
+/** Label with its unit, where the label does not say it. */
+export function labelOf(name: FigureName): string {
+  const { label, unit } = FIGURES[name];
+  const saysIt = label.endsWith("/s") || unit === "x" || unit === "cores";
+  return saysIt ? label : `${label}, ${unit}`;
+}
+
+/** Three significant digits, thousands apart. */
+export function formatNumber(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en-US").replaceAll(",", "\u202f");
+  return String(Number(value.toPrecision(size < 1 ? 2 : 3)));
+}

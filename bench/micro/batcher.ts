@@ -1,0 +1,27 @@
+import type { Bench } from "tinybench";
+import type { OpResult } from "../../src/protocol/messages.ts";
+import { Batcher } from "../../src/store/sqlite/batcher.ts";
+
+const OPERATIONS = 100;
+const OK: OpResult = { ok: true };
+
+/** The main thread's share of storing: a writer that answers at once, so only the queue is left. */
+export function addBatcher(bench: Bench): void {
+  const batcher = new Batcher({
+    lingerMs: 50,
+    maxBatchBytes: 1024 * 1024,
+    send: async (ops) => ({ results: ops.map(() => OK) }),
+    onTrouble(error) {
+      throw error;
+    },
+  });
+  bench.add(`batcher: ${OPERATIONS} completions queued and acknowledged`, async () => {
+    const acknowledged: Promise<OpResult>[] = [];
+    for (let at = 0; at < OPERATIONS; at++) {
+      const run = { threadId: "thread", runId: "run", agentId: null, epoch: 1, finishedAt: 0 };
+      const stored = { segments: 0, events: "[]", compactIds: [], input: "{}" };
+      acknowledged.push(batcher.enqueue({ kind: "finish", ...run, ...stored }));
+    }
+    await Promise.all(acknowledged);
+  });
+}

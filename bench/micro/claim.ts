@@ -1,0 +1,37 @@
+import { join } from "node:path";
+import type { Bench } from "tinybench";
+import type { WorkerConfig, WriterOp } from "../../src/protocol/messages.ts";
+import { commitBatch } from "../../workers/sqlite/batch.ts";
+import { openForWriting } from "../../workers/sqlite/open.ts";
+import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
+import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+
+const THREADS = 100;
+
+/** The writer's share of starting runs: a batch of claims, and the one that gives them back. */
+export function addClaim(bench: Bench, directory: string): () => void {
+  const dbPath = join(directory, "claims.db");
+  const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, durability: "full" };
+  const { db } = openForWriting(config);
+  const statements = prepareWriterStatements(db);
+  const context = { db, statements, config, identity: ownIdentity() };
+  const commit = (ops: readonly WriterOp[]) => {
+    const { results } = commitBatch(context, ops);
+    for (const result of results) if (!result.ok) throw new Error(result.fault.message);
+    return results;
+  };
+  let turn = 0;
+  bench.add(`claim: ${THREADS} threads claimed, then released`, () => {
+    turn++;
+    const runs = Array.from({ length: THREADS }, (_, at) => ({
+      threadId: `thread-${at}`,
+      runId: `run-${turn}-${at}`,
+    }));
+    const claimed = commit(
+      runs.map((run) => ({ kind: "claim", ...run, messageIds: ["question"] })),
+    );
+    const epochs = claimed.map((result) => (result.ok ? (result.claim?.epoch ?? 0) : 0));
+    commit(runs.map((run, at) => ({ kind: "release", ...run, epoch: epochs[at] ?? 0 })));
+  });
+  return () => void db.close();
+}

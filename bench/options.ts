@@ -1,0 +1,92 @@
+import { parseArgs } from "node:util";
+
+export interface BenchOptions {
+  readonly quick: boolean;
+  /** Names of trials; empty: all. */
+  readonly only: readonly string[];
+  readonly json: string | null;
+  readonly html: string;
+  readonly svg: string | null;
+  readonly markdown: string | null;
+  /** A result to report on, instead of measuring. */
+  readonly from: string | null;
+  /** The directory for the database files; null: the system's one for temporary files. */
+  readonly directory: string | null;
+  /** Measures each trial once and for so long, whatever it says: to see whether all works. */
+  readonly seconds: number | null;
+  readonly help: boolean;
+}
+
+export const USAGE = `npm run bench -- [options]
+
+  --quick          shorter trials, each once: under 45 seconds
+  --only NAME      only this trial; may be given several times
+  --html FILE      where the report goes (default bench/report.html)
+  --json FILE      everything that was measured
+  --svg FILE       one plot, throughput over threads, legible on light and dark pages
+  --markdown FILE  one table, as Markdown
+  --from FILE      report on a result that --json wrote; measures nothing
+  --dir DIRECTORY  where the databases are made (default: the system's directory for temporary files)
+  --help`;
+
+/** Thrown for what the user can mend; anything else is a bug. */
+export class UsageError extends Error {}
+
+/** Reads the command line. Throws a UsageError that says what was expected and what was got. */
+export function parseOptions(
+  args: readonly string[],
+  defaults: { readonly html: string; readonly trials: readonly string[] },
+): BenchOptions {
+  const values = parse(args);
+  const only = values.only ?? [];
+  for (const name of only) {
+    if (!defaults.trials.includes(name)) {
+      const expected = defaults.trials.join(", ");
+      throw new UsageError(`--only: expected one of ${expected}, got ${JSON.stringify(name)}`);
+    }
+  }
+  const seconds = values.seconds === undefined ? null : Number(values.seconds);
+  if (seconds !== null && !(seconds > 0 && seconds <= 600)) {
+    const got = JSON.stringify(values.seconds);
+    throw new UsageError(`--seconds: expected a number above 0, at most 600, got ${got}`);
+  }
+  for (const name of ["json", "html", "svg", "markdown", "from", "dir"] as const) {
+    if (values[name] === "") throw new UsageError(`--${name}: expected a path, got ""`);
+  }
+  return {
+    quick: values.quick ?? false,
+    only,
+    json: values.json ?? null,
+    html: values.html ?? defaults.html,
+    svg: values.svg ?? null,
+    markdown: values.markdown ?? null,
+    from: values.from ?? null,
+    directory: values.dir ?? null,
+    seconds,
+    help: values.help ?? false,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        quick: { type: "boolean" },
+        only: { type: "string", multiple: true },
+        json: { type: "string" },
+        html: { type: "string" },
+        svg: { type: "string" },
+        markdown: { type: "string" },
+        from: { type: "string" },
+        dir: { type: "string" },
+        seconds: { type: "string" },
+        help: { type: "boolean" },
+      },
+    });
+    return values;
+  } catch (error) {
+    // Its messages name the option and what it lacks.
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}

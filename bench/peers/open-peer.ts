@@ -1,0 +1,30 @@
+import { SqliteAgentRunner } from "../../src/index.ts";
+import type { BenchRunner } from "./bench-runner.ts";
+import type { PeerName } from "./peers.ts";
+
+async function openDurable(dbPath: string, durability: "full" | "normal"): Promise<BenchRunner> {
+  const runner = new SqliteAgentRunner({ dbPath, durability });
+  await runner.ready();
+  return runner;
+}
+
+/**
+ * Each peer is loaded only where it is measured: what a module leaves behind in the heap is paid
+ * by whoever shares its process.
+ */
+export async function openPeer(peer: PeerName, dbPath: string): Promise<BenchRunner> {
+  switch (peer) {
+    case "durable":
+      return openDurable(dbPath, "full");
+    case "durable-normal":
+      return openDurable(dbPath, "normal");
+    case "synchronous":
+      return new (await import("./synchronous.ts")).SynchronousRunner(dbPath);
+    case "in-memory":
+      return (await import("./in-memory.ts")).openInMemory();
+    case "no-runner":
+      return new (await import("./no-runner.ts")).NoRunner();
+    case "limit":
+      throw new Error("the limit is no runner: it has a loop of its own");
+  }
+}

@@ -1,0 +1,69 @@
+const BAR_WIDTH = 24;
+
+export interface Progress {
+  start(label: string): void;
+  /** The work that was started is done; `result` says it in a few words. */
+  end(result: string): void;
+  stop(): void;
+}
+
+/** The parts of a terminal's stream that a live bar needs. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/**
+ * Shows how far `expectedSeconds`, one entry a piece of work, have come: as a live bar on a
+ * terminal, as a line for each piece elsewhere.
+ */
+export function showProgress(
+  expectedSeconds: readonly number[],
+  stream: ProgressStream,
+  now: () => number = () => performance.now(),
+): Progress {
+  const total = expectedSeconds.reduce((sum, seconds) => sum + seconds, 0);
+  const began = now();
+  const isLive = stream.isTTY === true;
+  let done = 0;
+  let doneSeconds = 0;
+  let label = "";
+  let startedAt = began;
+
+  const render = () => {
+    const elapsed = (now() - began) / 1000;
+    const expected = expectedSeconds[done] ?? 0;
+    const current = Math.min((now() - startedAt) / 1000, expected * 0.95);
+    const share = total === 0 ? 1 : Math.min(1, (doneSeconds + current) / total);
+    // As slow as it has been so far: a busy machine takes longer than planned.
+    const pace = doneSeconds > 0 ? (startedAt - began) / 1000 / doneSeconds : 1;
+    const left = Math.max(0, (total - doneSeconds - current) * pace);
+    const filled = Math.round(share * BAR_WIDTH);
+    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)}`;
+    const text = `${bar} ${Math.round(share * 100)} %  ${done + 1}/${expectedSeconds.length}  ${Math.round(elapsed)} s, ${Math.round(left)} s left  ${label}`;
+    stream.write(`\r\u001b[K${text.slice(0, (stream.columns ?? 80) - 1)}`);
+  };
+  const timer = isLive ? setInterval(render, 250) : null;
+  timer?.unref();
+
+  return {
+    start(next) {
+      label = next;
+      startedAt = now();
+      if (isLive) render();
+    },
+    end(result) {
+      const seconds = (now() - startedAt) / 1000;
+      doneSeconds += expectedSeconds[done] ?? 0;
+      done++;
+      if (isLive) return;
+      const place = `${done}/${expectedSeconds.length}`.padStart(7);
+      stream.write(`${place}  ${label}: ${result} (${seconds.toFixed(1)} s)\n`);
+    },
+    stop() {
+      if (timer !== null) clearInterval(timer);
+      if (isLive) stream.write("\r\u001b[K");
+    },
+  };
+}

@@ -1,0 +1,165 @@
+import { FIGURES, labelOf } from "../figures.ts";
+import type { BenchResult, PlotSpec, TrialResult } from "../results.ts";
+import type { Spread } from "../statistics.ts";
+import { type Axis, linearAxis, logAxis, stepsAxis } from "./axis.ts";
+import type { Plot, PlotPoint, Series } from "./plots.ts";
+import { figureOf, formatFigure, peersOf, pointsOf, type Table } from "./summary.ts";
+
+/** What is less than this on a log axis of milliseconds is drawn as this. */
+const LOG_FLOOR = 0.01;
+const COURSE_ROWS = 8;
+
+export interface PlotAndTable {
+  readonly plot: Plot;
+  /** What the plot shows, in figures. */
+  readonly table: Table;
+}
+
+function pointOf(x: number, { median, min, max }: Spread): PlotPoint {
+  return { x, y: median, low: min, high: max };
+}
+
+function yAxis({ yScale }: PlotSpec, series: readonly Series[]): Axis {
+  const values = series.flatMap(({ points }) =>
+    points.flatMap(({ y, low = y, high = y }) => [y, low, high]),
+  );
+  if (yScale === "linear") return linearAxis(values);
+  return logAxis(values.map((value) => Math.max(value, LOG_FLOOR)));
+}
+
+/** A line for each peer over `places`, each place giving a figure or nothing. */
+function over(
+  result: BenchResult,
+  trial: TrialResult,
+  places: readonly number[],
+  figureAt: (place: number, peer: string) => Spread | null,
+): { series: Series[]; spreads: (Spread | null)[][] } {
+  const peers = peersOf(result, trial);
+  const spreads = places.map((place) => peers.map(({ name }) => figureAt(place, name)));
+  const series = peers.map(({ name, label }, column) => {
+    const points = places.flatMap((place, row) => {
+      const value = spreads[row]?.[column] ?? null;
+      return value === null ? [] : [pointOf(place, value)];
+    });
+    return { name, label, points };
+  });
+  return { series: series.filter(({ points }) => points.length > 0), spreads };
+}
+
+function linePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): PlotAndTable | null {
+  const [figure] = spec.figures;
+  if (figure === undefined) return null;
+  const places = pointsOf(trial);
+  const { series, spreads } = over(result, trial, places, (x, peer) =>
+    figureOf(trial, { x, peer, figure }),
+  );
+  if (series.length === 0) return null;
+  const x =
+    spec.xScale === "steps"
+      ? stepsAxis(places)
+      : spec.xScale === "log"
+        ? logAxis(places, places)
+        : linearAxis(places);
+  const { title } = spec;
+  const yLabel = labelOf(figure) === FIGURES[figure].unit ? labelOf(figure) : FIGURES[figure].unit;
+  const plot = { title, xLabel: trial.axis, yLabel, x, y: yAxis(spec, series), series };
+  return {
+    plot: { ...plot, markers: true },
+    table: tableBeside(result, trial, trial.axis, x, spreads),
+  };
+}
+
+function percentilesPlot(
+  result: BenchResult,
+  trial: TrialResult,
+  spec: PlotSpec,
+): PlotAndTable | null {
+  const { figures, title } = spec;
+  const at = spec.at ?? pointsOf(trial).at(-1) ?? 0;
+  const places = figures.map((_, place) => place);
+  const { series, spreads } = over(result, trial, places, (place, peer) => {
+    const figure = figures[place];
+    return figure === undefined ? null : figureOf(trial, { x: at, peer, figure });
+  });
+  if (series.length === 0) return null;
+  const labels = figures.map((figure) => FIGURES[figure].label.split(" ").at(-1) ?? figure);
+  const x = stepsAxis(places, labels);
+  const [first] = figures;
+  const yLabel = first === undefined ? "" : FIGURES[first].unit;
+  const plot = { title, xLabel: "percentile", yLabel, x, y: yAxis(spec, series), series };
+  return {
+    plot: { ...plot, markers: true },
+    table: tableBeside(result, trial, "percentile", x, spreads),
+  };
+}
+
+function coursePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): PlotAndTable | null {
+  const [figure] = spec.figures;
+  if (figure === undefined) return null;
+  const series = peersOf(result, trial).flatMap(({ name, label }) => {
+    // One round is enough for a course; several would hide each other.
+    const course = trial.samples.find(({ peer, series }) => peer === name && series?.[figure]);
+    const points = course?.series?.[figure]?.map(([x, y]) => ({ x, y })) ?? [];
+    return points.length === 0 ? [] : [{ name, label, points }];
+  });
+  if (series.length === 0) return null;
+  const x = linearAxis(series.flatMap(({ points }) => points.map((point) => point.x)));
+  const { unit } = FIGURES[figure];
+  const plot = {
+    title: spec.title,
+    xLabel: "seconds",
+    yLabel: unit,
+    x,
+    y: yAxis(spec, series),
+    series,
+  };
+  const longest = Math.max(...series.map(({ points }) => points.length));
+  const rows = Array.from({ length: Math.min(COURSE_ROWS, longest) }, (_, row) => {
+    const share = (row + 1) / Math.min(COURSE_ROWS, longest);
+    const cells = series.map(({ points }) => points[Math.ceil(share * points.length) - 1]);
+    const seconds = cells[0]?.x ?? 0;
+    return [
+      seconds.toFixed(1),
+      ...cells.map((cell) =>
+        formatFigure(cell === undefined ? null : { median: cell.y, min: cell.y, max: cell.y }),
+      ),
+    ];
+  });
+  return {
+    plot: { ...plot, markers: false },
+    table: { head: ["seconds", ...series.map(({ label }) => label)], rows },
+  };
+}
+
+function tableBeside(
+  result: BenchResult,
+  trial: TrialResult,
+  corner: string,
+  x: Axis,
+  spreads: readonly (readonly (Spread | null)[])[],
+): Table {
+  const head = [corner, ...peersOf(result, trial).map(({ label }) => label)];
+  const places = x.ticks.length === spreads.length ? x.ticks.map(({ label }) => label) : null;
+  const xs = pointsOf(trial);
+  const rows = spreads.map((cells, row) => [
+    places?.[row] ?? String(xs[row] ?? ""),
+    ...cells.map((cell) => formatFigure(cell)),
+  ]);
+  return { head, rows };
+}
+
+/** A plot that a trial asks for, and its table; null when nothing of it was measured. */
+export function plotOf(
+  result: BenchResult,
+  trial: TrialResult,
+  spec: PlotSpec,
+): PlotAndTable | null {
+  switch (spec.kind) {
+    case "line":
+      return linePlot(result, trial, spec);
+    case "percentiles":
+      return percentilesPlot(result, trial, spec);
+    case "course":
+      return coursePlot(result, trial, spec);
+  }
+}

@@ -1,0 +1,56 @@
+import { fork } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Point } from "./results.ts";
+import type { Assignment } from "./workloads/workload.ts";
+
+const CHILD = fileURLToPath(new URL("./trial.child.ts", import.meta.url));
+/** A turn that takes so much longer than planned hangs. */
+const PATIENCE_MS = 90_000;
+
+export interface ChildAnswer {
+  readonly points: readonly Point[];
+  readonly cpuMs: number;
+}
+
+/** Does one turn of a trial in a fresh process, with an empty directory below `root`. */
+export async function runInChild(
+  task: Omit<Assignment, "directory">,
+  root: string,
+): Promise<ChildAnswer> {
+  const directory = mkdtempSync(join(root, "trial-"));
+  const assignment: Assignment = { ...task, directory };
+  const child = fork(CHILD, [JSON.stringify(assignment)], {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    env: { ...process.env, COPILOTKIT_TELEMETRY_DISABLED: "true" },
+  });
+  const killWithUs = () => void child.kill("SIGKILL");
+  process.once("exit", killWithUs);
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+      said = `${said}${chunk}`.slice(-4000);
+    });
+  }
+  let answer: ChildAnswer | null = null;
+  child.on("message", (message: ChildAnswer) => {
+    answer = message;
+  });
+  const patience = task.seconds * 1000 + task.warmUpSeconds * 1000 + PATIENCE_MS;
+  const timer = setTimeout(killWithUs, patience);
+  try {
+    const ending = await new Promise<string>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+    if (answer === null || ending !== "exit code 0") {
+      throw new Error(`the trial's process ended with ${ending}: ${said.trim()}`);
+    }
+    return answer;
+  } finally {
+    clearTimeout(timer);
+    process.off("exit", killWithUs);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}

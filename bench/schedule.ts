@@ -1,0 +1,37 @@
+import type { PeerName } from "./peers/peers.ts";
+import { type Effort, MICRO_STEPS, type Trial } from "./trials.ts";
+import type { Assignment } from "./workloads/workload.ts";
+
+/** Seconds that a process takes beside what it measures. */
+const OVERHEAD_SECONDS = 0.8;
+
+export interface Turn {
+  readonly trial: string;
+  readonly round: number;
+  readonly task: Omit<Assignment, "directory">;
+  readonly expectedSeconds: number;
+}
+
+/** The turns of a trial: in each round every peer once, so that neighbours can be compared. */
+export function turnsOf(trial: Trial, effort: Effort): readonly Turn[] {
+  const { seconds, warmUpSeconds } = effort;
+  const points = effort.points ?? trial.points;
+  const peers = trial.peers.filter((peer) => effort.peers?.includes(peer) ?? true);
+  const steps = trial.workload === "micro" ? MICRO_STEPS : 1;
+  const expectedSeconds = (seconds + warmUpSeconds) * steps + OVERHEAD_SECONDS;
+  const turn = (round: number, peer: PeerName, at: readonly number[]): Turn => {
+    const { name, workload, settings } = trial;
+    const end = trial.upTo?.[peer] ?? Number.POSITIVE_INFINITY;
+    const reached = at.filter((point) => point <= end);
+    const task = { workload, peer, points: reached, seconds, warmUpSeconds, settings };
+    return { trial: name, round, task, expectedSeconds };
+  };
+  const groups = trial.separate ? points.map((point) => [point]) : [points];
+  return groups.flatMap((at) => {
+    const [first = 0] = at;
+    const rounds = trial.separate ? (effort.roundsAt?.[first] ?? effort.rounds) : effort.rounds;
+    return Array.from({ length: rounds }, (_, round) =>
+      peers.map((peer) => turn(round, peer, at)),
+    ).flat();
+  });
+}

@@ -1,0 +1,129 @@
+import type { FigureName } from "./figures.ts";
+import type { PeerName } from "./peers/peers.ts";
+import { TYPICAL_THREADS } from "./trials.ts";
+
+/** A figure of one peer at one point of a trial. */
+export interface FigureRef {
+  readonly trial: string;
+  readonly x: number;
+  readonly figure: FigureName;
+  readonly peer: PeerName;
+}
+
+export interface Condition extends FigureRef {
+  readonly is: ">=" | "<=";
+  readonly bound: number;
+  /**
+   * Compared with: the same figure, but for what is said here. Without this the figure's own
+   * median stands against the bound.
+   */
+  readonly against?: Partial<FigureRef>;
+  /** The ratio of the two (default), or their difference. */
+  readonly how?: "ratio" | "difference";
+}
+
+export interface Target {
+  readonly text: string;
+  readonly conditions: readonly Condition[];
+}
+
+const load = { trial: "throughput", x: TYPICAL_THREADS, peer: "durable" } as const;
+const client = { trial: "client-pipeline", x: TYPICAL_THREADS, peer: "durable" } as const;
+const pace = { trial: "model-pace", x: 1000, peer: "durable" } as const;
+const connect = { trial: "connect", x: 2000, peer: "durable" } as const;
+
+/** What this runner wants to be, on two cores; ratios of peers in one run of the harness. */
+export const TARGETS: readonly Target[] = [
+  {
+    text: "Durable runs/s, 200 threads, 24 events, the runner's own cost: at least 50x synchronous, 0.6x InMemoryAgentRunner, 0.3x limit",
+    conditions: [
+      { ...load, figure: "runsPerSecond", is: ">=", bound: 50, against: { peer: "synchronous" } },
+      { ...load, figure: "runsPerSecond", is: ">=", bound: 0.6, against: { peer: "in-memory" } },
+      { ...load, figure: "runsPerSecond", is: ">=", bound: 0.3, against: { peer: "limit" } },
+    ],
+  },
+  {
+    text: "The same through the client's pipeline: at least 0.85x InMemoryAgentRunner",
+    conditions: [
+      { ...client, figure: "runsPerSecond", is: ">=", bound: 0.85, against: { peer: "in-memory" } },
+    ],
+  },
+  {
+    text: "Event-loop delay under that load: p99 at most InMemoryAgentRunner's + 1 ms, max at most 15 ms",
+    conditions: [
+      {
+        ...load,
+        figure: "loopDelayP99Ms",
+        is: "<=",
+        bound: 1,
+        against: { peer: "in-memory" },
+        how: "difference",
+      },
+      { ...load, figure: "loopDelayMaxMs", is: "<=", bound: 15 },
+    ],
+  },
+  {
+    text: "1000 threads at 50 events/s each: no growing lag, loop delay p99 at most 10 ms beyond the same without a runner",
+    conditions: [
+      // Of a queue that stands still, the quarters still differ by what happens to be waiting.
+      { ...pace, figure: "queueGrowth", is: "<=", bound: 1.25 },
+      {
+        ...pace,
+        figure: "loopDelayP99Ms",
+        is: "<=",
+        bound: 10,
+        against: { peer: "no-runner" },
+        how: "difference",
+      },
+    ],
+  },
+  {
+    text: "First event of a run on a thread of 10 000 runs: at most 1.3x that of an empty thread",
+    conditions: [
+      {
+        trial: "start",
+        x: 10_000,
+        peer: "durable",
+        figure: "firstEventMs",
+        is: "<=",
+        bound: 1.3,
+        against: { x: 0 },
+      },
+    ],
+  },
+  {
+    text: "connect to 2000 runs (10 000 events): first event within 10 ms, longest block of the loop at most 5 ms, total at most 0.3x synchronous",
+    conditions: [
+      { ...connect, figure: "firstEventMs", is: "<=", bound: 10 },
+      { ...connect, figure: "longestBlockMs", is: "<=", bound: 5 },
+      { ...connect, figure: "totalMs", is: "<=", bound: 0.3, against: { peer: "synchronous" } },
+    ],
+  },
+  {
+    text: "File after a 200-turn conversation: at most 1/10 of synchronous",
+    conditions: [
+      {
+        trial: "storage",
+        x: 200,
+        peer: "durable",
+        figure: "fileKiB",
+        is: "<=",
+        bound: 0.1,
+        against: { peer: "synchronous" },
+      },
+    ],
+  },
+  {
+    text: "One thread, one run after another: at least 3x synchronous",
+    conditions: [
+      {
+        ...load,
+        x: 1,
+        figure: "runsPerSecond",
+        is: ">=",
+        bound: 3,
+        against: { peer: "synchronous" },
+      },
+    ],
+  },
+];

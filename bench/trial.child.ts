@@ -1,0 +1,31 @@
+// One turn of one peer in a process of its own: `node trial.child.ts ASSIGNMENT`, an Assignment as
+// JSON. What was measured goes to the parent as a message.
+import type { Assignment, Workload } from "./workloads/workload.ts";
+
+/** Imported by need: no trial shares its heap with modules that it does not use. */
+async function workloadOf({ workload }: Assignment): Promise<Workload> {
+  switch (workload) {
+    case "load":
+      return (await import("./workloads/load.ts")).measureLoad;
+    case "model-pace":
+      return (await import("./workloads/model-pace.ts")).measureModelPace;
+    case "start":
+      return (await import("./workloads/start.ts")).measureStart;
+    case "connect":
+      return (await import("./workloads/connect.ts")).measureConnect;
+    case "storage":
+      return (await import("./workloads/storage.ts")).measureStorage;
+    case "reconnect":
+      return (await import("./workloads/reconnect.ts")).measureReconnect;
+    case "follow":
+      return (await import("./workloads/follow.ts")).measureFollow;
+    case "micro":
+      return (await import("./micro/micro.ts")).measureMicro;
+  }
+}
+
+const assignment = JSON.parse(process.argv[2] ?? "") as Assignment;
+const measure = await workloadOf(assignment);
+const points = await measure(assignment);
+const { user, system } = process.cpuUsage();
+process.send?.({ points, cpuMs: (user + system) / 1000 }, () => process.disconnect());

@@ -1,0 +1,361 @@
+import type { PeerName } from "./peers/peers.ts";
+import type { TrialResult } from "./results.ts";
+import type { Settings, WorkloadName } from "./workloads/workload.ts";
+
+/** How much of a trial is done. */
+export interface Effort {
+  /** Seconds that are measured in one process. */
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  /** How often each peer's turn comes. */
+  readonly rounds: number;
+  /** Rounds at some points, where they differ. */
+  readonly roundsAt?: Readonly<Record<number, number>>;
+  readonly points?: readonly number[];
+  readonly peers?: readonly PeerName[];
+}
+
+export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
+  readonly workload: WorkloadName;
+  /** In the order in which they take turns. */
+  readonly peers: readonly PeerName[];
+  readonly baseline: PeerName | null;
+  /** Places on the axis. */
+  readonly points: readonly number[];
+  /** Where a peer's points end, when going on would take minutes. */
+  readonly upTo?: Partial<Record<PeerName, number>>;
+  /** Whether each point has a process of its own; else one process measures all in turn. */
+  readonly separate: boolean;
+  readonly settings: Settings;
+  readonly full: Effort;
+  /** Null: not in `--quick`. */
+  readonly quick: Effort | null;
+}
+
+const LOOP_DELAY = [
+  "loopDelayP50Ms",
+  "loopDelayP90Ms",
+  "loopDelayP99Ms",
+  "loopDelayP999Ms",
+  "loopDelayMaxMs",
+] as const;
+
+/** Where most targets are measured. */
+export const TYPICAL_THREADS = 200;
+
+export const TRIALS: readonly Trial[] = [
+  {
+    name: "throughput",
+    title: "Throughput and event-loop delay",
+    about:
+      "Each thread runs one short answer (24 events) after another. The agents emit past the client's pipeline: what is measured is the runner. A run counts when its stream has completed, which for the durable peers means stored. With one thread this is the latency of a run.",
+    workload: "load",
+    peers: ["synchronous", "in-memory", "durable", "durable-normal", "limit"],
+    baseline: "synchronous",
+    axis: "threads",
+    points: [1, 50, TYPICAL_THREADS, 1000],
+    separate: true,
+    settings: { eventsPerRun: 24, agents: "direct" },
+    show: [
+      "runsPerSecond",
+      "loopDelayP99Ms",
+      "loopDelayMaxMs",
+      "firstEventMs",
+      "cpuMsPerRun",
+      "bytesPerEvent",
+      "rssMiB",
+    ],
+    plots: [
+      {
+        title: "Throughput over threads",
+        kind: "line",
+        figures: ["runsPerSecond"],
+        xScale: "log",
+        yScale: "log",
+      },
+      {
+        title: "Event-loop delay, 200 threads",
+        kind: "percentiles",
+        figures: LOOP_DELAY,
+        at: TYPICAL_THREADS,
+        xScale: "steps",
+        yScale: "log",
+      },
+      {
+        title: "First event of a run, median",
+        kind: "line",
+        figures: ["firstEventMs"],
+        xScale: "log",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 3 } },
+    quick: {
+      seconds: 1,
+      warmUpSeconds: 0.4,
+      rounds: 1,
+      points: [1, TYPICAL_THREADS],
+      peers: ["synchronous", "in-memory", "durable", "limit"],
+    },
+  },
+  {
+    name: "client-pipeline",
+    title: "The same through the client's pipeline",
+    about:
+      "As above, but the agents are what users have: subclasses of AbstractAgent, whose events runAgent verifies and applies. That costs more than any runner, and it is the same for all.",
+    workload: "load",
+    peers: ["synchronous", "in-memory", "durable"],
+    baseline: "in-memory",
+    axis: "threads",
+    points: [TYPICAL_THREADS],
+    separate: true,
+    settings: { eventsPerRun: 24, agents: "client" },
+    show: ["runsPerSecond", "loopDelayP99Ms", "loopDelayMaxMs", "firstEventMs", "cpuMsPerRun"],
+    plots: [
+      {
+        title: "Event-loop delay, 200 threads",
+        kind: "percentiles",
+        figures: LOOP_DELAY,
+        at: TYPICAL_THREADS,
+        xScale: "steps",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 2, warmUpSeconds: 1, rounds: 3 },
+    quick: { seconds: 1, warmUpSeconds: 0.5, rounds: 1, peers: ["in-memory", "durable"] },
+  },
+  {
+    name: "long-runs",
+    title: "Longer answers",
+    about: "204 events a run, past the client's pipeline.",
+    workload: "load",
+    peers: ["synchronous", "in-memory", "durable", "limit"],
+    baseline: "synchronous",
+    axis: "threads",
+    points: [TYPICAL_THREADS],
+    separate: true,
+    settings: { eventsPerRun: 204, agents: "direct" },
+    show: ["runsPerSecond", "eventsPerSecond", "loopDelayP99Ms", "cpuMsPerRun", "bytesPerEvent"],
+    plots: [],
+    full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 2 },
+    quick: null,
+  },
+  {
+    name: "long-runs-client",
+    title: "Longer answers through the client's pipeline",
+    about: "204 events a run, from subclasses of AbstractAgent.",
+    workload: "load",
+    peers: ["in-memory", "durable"],
+    baseline: "in-memory",
+    axis: "threads",
+    points: [TYPICAL_THREADS],
+    separate: true,
+    settings: { eventsPerRun: 204, agents: "client" },
+    show: ["runsPerSecond", "eventsPerSecond", "loopDelayP99Ms", "cpuMsPerRun"],
+    plots: [],
+    full: { seconds: 2, warmUpSeconds: 1, rounds: 1 },
+    quick: null,
+  },
+  {
+    name: "model-pace",
+    title: "Many conversations at the pace of a model",
+    about:
+      "1000 threads, each with 50 events a second, runs of 204 events: 50 000 events a second. Nobody is in a hurry here: what counts is that nothing piles up and that the event loop stays free.",
+    workload: "model-pace",
+    peers: ["no-runner", "durable"],
+    baseline: null,
+    axis: "threads",
+    points: [1000],
+    separate: true,
+    settings: { eventsPerRun: 204, eventsPerSecond: 50 },
+    show: [
+      "eventsPerSecond",
+      "cpuCores",
+      "loopDelayP99Ms",
+      "loopDelayMaxMs",
+      "queueKiBFirst",
+      "queueKiBLast",
+      "queueGrowth",
+      "commitP99Ms",
+      "rssMiB",
+    ],
+    plots: [
+      {
+        title: "Waiting to be written",
+        kind: "course",
+        figures: ["queueKiB"],
+        xScale: "linear",
+        yScale: "linear",
+      },
+      {
+        title: "Event-loop delay",
+        kind: "percentiles",
+        figures: LOOP_DELAY,
+        at: 1000,
+        xScale: "steps",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 20, warmUpSeconds: 2, rounds: 1 },
+    quick: { seconds: 3, warmUpSeconds: 1, rounds: 1 },
+  },
+  {
+    name: "start",
+    title: "Starting a run on a long thread",
+    about:
+      "Time from run() to the run's first event, on an idle runner, over the runs that the thread has. The synchronous peer's query grows with the square of them (about 17 s for 10 000), so it ends at 2000.",
+    upTo: { synchronous: 2000 },
+    workload: "start",
+    peers: ["synchronous", "durable"],
+    baseline: "synchronous",
+    axis: "runs of history",
+    points: [0, 100, 1000, 2000, 10_000],
+    separate: false,
+    settings: { eventsPerRun: 24 },
+    show: ["firstEventMs", "firstEventP99Ms"],
+    plots: [
+      {
+        title: "First event over history length, median",
+        kind: "line",
+        figures: ["firstEventMs"],
+        xScale: "steps",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
+    quick: { seconds: 0.7, warmUpSeconds: 0, rounds: 1, points: [0, 10_000], peers: ["durable"] },
+  },
+  {
+    name: "connect",
+    title: "Connecting to a long thread",
+    about:
+      "What a client waits for (first event, all events) and what everyone else on the server waits for (the longest block of the event loop), over the runs that the thread has; five stored events a run. The synchronous peer ends at 2000.",
+    upTo: { synchronous: 2000 },
+    workload: "connect",
+    peers: ["synchronous", "durable"],
+    baseline: "synchronous",
+    axis: "runs of history",
+    points: [0, 100, 1000, 2000, 10_000],
+    separate: false,
+    settings: { eventsPerRun: 24 },
+    show: ["totalMs", "firstEventMs", "longestBlockMs", "worstBlockMs"],
+    plots: [
+      {
+        title: "All events, median",
+        kind: "line",
+        figures: ["totalMs"],
+        xScale: "steps",
+        yScale: "log",
+      },
+      {
+        title: "First event, median",
+        kind: "line",
+        figures: ["firstEventMs"],
+        xScale: "steps",
+        yScale: "log",
+      },
+      {
+        title: "Longest block of the loop, median",
+        kind: "line",
+        figures: ["longestBlockMs"],
+        xScale: "steps",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 3, warmUpSeconds: 0, rounds: 2 },
+    quick: { seconds: 1, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
+  },
+  {
+    name: "storage",
+    title: "Storage of one conversation",
+    about:
+      "One thread; as CopilotKit's client does, each turn sends all messages so far. Bytes written count what the process handed to the disk, journals and checkpoints included.",
+    workload: "storage",
+    peers: ["synchronous", "durable"],
+    baseline: "synchronous",
+    axis: "turns",
+    points: [10, 25, 50, 75, 100, 125, 150, 175, 200],
+    separate: false,
+    settings: { eventsPerRun: 24 },
+    show: ["fileKiB", "bytesPerEvent"],
+    plots: [
+      {
+        title: "Size of the file over turns",
+        kind: "line",
+        figures: ["fileKiB"],
+        xScale: "linear",
+        yScale: "linear",
+      },
+      {
+        title: "Bytes written to disk an event",
+        kind: "line",
+        figures: ["bytesPerEvent"],
+        xScale: "linear",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 3, warmUpSeconds: 0, rounds: 1 },
+    quick: { seconds: 2, warmUpSeconds: 0, rounds: 1, points: [100, 200] },
+  },
+  {
+    name: "reconnect",
+    title: "Reconnecting in the middle of a run",
+    about:
+      "A client comes back to a run in flight, over the events that the run has emitted so far.",
+    workload: "reconnect",
+    peers: ["synchronous", "in-memory", "durable"],
+    baseline: "in-memory",
+    axis: "events so far",
+    points: [100, 1000, 10_000],
+    separate: false,
+    settings: {},
+    show: ["catchUpMs", "firstEventMs"],
+    plots: [
+      {
+        title: "Caught up, median",
+        kind: "line",
+        figures: ["catchUpMs"],
+        xScale: "log",
+        yScale: "log",
+      },
+    ],
+    full: { seconds: 1.5, warmUpSeconds: 0, rounds: 1 },
+    quick: null,
+  },
+  {
+    name: "follow",
+    title: "Following a run of another process",
+    about:
+      "One process runs, another one on the same file is connected: how much later a delta arrives there than it was emitted.",
+    workload: "follow",
+    peers: ["durable"],
+    baseline: null,
+    axis: "events/s",
+    points: [50],
+    separate: true,
+    settings: {},
+    show: ["lagP50Ms", "lagP99Ms"],
+    plots: [],
+    full: { seconds: 4, warmUpSeconds: 0.5, rounds: 1 },
+    quick: { seconds: 1.5, warmUpSeconds: 0.3, rounds: 1 },
+  },
+  {
+    name: "micro",
+    title: "Inner steps",
+    about: "One step at a time, with tinybench.",
+    workload: "micro",
+    peers: ["durable"],
+    baseline: null,
+    axis: "",
+    points: [0],
+    separate: true,
+    settings: {},
+    show: ["opsPerSecond", "latencyP50Us", "latencyP99Us"],
+    plots: [],
+    full: { seconds: 0.5, warmUpSeconds: 0.2, rounds: 1 },
+    quick: { seconds: 0.12, warmUpSeconds: 0.05, rounds: 1 },
+  },
+];
+
+/** Processes that the micro trial's time is multiplied by: it is per step. */
+export const MICRO_STEPS = 7;

@@ -1,0 +1,37 @@
+// The process that follows: `node follower.child.ts DATABASE THREAD`.
+import { EventType } from "@ag-ui/core";
+import { openPeer } from "../peers/open-peer.ts";
+import { machineNowMs } from "./follow.ts";
+
+interface Arrival {
+  readonly emittedAt: number;
+  readonly arrivedAt: number;
+}
+
+const [dbPath = "", threadId = ""] = process.argv.slice(2);
+const runner = await openPeer("durable", dbPath);
+const arrivals: Arrival[] = [];
+let connectedAt = Number.POSITIVE_INFINITY;
+
+process.on("message", async (message: "connect" | { readonly endedAt: number }) => {
+  if (message === "connect") {
+    connectedAt = machineNowMs();
+    runner.connect({ threadId }).subscribe((event) => {
+      const arrivedAt = machineNowMs();
+      if (event.type !== EventType.TEXT_MESSAGE_CONTENT) return;
+      // The store merges deltas that follow each other: one may hold several times.
+      for (const time of String(event.delta).trim().split(" ")) {
+        arrivals.push({ emittedAt: Number(time), arrivedAt });
+      }
+    });
+    return;
+  }
+  // What was emitted before the connect is history, and what came after the end proves nothing.
+  const live = arrivals.filter(
+    ({ emittedAt, arrivedAt }) => emittedAt > connectedAt && arrivedAt < message.endedAt,
+  );
+  const lags = live.map(({ emittedAt, arrivedAt }) => arrivedAt - emittedAt);
+  await runner.close();
+  process.send?.(lags);
+});
+process.send?.("ready");

@@ -1,0 +1,81 @@
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { openPeer } from "../peers/open-peer.ts";
+import type { Point } from "../results.ts";
+import { DirectAgent, inputOf } from "./agents.ts";
+import { cpuMsSince, peakRssMiB, writtenBytes, writtenSince } from "./resources.ts";
+import { runOnce } from "./run-once.ts";
+import type { Assignment } from "./workload.ts";
+
+const ROWS_PER_TRANSACTION = 100;
+
+interface Row {
+  readonly events: string;
+  readonly input: string;
+}
+
+/** The row that our runner writes for one run, in a file with our schema. */
+async function rowOfOneRun(dbPath: string, eventsPerRun: number): Promise<Row> {
+  const runner = await openPeer("durable", dbPath);
+  const input = inputOf({ threadId: "thread-000", runId: "thread-000-0000" });
+  await runOnce(runner, new DirectAgent(eventsPerRun), input);
+  await runner.close();
+  const db = new Database(dbPath, { readonly: true });
+  const row = db.prepare<[], Row>("SELECT events, input FROM agent_runs").get();
+  db.close();
+  if (row === undefined) throw new Error("the run was not stored");
+  return row;
+}
+
+/** How fast this machine inserts the rows of completed runs, with nothing else to do. */
+export async function insertRows(assignment: Assignment, threads: number): Promise<Point> {
+  const { directory, seconds, warmUpSeconds, settings } = assignment;
+  const { eventsPerRun = 24 } = settings;
+  const dbPath = join(directory, "threads.db");
+  const row = await rowOfOneRun(dbPath, eventsPerRun);
+  const db = new Database(dbPath);
+  db.pragma("journal_mode = WAL");
+  db.pragma("synchronous = FULL");
+  // As our writer has it, or the checkpoints would be what is measured.
+  db.pragma("wal_autocheckpoint = 8000");
+  db.pragma("cache_size = -65536");
+  // An epoch, so that the triggers take the row for one of ours and leave it alone.
+  const insert = db.prepare(
+    `INSERT INTO agent_runs
+       (thread_id, run_id, parent_run_id, events, input, created_at, version, agent_id, epoch)
+     VALUES (?, ?, ?, ?, ?, ?, 2, 'bench', 1)`,
+  );
+  const lastRuns = new Map<string, string>();
+  const insertBatch = db.transaction((name: string, from: number) => {
+    for (let at = from; at < from + ROWS_PER_TRANSACTION; at++) {
+      const threadId = `${name}-${at % threads}`;
+      const runId = `${threadId}-${Math.floor(at / threads)}`;
+      const parent = lastRuns.get(threadId) ?? null;
+      insert.run(threadId, runId, parent, row.events, row.input, Date.now());
+      lastRuns.set(threadId, runId);
+    }
+  });
+  const insertFor = (name: string, lasts: number): { rows: number; elapsed: number } => {
+    const startedAt = performance.now();
+    const until = startedAt + lasts * 1000;
+    let rows = 0;
+    for (; performance.now() < until; rows += ROWS_PER_TRANSACTION) insertBatch(name, rows);
+    return { rows, elapsed: (performance.now() - startedAt) / 1000 };
+  };
+
+  insertFor("warm-up", warmUpSeconds);
+  const cpu = process.cpuUsage();
+  const written = writtenBytes();
+  const { rows, elapsed } = insertFor("thread", seconds);
+  const cpuMs = cpuMsSince(cpu);
+  const bytes = writtenSince(written);
+  db.close();
+  const figures = {
+    runsPerSecond: rows / elapsed,
+    eventsPerSecond: (rows * eventsPerRun) / elapsed,
+    cpuMsPerRun: cpuMs / rows,
+    bytesPerEvent: bytes === null ? null : bytes / (rows * eventsPerRun),
+    rssMiB: peakRssMiB(),
+  };
+  return { x: threads, figures };
+}

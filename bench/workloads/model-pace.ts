@@ -1,0 +1,143 @@
+import { join } from "node:path";
+import type { BenchRunner } from "../peers/bench-runner.ts";
+import { openPeer } from "../peers/open-peer.ts";
+import type { Point } from "../results.ts";
+import { median } from "../statistics.ts";
+import { inputOf } from "./agents.ts";
+import { watchLoopDelay } from "./loop-delay.ts";
+import { PacedAgent } from "./paced-agent.ts";
+import { cpuMsSince, peakRssMiB } from "./resources.ts";
+import type { Assignment } from "./workload.ts";
+
+const SAMPLE_EVERY_MS = 100;
+
+/** One conversation whose model emits at a steady pace. */
+class Conversation {
+  readonly agent = new PacedAgent();
+  readonly #runner: BenchRunner;
+  readonly #threadId: string;
+  #turn = 0;
+  #idle = true;
+  received = 0;
+  error: unknown = null;
+
+  constructor(runner: BenchRunner, threadId: string) {
+    this.#runner = runner;
+    this.#threadId = threadId;
+  }
+
+  /** The model's next event is due: emits it, or starts the next run. */
+  tick(eventsPerRun: number): void {
+    if (this.agent.ready) this.agent.step();
+    else if (this.#idle) this.#start(eventsPerRun);
+  }
+
+  #start(eventsPerRun: number): void {
+    this.#idle = false;
+    this.agent.eventsPerRun = eventsPerRun;
+    const runId = `${this.#threadId}-${this.#turn++}`;
+    const input = inputOf({ threadId: this.#threadId, runId });
+    this.#runner.run({ threadId: this.#threadId, agent: this.agent, input }).subscribe({
+      next: (event) => {
+        this.received++;
+        if (event.type === "RUN_ERROR") this.error = event;
+      },
+      error: (error: unknown) => {
+        this.error = error;
+      },
+      complete: () => {
+        this.#idle = true;
+      },
+    });
+  }
+
+  get idle(): boolean {
+    return this.#idle;
+  }
+}
+
+/**
+ * Many conversations at the pace of a model, spread evenly over time, as chunks come in from many
+ * sockets. A loop that falls behind has more to do in its next turn: nothing is left out.
+ */
+export async function measureModelPace(assignment: Assignment): Promise<readonly Point[]> {
+  const { peer, points, seconds, warmUpSeconds, directory, settings } = assignment;
+  const { eventsPerRun = 204, eventsPerSecond = 50 } = settings;
+  const [threads = 1] = points;
+  const runner = await openPeer(peer, join(directory, "threads.db"));
+  const conversations = Array.from(
+    { length: threads },
+    (_, at) => new Conversation(runner, `thread-${at}`),
+  );
+  const startedAt = performance.now();
+  const perMs = (threads * eventsPerSecond) / 1000;
+  let due = 0;
+  let ended = false;
+  const tick = () => {
+    const target = Math.floor((performance.now() - startedAt) * perMs);
+    for (; due < target; due++) {
+      const at = due % threads;
+      // The first runs differ in length, or all would end at the same time for ever.
+      const first = due < 2 * threads;
+      const length = first ? 4 + ((at * 7919) % eventsPerRun) : eventsPerRun;
+      conversations[at]?.tick(length);
+    }
+    if (!ended) setTimeout(tick, 1);
+  };
+  const received = () => conversations.reduce((sum, { received }) => sum + received, 0);
+  const until = async (ms: number, each: () => void = () => {}): Promise<void> => {
+    while (performance.now() < ms) {
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_EVERY_MS));
+      each();
+    }
+  };
+
+  tick();
+  const warm = startedAt + warmUpSeconds * 1000;
+  await until(warm);
+  const loopDelay = await watchLoopDelay();
+  const cpu = process.cpuUsage();
+  const before = received();
+  const measuredFrom = performance.now();
+  const queue: (readonly [number, number])[] = [];
+  await until(warm + seconds * 1000, () => {
+    const bytes = runner.stats()?.queueBytes;
+    if (bytes !== undefined) queue.push([(performance.now() - measuredFrom) / 1000, bytes / 1024]);
+  });
+  const elapsed = (performance.now() - measuredFrom) / 1000;
+  const cpuMs = cpuMsSince(cpu);
+  const events = received() - before;
+  const delays = await loopDelay();
+  const commitP99Ms = runner.stats()?.commitMs.p99 ?? null;
+  ended = true;
+  await finishAll(conversations);
+  await runner.close();
+  const failed = conversations.find(({ error }) => error !== null);
+  if (failed !== undefined) throw new Error(`a run failed: ${JSON.stringify(failed.error)}`);
+
+  const figures = {
+    eventsPerSecond: events / elapsed,
+    ...delays,
+    cpuCores: cpuMs / 1000 / elapsed,
+    commitP99Ms,
+    ...growthOf(queue.map(([, kib]) => kib)),
+    rssMiB: peakRssMiB(),
+  };
+  return [{ x: threads, figures, ...(queue.length > 0 ? { series: { queueKiB: queue } } : {}) }];
+}
+
+/** Has every open run emit the rest of its events, and waits until all are stored. */
+async function finishAll(conversations: readonly Conversation[]): Promise<void> {
+  while (conversations.some(({ idle }) => !idle)) {
+    for (const { agent } of conversations) while (agent.ready) agent.step();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function growthOf(queue: readonly number[]) {
+  const quarter = Math.floor(queue.length / 4);
+  if (quarter === 0) return { queueKiBFirst: null, queueKiBLast: null, queueGrowth: null };
+  const first = median(queue.slice(0, quarter));
+  const last = median(queue.slice(-quarter));
+  return { queueKiBFirst: first, queueKiBLast: last, queueGrowth: last / first };
+}
