@@ -48,6 +48,8 @@ export interface TrialResult {
 export interface PeerInfo {
   readonly name: string;
   readonly label: string;
+  /** For narrow columns. */
+  readonly short: string;
   /** What is there after a crash. */
   readonly promise: string;
 }

@@ -23,6 +23,8 @@ export async function runInChild(
   const assignment: Assignment = { ...task, directory };
   const child = fork(CHILD, [JSON.stringify(assignment)], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
+    // Flags of this process are not those of a server.
+    execArgv: [],
     env: { ...process.env, COPILOTKIT_TELEMETRY_DISABLED: "true" },
   });
   const killWithUs = () => void child.kill("SIGKILL");

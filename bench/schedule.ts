@@ -19,19 +19,20 @@ export function turnsOf(trial: Trial, effort: Effort): readonly Turn[] {
   const peers = trial.peers.filter((peer) => effort.peers?.includes(peer) ?? true);
   const steps = trial.workload === "micro" ? MICRO_STEPS : 1;
   const expectedSeconds = (seconds + warmUpSeconds) * steps + OVERHEAD_SECONDS;
-  const turn = (round: number, peer: PeerName, at: readonly number[]): Turn => {
+  const turn = (round: number, peer: PeerName, group: readonly number[]): readonly Turn[] => {
+    const own = trial.pointsFor?.[peer];
+    const at = group.filter((point) => own?.includes(point) ?? true);
+    if (at.length === 0) return [];
     const { name, workload, settings } = trial;
-    const end = trial.upTo?.[peer] ?? Number.POSITIVE_INFINITY;
-    const reached = at.filter((point) => point <= end);
-    const task = { workload, peer, points: reached, seconds, warmUpSeconds, settings };
-    return { trial: name, round, task, expectedSeconds };
+    const task = { workload, peer, points: at, seconds, warmUpSeconds, settings };
+    return [{ trial: name, round, task, expectedSeconds }];
   };
   const groups = trial.separate ? points.map((point) => [point]) : [points];
-  return groups.flatMap((at) => {
-    const [first = 0] = at;
+  return groups.flatMap((group) => {
+    const [first = 0] = group;
     const rounds = trial.separate ? (effort.roundsAt?.[first] ?? effort.rounds) : effort.rounds;
     return Array.from({ length: rounds }, (_, round) =>
-      peers.map((peer) => turn(round, peer, at)),
+      peers.flatMap((peer) => turn(round, peer, group)),
     ).flat();
   });
 }

@@ -22,8 +22,8 @@ export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
   readonly baseline: PeerName | null;
   /** Places on the axis. */
   readonly points: readonly number[];
-  /** Where a peer's points end, when going on would take minutes. */
-  readonly upTo?: Partial<Record<PeerName, number>>;
+  /** The only points of some peers, where the others would take minutes or tell nothing. */
+  readonly pointsFor?: Partial<Record<PeerName, readonly number[]>>;
   /** Whether each point has a process of its own; else one process measures all in turn. */
   readonly separate: boolean;
   readonly settings: Settings;
@@ -55,6 +55,7 @@ export const TRIALS: readonly Trial[] = [
     axis: "threads",
     points: [1, 50, TYPICAL_THREADS, 1000],
     separate: true,
+    pointsFor: { "durable-normal": [1, TYPICAL_THREADS], limit: [TYPICAL_THREADS] },
     settings: { eventsPerRun: 24, agents: "direct" },
     show: [
       "runsPerSecond",
@@ -104,7 +105,7 @@ export const TRIALS: readonly Trial[] = [
     about:
       "As above, but the agents are what users have: subclasses of AbstractAgent, whose events runAgent verifies and applies. That costs more than any runner, and it is the same for all.",
     workload: "load",
-    peers: ["synchronous", "in-memory", "durable"],
+    peers: ["in-memory", "durable"],
     baseline: "in-memory",
     axis: "threads",
     points: [TYPICAL_THREADS],
@@ -137,7 +138,7 @@ export const TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 204, agents: "direct" },
     show: ["runsPerSecond", "eventsPerSecond", "loopDelayP99Ms", "cpuMsPerRun", "bytesPerEvent"],
     plots: [],
-    full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 2 },
+    full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 1 },
     quick: null,
   },
   {
@@ -197,14 +198,14 @@ export const TRIALS: readonly Trial[] = [
       },
     ],
     full: { seconds: 20, warmUpSeconds: 2, rounds: 1 },
-    quick: { seconds: 3, warmUpSeconds: 1, rounds: 1 },
+    quick: { seconds: 2.5, warmUpSeconds: 1, rounds: 1 },
   },
   {
     name: "start",
     title: "Starting a run on a long thread",
     about:
       "Time from run() to the run's first event, on an idle runner, over the runs that the thread has. The synchronous peer's query grows with the square of them (about 17 s for 10 000), so it ends at 2000.",
-    upTo: { synchronous: 2000 },
+    pointsFor: { synchronous: [0, 100, 1000, 2000] },
     workload: "start",
     peers: ["synchronous", "durable"],
     baseline: "synchronous",
@@ -230,7 +231,7 @@ export const TRIALS: readonly Trial[] = [
     title: "Connecting to a long thread",
     about:
       "What a client waits for (first event, all events) and what everyone else on the server waits for (the longest block of the event loop), over the runs that the thread has; five stored events a run. The synchronous peer ends at 2000.",
-    upTo: { synchronous: 2000 },
+    pointsFor: { synchronous: [0, 100, 1000, 2000] },
     workload: "connect",
     peers: ["synchronous", "durable"],
     baseline: "synchronous",
@@ -262,7 +263,7 @@ export const TRIALS: readonly Trial[] = [
         yScale: "log",
       },
     ],
-    full: { seconds: 3, warmUpSeconds: 0, rounds: 2 },
+    full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
     quick: { seconds: 1, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
   },
   {
@@ -337,7 +338,7 @@ export const TRIALS: readonly Trial[] = [
     show: ["lagP50Ms", "lagP99Ms"],
     plots: [],
     full: { seconds: 4, warmUpSeconds: 0.5, rounds: 1 },
-    quick: { seconds: 1.5, warmUpSeconds: 0.3, rounds: 1 },
+    quick: null,
   },
   {
     name: "micro",

@@ -1,4 +1,4 @@
-import { FIGURES, type FigureName, formatNumber, labelOf } from "./figures.ts";
+import { FIGURES, type FigureName, formatNumber } from "./figures.ts";
 import { PEERS } from "./peers/peers.ts";
 import type { Sample, TrialResult, Verdict } from "./results.ts";
 import { compareRounds, type Spread, spread } from "./statistics.ts";
@@ -44,23 +44,21 @@ function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
         ? null
         : spread([...own.values()])
       : compareRounds(own, read(other), how);
-  const wanted = `${is === ">=" ? "at least" : "at most"} ${formatNumber(bound)}`;
-  const unit = other !== null && how === "ratio" ? "x" : FIGURES[figure].unit;
-  const where =
-    other === null ? "" : ` ${how === "ratio" ? "of" : "beyond"} ${nameOf(other, condition)}`;
-  const label = labelOf(figure);
-  if (measured === null) return { met: null, detail: `${label}${where}: not measured` };
+  const unit = other !== null && how === "ratio" ? "x" : ` ${FIGURES[figure].unit}`;
+  const { label } = FIGURES[figure];
+  const what = other === null ? label : `${label}, compared with ${nameOf(other, condition)}`;
+  if (measured === null) return { met: null, detail: `${what}: not measured` };
   const met = is === ">=" ? measured.median >= bound : measured.median <= bound;
-  const suffix = unit === "x" ? "x" : ` ${unit}`;
+  const wanted = `${is === ">=" ? "at least" : "at most"} ${formatNumber(bound)}${unit}`;
   return {
     met,
-    detail: `${label}${where}: ${formatSpread(measured)}${suffix}, wanted ${wanted}${suffix}: ${met ? "met" : "missed"}`,
+    detail: `${what}: ${formatSpread(measured)}${unit}, wanted ${wanted}: ${met ? "met" : "missed"}`,
   };
 }
 
 function nameOf(other: FigureRef, condition: Condition): string {
   if (other.peer !== condition.peer) return labelOfPeer(other.peer);
-  return `the same at ${other.x}`;
+  return `the same at ${other.x} instead of ${condition.x}`;
 }
 
 /** A target is met when all its conditions are; one that is missed is enough to miss it. */

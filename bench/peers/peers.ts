@@ -13,34 +13,40 @@ export const PEERS: readonly (PeerInfo & { readonly name: PeerName })[] = [
   {
     name: "durable",
     label: "SqliteAgentRunner",
+    short: "SQLite, full",
     promise:
       'durability "full", the default. kill -9: completed runs, and runs in flight up to 50 ms ago, closed properly. Power loss: completed runs. No thread stays locked.',
   },
   {
     name: "durable-normal",
     label: 'SqliteAgentRunner, "normal"',
+    short: "SQLite, normal",
     promise: 'durability "normal". As above, but power loss may take the last few completed runs.',
   },
   {
     name: "in-memory",
     label: "InMemoryAgentRunner",
+    short: "in memory",
     promise:
       "Nothing survives the process. Bounds off, so that nothing is evicted either: the ceiling of the agent loop itself.",
   },
   {
     name: "synchronous",
     label: "synchronous (version 1 design)",
+    short: "synchronous",
     promise: "Completed runs. A run in flight is lost whole, and its thread stays locked.",
   },
   {
     name: "limit",
     label: "limit (bare SQLite loop)",
+    short: "limit",
     promise:
       "No runner: one thread inserts the rows of completed runs, 100 a transaction, fsynced. Committed rows survive power loss.",
   },
   {
     name: "no-runner",
     label: "no runner",
+    short: "no runner",
     promise: "Keeps nothing: the agents emit into a function that counts.",
   },
 ];

@@ -32,7 +32,8 @@ export function stepsAxis(values: readonly number[], labels?: readonly string[])
 
 /** From 0, with round ticks, up to the first of them that no value is above. */
 export function linearAxis(values: readonly number[]): Axis {
-  const max = Math.max(...values, Number.MIN_VALUE);
+  // Without values, or with zeros alone, an axis all the same.
+  const max = Math.max(0, ...values) || 1;
   const rough = max / LINEAR_TICKS;
   const decade = 10 ** Math.floor(Math.log10(rough));
   const step = (ROUND_STEPS.find((round) => round * decade >= rough) ?? 10) * decade;

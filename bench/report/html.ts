@@ -1,4 +1,3 @@
-import { labelOf } from "../figures.ts";
 import type { BenchResult, TrialResult } from "../results.ts";
 import { DARK, LIGHT, PEER_COLOURS, PLOT_STYLE, variablesOf } from "./colours.ts";
 import { escapeText } from "./escape.ts";
@@ -88,7 +87,7 @@ export function reportHtml(result: BenchResult): string {
     ({ name, label, promise }) =>
       `<tr><td class="text peer-${escapeText(name)}"><strong>${escapeText(label)}</strong></td><td class="text">${escapeText(promise)}</td></tr>`,
   );
-  const baselines = `Figures are medians of the rounds, in brackets the lowest and the highest; bars behind the markers show the same. Ratios compare turns that ran one after the other. ${labelOf("loopDelayP99Ms")}: by how much a timer of 1 ms came late.`;
+  const baselines = `Figures are medians of the rounds, in brackets the lowest and the highest; bars behind the markers show the same. Ratios compare turns that ran one after the other. Loop delay is by how much a timer of 1 ms came late.`;
   return `<!doctype html>
 <html lang="en">
 <head>

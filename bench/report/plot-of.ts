@@ -138,7 +138,7 @@ function tableBeside(
   x: Axis,
   spreads: readonly (readonly (Spread | null)[])[],
 ): Table {
-  const head = [corner, ...peersOf(result, trial).map(({ label }) => label)];
+  const head = [corner, ...peersOf(result, trial).map(({ short }) => short)];
   const places = x.ticks.length === spreads.length ? x.ticks.map(({ label }) => label) : null;
   const xs = pointsOf(trial);
   const rows = spreads.map((cells, row) => [

@@ -35,8 +35,8 @@ const RIGHT = 16;
 const BOTTOM = 52;
 const LEGEND_LINE = 20;
 const LEGEND_TOP = 40;
-/** Of the page's font at 13 px, on average. */
-const CHARACTER_WIDTH = 6.9;
+/** Of 13 px of a wide font, on average. */
+const CHARACTER_WIDTH = 7.8;
 const LEGEND_MARK = 30;
 const LEGEND_GAP = 18;
 

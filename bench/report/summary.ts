@@ -7,7 +7,10 @@ import { valuesOf } from "../verdicts.ts";
 export function peersOf(result: BenchResult, trial: TrialResult): readonly PeerInfo[] {
   const measured = new Set(trial.samples.map(({ peer }) => peer));
   const known = result.peers.filter(({ name }) => measured.delete(name));
-  return [...known, ...[...measured].map((name) => ({ name, label: name, promise: "" }))];
+  return [
+    ...known,
+    ...[...measured].map((name) => ({ name, label: name, short: name, promise: "" })),
+  ];
 }
 
 export function pointsOf(trial: TrialResult): readonly number[] {

@@ -1,0 +1,95 @@
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, test } from "vitest";
+import { measure } from "../../bench/bench.ts";
+import type { BenchResult } from "../../bench/results.ts";
+import { turnsOf } from "../../bench/schedule.ts";
+import { TRIALS, type Trial } from "../../bench/trials.ts";
+import { ROOT } from "../support/build.ts";
+import { tempDirectory } from "../support/temp-file.ts";
+
+function trialNamed(name: string): Trial {
+  const trial = TRIALS.find((candidate) => candidate.name === name);
+  if (trial === undefined) throw new Error(`no trial ${name}`);
+  return trial;
+}
+
+describe("the benchmark", () => {
+  test("measures, reports as text, JSON, HTML and SVG, and exits with 0", async () => {
+    const directory = tempDirectory();
+    const [json, html, svg] = ["json", "html", "svg"].map((name) => join(directory, `out.${name}`));
+    const trial = ["--quick", "--only", "start", "--seconds", "0.05"];
+    const files = ["--json", json, "--html", html, "--svg", svg, "--dir", directory];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [
+      join(ROOT, "bench/main.ts"),
+      ...trial,
+      ...files.map(String),
+    ]);
+    expect(stderr).toMatch(/1\/1 {2}start, durable: [\d.]+ first event/);
+    expect(stdout).toMatch(/Targets: \d of 8 met/);
+    const result = JSON.parse(readFileSync(String(json), "utf8")) as BenchResult;
+    expect(result).toMatchObject({ format: 1, mode: "quick", failures: [] });
+    const [start] = result.trials;
+    expect(start?.samples.map(({ peer, x }) => [peer, x])).toEqual([
+      ["durable", 0],
+      ["durable", 10_000],
+    ]);
+    for (const { figures } of start?.samples ?? []) expect(figures.firstEventMs).toBeGreaterThan(0);
+    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(7);
+    expect(readFileSync(String(html), "utf8")).toContain("</html>");
+    expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
+    // The databases are gone.
+    expect(readdirSync(directory).sort()).toEqual(["out.html", "out.json", "out.svg"]);
+  });
+
+  test("says what it expected of a wrong option, and exits with 2", async () => {
+    const wrong = promisify(execFile)(process.execPath, [
+      join(ROOT, "bench/main.ts"),
+      "--only",
+      "x",
+    ]);
+    await expect(wrong).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--only: expected one of throughput, "),
+    });
+  });
+
+  test("goes on when a turn fails, and names it", async () => {
+    const effort = { seconds: 0.05, warmUpSeconds: 0, rounds: 1 };
+    // The limit is a loop, and nothing that one could connect to.
+    const broken: Trial = { ...trialNamed("connect"), peers: ["limit", "durable"], points: [0] };
+    const lines: string[] = [];
+    const result = await measure(
+      {
+        trials: [{ ...broken, full: effort }],
+        quick: false,
+        seconds: null,
+        directory: tempDirectory(),
+        command: "test",
+      },
+      { write: (text) => void lines.push(text) },
+    );
+    expect(result.failures).toMatchObject([
+      {
+        trial: "connect",
+        peer: "limit",
+        message: expect.stringContaining("the limit is no runner"),
+      },
+    ]);
+    expect(result.trials[0]?.samples.map(({ peer }) => peer)).toEqual(["durable"]);
+    expect(lines).toHaveLength(2);
+  });
+
+  test("lets the peers of a trial take turns in every round", () => {
+    const trial: Trial = { ...trialNamed("client-pipeline"), peers: ["in-memory", "durable"] };
+    const turns = turnsOf(trial, { seconds: 1, warmUpSeconds: 0, rounds: 2 });
+    expect(turns.map(({ task, round }) => [task.peer, round])).toEqual([
+      ["in-memory", 0],
+      ["durable", 0],
+      ["in-memory", 1],
+      ["durable", 1],
+    ]);
+  });
+});
