@@ -9,7 +9,7 @@ import type { BenchResult, Failure, Point, Sample } from "./results.ts";
 import { runInChild } from "./run-child.ts";
 import { type Turn, turnsOf } from "./schedule.ts";
 import { TARGETS } from "./targets.ts";
-import type { Effort, Trial } from "./trials.ts";
+import type { Effort, Trial } from "./trial.ts";
 import { judgeTarget } from "./verdicts.ts";
 
 export interface Plan {
@@ -90,7 +90,7 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
   const elapsedMs = Date.now() - startedAt.getTime();
   const { user, system } = process.cpuUsage();
   const othersMs = Math.max(0, busyMs() - busyBefore - ownMs - (user + system) / 1000);
-  const others = (100 * othersMs) / (elapsedMs * availableParallelism());
+  const takenByOthers = othersMs / (elapsedMs * availableParallelism());
   const trials = work.map(({ trial }) => {
     const { name, title, about, axis, show, baseline, plots } = trial;
     return { name, title, about, axis, show, baseline, plots, samples: samples.get(name) ?? [] };
@@ -102,10 +102,8 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
     seconds: elapsedMs / 1000,
     mode: plan.quick ? "quick" : "full",
     command: plan.command,
-    machine: {
-      ...machine,
-      "taken by other processes meanwhile": `${others.toFixed(0)} % of the processors`,
-    },
+    machine,
+    takenByOthers,
     versions: describeVersions(),
     peers: PEERS.filter(({ name }) => measuredPeers.has(name)),
     trials,

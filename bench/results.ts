@@ -75,6 +75,8 @@ export interface BenchResult {
   readonly mode: "full" | "quick";
   readonly command: string;
   readonly machine: Readonly<Record<string, string>>;
+  /** Part of the processors, 0 to 1, that other processes took while this was measured. */
+  readonly takenByOthers: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly peers: readonly PeerInfo[];
   readonly trials: readonly TrialResult[];

@@ -1,5 +1,6 @@
 import type { PeerName } from "./peers/peers.ts";
-import { type Effort, MICRO_STEPS, type Trial } from "./trials.ts";
+import type { Effort, Trial } from "./trial.ts";
+import { MICRO_STEPS } from "./trials.ts";
 import type { Assignment } from "./workloads/workload.ts";
 
 /** Seconds that a process takes beside what it measures. */

@@ -1,36 +1,6 @@
-import type { PeerName } from "./peers/peers.ts";
-import type { TrialResult } from "./results.ts";
-import type { Settings, WorkloadName } from "./workloads/workload.ts";
-
-/** How much of a trial is done. */
-export interface Effort {
-  /** Seconds that are measured in one process. */
-  readonly seconds: number;
-  readonly warmUpSeconds: number;
-  /** How often each peer's turn comes. */
-  readonly rounds: number;
-  /** Rounds at some points, where they differ. */
-  readonly roundsAt?: Readonly<Record<number, number>>;
-  readonly points?: readonly number[];
-  readonly peers?: readonly PeerName[];
-}
-
-export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
-  readonly workload: WorkloadName;
-  /** In the order in which they take turns. */
-  readonly peers: readonly PeerName[];
-  readonly baseline: PeerName | null;
-  /** Places on the axis. */
-  readonly points: readonly number[];
-  /** The only points of some peers, where the others would take minutes or tell nothing. */
-  readonly pointsFor?: Partial<Record<PeerName, readonly number[]>>;
-  /** Whether each point has a process of its own; else one process measures all in turn. */
-  readonly separate: boolean;
-  readonly settings: Settings;
-  readonly full: Effort;
-  /** Null: not in `--quick`. */
-  readonly quick: Effort | null;
-}
+import type { FigureName } from "./figures.ts";
+import type { PlotSpec } from "./results.ts";
+import type { Trial } from "./trial.ts";
 
 const LOOP_DELAY = [
   "loopDelayP50Ms",
@@ -39,6 +9,30 @@ const LOOP_DELAY = [
   "loopDelayP999Ms",
   "loopDelayMaxMs",
 ] as const;
+
+type Scale = PlotSpec["xScale"];
+
+/** A figure over the trial's axis. */
+function line(
+  title: string,
+  figure: FigureName,
+  xScale: Scale,
+  yScale: PlotSpec["yScale"] = "log",
+) {
+  return { title, kind: "line", figures: [figure], xScale, yScale } as const;
+}
+
+function loopDelayAt(at: number) {
+  const title = `Event-loop delay, ${at} threads`;
+  return {
+    title,
+    kind: "percentiles",
+    figures: LOOP_DELAY,
+    at,
+    xScale: "steps",
+    yScale: "log",
+  } as const;
+}
 
 /** Where most targets are measured. */
 export const TYPICAL_THREADS = 200;
@@ -67,28 +61,9 @@ export const TRIALS: readonly Trial[] = [
       "rssMiB",
     ],
     plots: [
-      {
-        title: "Throughput over threads",
-        kind: "line",
-        figures: ["runsPerSecond"],
-        xScale: "log",
-        yScale: "log",
-      },
-      {
-        title: "Event-loop delay, 200 threads",
-        kind: "percentiles",
-        figures: LOOP_DELAY,
-        at: TYPICAL_THREADS,
-        xScale: "steps",
-        yScale: "log",
-      },
-      {
-        title: "First event of a run, median",
-        kind: "line",
-        figures: ["firstEventMs"],
-        xScale: "log",
-        yScale: "log",
-      },
+      line("Throughput over threads", "runsPerSecond", "log"),
+      loopDelayAt(TYPICAL_THREADS),
+      line("First event of a run, median", "firstEventMs", "log"),
     ],
     full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 3 } },
     quick: {
@@ -112,16 +87,7 @@ export const TRIALS: readonly Trial[] = [
     separate: true,
     settings: { eventsPerRun: 24, agents: "client" },
     show: ["runsPerSecond", "loopDelayP99Ms", "loopDelayMaxMs", "firstEventMs", "cpuMsPerRun"],
-    plots: [
-      {
-        title: "Event-loop delay, 200 threads",
-        kind: "percentiles",
-        figures: LOOP_DELAY,
-        at: TYPICAL_THREADS,
-        xScale: "steps",
-        yScale: "log",
-      },
-    ],
+    plots: [loopDelayAt(TYPICAL_THREADS)],
     full: { seconds: 2, warmUpSeconds: 1, rounds: 3 },
     quick: { seconds: 1, warmUpSeconds: 0.5, rounds: 1, peers: ["in-memory", "durable"] },
   },
@@ -188,14 +154,7 @@ export const TRIALS: readonly Trial[] = [
         xScale: "linear",
         yScale: "linear",
       },
-      {
-        title: "Event-loop delay",
-        kind: "percentiles",
-        figures: LOOP_DELAY,
-        at: 1000,
-        xScale: "steps",
-        yScale: "log",
-      },
+      loopDelayAt(1000),
     ],
     full: { seconds: 20, warmUpSeconds: 2, rounds: 1 },
     quick: { seconds: 2.5, warmUpSeconds: 1, rounds: 1 },
@@ -214,15 +173,7 @@ export const TRIALS: readonly Trial[] = [
     separate: false,
     settings: { eventsPerRun: 24 },
     show: ["firstEventMs", "firstEventP99Ms"],
-    plots: [
-      {
-        title: "First event over history length, median",
-        kind: "line",
-        figures: ["firstEventMs"],
-        xScale: "steps",
-        yScale: "log",
-      },
-    ],
+    plots: [line("First event over history length, median", "firstEventMs", "steps")],
     full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
     quick: { seconds: 0.7, warmUpSeconds: 0, rounds: 1, points: [0, 10_000], peers: ["durable"] },
   },
@@ -241,27 +192,9 @@ export const TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24 },
     show: ["totalMs", "firstEventMs", "longestBlockMs", "worstBlockMs"],
     plots: [
-      {
-        title: "All events, median",
-        kind: "line",
-        figures: ["totalMs"],
-        xScale: "steps",
-        yScale: "log",
-      },
-      {
-        title: "First event, median",
-        kind: "line",
-        figures: ["firstEventMs"],
-        xScale: "steps",
-        yScale: "log",
-      },
-      {
-        title: "Longest block of the loop, median",
-        kind: "line",
-        figures: ["longestBlockMs"],
-        xScale: "steps",
-        yScale: "log",
-      },
+      line("All events, median", "totalMs", "steps"),
+      line("First event, median", "firstEventMs", "steps"),
+      line("Longest block of the loop, median", "longestBlockMs", "steps"),
     ],
     full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
     quick: { seconds: 1, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
@@ -280,20 +213,8 @@ export const TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24 },
     show: ["fileKiB", "bytesPerEvent"],
     plots: [
-      {
-        title: "Size of the file over turns",
-        kind: "line",
-        figures: ["fileKiB"],
-        xScale: "linear",
-        yScale: "linear",
-      },
-      {
-        title: "Bytes written to disk an event",
-        kind: "line",
-        figures: ["bytesPerEvent"],
-        xScale: "linear",
-        yScale: "log",
-      },
+      line("Size of the file over turns", "fileKiB", "linear", "linear"),
+      line("Bytes written to disk an event", "bytesPerEvent", "linear"),
     ],
     full: { seconds: 3, warmUpSeconds: 0, rounds: 1 },
     quick: { seconds: 2, warmUpSeconds: 0, rounds: 1, points: [100, 200] },
@@ -311,15 +232,7 @@ export const TRIALS: readonly Trial[] = [
     separate: false,
     settings: {},
     show: ["catchUpMs", "firstEventMs"],
-    plots: [
-      {
-        title: "Caught up, median",
-        kind: "line",
-        figures: ["catchUpMs"],
-        xScale: "log",
-        yScale: "log",
-      },
-    ],
+    plots: [line("Caught up, median", "catchUpMs", "log")],
     full: { seconds: 1.5, warmUpSeconds: 0, rounds: 1 },
     quick: null,
   },

@@ -44,8 +44,9 @@ function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
         ? null
         : spread([...own.values()])
       : compareRounds(own, read(other), how);
-  const unit = other !== null && how === "ratio" ? "x" : ` ${FIGURES[figure].unit}`;
-  const { label } = FIGURES[figure];
+  const { label, unit: ownUnit } = FIGURES[figure];
+  const isRatio = (other !== null && how === "ratio") || ownUnit === "x";
+  const unit = isRatio ? "x" : ` ${ownUnit}`;
   const what = other === null ? label : `${label}, compared with ${nameOf(other, condition)}`;
   if (measured === null) return { met: null, detail: `${what}: not measured` };
   const met = is === ">=" ? measured.median >= bound : measured.median <= bound;
@@ -58,7 +59,7 @@ function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
 
 function nameOf(other: FigureRef, condition: Condition): string {
   if (other.peer !== condition.peer) return labelOfPeer(other.peer);
-  return `the same at ${other.x} instead of ${condition.x}`;
+  return `the same at ${formatNumber(other.x)} instead of ${formatNumber(condition.x)}`;
 }
 
 /** A target is met when all its conditions are; one that is missed is enough to miss it. */

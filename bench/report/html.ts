@@ -1,6 +1,7 @@
 import type { BenchResult, TrialResult } from "../results.ts";
 import { DARK, LIGHT, PEER_COLOURS, PLOT_STYLE, variablesOf } from "./colours.ts";
 import { escapeText } from "./escape.ts";
+import { noiseOf } from "./noise.ts";
 import { plotOf } from "./plot-of.ts";
 import { drawPlot } from "./plots.ts";
 import { isTextColumn, type Table, tableOf } from "./summary.ts";
@@ -10,6 +11,7 @@ const PAGE_STYLE = `
 @media (prefers-color-scheme: dark) { :root { ${variablesOf(DARK)} } }
 body { margin: 0 auto; padding: 24px 28px 60px; max-width: 1260px; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif }
 h1 { margin: 0 0 4px; font-size: 26px }
+p.missed { color: var(--bad) }
 h2 { margin: 44px 0 4px; padding-top: 12px; border-top: 1px solid var(--grid); font-size: 20px }
 p { max-width: 80ch; margin: 4px 0 14px; color: var(--muted) }
 .pair { display: grid; grid-template-columns: minmax(0, 680px) minmax(0, 1fr); gap: 24px; align-items: center; margin: 18px 0 }
@@ -19,6 +21,7 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: 4px 9px; border-bottom: 1px solid var(--grid); text-align: right; vertical-align: top }
 th { font-weight: 600; vertical-align: bottom }
 .text { text-align: left }
+.spread { color: var(--muted); font-size: 11.5px; white-space: nowrap }
 .wide { overflow-x: auto }
 .scroll th, .scroll td { padding: 4px 7px }
 summary { cursor: pointer; color: var(--muted); margin: 6px 0 }
@@ -28,10 +31,17 @@ summary { cursor: pointer; color: var(--muted); margin: 6px 0 }
 code { font-size: .92em; background: var(--panel); padding: 1px 5px; border-radius: 4px }
 `;
 
+/** A spread stands below its median, or the column would be three times as wide. */
+function htmlCell(cell: string): string {
+  const [, value, range] = /^(\S+) \((\S+ to \S+)\)$/.exec(cell) ?? [];
+  if (value === undefined || range === undefined) return escapeText(cell);
+  return `${escapeText(value)}<div class="spread">${escapeText(range)}</div>`;
+}
+
 function htmlTable({ head, rows }: Table): string {
   const classOf = (column: number) => (isTextColumn(rows, column) ? ' class="text"' : "");
   const cells = (tag: "th" | "td", line: readonly string[]) =>
-    line.map((cell, at) => `<${tag}${classOf(at)}>${escapeText(cell)}</${tag}>`).join("");
+    line.map((cell, at) => `<${tag}${classOf(at)}>${htmlCell(cell)}</${tag}>`).join("");
   const body = rows.map((row) => `<tr>${cells("td", row)}</tr>`).join("\n");
   return `<table><thead><tr>${cells("th", head)}</tr></thead><tbody>\n${body}\n</tbody></table>`;
 }
@@ -82,12 +92,13 @@ function failuresSection({ failures }: BenchResult): string {
 
 /** The report as one page that needs nothing else: no script, no font, no picture from elsewhere. */
 export function reportHtml(result: BenchResult): string {
+  const noise = noiseOf(result);
   const met = result.verdicts.filter(({ outcome }) => outcome === "met").length;
   const promises = result.peers.map(
     ({ name, label, promise }) =>
       `<tr><td class="text peer-${escapeText(name)}"><strong>${escapeText(label)}</strong></td><td class="text">${escapeText(promise)}</td></tr>`,
   );
-  const baselines = `Figures are medians of the rounds, in brackets the lowest and the highest; bars behind the markers show the same. Ratios compare turns that ran one after the other. Loop delay is by how much a timer of 1 ms came late.`;
+  const baselines = `Figures are medians of the rounds, with the lowest and the highest below; bars behind the markers show the same. Ratios compare turns that ran one after the other. Loop delay is by how much a timer of 1 ms came late; a long block is one late tick, so that the percentiles of a loop with few and long ones begin low.`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -99,6 +110,7 @@ export function reportHtml(result: BenchResult): string {
 <body>
 <h1>durable-agent-runner: benchmark</h1>
 <p><code>${escapeText(result.command)}</code> on ${escapeText(result.startedAt)}, ${result.mode}, ${Math.round(result.seconds)} s. ${met} of ${result.verdicts.length} targets met. ${escapeText(baselines)}</p>
+<p class="${noise.loud ? "missed" : ""}">${escapeText(noise.text)}</p>
 ${failuresSection(result)}
 ${targetsSection(result)}
 <section><h2 id="peers">Who is measured, and what each keeps after a crash</h2><table><tbody>${promises.join("\n")}</tbody></table></section>

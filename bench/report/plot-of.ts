@@ -19,6 +19,13 @@ function pointOf(x: number, { median, min, max }: Spread): PlotPoint {
   return { x, y: median, low: min, high: max };
 }
 
+function shapeOf({ peers }: BenchResult, peer: string): number {
+  return Math.max(
+    0,
+    peers.findIndex(({ name }) => name === peer),
+  );
+}
+
 function yAxis({ yScale }: PlotSpec, series: readonly Series[]): Axis {
   const values = series.flatMap(({ points }) =>
     points.flatMap(({ y, low = y, high = y }) => [y, low, high]),
@@ -37,11 +44,12 @@ function over(
   const peers = peersOf(result, trial);
   const spreads = places.map((place) => peers.map(({ name }) => figureAt(place, name)));
   const series = peers.map(({ name, label }, column) => {
+    const shape = shapeOf(result, name);
     const points = places.flatMap((place, row) => {
       const value = spreads[row]?.[column] ?? null;
       return value === null ? [] : [pointOf(place, value)];
     });
-    return { name, label, points };
+    return { name, label, shape, points };
   });
   return { series: series.filter(({ points }) => points.length > 0), spreads };
 }
@@ -100,7 +108,7 @@ function coursePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): Pl
     // One round is enough for a course; several would hide each other.
     const course = trial.samples.find(({ peer, series }) => peer === name && series?.[figure]);
     const points = course?.series?.[figure]?.map(([x, y]) => ({ x, y })) ?? [];
-    return points.length === 0 ? [] : [{ name, label, points }];
+    return points.length === 0 ? [] : [{ name, label, shape: shapeOf(result, name), points }];
   });
   if (series.length === 0) return null;
   const x = linearAxis(series.flatMap(({ points }) => points.map((point) => point.x)));
@@ -138,12 +146,15 @@ function tableBeside(
   x: Axis,
   spreads: readonly (readonly (Spread | null)[])[],
 ): Table {
-  const head = [corner, ...peersOf(result, trial).map(({ short }) => short)];
+  const columns = peersOf(result, trial)
+    .map(({ short }, column) => ({ short, column }))
+    .filter(({ column }) => spreads.some((cells) => (cells[column] ?? null) !== null));
+  const head = [corner, ...columns.map(({ short }) => short)];
   const places = x.ticks.length === spreads.length ? x.ticks.map(({ label }) => label) : null;
   const xs = pointsOf(trial);
   const rows = spreads.map((cells, row) => [
     places?.[row] ?? String(xs[row] ?? ""),
-    ...cells.map((cell) => formatFigure(cell)),
+    ...columns.map(({ column }) => formatFigure(cells[column] ?? null)),
   ]);
   return { head, rows };
 }

@@ -14,6 +14,8 @@ export interface Series {
   /** Its class is `peer-NAME`: the page says which colour that is. */
   readonly name: string;
   readonly label: string;
+  /** Which marker; the same for a peer in every plot. */
+  readonly shape: number;
   readonly points: readonly PlotPoint[];
 }
 
@@ -65,7 +67,7 @@ interface Legend {
 function legendOf(series: readonly Series[]): Legend {
   let x = LEFT;
   let y = LEGEND_TOP;
-  const entries = series.map(({ name, label }, shape) => {
+  const entries = series.map(({ name, label, shape }) => {
     const width = LEGEND_MARK + label.length * CHARACTER_WIDTH + LEGEND_GAP;
     if (x > LEFT && x + width > WIDTH) {
       x = LEFT;
@@ -93,7 +95,7 @@ export function drawPlot(plot: Plot): string {
     const x = fixed(placeX(value));
     return `<path class="axis" d="M${x} ${bottom}v5"/><text class="tick" x="${x}" y="${bottom + 20}" text-anchor="middle">${escapeText(label)}</text>`;
   });
-  const series = plot.series.map(({ name, label, points }, shape) => {
+  const series = plot.series.map(({ name, label, shape, points }) => {
     const line = points
       .map(({ x, y }, at) => `${at === 0 ? "M" : "L"}${fixed(placeX(x))} ${fixed(placeY(y))}`)
       .join("");

@@ -1,4 +1,5 @@
 import type { BenchResult } from "../results.ts";
+import { noiseOf } from "./noise.ts";
 import { isTextColumn, type Table, tableOf } from "./summary.ts";
 
 /** What a heading may take before it goes on in another line. */
@@ -63,6 +64,8 @@ export function reportText(result: BenchResult): string {
     "",
     `Targets: ${met} of ${result.verdicts.length} met (${result.mode}, ${Math.round(result.seconds)} s)`,
     ...targets,
+    "",
+    noiseOf(result).text,
     ...(failures.length > 0 ? ["", "Failed", ...failures] : []),
   ].join("\n");
 }

@@ -34,4 +34,6 @@ process.on("message", async (message: "connect" | { readonly endedAt: number }) 
   await runner.close();
   process.send?.(lags);
 });
+// Whoever started this is gone.
+process.on("disconnect", () => process.exit());
 process.send?.("ready");

@@ -6,7 +6,8 @@ import { describe, expect, test } from "vitest";
 import { measure } from "../../bench/bench.ts";
 import type { BenchResult } from "../../bench/results.ts";
 import { turnsOf } from "../../bench/schedule.ts";
-import { TRIALS, type Trial } from "../../bench/trials.ts";
+import type { Trial } from "../../bench/trial.ts";
+import { TRIALS } from "../../bench/trials.ts";
 import { ROOT } from "../support/build.ts";
 import { tempDirectory } from "../support/temp-file.ts";
 

@@ -69,8 +69,14 @@ describe("the HTML report", () => {
 
   test("shows medians of the rounds, and ratios of neighbours with their spread", () => {
     // 8000 / 200 and 9000 / 100.
-    expect(html).toContain("65 (40 to 90)");
-    expect(html).toContain("8\u202f500 (8\u202f000 to 9\u202f000)");
+    expect(html).toContain('65<div class="spread">40 to 90</div>');
+    expect(html).toContain('8\u202f500<div class="spread">8\u202f000 to 9\u202f000</div>');
+  });
+
+  test("warns when the machine was not quiet", () => {
+    expect(html).toContain("Other processes took 40 % of the processors meanwhile: the figures");
+    const quiet = reportHtml({ ...SMALL_RESULT, takenByOthers: 0.04 });
+    expect(quiet).toContain("Other processes took 4 % of the processors meanwhile.");
   });
 
   test("fits light and dark", () => {

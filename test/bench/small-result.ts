@@ -91,6 +91,7 @@ export const SMALL_RESULT: BenchResult = {
   mode: "quick",
   command: "npm run bench -- --quick",
   machine: { processor: "Abacus <9000>, 2 cores" },
+  takenByOthers: 0.4,
   versions: { node: "24.0.0" },
   peers: [
     { name: "durable", label: "SqliteAgentRunner", short: "SQLite", promise: "All of it." },
