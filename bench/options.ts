@@ -45,6 +45,11 @@ export function parseOptions(
       throw new UsageError(`--only: expected one of ${expected}, got ${JSON.stringify(name)}`);
     }
   }
+  if (values.markdown !== undefined && only.length > 0 && !only.includes("throughput")) {
+    throw new UsageError(
+      `--markdown: expected throughput to be measured, got only ${only.join(", ")}`,
+    );
+  }
   const seconds = values.seconds === undefined ? null : Number(values.seconds);
   if (seconds !== null && !(seconds > 0 && seconds <= 600)) {
     const got = JSON.stringify(values.seconds);

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Bench } from "tinybench";
 import type { WorkerConfig, WriterOp } from "../../src/protocol/messages.ts";
 import { commitBatch } from "../../workers/sqlite/batch.ts";
+import { MessageIndex } from "../../workers/sqlite/message-index.ts";
 import { openForWriting } from "../../workers/sqlite/open.ts";
 import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
 import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
@@ -14,7 +15,8 @@ export function addClaim(bench: Bench, directory: string): () => void {
   const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, durability: "full" };
   const { db } = openForWriting(config);
   const statements = prepareWriterStatements(db);
-  const context = { db, statements, config, identity: ownIdentity() };
+  const messages = new MessageIndex(statements);
+  const context = { db, statements, messages, config, identity: ownIdentity() };
   const commit = (ops: readonly WriterOp[]) => {
     const { results } = commitBatch(context, ops);
     for (const result of results) if (!result.ok) throw new Error(result.fault.message);
@@ -28,10 +30,13 @@ export function addClaim(bench: Bench, directory: string): () => void {
       runId: `run-${turn}-${at}`,
     }));
     const claimed = commit(
-      runs.map((run) => ({ kind: "claim", ...run, messageIds: ["question"] })),
+      runs.map((run) => ({ kind: "claim", ...run, messageIds: ["question"], supersede: false })),
     );
     const epochs = claimed.map((result) => (result.ok ? (result.claim?.epoch ?? 0) : 0));
-    commit(runs.map((run, at) => ({ kind: "release", ...run, epoch: epochs[at] ?? 0 })));
+    const nothing = { segments: 0, seq: 0, events: "[]" };
+    commit(
+      runs.map((run, at) => ({ kind: "release", ...run, epoch: epochs[at] ?? 0, ...nothing })),
+    );
   });
   return () => void db.close();
 }

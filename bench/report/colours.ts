@@ -57,9 +57,9 @@ export const EITHER: Palette = {
     limit: "#7d8590",
     "no-runner": "#7d8590",
   },
-  text: "#768390",
-  muted: "#768390",
-  grid: "#76839055",
+  text: "#737b85",
+  muted: "#737b85",
+  grid: "#737b8555",
 };
 
 /** What `drawPlot` leaves to the page. */

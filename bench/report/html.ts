@@ -33,7 +33,7 @@ code { font-size: .92em; background: var(--panel); padding: 1px 5px; border-radi
 
 /** A spread stands below its median, or the column would be three times as wide. */
 function htmlCell(cell: string): string {
-  const [, value, range] = /^(\S+) \((\S+ to \S+)\)$/.exec(cell) ?? [];
+  const [, value, range] = /^([^(]+) \((.+ to .+)\)$/.exec(cell) ?? [];
   if (value === undefined || range === undefined) return escapeText(cell);
   return `${escapeText(value)}<div class="spread">${escapeText(range)}</div>`;
 }
