@@ -157,7 +157,7 @@ export const TRIALS: readonly Trial[] = [
       loopDelayAt(1000),
     ],
     full: { seconds: 20, warmUpSeconds: 2, rounds: 1 },
-    quick: { seconds: 2.5, warmUpSeconds: 1, rounds: 1 },
+    quick: { seconds: 2, warmUpSeconds: 0.7, rounds: 1 },
   },
   {
     name: "start",
