@@ -1,0 +1,177 @@
+import { fileURLToPath } from "node:url";
+import type { BaseEvent } from "@ag-ui/core";
+import { ReplaySubject } from "rxjs";
+import { expect } from "vitest";
+import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
+import { type Child, spawnChild } from "../support/child-process.ts";
+import { type LogLine, type Watched, watch } from "../support/open-runner.ts";
+import type { ScriptEvent } from "../support/scripted-agent.ts";
+import type { Command, OnAbort, Report } from "./runner.child.ts";
+
+/** Most of a child's start is reading TypeScript, and they all read the same. */
+const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));
+const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
+
+interface Answer {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A run of another process, whose agent emits what it is told here. */
+export interface DistantRun extends Watched {
+  /** Resolves when the agent has begun. */
+  readonly started: () => Promise<void>;
+  /** Resolves when the events were emitted. */
+  readonly emit: (...events: readonly ScriptEvent[]) => Promise<void>;
+  readonly finish: () => Promise<void>;
+  readonly fail: (message: string) => Promise<void>;
+  readonly aborts: () => Promise<number>;
+}
+
+/** A runner in a process of its own, which does not outlive the test. */
+export class RunnerProcess {
+  readonly #child: Child;
+  readonly #answers = new Map<number, Answer>();
+  readonly #streams = new Map<number, ReplaySubject<BaseEvent>>();
+  readonly #logged = new ReplaySubject<LogLine>();
+  readonly #blocked = Promise.withResolvers<void>();
+  #lastId = 0;
+
+  private constructor(child: Child) {
+    this.#child = child;
+    void this.#listen();
+  }
+
+  /** Starts a process; resolves when it has the file open. */
+  static async open(
+    options: SqliteAgentRunnerOptions,
+    process_: { readonly execArgv?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<RunnerProcess> {
+    const args = [...(process_.execArgv ?? []), CHILD, JSON.stringify(options)];
+    const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...process_.env };
+    const opened = new RunnerProcess(spawnChild(process.execPath, args, { env }));
+    await opened.#ask({ do: "ready" });
+    return opened;
+  }
+
+  get pid(): number {
+    return this.#child.process.pid ?? 0;
+  }
+
+  /** Begins a run; does not wait for the agent, which may have to wait itself. */
+  run(threadId: string, runId: string, { onAbort = "end" as OnAbort } = {}): DistantRun {
+    const watched = this.#watch((stream) => ({ do: "run", stream, threadId, runId, onAbort }));
+    return {
+      ...watched,
+      started: () => this.#ask<void>({ do: "started", runId }),
+      emit: (...events) => this.#ask<void>({ do: "emit", runId, events }),
+      finish: () => this.#ask<void>({ do: "finish", runId }),
+      fail: (message) => this.#ask<void>({ do: "fail", runId, message }),
+      aborts: () => this.#ask<number>({ do: "aborts", runId }),
+    };
+  }
+
+  connect(threadId: string): Watched {
+    return this.#watch((stream) => ({ do: "connect", stream, threadId }));
+  }
+
+  stop(threadId: string, runId?: string): Promise<boolean> {
+    return this.#ask({ do: "stop", threadId, runId });
+  }
+
+  isRunning(threadId: string): Promise<boolean> {
+    return this.#ask({ do: "isRunning", threadId });
+  }
+
+  flush(): Promise<void> {
+    return this.#ask({ do: "flush" });
+  }
+
+  /** Resolves when its runner has logged this. */
+  async logged(message: string): Promise<LogLine> {
+    return new Promise((resolve) => {
+      this.#logged.subscribe((line) => {
+        if (line.message === message) resolve(line);
+      });
+    });
+  }
+
+  /** Blocks its main thread. The first promise resolves when it is blocked. */
+  block(ms: number): { readonly blocked: Promise<void>; readonly over: Promise<void> } {
+    return { over: this.#ask<void>({ do: "block", ms }), blocked: this.#blocked.promise };
+  }
+
+  /** Closes its runner, upon which the process has nothing more to do and is to end by itself. */
+  async close(): Promise<void> {
+    await this.#ask({ do: "close" });
+    this.#child.process.stdin?.end();
+    expect(await this.#child.exited).toEqual({ code: 0, stderr: "" });
+  }
+
+  /** `kill -9`, and waits until the process is gone. */
+  kill(): Promise<void> {
+    return this.#child.kill();
+  }
+
+  pause(): void {
+    this.#child.process.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.process.kill("SIGCONT");
+  }
+
+  #ask<T>(command: Command): Promise<T> {
+    const id = ++this.#lastId;
+    return new Promise<T>((resolve, reject) => {
+      this.#answers.set(id, { resolve: (value) => resolve(value as T), reject });
+      this.#child.process.stdin?.write(`${JSON.stringify({ id, ...command })}\n`);
+    });
+  }
+
+  #watch(command: (stream: number) => Command): Watched {
+    const stream = ++this.#lastId;
+    const events = new ReplaySubject<BaseEvent>();
+    this.#streams.set(stream, events);
+    // What goes wrong shows in the stream that stays silent, and with the reason here.
+    this.#ask(command(stream)).catch((error: unknown) => events.error(error));
+    return watch(events);
+  }
+
+  async #listen(): Promise<void> {
+    // The pipe may break while a command is on its way to a process that is being killed.
+    this.#child.process.stdin?.on("error", () => undefined);
+    for (;;) {
+      const { value, done } = await this.#child.lines.next();
+      if (done === true) break;
+      this.#take(JSON.parse(value) as Report);
+    }
+    const { code, stderr } = await this.#child.exited;
+    const error = new Error(`the process has exited with ${code}: ${stderr}`);
+    for (const { reject } of this.#answers.values()) reject(error);
+  }
+
+  #take(report: Report): void {
+    switch (report.kind) {
+      case "done":
+        this.#answers.get(report.id)?.resolve(report.value);
+        this.#answers.delete(report.id);
+        return;
+      case "failed":
+        this.#answers.get(report.id)?.reject(new Error(report.message));
+        this.#answers.delete(report.id);
+        return;
+      case "event":
+        this.#streams.get(report.stream)?.next(report.event);
+        return;
+      case "complete":
+        this.#streams.get(report.stream)?.complete();
+        return;
+      case "log":
+        this.#logged.next(report.line);
+        return;
+      case "blocked":
+        this.#blocked.resolve();
+    }
+  }
+}

@@ -1,0 +1,127 @@
+// `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Obeys the commands on stdin,
+// one JSON a line, and tells on stdout, likewise, how each ended and what its streams emit.
+import { createInterface } from "node:readline";
+import type { BaseEvent } from "@ag-ui/core";
+import type { Observable, Subscription } from "rxjs";
+import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import type { LogLine } from "../support/open-runner.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
+import { inputOf, type ScriptEvent } from "../support/scripted-agent.ts";
+
+/** What the agent does when it is told to abort. */
+export type OnAbort = "end" | "ignore" | "throw";
+
+export type Command =
+  | {
+      readonly do: "run";
+      readonly stream: number;
+      readonly threadId: string;
+      readonly runId: string;
+      readonly onAbort: OnAbort;
+    }
+  /** Answered when the run's agent has begun. */
+  | { readonly do: "started"; readonly runId: string }
+  | { readonly do: "emit"; readonly runId: string; readonly events: readonly ScriptEvent[] }
+  | { readonly do: "finish"; readonly runId: string }
+  | { readonly do: "fail"; readonly runId: string; readonly message: string }
+  | { readonly do: "aborts"; readonly runId: string }
+  | { readonly do: "connect"; readonly stream: number; readonly threadId: string }
+  | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
+  | { readonly do: "isRunning"; readonly threadId: string }
+  | { readonly do: "ready" | "flush" | "close" }
+  /** Blocks the main thread; the report "blocked" comes before that. */
+  | { readonly do: "block"; readonly ms: number };
+
+export type Report =
+  | { readonly kind: "done"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "failed"; readonly id: number; readonly message: string }
+  | { readonly kind: "event"; readonly stream: number; readonly event: BaseEvent }
+  | { readonly kind: "complete"; readonly stream: number }
+  | { readonly kind: "log"; readonly line: LogLine }
+  | { readonly kind: "blocked" };
+
+// A pipe is written to at once: what was reported before a kill or a block has arrived.
+const report = (what: Report) => void process.stdout.write(`${JSON.stringify(what)}\n`);
+
+const log = (level: LogLine["level"]) => (fields: object, message: string) =>
+  report({ kind: "log", line: { level, fields, message } });
+const logger: Logger = {
+  debug: log("debug"),
+  info: log("info"),
+  warn: log("warn"),
+  error: log("error"),
+};
+
+const ON_ABORT: Readonly<Record<OnAbort, (() => void) | undefined>> = {
+  end: undefined,
+  ignore: ignoreAbort,
+  throw() {
+    throw new Error("this agent cannot be aborted");
+  },
+};
+
+function tell(stream: number, events: Observable<BaseEvent>): Subscription {
+  return events.subscribe({
+    next: (event) => report({ kind: "event", stream, event }),
+    complete: () => report({ kind: "complete", stream }),
+  });
+}
+
+const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
+const runner = new SqliteAgentRunner({ ...options, logger });
+const agents = new Map<string, PuppetAgent>();
+
+async function agentOf(runId: string): Promise<PuppetAgent> {
+  const agent = agents.get(runId);
+  if (agent === undefined) throw new Error(`no run ${runId}`);
+  await agent.started;
+  return agent;
+}
+
+async function obey(command: Command): Promise<unknown> {
+  switch (command.do) {
+    case "run": {
+      const { stream, threadId, runId, onAbort } = command;
+      const agent = puppetAgent(ON_ABORT[onAbort]);
+      agents.set(runId, agent);
+      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
+      return;
+    }
+    case "started":
+      await agentOf(command.runId);
+      return;
+    case "emit":
+      (await agentOf(command.runId)).emit(...command.events);
+      return;
+    case "finish":
+      (await agentOf(command.runId)).finish();
+      return;
+    case "fail":
+      (await agentOf(command.runId)).fail(new Error(command.message));
+      return;
+    case "aborts":
+      return agents.get(command.runId)?.aborts();
+    case "connect":
+      tell(command.stream, runner.connect(command));
+      return;
+    case "stop":
+      return runner.stop(command);
+    case "isRunning":
+      return runner.isRunning(command);
+    case "block":
+      report({ kind: "blocked" });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command.ms);
+      return;
+    default:
+      await runner[command.do]();
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, ...command } = JSON.parse(line) as Command & { readonly id: number };
+  // Not awaited: the next command may be what this one waits for.
+  obey(command).then(
+    (value) => report({ kind: "done", id, value }),
+    (error: unknown) => report({ kind: "failed", id, message: String(error) }),
+  );
+}
