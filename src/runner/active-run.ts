@@ -218,9 +218,12 @@ export class ActiveRun {
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
       const isHeld = outcome.kind === "refused" && outcome.code === "THREAD_ALREADY_RUNNING";
-      if (!isHeld || !waits || this.#state !== "claiming") return outcome;
+      if (!isHeld || !waits || !this.#isIn("claiming")) return outcome;
       this.#waiting ??= new AbortController();
       await store.released(this.threadId, this.#waiting.signal);
+      // Ended while it waited. The store would let this claim take the thread from the run that took
+      // this one's place.
+      if (!this.#isIn("claiming")) return outcome;
     }
   }
 
