@@ -1,4 +1,5 @@
 import type { ClaimOp, OpResult } from "../../src/protocol/messages.ts";
+import { forgetKeptJournal } from "./journal.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
@@ -35,6 +36,8 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
+  // Before anyone can take it for the journal of this run, which may come to have none.
+  forgetKeptJournal(context, runId);
   return { ok: true, claim: { epoch, seen: context.messages.seen(threadId, op.messageIds) } };
 }
 

@@ -41,10 +41,7 @@ export function answerWithoutLease(context: WriterContext, lease: Lease): OpResu
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
   if (!holdsLease(context, op)) return answerWithoutLease(context, op);
-  if (op.input !== null) {
-    forgetKeptJournal(context, op.runId);
-    context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
-  }
+  if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
   context.statements.insertSegment.run(op.runId, op.seq, op.events);
   return OK;
 }
@@ -84,6 +81,6 @@ export function dropJournal(context: WriterContext, end: LastSegment, isFollowed
 }
 
 /** A run that was released gave back its id, too: another one may bear it. */
-function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
+export function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
   if (statements.forgetJournal.run(runId).changes > 0) statements.deleteJournal.run(runId);
 }
