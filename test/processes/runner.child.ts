@@ -85,25 +85,25 @@ async function obey(command: Command): Promise<unknown> {
       const agent = puppetAgent(ON_ABORT[onAbort]);
       agents.set(runId, agent);
       tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
-      return;
+      return undefined;
     }
     case "started":
       await agentOf(command.runId);
-      return;
+      return undefined;
     case "emit":
       (await agentOf(command.runId)).emit(...command.events);
-      return;
+      return undefined;
     case "finish":
       (await agentOf(command.runId)).finish();
-      return;
+      return undefined;
     case "fail":
       (await agentOf(command.runId)).fail(new Error(command.message));
-      return;
+      return undefined;
     case "aborts":
       return agents.get(command.runId)?.aborts();
     case "connect":
       tell(command.stream, runner.connect(command));
-      return;
+      return undefined;
     case "stop":
       return runner.stop(command);
     case "isRunning":
@@ -113,7 +113,7 @@ async function obey(command: Command): Promise<unknown> {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command.ms);
       return;
     default:
-      await runner[command.do]();
+      return runner[command.do]();
   }
 }
 

@@ -1,0 +1,140 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import { verifyWithClients } from "../events/clients.ts";
+import { threadsStarted } from "../faults/threads-started.ts";
+import { valueIn } from "../support/database-file.ts";
+import { openRunner, replayOf, spokenIn, typesOf, watch } from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import { finished, inputOf, started } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { RunnerProcess } from "./runner-process.ts";
+import { closing, delta, opening, says } from "./said.ts";
+
+const ids = { threadId: "t", runId: "r" };
+
+async function runElsewhere(options: { readonly lingerMs?: number } = {}) {
+  const dbPath = tempDatabase();
+  const owner = await RunnerProcess.open({ dbPath, closeTimeoutMs: 0, ...options });
+  const run = owner.run("t", "r");
+  await run.emit(started(ids), opening("m"), delta("m", "one "));
+  const finish = async () => {
+    await run.emit(closing("m"), finished(ids));
+    await run.finish();
+    return run.done;
+  };
+  return { dbPath, owner, run, finish };
+}
+
+describe("whoever follows a run of another process", () => {
+  test("sees its end when that process is killed", async () => {
+    const { dbPath, owner, run } = await runElsewhere();
+    const here = openRunner({ dbPath });
+    const follower = watch(here.connect({ threadId: "t" }));
+    await follower.until(says("one "));
+    await run.emit(delta("m", "two "));
+    await follower.until(says("two "));
+    await owner.kill();
+    const events = await follower.done;
+    expect(spokenIn(events)).toBe("one two ");
+    expect(typesOf(events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_ERROR"]);
+    expect(events.at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
+    await verifyWithClients(events);
+    // It is what was stored, too.
+    expect(spokenIn(await replayOf(here, "t"))).toBe("one two ");
+  });
+
+  test("sees nothing of a run that was killed before it was journaled, and is not left waiting", async () => {
+    const { dbPath, owner } = await runElsewhere({ lingerMs: 60_000 });
+    const here = openRunner({ dbPath });
+    const follower = watch(here.connect({ threadId: "t" }));
+    expect(await here.isRunning({ threadId: "t" })).toBe(true);
+    await owner.kill();
+    expect(await follower.done).toEqual([]);
+    expect(await here.isRunning({ threadId: "t" })).toBe(false);
+  });
+
+  test("sees its end when that process closes its runner", async () => {
+    const { dbPath, owner, run } = await runElsewhere();
+    const here = openRunner({ dbPath });
+    const follower = watch(here.connect({ threadId: "t" }));
+    await follower.until(says("one "));
+    await owner.close();
+    const events = await follower.done;
+    expect(events).toEqual(await run.done);
+    expect(events.at(-1)?.type).toBe("RUN_FINISHED");
+  });
+
+  test("is told when its own runner is closed, and the run goes on", async () => {
+    const { dbPath, run, finish } = await runElsewhere();
+    const here = openRunner({ dbPath });
+    const followers = [1, 2].map(() => watch(here.connect({ threadId: "t" })));
+    for (const follower of followers) await follower.until(says("one "));
+    await here.close();
+    for (const follower of followers) {
+      const events = await follower.done;
+      expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "RUNNER_CLOSED" });
+      await verifyWithClients(events);
+    }
+    expect((await finish()).at(-1)?.type).toBe("RUN_FINISHED");
+    expect(await run.aborts()).toBe(0);
+  });
+
+  test("goes on when threads of its own process die meanwhile", async () => {
+    const { dbPath, run, finish } = await runElsewhere();
+    const threads = threadsStarted();
+    const here = openRunner({ dbPath });
+    const follower = watch(here.connect({ threadId: "t" }));
+    await follower.until(says("one "));
+    for (let round = 0; round < 3; round++) {
+      // Of those of earlier rounds, nothing is left to terminate.
+      await Promise.all(threads.map((thread) => thread.terminate()));
+      const word = `after death ${round} `;
+      await run.emit(delta("m", word));
+      await follower.until(says(word));
+    }
+    expect(threads.length).toBeGreaterThan(2);
+    const emitted = await finish();
+    expect(await follower.done).toEqual(emitted);
+  });
+
+  test("goes on when the owner's threads die meanwhile", async () => {
+    const dbPath = tempDatabase();
+    const threads = threadsStarted();
+    const here = openRunner({ dbPath });
+    await here.ready();
+    const agent = puppetAgent();
+    const run = watch(here.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.started;
+    agent.emit(started(ids), opening("m"), delta("m", "one "));
+    const other = await RunnerProcess.open({ dbPath });
+    const follower = other.connect("t");
+    await follower.until(says("one "));
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    agent.emit(delta("m", "two "));
+    await follower.until(says("two "));
+    agent.emit(closing("m"), finished(ids));
+    agent.finish();
+    expect(await follower.done).toEqual(await run.done);
+  });
+
+  test("may leave and come back", async () => {
+    const { dbPath, run, finish } = await runElsewhere();
+    const here = openRunner({ dbPath });
+    const seen: string[] = [];
+    await new Promise<void>((resolve) => {
+      const subscription = here.connect({ threadId: "t" }).subscribe(({ type }) => {
+        seen.push(type);
+        if (type !== "TEXT_MESSAGE_CONTENT") return;
+        subscription.unsubscribe();
+        resolve();
+      });
+    });
+    await run.emit(delta("m", "two "));
+    const follower = watch(here.connect({ threadId: "t" }));
+    await follower.until(says("two "));
+    const emitted = await finish();
+    expect(await follower.done).toEqual(emitted);
+    expect(seen).toEqual(["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]);
+    expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(1);
+  });
+});
