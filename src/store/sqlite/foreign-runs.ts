@@ -114,6 +114,8 @@ export class ForeignRuns {
   /** Ends all following and waiting with `error`. */
   end(error: RunStoreError): void {
     this.#ended = error;
+    // It would keep the process alive for as long as it runs.
+    if (this.#timer !== null) clearTimeout(this.#timer);
     this.#failAll(error);
   }
 
@@ -153,7 +155,7 @@ export class ForeignRuns {
       }
     }
     this.#looking = false;
-    const idle = this.#followed.size === 0 && this.#waiters.size === 0;
+    const idle = this.#ended !== null || (this.#followed.size === 0 && this.#waiters.size === 0);
     this.#timer = idle ? null : setTimeout(() => this.changed(), LOOK_AGAIN_MS);
   }
 
