@@ -1,0 +1,150 @@
+import "../support/leak-guard.ts";
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { valueIn, withDatabase } from "../support/database-file.ts";
+import { openRunner, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { RunnerProcess } from "./runner-process.ts";
+
+const WATCH_WRITER = fileURLToPath(new URL("watch-writer.ts", import.meta.url));
+
+/** Segments of runs, and runs that are done whose segments are kept. */
+function journaled(dbPath: string): { segments: unknown; kept: unknown } {
+  return {
+    segments: valueIn(dbPath, "SELECT count(*) FROM run_events"),
+    kept: valueIn(dbPath, "SELECT count(*) FROM kept_journals"),
+  };
+}
+
+const NOTHING = { segments: 0, kept: 0 };
+
+/** A run that is journaled before it ends. */
+async function runJournaled(
+  runner: ReturnType<typeof openRunner>,
+  threadId: string,
+  dbPath: string,
+): Promise<void> {
+  const ids = { threadId, runId: `run of ${threadId}` };
+  const agent = puppetAgent();
+  const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, ids.runId) }));
+  await agent.started;
+  agent.emit(started(ids), ...text(`m of ${threadId}`, "journaled"));
+  await runner.flush();
+  const segments = "SELECT count(*) FROM run_events WHERE run_id = ?";
+  expect(valueIn(dbPath, segments, ids.runId)).toBeGreaterThan(0);
+  agent.emit(finished(ids));
+  agent.finish();
+  expect(spokenIn(await run.done)).toBe("journaled");
+}
+
+/** A process whose writer keeps a diary. */
+async function observed(leaseMs: number) {
+  const dbPath = tempDatabase();
+  const diary = `${dbPath}.diary`;
+  writeFileSync(diary, "");
+  const process_ = await RunnerProcess.open(
+    { dbPath, leaseMs },
+    { execArgv: ["--import", WATCH_WRITER], env: { WRITER_DIARY: diary } },
+  );
+  /** What it did of itself from now until `enough`. */
+  const until = async (enough: (done: string) => boolean) => {
+    const { length } = readFileSync(diary, "utf8");
+    return eventually(() => {
+      const done = readFileSync(diary, "utf8").slice(length);
+      return enough(done) ? done : undefined;
+    });
+  };
+  return { dbPath, process_, until };
+}
+
+/** It does nothing but beat its heart. */
+const beatsOnly = (done: string) => done.endsWith("BBBBB");
+const fiveTimes = (done: string) => done.length >= 5;
+/** It does little else than look. */
+const watches = (done: string) => done.includes("DDDDD");
+
+describe("a process that is alone on its file", () => {
+  test("only beats its heart, and does so again when the other has left or was killed", async () => {
+    const { dbPath, process_, until } = await observed(300);
+    await until(beatsOnly);
+    expect(await until(fiveTimes)).toMatch(/^B+$/);
+
+    const here = openRunner({ dbPath });
+    await here.ready();
+    await until(watches);
+    await here.close();
+    await until(beatsOnly);
+    expect(await until(fiveTimes)).toMatch(/^B+$/);
+
+    const other = await RunnerProcess.open({ dbPath });
+    const run = other.run("t", "r");
+    await run.emit(started({ threadId: "t", runId: "r" }));
+    await other.flush();
+    await until(watches);
+    await other.kill();
+    await process_.logged("recovered runs of dead processes");
+    await until(beatsOnly);
+    expect(await until(fiveTimes)).toMatch(/^B+$/);
+    await eventually(() => journaled(dbPath).segments === 0);
+    expect(journaled(dbPath)).toEqual(NOTHING);
+  });
+
+  test("keeps no journal of a run that has ended", async () => {
+    const dbPath = tempDatabase();
+    const here = openRunner({ dbPath });
+    await runJournaled(here, "t", dbPath);
+    expect(journaled(dbPath)).toEqual(NOTHING);
+  });
+
+  test("keeps none that was kept for others, once they have left or were killed", async () => {
+    const dbPath = tempDatabase();
+    const here = openRunner({ dbPath, leaseMs: 300 });
+    for (const [at, leave] of ["close" as const, "kill" as const].entries()) {
+      const other = await RunnerProcess.open({ dbPath });
+      await runJournaled(here, `t${at}`, dbPath);
+      expect(journaled(dbPath).kept).toBe(1);
+      await other[leave]();
+      await eventually(() => journaled(dbPath).kept === 0);
+      expect(journaled(dbPath)).toEqual(NOTHING);
+    }
+    await runJournaled(here, "alone", dbPath);
+    expect(journaled(dbPath)).toEqual(NOTHING);
+  });
+});
+
+describe("a process that is not alone", () => {
+  test("keeps the journal of a run that has ended for a while, and no longer", async () => {
+    const dbPath = tempDatabase();
+    const here = openRunner({ dbPath, leaseMs: 300 });
+    const other = openRunner({ dbPath, leaseMs: 300 });
+    await other.ready();
+    await runJournaled(here, "old", dbPath);
+    await runJournaled(here, "new", dbPath);
+    await runToEnd(here, "short", "never journaled", answeringAgent());
+    expect(journaled(dbPath).kept).toBe(2);
+    withDatabase(dbPath, (db) => {
+      const age = db.prepare("UPDATE kept_journals SET kept_at = kept_at - 30000 WHERE run_id = ?");
+      expect(age.run("run of old").changes).toBe(1);
+    });
+    await eventually(() => journaled(dbPath).kept === 1);
+    expect(valueIn(dbPath, "SELECT run_id FROM kept_journals")).toBe("run of new");
+    expect(valueIn(dbPath, "SELECT DISTINCT run_id FROM run_events")).toBe("run of new");
+    // Runs that are in flight are nobody's to sweep, however long they take.
+    const agent = puppetAgent();
+    const ids = { threadId: "long", runId: "long" };
+    const run = watch(other.run({ threadId: "long", agent, input: inputOf("long", "long") }));
+    await agent.started;
+    agent.emit(started(ids), ...text("m", "long"));
+    await other.flush();
+    withDatabase(dbPath, (db) => db.prepare("UPDATE kept_journals SET kept_at = 0").run());
+    await eventually(() => journaled(dbPath).kept === 0);
+    expect(valueIn(dbPath, "SELECT DISTINCT run_id FROM run_events")).toBe("long");
+    agent.emit(finished(ids));
+    agent.finish();
+    expect(spokenIn(await run.done)).toBe("long");
+  });
+});

@@ -1,0 +1,43 @@
+// For `--import`: appends to the file WRITER_DIARY, one letter each, what the writer thread of this
+// process does of itself: B, it beat its heart; D, it looked whether another connection has written;
+// M, it sent the main thread a message unasked.
+import { appendFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { parentPort } from "node:worker_threads";
+import type BetterSqlite3 from "better-sqlite3";
+
+const diary = process.env.WRITER_DIARY ?? "";
+const note = (letter: string) => appendFileSync(diary, letter);
+
+const Database = createRequire(import.meta.url)("better-sqlite3") as typeof BetterSqlite3;
+const { prepare } = Database.prototype;
+Database.prototype.prepare = function (this: BetterSqlite3.Database, source: string) {
+  const statement = prepare.call(this, source) as BetterSqlite3.Statement<unknown[]>;
+  const letter = letterOf(source);
+  if (letter !== null) {
+    const { get, run } = statement;
+    statement.get = (...args: unknown[]) => {
+      note(letter);
+      return get.apply(statement, args);
+    };
+    statement.run = (...args: unknown[]) => {
+      note(letter);
+      return run.apply(statement, args);
+    };
+  }
+  return statement;
+} as typeof prepare;
+
+function letterOf(source: string): string | null {
+  if (source.includes("data_version")) return "D";
+  return source.includes("INSERT INTO runner_instances") ? "B" : null;
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  const { postMessage } = port;
+  port.postMessage = (message: unknown) => {
+    if (typeof message === "object" && message !== null && "kind" in message) note("M");
+    postMessage.call(port, message);
+  };
+}
