@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { interleavedRun } from "../events/random-runs.ts";
@@ -8,6 +8,13 @@ import { openRunner, runIdsIn, type Watched, watch } from "../support/open-runne
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { inputOf, type ScriptEvent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+
+beforeEach(() => {
+  // Clients say there what they think of the patches and ids of random runs.
+  for (const method of ["warn", "error"] as const) {
+    vi.spyOn(console, method).mockImplementation(() => {});
+  }
+});
 
 /** What happens beside the run before one of its events. */
 const moment = fc.record({

@@ -61,7 +61,7 @@ async function judge() {
   return { own, isAlive };
 }
 
-/** Field 22 of proc(5) stat; `cat` has no spaces in its name. */
+/** Field 22 of proc(5) stat; neither `cat` nor `sleep` has spaces in its name. */
 const startTimeOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[21] ?? "";
 
 // Elsewhere there is no /proc, and nothing tells one process of a pid from the next.
@@ -91,11 +91,17 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
 
   test("is dead when its process has ended and nobody has taken note of that", async () => {
     const { isAlive } = await judge();
-    // `cat` does not wait for a child that it does not know of.
-    const parent = spawnChild("sh", ["-c", "true & echo $!; exec cat"]);
+    const parent = spawnChild("sh", ["-c", "sleep 60 & echo $!; exec cat"]);
     const pid = Number(await nextLine(parent));
+    const process_start = startTimeOf(pid);
+    expect(await isAlive({ pid, process_start })).toBe(true);
+    // Unlike the shell, `cat` does not wait for a child that it does not know of.
+    const parentName = `/proc/${parent.process.pid}/comm`;
+    await eventually(() => readFileSync(parentName, "utf8").trim() === "cat");
+    process.kill(pid, "SIGKILL");
     await eventually(() => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
-    expect(await isAlive({ pid, process_start: startTimeOf(pid) })).toBe(false);
+    expect(startTimeOf(pid)).toBe(process_start);
+    expect(await isAlive({ pid, process_start })).toBe(false);
     await parent.kill();
   });
 });
