@@ -1,5 +1,5 @@
 import type { BaseEvent } from "@ag-ui/core";
-import { Observable, type Subscriber, take } from "rxjs";
+import { Observable, type Subscriber } from "rxjs";
 import { ReplayRepair } from "../events/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
 import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
@@ -13,10 +13,9 @@ const nextTask = () => new Promise<void>((resolve) => setImmediate(resolve));
 /**
  * A thread from its first event to the end of its live run.
  *
- * The cut between the two is by run: the runs in `open` come from memory, whole, and history
- * ends before the first of them, so that one which is stored meanwhile is not shown twice. A run
- * that another process executes comes from its journal, whole: history is of a moment in which it
- * held the thread.
+ * The cut between the two is by run. History is of one moment: a run that was stored by then comes
+ * from the store, whole, and any other from memory, whole; or from its journal, if another process
+ * executes it.
  */
 export function replayThread(
   store: RunStore,
@@ -49,25 +48,36 @@ async function replay(
   // those that have not come behind it.
   const begun = open.filter((run) => run.hasBegun);
   const waiting = open.filter((run) => !run.hasBegun);
+  const openIds = new Set(open.map((run) => run.runId));
+  const stored = new Set<string>();
   let cursor: HistoryCursor | null = null;
   let live: string | null = null;
   do {
     const page: HistoryPage = await store.readHistory(threadId, cursor);
     if (subscriber.closed) return;
     live ??= page.live;
-    cursor = (await emitPage(page, open, repair)) ? page.next : null;
+    emitPage(page, repair);
+    for (const { runId } of page.segments) {
+      if (openIds.has(runId)) stored.add(runId);
+    }
+    cursor = page.next;
     if (subscriber.closed) return;
     // A page that is ready at once would be delivered in the task of the one before it.
     if (cursor !== null) await nextTask();
   } while (cursor !== null);
-  for (const run of begun) await replayLive(run, repair, subscriber);
-  if (live !== null && open.every((run) => run.runId !== live)) {
+  const fromMemory = async (runs: readonly ActiveRun[]) => {
+    for (const run of runs) {
+      if (!stored.has(run.runId)) await replayLive(run, repair, subscriber);
+    }
+  };
+  await fromMemory(begun);
+  if (live !== null && !openIds.has(live)) {
     // Or a run that began here after this replay did.
     const own = openRuns().find((run) => run.runId === live);
     if (own !== undefined) await replayLive(own, repair, subscriber);
     else await followForeign(store, threadId, live, repair, subscriber);
   }
-  for (const run of waiting) await replayLive(run, repair, subscriber);
+  await fromMemory(waiting);
 }
 
 async function followForeign(
@@ -94,30 +104,12 @@ async function followForeign(
   repair.endRun();
 }
 
-/** False when the page reached a run that is replayed from memory. */
-async function emitPage(
-  page: HistoryPage,
-  open: readonly ActiveRun[],
-  repair: ReplayRepair,
-): Promise<boolean> {
+function emitPage(page: HistoryPage, repair: ReplayRepair): void {
   for (const segment of page.segments) {
-    for (const run of open) {
-      if (run.runId === segment.runId && !(await isRefused(run))) return false;
-    }
     if (segment.first) repair.startRun(segment.runId, { live: false });
     for (const event of segment.events) repair.next(event);
     if (segment.last) repair.endRun();
   }
-  return true;
-}
-
-/** Whether an open run whose id is in the history is one that found its id taken. */
-async function isRefused(run: ActiveRun): Promise<boolean> {
-  // The store may still be asked; a run that was stored has emitted, and so has one it refused.
-  await new Promise<void>((resolve) => {
-    run.events.pipe(take(1)).subscribe({ complete: resolve });
-  });
-  return run.refused;
 }
 
 async function replayLive(

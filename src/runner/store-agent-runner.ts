@@ -82,15 +82,17 @@ export class StoreAgentRunner {
   /** Whether the thread has a run, in this process or another, that was not told to stop. */
   async isRunning({ threadId }: IsRunningRequest): Promise<boolean> {
     const current = this.#threads.current(threadId);
-    if (current !== null) return current.isRunning;
-    if (this.#closing !== null || this.#threads.open(threadId).length > 0) return false;
+    if (current !== null && (current.isRunning || !current.waitsForOther)) return current.isRunning;
+    const hasOwn = current === null && this.#threads.open(threadId).length > 0;
+    if (this.#closing !== null || hasOwn) return false;
     return (await this.#store.runningRun(threadId)) !== null;
   }
 
   /**
    * Tells the thread's run to stop, in this process or another. False when it is idle, is stopping
    * already, is another run than `runId`, or its agent's `abortRun` throws. A run of another process
-   * is told within some milliseconds, and an agent there that refuses is cut off.
+   * is told when that one next looks, which it does some milliseconds later if it knows that it is
+   * not alone, and else with its next event or heartbeat; an agent there that refuses is cut off.
    *
    * @throws {RunStoreError} the store could not be asked about runs of other processes.
    */

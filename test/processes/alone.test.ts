@@ -2,11 +2,11 @@ import "../support/leak-guard.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { valueIn, withDatabase } from "../support/database-file.ts";
-import { openRunner, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import { valueIn } from "../support/database-file.ts";
+import { openRunner, spokenIn, watch } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 
@@ -113,38 +113,5 @@ describe("a process that is alone on its file", () => {
     }
     await runJournaled(here, "alone", dbPath);
     expect(journaled(dbPath)).toEqual(NOTHING);
-  });
-});
-
-describe("a process that is not alone", () => {
-  test("keeps the journal of a run that has ended for a while, and no longer", async () => {
-    const dbPath = tempDatabase();
-    const here = openRunner({ dbPath, leaseMs: 300 });
-    const other = openRunner({ dbPath, leaseMs: 300 });
-    await other.ready();
-    await runJournaled(here, "old", dbPath);
-    await runJournaled(here, "new", dbPath);
-    await runToEnd(here, "short", "never journaled", answeringAgent());
-    expect(journaled(dbPath).kept).toBe(2);
-    withDatabase(dbPath, (db) => {
-      const age = db.prepare("UPDATE kept_journals SET kept_at = kept_at - 30000 WHERE run_id = ?");
-      expect(age.run("run of old").changes).toBe(1);
-    });
-    await eventually(() => journaled(dbPath).kept === 1);
-    expect(valueIn(dbPath, "SELECT run_id FROM kept_journals")).toBe("run of new");
-    expect(valueIn(dbPath, "SELECT DISTINCT run_id FROM run_events")).toBe("run of new");
-    // Runs that are in flight are nobody's to sweep, however long they take.
-    const agent = puppetAgent();
-    const ids = { threadId: "long", runId: "long" };
-    const run = watch(other.run({ threadId: "long", agent, input: inputOf("long", "long") }));
-    await agent.started;
-    agent.emit(started(ids), ...text("m", "long"));
-    await other.flush();
-    withDatabase(dbPath, (db) => db.prepare("UPDATE kept_journals SET kept_at = 0").run());
-    await eventually(() => journaled(dbPath).kept === 0);
-    expect(valueIn(dbPath, "SELECT DISTINCT run_id FROM run_events")).toBe("long");
-    agent.emit(finished(ids));
-    agent.finish();
-    expect(spokenIn(await run.done)).toBe("long");
   });
 });

@@ -123,14 +123,25 @@ describe("a run on a thread that another process runs", () => {
     const waiting = await waitingHere(here, "next");
     expect(await here.stop({ threadId: "t", runId: "other" })).toBe(false);
     expect(await here.stop({ threadId: "t", runId: "next" })).toBe(true);
-    expect(await here.stop({ threadId: "t" })).toBe(false);
-    expect(await here.isRunning({ threadId: "t" })).toBe(false);
+    // The run of the other process goes on.
+    expect(await here.isRunning({ threadId: "t" })).toBe(true);
     await finish();
     expect(typesOf(await waiting.run.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
     expect(waiting.agent.isStarted()).toBe(false);
     // Only the one that waited was stopped.
     expect(await run.aborts()).toBe(0);
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "next"]);
+  });
+
+  test("that waits goes first when the other is stopped: without an id, that one is meant", async () => {
+    const { run, here } = await heldElsewhere("enqueue");
+    const waiting = await waitingHere(here, "next");
+    expect(await here.stop({ threadId: "t" })).toBe(true);
+    expect((await run.done).at(-1)?.type).toBe("RUN_FINISHED");
+    await waiting.agent.started;
+    waiting.agent.finish();
+    await waiting.run.done;
+    expect(runIdsIn(await replayOf(here, "t"))[0]).toBe("r");
   });
 
   test("that waits when its runner is closed is refused, and the other goes on", async () => {

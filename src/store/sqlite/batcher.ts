@@ -250,8 +250,9 @@ export class Batcher {
   }
 
   /**
-   * After `STALL_MS` of failures, tells those who wait for a completion, and refuses the claims:
-   * a run that has not begun is better refused than left waiting. Returns what is to be sent on.
+   * After `STALL_MS` of failures, tells those who wait for a completion, and refuses the claims and
+   * the stops: a run that has not begun is better refused than left waiting, and who asks another
+   * process for something wants to know. Returns what is to be sent on.
    */
   #reportStall(batch: readonly Entry[], error: RunStoreError): readonly Entry[] {
     const now = performance.now();
@@ -261,10 +262,10 @@ export class Batcher {
       entry.onStalled?.(error);
       entry.onStalled = null;
     }
-    const isClaim = (entry: Entry) => entry.op.kind === "claim";
-    this.#fail([...batch, ...this.#queue].filter(isClaim), error);
-    this.#queue = this.#queue.filter((entry) => !isClaim(entry));
-    return batch.filter((entry) => !isClaim(entry));
+    const isRefused = ({ op }: Entry) => op.kind === "claim" || op.kind === "stop";
+    this.#fail([...batch, ...this.#queue].filter(isRefused), error);
+    this.#queue = this.#queue.filter((entry) => !isRefused(entry));
+    return batch.filter((entry) => !isRefused(entry));
   }
 
   async #backOff(attempt: number): Promise<void> {

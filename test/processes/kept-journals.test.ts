@@ -1,0 +1,69 @@
+import { randomUUID } from "node:crypto";
+import Database from "better-sqlite3";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { beat } from "../../workers/sqlite/instances.ts";
+import { KeptJournals } from "../../workers/sqlite/kept-journals.ts";
+import { MessageIndex } from "../../workers/sqlite/message-index.ts";
+import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
+import { migrate } from "../../workers/sqlite/schema.ts";
+import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+
+/** The clock of the process is the test's own: what is alive stays so while it is moved. */
+function setUp() {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const db = new Database(":memory:");
+  onTestFinished(() => {
+    vi.useRealTimers();
+    db.close();
+  });
+  migrate(db);
+  const statements = prepareWriterStatements(db);
+  const contextOf = (instanceId: string) => {
+    const config = { dbPath: ":memory:", instanceId, leaseMs: 60_000, durability: "full" } as const;
+    const messages = new MessageIndex(statements);
+    return { db, statements, messages, config, identity: ownIdentity() };
+  };
+  const context = contextOf(randomUUID());
+  beat(context);
+  const keep = (runId: string) => {
+    statements.insertSegment.run(runId, 0, "[]");
+    statements.keepJournal.run(runId);
+  };
+  const journals = () =>
+    db.prepare<[], string>("SELECT DISTINCT run_id FROM run_events ORDER BY 1").pluck().all();
+  return { context, contextOf, keep, journals, statements };
+}
+
+test("are kept for 30 s after they were first seen while another process is there", () => {
+  const { context, contextOf, keep, journals, statements } = setUp();
+  beat(contextOf("the other"));
+  const kept = new KeptJournals(context);
+  keep("first");
+  kept.sweep();
+  vi.advanceTimersByTime(20_000);
+  keep("second");
+  statements.insertSegment.run("in flight", 0, "[]");
+  kept.sweep();
+  expect(journals()).toEqual(["first", "in flight", "second"]);
+  vi.advanceTimersByTime(10_000);
+  kept.sweep();
+  expect(journals()).toEqual(["in flight", "second"]);
+  vi.advanceTimersByTime(20_000);
+  kept.sweep();
+  // Runs in flight are nobody's to sweep, however long they take.
+  expect(journals()).toEqual(["in flight"]);
+  expect(statements.keptJournals.all()).toEqual([]);
+});
+
+test("go after 5 s when this process is alone", () => {
+  const { context, keep, journals } = setUp();
+  const kept = new KeptJournals(context);
+  keep("run");
+  kept.sweep();
+  vi.advanceTimersByTime(4999);
+  kept.sweep();
+  expect(journals()).toEqual(["run"]);
+  vi.advanceTimersByTime(1);
+  kept.sweep();
+  expect(journals()).toEqual([]);
+});
