@@ -41,8 +41,12 @@ export class Neighbours {
     if (hasNeighbours(context)) this.#startWatch();
   }
 
-  /** Called with every batch: whoever opens the file writes to it. */
+  /**
+   * Called before every batch. Whoever opens the file writes to it. And what this instance takes
+   * after it has slept, it takes alive: its timer may be late.
+   */
   notice(): void {
+    if (performance.now() - this.#beatenAt > 2 * this.#beatMs) this.#beat();
     if (this.#watch === null && this.#hasChanged()) this.meet();
   }
 

@@ -111,9 +111,13 @@ export class SqliteRunStore implements RunStore {
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
     const { threadId, runId, messageIds, supersede } = request;
     const op = { kind: "claim", threadId, runId, messageIds, supersede } as const;
+    const askedAt = performance.now();
     const result = await this.#batcher.enqueue(op);
     if (result.ok && result.claim !== undefined) {
       const { epoch, seen } = result.claim;
+      // So late an answer may be of a process that slept, and whose thread was taken over since.
+      const isLate = performance.now() - askedAt > this.#options.leaseMs / 2;
+      if (isLate && !(await this.#isHeld({ threadId, runId, epoch }))) return this.claim(request);
       const onLost = (error: RunStoreError) => {
         if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
         request.onLost(error);
@@ -249,6 +253,12 @@ export class SqliteRunStore implements RunStore {
       },
       (error: RunStoreError) => onLost(error),
     );
+  }
+
+  async #isHeld(lease: Pick<RunBuffer, "threadId" | "runId" | "epoch">): Promise<boolean> {
+    const { threadId, runId, epoch } = lease;
+    const result = await this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch });
+    return result.ok;
   }
 
   #warnRecovered(recovered: number): void {

@@ -83,15 +83,16 @@ export async function holdLock(round: Round): Promise<void> {
       String(holdMs),
     ]);
     const [from = 0, to = 0] = stdout.trim().split("\n").map(Number);
-    // What had been committed before is still being told of in the first moments.
-    const early = from + 100_000;
+    const endedSince = new Set<string>();
     const waiting = new Set<string>();
     let through = 0;
     for (const record of child.records()) {
       if (record.what === "requested" && record.at < to - 100_000) waiting.add(record.runId);
+      if (record.what === "agent-ended" && record.at > from) endedSince.add(record.runId);
       if (record.what !== "completed" || record.at > to) continue;
       waiting.delete(record.runId);
-      if (record.at > early) through++;
+      // What had been committed before may be told of late.
+      if (endedSince.has(record.runId)) through++;
     }
     round.prove(waiting.size > 0, "no run waited for the lock");
     round.prove(through === 0, `${through} run(s) were completed while the lock was held`);
