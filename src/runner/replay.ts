@@ -1,12 +1,15 @@
 import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
+import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
 import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
-/** Events of a live run that are replayed in one task. */
-const LIVE_CHUNK = 500;
+/** Events that are replayed in one task: each may cost its subscriber more than it does here. */
+const EVENTS_PER_TASK = 100;
+/** Events that are taken from memory at once, where the old ones are packed by the thousand. */
+const MEMORY_CHUNK = 1000;
 
 const nextTask = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -56,7 +59,7 @@ async function replay(
     const page: HistoryPage = await store.readHistory(threadId, cursor);
     if (subscriber.closed) return;
     live ??= page.live;
-    emitPage(page, repair);
+    await emitPage(page, repair, subscriber);
     for (const { runId } of page.segments) {
       if (openIds.has(runId)) stored.add(runId);
     }
@@ -91,23 +94,40 @@ async function followForeign(
   const left = new AbortController();
   subscriber.add(() => left.abort());
   repair.startRun(runId, { live: true });
-  let emitted = 0;
+  const pace = new Pace();
   for await (const events of store.follow(threadId, runId, left.signal)) {
-    for (const event of events) repair.next(event);
-    emitted += events.length;
-    if (emitted >= LIVE_CHUNK) {
-      emitted = 0;
-      await nextTask();
-    }
+    await pace.emit(events, repair, subscriber);
     if (subscriber.closed) return;
   }
   repair.endRun();
 }
 
-function emitPage(page: HistoryPage, repair: ReplayRepair): void {
+/** Lets other tasks have their turn between the events of a replay. */
+class Pace {
+  #events = 0;
+
+  async emit(
+    events: readonly object[],
+    repair: ReplayRepair,
+    subscriber: Subscriber<BaseEvent>,
+  ): Promise<void> {
+    for (const event of events) {
+      if (++this.#events % EVENTS_PER_TASK === 0) await nextTask();
+      if (subscriber.closed) return;
+      repair.next(event as EventLike);
+    }
+  }
+}
+
+async function emitPage(
+  page: HistoryPage,
+  repair: ReplayRepair,
+  subscriber: Subscriber<BaseEvent>,
+): Promise<void> {
+  const pace = new Pace();
   for (const segment of page.segments) {
     if (segment.first) repair.startRun(segment.runId, { live: false });
-    for (const event of segment.events) repair.next(event);
+    await pace.emit(segment.events, repair, subscriber);
     if (segment.last) repair.endRun();
   }
 }
@@ -122,10 +142,11 @@ async function replayLive(
   repair.startRun(run.runId, { live: true });
   let position = 0;
   // What is there already goes out in pieces, so that a long run does not hold up the loop.
-  while (log.length - position > LIVE_CHUNK) {
-    for (const event of log.slice(position, position + LIVE_CHUNK)) repair.next(event);
-    position += LIVE_CHUNK;
-    await nextTask();
+  const pace = new Pace();
+  while (log.length - position > EVENTS_PER_TASK) {
+    const events = log.slice(position, position + MEMORY_CHUNK);
+    await pace.emit(events, repair, subscriber);
+    position += events.length;
     if (subscriber.closed) return;
   }
   await new Promise<void>((resolve) => {
