@@ -62,6 +62,8 @@ export class SqliteRunStore implements RunStore {
   #opening: Promise<void> | null = null;
   /** Runs that could not be stored, with the reason. */
   readonly #unsaved = new Map<string, RunStoreError>();
+  /** Runs that have ended here, and hold their thread in the file as its freeing failed. */
+  readonly #stuck = new Set<string>();
 
   constructor(options: SqliteRunStoreOptions) {
     this.#options = options;
@@ -124,6 +126,7 @@ export class SqliteRunStore implements RunStore {
       };
       const rawEvents = this.#options.storeRawEvents;
       const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
+      this.#stuck.delete(runId);
       this.#held.set(runId, { buffer, onStopRequested: request.onStopRequested });
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
@@ -142,7 +145,7 @@ export class SqliteRunStore implements RunStore {
     for (const { events, ...segment } of message.segments) {
       segments.push({ ...segment, events: this.#parse(events, threadId, segment.runId) });
     }
-    return { segments, next: message.next, live: message.live };
+    return { segments, next: message.next, live: this.#unlessStuck(message.live) };
   }
 
   follow(
@@ -165,8 +168,7 @@ export class SqliteRunStore implements RunStore {
 
   async runningRun(threadId: string): Promise<string | null> {
     const { runId } = await this.#read<RunningMessage>({ kind: "running", threadId });
-    // A run that could not be stored holds its thread in the file still, and has ended all the same.
-    return runId !== null && this.#unsaved.has(runId) ? null : runId;
+    return this.#unlessStuck(runId);
   }
 
   get overloaded(): boolean {
@@ -287,16 +289,33 @@ export class SqliteRunStore implements RunStore {
         const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
         const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
-        await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
+        await this.#complete(runId, this.#free(runId, this.#batcher.enqueue(op, onStalled)));
       },
       release: async () => {
         this.#held.delete(runId);
         const { segments } = buffer;
         const tail = this.#batcher.take(buffer);
         const op = { kind: "release", threadId, runId, epoch, segments, ...tail } as const;
-        await this.#batcher.enqueue(op);
+        await this.#free(runId, this.#batcher.enqueue(op));
       },
     };
+  }
+
+  /** Passes on the outcome of a run's last operation, and remembers the run when that failed. */
+  async #free(runId: string, freed: Promise<OpResult>): Promise<OpResult> {
+    let isFree = false;
+    try {
+      const result = await freed;
+      isFree = result.ok;
+      return result;
+    } finally {
+      if (!isFree) this.#stuck.add(runId);
+    }
+  }
+
+  /** Nobody would end the wait of one who follows a run that has ended. */
+  #unlessStuck(runId: string | null): string | null {
+    return runId !== null && this.#stuck.has(runId) ? null : runId;
   }
 
   async #complete(runId: string, stored: Promise<OpResult>): Promise<void> {
