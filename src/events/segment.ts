@@ -1,6 +1,6 @@
 import { type EventLike, isTerminal } from "./event.ts";
 import { collectMessageIds } from "./message-ids.ts";
-import { serializeEvent } from "./serialize.ts";
+import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
 /** The field that says to which message or tool call a delta of this type belongs. */
 const DELTA_OWNERS: Readonly<Record<string, "messageId" | "toolCallId">> = {
@@ -15,6 +15,15 @@ const NEEDS_COMPACTION: ReadonlySet<string> = new Set([
   "STATE_DELTA",
   "THINKING_TEXT_MESSAGE_CONTENT",
 ]);
+
+/** Each character of a delta may take six in JSON. A longer one is measured by `serializeEvent`. */
+const MAX_PLAIN_LENGTH = MAX_EVENT_LENGTH / 8;
+
+/**
+ * The length from which on a segment is to be taken, whatever else is waited for: with another event
+ * it still fits a string, even if all of it is to be escaped.
+ */
+export const MAX_SEGMENT_LENGTH = MAX_EVENT_LENGTH / 4;
 
 interface OpenDelta {
   readonly type: string;
@@ -85,6 +94,7 @@ export class SegmentBuilder {
     }
     const serialized = serializeEvent(event, { rawEvents: this.#rawEvents });
     if (serialized === null) return NOTHING_LOST;
+    if (serialized.json === null) return serialized.lost;
     this.#closeDelta();
     if (this.#compact) this.#assessOrGiveUp(event);
     this.#parts.push(serialized.json);
@@ -159,6 +169,7 @@ export class SegmentBuilder {
     }
     const { [owner]: id, delta, timestamp } = event;
     if (typeof id !== "string" || typeof delta !== "string") return null;
+    if (id.length + delta.length > MAX_PLAIN_LENGTH) return null;
     if (timestamp !== undefined && !Number.isFinite(timestamp)) return null;
     return { type, owner, id, delta, timestamp: timestamp as number | undefined };
   }

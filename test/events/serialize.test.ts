@@ -8,7 +8,7 @@ const noRaw = { rawEvents: false };
 
 function parsed(event: EventLike, options = all): unknown {
   const serialized = serializeEvent(event, options);
-  return serialized === null ? null : (JSON.parse(serialized.json) as unknown);
+  return serialized === null ? null : (JSON.parse(serialized.json ?? "null") as unknown);
 }
 
 describe("an event", () => {

@@ -18,18 +18,29 @@ export interface Journal {
   readonly lastSeq: number;
 }
 
-/** What was journaled of a run, in order, up to the first segment that cannot be read. */
+/**
+ * UTF-16 units of a journal that are stored as a run. A run becomes one string, which can hold twice
+ * as many, and one value, of which SQLite takes a billion bytes.
+ */
+const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
+
+/**
+ * What was journaled of a run, in order, up to the first segment that cannot be read, or that makes
+ * it too long.
+ */
 export function readJournal(context: WriterContext, runId: string): Journal {
   const events: EventLike[] = [];
   let input: string | null = null;
   let segments = 0;
   let lastSeq = INPUT_SEQ;
+  let length = 0;
   for (const row of context.statements.journalOfRun.iterate(runId)) {
     if (row.seq === INPUT_SEQ) {
       input = row.events;
       continue;
     }
-    const segment = parseEvents(row.events);
+    length += row.events.length;
+    const segment = length > MAX_JOURNAL_LENGTH ? null : parseEvents(row.events);
     if (segment === null) break;
     for (const event of segment) events.push(event);
     segments++;

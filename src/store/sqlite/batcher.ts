@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { MAX_SEGMENT_LENGTH } from "../../events/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
@@ -95,7 +96,7 @@ export class Batcher {
   /** Says that `buffer` got `bytes` more; they are sent when they have lingered, or are many. */
   linger(buffer: RunBuffer, bytes: number): void {
     this.#pendingBytes += bytes;
-    if (buffer.length >= this.#options.maxBatchBytes) {
+    if (buffer.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) {
       this.#appendBuffer(buffer);
     } else if (!this.#lingering.has(buffer)) {
       buffer.dueAt = performance.now() + this.#options.lingerMs;

@@ -363,7 +363,10 @@ export class SqliteRunStore implements RunStore {
 
   #warnLost(lost: readonly string[], runId: string, what: string): void {
     if (lost.length === 0) return;
-    this.#options.logger.warn({ runId, lost }, `parts of ${what} are no JSON and are not stored`);
+    this.#options.logger.warn(
+      { runId, lost },
+      `parts of ${what} are no JSON, or too long, and are not stored`,
+    );
   }
 
   #reportUnsaved(code: "PERSISTENCE_FAILED" | "CLOSE_INCOMPLETE"): void {
