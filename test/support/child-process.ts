@@ -16,7 +16,13 @@ export interface Child {
 export function spawnChild(
   command: string,
   args: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
+  options: {
+    readonly env?: NodeJS.ProcessEnv;
+    readonly cwd?: string;
+    /** Of another user. Only root may. */
+    readonly uid?: number;
+    readonly gid?: number;
+  } = {},
 ): Child {
   const child = spawn(command, args, { ...options, stdio: ["pipe", "pipe", "pipe"] });
   let stderr = "";

@@ -1,0 +1,188 @@
+import "../support/leak-guard.ts";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { BaseEvent } from "@ag-ui/core";
+import type { Observable } from "rxjs";
+import { expect, it, onTestFinished } from "vitest";
+import {
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  watch,
+} from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  inputOf,
+  type ScriptEvent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const CROWD = 10_000;
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** What Node warns of from now on: too many listeners, for one. */
+function warnings(): string[] {
+  const said: string[] = [];
+  const listen = ({ message }: Error) => void said.push(message);
+  process.on("warning", listen);
+  onTestFinished(() => void process.off("warning", listen));
+  return said;
+}
+
+/** Many who listen, of whom nothing is kept but what they got. */
+class Crowd {
+  readonly #expected: () => readonly string[];
+  readonly #refs: WeakRef<object>[] = [];
+  #present = 0;
+  #begun = 0;
+  readonly #got: (readonly string[])[] = [];
+  readonly #allBegun = Promise.withResolvers<void>();
+  readonly #allDone = Promise.withResolvers<void>();
+
+  /** `expected`: the JSON of what each is to get. */
+  constructor(expected: () => readonly string[]) {
+    this.#expected = expected;
+  }
+
+  join(stream: Observable<BaseEvent>): void {
+    const got: string[] = [];
+    this.#present++;
+    const observer = {
+      next: (event: BaseEvent) => {
+        if (got.push(jsonOf(event)) === 1 && ++this.#begun === CROWD) this.#allBegun.resolve();
+      },
+      error: this.#allDone.reject,
+      complete: () => {
+        this.#got.push(got);
+        if (--this.#present === 0) this.#allDone.resolve();
+      },
+    };
+    this.#refs.push(
+      new WeakRef(observer),
+      new WeakRef(stream),
+      new WeakRef(stream.subscribe(observer)),
+    );
+  }
+
+  /** Resolves when each has got its first event. */
+  get begun(): Promise<void> {
+    return this.#allBegun.promise;
+  }
+
+  /** Resolves when all have completed, with how many got exactly what was expected. */
+  async done(): Promise<number> {
+    await this.#allDone.promise;
+    const expected = this.#expected();
+    const isWhole = (got: readonly string[]) =>
+      got.length === expected.length && got.every((json, at) => json === expected[at]);
+    return this.#got.filter(isWhole).length;
+  }
+
+  /** How many of them something still holds on to. */
+  async held(): Promise<number> {
+    const alive = () => this.#refs.filter((ref) => ref.deref() !== undefined).length;
+    for (let round = 0; round < 20 && alive() > 0; round++) {
+      await nextTurn();
+      collectGarbage();
+    }
+    return alive();
+  }
+}
+
+const known = new WeakMap<object, string>();
+
+/** One string for all who are given the same object. */
+function jsonOf(event: object): string {
+  const json = known.get(event) ?? JSON.stringify(event);
+  known.set(event, json);
+  return json;
+}
+
+const words = (runId: string): ScriptEvent[] => [...text(`m-${runId}`, "one two three")];
+
+it("10 000 who connect to one live run all get all of it, and leave nothing", {
+  timeout: 120_000,
+}, async () => {
+  const said = warnings();
+  const runner = openRunner({ dbPath: tempDatabase() });
+  await runToEnd(runner, "t", "before", answeringAgent());
+  const expected = (await replayOf(runner, "t")).map(jsonOf);
+  const agent = puppetAgent();
+  const run = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
+  run.subscribe((event) => void expected.push(jsonOf(event)));
+  await agent.started;
+  agent.emit(started(inputOf("t", "r")), ...words("r"));
+  const crowd = new Crowd(() => expected);
+  for (let at = 0; at < CROWD; at++) crowd.join(runner.connect({ threadId: "t" }));
+  await crowd.begun;
+  agent.emit(...words("more"), finished(inputOf("t", "r")));
+  agent.finish();
+  expect(await crowd.done()).toBe(CROWD);
+  expect(await crowd.held()).toBeLessThan(10);
+  expect(runner.stats()).toMatchObject({ activeRuns: 0, queueDepth: 0, queueBytes: 0 });
+  expect(said).toEqual([]);
+});
+
+it("10 000 who connect to idle threads all get theirs, and leave nothing", {
+  timeout: 120_000,
+}, async () => {
+  const said = warnings();
+  const runner = openRunner({ dbPath: tempDatabase(), durability: "normal" });
+  const threads = Array.from({ length: 100 }, (_, at) => `thread-${at}`);
+  const expected = new Map<string, readonly string[]>();
+  for (const threadId of threads) {
+    await runToEnd(runner, threadId, `run of ${threadId}`, answeringAgent());
+    expected.set(threadId, (await replayOf(runner, threadId)).map(jsonOf));
+  }
+  const crowds = threads.map(
+    (threadId) => [threadId, new Crowd(() => expected.get(threadId) ?? [])] as const,
+  );
+  for (let at = 0; at < CROWD / threads.length; at++) {
+    for (const [threadId, crowd] of crowds) crowd.join(runner.connect({ threadId }));
+  }
+  for (const [, crowd] of crowds) expect(await crowd.done()).toBe(CROWD / threads.length);
+  for (const [, crowd] of crowds) expect(await crowd.held()).toBeLessThan(10);
+  expect(said).toEqual([]);
+});
+
+it("10 000 who follow one run of another runner all get all of it, and leave nothing", {
+  timeout: 120_000,
+}, async () => {
+  const said = warnings();
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  await runToEnd(runner, "t", "before", answeringAgent());
+  const agent = puppetAgent();
+  const run = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
+  run.subscribe();
+  await agent.started;
+  agent.emit(started(inputOf("t", "r")), ...words("r"));
+  await runner.flush();
+  const other = openRunner({ dbPath });
+  // What reached the file together is merged; all who follow are given the same.
+  const expected: string[] = [];
+  const first = watch(other.connect({ threadId: "t" }));
+  const crowd = new Crowd(() => expected);
+  for (let at = 0; at < CROWD; at++) crowd.join(other.connect({ threadId: "t" }));
+  await crowd.begun;
+  agent.emit(...words("more"));
+  await runner.flush();
+  await first.until(({ messageId }) => messageId === "m-more");
+  agent.emit(...words("last"), finished(inputOf("t", "r")));
+  agent.finish();
+  expected.push(...(await first.done).map(jsonOf));
+  expect(runIdsIn(first.events)).toEqual(["before", "r"]);
+  expect(spokenIn(first.events)).toBe(`answer to before${"one two three".repeat(3)}`);
+  expect(await crowd.done()).toBe(CROWD);
+  expect(await crowd.held()).toBeLessThan(10);
+  expect(said).toEqual([]);
+});
