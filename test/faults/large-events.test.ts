@@ -40,7 +40,7 @@ function expectSame(actual: readonly ScriptEvent[], expected: readonly ScriptEve
 }
 
 describe("an event of 50 MB", () => {
-  const large = "ab\u00e9\n".repeat((50 * MB) / 4);
+  const large = `${"a word \u00e9 ".repeat(10)}\n`.repeat((50 * MB) / 91);
   const call = { toolCallId: "call", toolCallName: "search" };
   const kinds: readonly (readonly [name: string, events: readonly ScriptEvent[]])[] = [
     [

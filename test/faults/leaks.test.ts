@@ -148,9 +148,10 @@ it("an idle runner has nothing that keeps the event loop alive", async () => {
   expect(added()).toEqual([]);
 });
 
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
 it("finished threads leave nothing in memory", async () => {
-  setFlagsFromString("--expose-gc");
-  const collectGarbage = runInNewContext("gc") as () => void;
   const THREADS = 1000;
   const options: SqliteAgentRunnerOptions = { dbPath: tempDatabase(), durability: "normal" };
   await using runner = new SqliteAgentRunner(options);
@@ -179,6 +180,36 @@ it("finished threads leave nothing in memory", async () => {
   expect(alive()).toBeLessThan(5);
   // What is kept of a thread has a Set of its runs: one that is idle is to have none.
   expect(queryObjects(Set, { format: "count" }) - setsBefore).toBeLessThan(THREADS / 2);
+});
+
+it("a thousand idle threads more, each with a finished run, cost nothing", async () => {
+  await using runner = new SqliteAgentRunner({ dbPath: tempDatabase(), durability: "normal" });
+  let threads = 0;
+  const runThousand = async () => {
+    for (let batch = 0; batch < 10; batch++) {
+      const runs = Array.from({ length: 100 }, () => {
+        const threadId = `thread-${threads++}`;
+        return runToEnd(runner, threadId, `run of ${threadId}`, answeringAgent());
+      });
+      for (const events of await Promise.all(runs)) {
+        expect(events.at(-1)?.type === "RUN_FINISHED").toBe(true);
+      }
+    }
+  };
+  const heapBytes = async () => {
+    for (let round = 0; round < 10; round++) {
+      await nextTurn();
+      collectGarbage();
+    }
+    return process.memoryUsage().heapUsed;
+  };
+  // What is made once, and what the engine compiles as it learns, is there after these.
+  for (let round = 0; round < 3; round++) await runThousand();
+  const before = await heapBytes();
+  await runThousand();
+  const bytesPerThread = ((await heapBytes()) - before) / 1000;
+  // An id alone, in a Map, would take more.
+  expect(bytesPerThread).toBeLessThan(100);
 });
 
 describe("a process that drops its runner without closing it, after", () => {
