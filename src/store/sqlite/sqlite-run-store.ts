@@ -306,7 +306,8 @@ export class SqliteRunStore implements RunStore {
     let isFree = false;
     try {
       const result = await freed;
-      isFree = result.ok;
+      // One that was lost holds nothing.
+      isFree = result.ok || result.fault.code === "LEASE_LOST";
       return result;
     } finally {
       if (!isFree) this.#stuck.add(runId);
