@@ -18,7 +18,7 @@ function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
   const { statements, config, identity } = context;
   const { threadId, runId } = op;
-  if (statements.isRunIdUsed.get(runId, runId) === 1) {
+  if (statements.isRunIdUsed.get(runId, runId, runId) === 1) {
     const answer = claimUsedId(context, op);
     if (answer !== null) return answer;
   }
@@ -36,14 +36,12 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
-  // Before anyone can take it for the journal of this run, which may come to have none.
-  forgetKeptJournal(context, runId);
   return { ok: true, claim: { epoch, seen: context.messages.seen(threadId, op.messageIds) } };
 }
 
 /**
  * A claim for a run id that is used: refused, unless it is this claim that used it. Null when the
- * run that bore the id is dead and has left nothing.
+ * run that bore the id is over and has left nothing.
  */
 function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
   const { statements, config, identity } = context;
@@ -55,9 +53,12 @@ function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
     const seen = context.messages.seen(threadId, op.messageIds);
     return { ok: true, claim: { epoch: holder.epoch, seen } };
   }
-  if (holder !== undefined && !hasLiveOwner(statements, holder, identity, config)) {
-    recoverRun(context, holder, { keep: true });
-    if (statements.storedRunEpoch.get(runId) === undefined) return null;
+  const isLive = hasLiveOwner(statements, holder, identity, config);
+  if (holder !== undefined && !isLive) recoverRun(context, holder, { keep: true });
+  if (isLive || statements.storedRunEpoch.get(runId) !== undefined) {
+    return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(runId)} exists already`);
   }
-  return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(runId)} exists already`);
+  // Before anyone takes it for the journal of this run, which may come to have none.
+  forgetKeptJournal(context, runId);
+  return null;
 }

@@ -68,9 +68,10 @@ export function prepareWriterStatements(db: Database) {
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
     isRunIdUsed: db
-      .prepare<[string, string], number>(
+      .prepare<[string, string, string], number>(
         `SELECT EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
-           OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)`,
+           OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)
+           OR EXISTS (SELECT 1 FROM kept_journals WHERE run_id = ?)`,
       )
       .pluck(),
     holderOfRun: db.prepare<[string], RunStateRow>(

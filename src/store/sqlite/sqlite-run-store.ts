@@ -48,7 +48,9 @@ interface HeldRun {
 
 /** How long the last request to a writer, to checkpoint and end, may take. */
 const CLOSE_WRITER_MS = 5000;
-const READ_ATTEMPTS = 3;
+const READ_ATTEMPTS = 5;
+/** While a process that was killed is cleaned up after, SQLite calls a file busy without waiting. */
+const BUSY_READ_MS = 50;
 
 /** The SQLite store: one writer thread, some reader threads, and the batcher before the writer. */
 export class SqliteRunStore implements RunStore {
@@ -62,8 +64,8 @@ export class SqliteRunStore implements RunStore {
   #opening: Promise<void> | null = null;
   /** Runs that could not be stored, with the reason. */
   readonly #unsaved = new Map<string, RunStoreError>();
-  /** Runs that have ended here, and hold their thread in the file as its freeing failed. */
-  readonly #stuck = new Set<string>();
+  /** Runs that were to be released, and hold their thread in the file still. */
+  readonly #unreleased = new Set<string>();
 
   constructor(options: SqliteRunStoreOptions) {
     this.#options = options;
@@ -126,7 +128,7 @@ export class SqliteRunStore implements RunStore {
       };
       const rawEvents = this.#options.storeRawEvents;
       const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
-      this.#stuck.delete(runId);
+      this.#unreleased.delete(runId);
       this.#held.set(runId, { buffer, onStopRequested: request.onStopRequested });
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
@@ -145,7 +147,7 @@ export class SqliteRunStore implements RunStore {
     for (const { events, ...segment } of message.segments) {
       segments.push({ ...segment, events: this.#parse(events, threadId, segment.runId) });
     }
-    return { segments, next: message.next, live: this.#unlessStuck(message.live) };
+    return { segments, next: message.next, live: this.#unlessEnded(message.live) };
   }
 
   follow(
@@ -168,7 +170,7 @@ export class SqliteRunStore implements RunStore {
 
   async runningRun(threadId: string): Promise<string | null> {
     const { runId } = await this.#read<RunningMessage>({ kind: "running", threadId });
-    return this.#unlessStuck(runId);
+    return this.#unlessEnded(runId);
   }
 
   get overloaded(): boolean {
@@ -289,34 +291,24 @@ export class SqliteRunStore implements RunStore {
         const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
         const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
-        await this.#complete(runId, this.#free(runId, this.#batcher.enqueue(op, onStalled)));
+        await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
       },
       release: async () => {
         this.#held.delete(runId);
         const { segments } = buffer;
         const tail = this.#batcher.take(buffer);
         const op = { kind: "release", threadId, runId, epoch, segments, ...tail } as const;
-        await this.#free(runId, this.#batcher.enqueue(op));
+        // Until the store says otherwise.
+        this.#unreleased.add(runId);
+        if ((await this.#batcher.enqueue(op)).ok) this.#unreleased.delete(runId);
       },
     };
   }
 
-  /** Passes on the outcome of a run's last operation, and remembers the run when that failed. */
-  async #free(runId: string, freed: Promise<OpResult>): Promise<OpResult> {
-    let isFree = false;
-    try {
-      const result = await freed;
-      // One that was lost holds nothing.
-      isFree = result.ok || result.fault.code === "LEASE_LOST";
-      return result;
-    } finally {
-      if (!isFree) this.#stuck.add(runId);
-    }
-  }
-
   /** Nobody would end the wait of one who follows a run that has ended. */
-  #unlessStuck(runId: string | null): string | null {
-    return runId !== null && this.#stuck.has(runId) ? null : runId;
+  #unlessEnded(runId: string | null): string | null {
+    const hasEnded = runId !== null && (this.#unsaved.has(runId) || this.#unreleased.has(runId));
+    return hasEnded ? null : runId;
   }
 
   async #complete(runId: string, stored: Promise<OpResult>): Promise<void> {
@@ -345,7 +337,9 @@ export class SqliteRunStore implements RunStore {
       } catch (cause) {
         const error = toRunStoreError(cause);
         const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
-        if (!died || attempt === READ_ATTEMPTS) throw error;
+        const isWorthIt = died || error.code === "BUSY";
+        if (!isWorthIt || attempt === READ_ATTEMPTS) throw error;
+        if (!died) await delay(BUSY_READ_MS * attempt);
       }
     }
   }
