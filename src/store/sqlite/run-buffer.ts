@@ -13,6 +13,8 @@ export class RunBuffer {
   input: string | null = null;
   /** When the oldest event here is due, in milliseconds of `performance.now()`. */
   dueAt = 0;
+  /** Its place in `HeldRuns`. */
+  heldAt = -1;
   readonly #segment: SegmentBuilder;
   #seq = 0;
   #sentSeq = 0;

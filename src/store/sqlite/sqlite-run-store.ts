@@ -28,6 +28,7 @@ import type {
 } from "../run-store.ts";
 import { Batcher } from "./batcher.ts";
 import { ForeignRuns } from "./foreign-runs.ts";
+import { HeldRuns } from "./held-runs.ts";
 import { RunBuffer } from "./run-buffer.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -39,11 +40,6 @@ export interface SqliteRunStoreOptions extends WorkerConfig {
   readonly readers: number;
   readonly storeRawEvents: boolean;
   readonly logger: Logger;
-}
-
-interface HeldRun {
-  readonly buffer: RunBuffer;
-  readonly onStopRequested: ClaimRequest["onStopRequested"];
 }
 
 /** How long the last request to a writer, to checkpoint and end, may take. */
@@ -59,8 +55,7 @@ export class SqliteRunStore implements RunStore {
   readonly #readers: WorkerPool<ReaderRequest>;
   readonly #batcher: Batcher;
   readonly #foreign: ForeignRuns;
-  /** The runs that hold a thread for this store. */
-  readonly #held = new Map<string, HeldRun>();
+  readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
   /** Runs that could not be stored, with the reason. */
   readonly #unsaved = new Map<string, RunStoreError>();
@@ -129,7 +124,7 @@ export class SqliteRunStore implements RunStore {
       const rawEvents = this.#options.storeRawEvents;
       const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
       this.#unreleased.delete(runId);
-      this.#held.set(runId, { buffer, onStopRequested: request.onStopRequested });
+      this.#held.add({ buffer, onStopRequested: request.onStopRequested });
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
     if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
@@ -242,10 +237,10 @@ export class SqliteRunStore implements RunStore {
         this.#warnRecovered(notice.runs);
         return;
       case "stop":
-        this.#held.get(notice.runId)?.onStopRequested(notice);
+        this.#held.find(notice.runId)?.onStopRequested(notice);
         return;
       case "overslept":
-        for (const { buffer } of this.#held.values()) this.#confirm(buffer);
+        for (const { buffer } of this.#held) this.#confirm(buffer);
     }
   }
 
@@ -285,7 +280,7 @@ export class SqliteRunStore implements RunStore {
         if (buffer.length > before) this.#batcher.linger(buffer, buffer.length - before);
       },
       finish: async (onStalled) => {
-        this.#held.delete(runId);
+        this.#held.remove(buffer);
         const { segments, compactIds, input } = buffer;
         buffer.input = null;
         const tail = this.#batcher.take(buffer);
@@ -294,7 +289,7 @@ export class SqliteRunStore implements RunStore {
         await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
       },
       release: async () => {
-        this.#held.delete(runId);
+        this.#held.remove(buffer);
         const { segments } = buffer;
         const tail = this.#batcher.take(buffer);
         const op = { kind: "release", threadId, runId, epoch, segments, ...tail } as const;
