@@ -65,7 +65,7 @@ export const TRIALS: readonly Trial[] = [
       loopDelayAt(TYPICAL_THREADS),
       line("First event of a run, median", "firstEventMs", "log"),
     ],
-    full: { seconds: 1.5, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 3 } },
+    full: { seconds: 2.5, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 3 } },
     quick: {
       seconds: 1,
       warmUpSeconds: 0.4,

@@ -40,6 +40,10 @@ const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: st
 ];
 
 /**
+ * `run_events` holds the segments of one run together: in the order in which they come, which is
+ * how a table with row ids does it, those of a run lie on as many pages as it has segments, and
+ * each of them is to be written again when the run is done.
+ *
  * The triggers keep `threads` and `thread_messages` true when a version 1 runner writes to the
  * file or someone purges it: the thread is marked, and its ids are read again at the next claim.
  */
@@ -49,7 +53,7 @@ CREATE TABLE IF NOT EXISTS run_events (
   seq INTEGER NOT NULL,
   events TEXT NOT NULL,
   PRIMARY KEY (run_id, seq)
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS thread_messages (
   thread_id TEXT NOT NULL,
   message_id TEXT NOT NULL,
