@@ -4,11 +4,12 @@ import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
 import { messageOf, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
-import { Fault } from "./fault.ts";
+import { Fault, toFault } from "./fault.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
+const BUSY_RETRY_MS = 5;
 
 const SYSTEM_CODES: Readonly<Record<string, RunStoreErrorCode>> = {
   ENOSPC: "DISK_FULL",
@@ -89,6 +90,25 @@ function inspectWithoutWriting(Database: Driver, path: string): void {
   }
 }
 
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Waits for the lock by itself: for a change of the journal mode, SQLite does not, and of two
+ * processes that make the file at the same time one would fail.
+ */
+function enterWal(db: BetterSqlite3.Database): void {
+  const deadline = performance.now() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      db.pragma("journal_mode = WAL");
+      return;
+    } catch (error) {
+      if (toFault(error).code !== "BUSY" || performance.now() > deadline) throw error;
+      Atomics.wait(sleepCell, 0, 0, BUSY_RETRY_MS);
+    }
+  }
+}
+
 /**
  * The one read-write connection of this process. Nothing is written before the file is known
  * to be empty or ours.
@@ -100,7 +120,7 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const db = new Database(config.dbPath, { timeout: BUSY_TIMEOUT_MS });
   try {
     inspectSchema(db);
-    db.pragma("journal_mode = WAL");
+    enterWal(db);
     db.pragma("synchronous = NORMAL");
     // The same few index pages change again and again: a checkpoint that comes seldom writes each
     // of them once. 8000 pages are 32 MiB of WAL.

@@ -45,7 +45,7 @@ export interface SqliteRunStoreOptions extends WorkerConfig {
 /** How long the last request to a writer, to checkpoint and end, may take. */
 const CLOSE_WRITER_MS = 5000;
 const READ_ATTEMPTS = 5;
-/** While a process that was killed is cleaned up after, SQLite calls a file busy without waiting. */
+/** While other processes open a file or recover it, SQLite may call it busy without waiting. */
 const BUSY_READ_MS = 50;
 
 /** The SQLite store: one writer thread, some reader threads, and the batcher before the writer. */
@@ -325,9 +325,9 @@ export class SqliteRunStore implements RunStore {
   }
 
   async #read<V>(request: ReaderRequest): Promise<V> {
-    await this.ready();
     for (let attempt = 1; ; attempt++) {
       try {
+        await this.ready();
         return await this.#readers.request<V>(request);
       } catch (cause) {
         const error = toRunStoreError(cause);
