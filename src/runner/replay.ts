@@ -51,8 +51,7 @@ async function replay(
   // those that have not come behind it.
   const begun = open.filter((run) => run.hasBegun);
   const waiting = open.filter((run) => !run.hasBegun);
-  const openIds = new Set(open.map((run) => run.runId));
-  const stored = new Set<string>();
+  const unstored = new Set(open.map((run) => run.runId));
   let cursor: HistoryCursor | null = null;
   let live: string | null = null;
   do {
@@ -60,9 +59,7 @@ async function replay(
     if (subscriber.closed) return;
     live ??= page.live;
     await emitPage(page, repair, subscriber);
-    for (const { runId } of page.segments) {
-      if (openIds.has(runId)) stored.add(runId);
-    }
+    for (const { runId } of page.segments) unstored.delete(runId);
     cursor = page.next;
     if (subscriber.closed) return;
     // A page that is ready at once would be delivered in the task of the one before it.
@@ -70,11 +67,11 @@ async function replay(
   } while (cursor !== null);
   const fromMemory = async (runs: readonly ActiveRun[]) => {
     for (const run of runs) {
-      if (!stored.has(run.runId)) await replayLive(run, repair, subscriber);
+      if (unstored.has(run.runId)) await replayLive(run, repair, subscriber);
     }
   };
   await fromMemory(begun);
-  if (live !== null && !openIds.has(live)) {
+  if (live !== null && !unstored.has(live)) {
     // Or a run that began here after this replay did.
     const own = openRuns().find((run) => run.runId === live);
     if (own !== undefined) await replayLive(own, repair, subscriber);

@@ -26,12 +26,17 @@ const SQLITE_CODES: readonly (readonly [prefix: string, code: RunStoreErrorCode]
   ["SQLITE_IOERR", "IO_ERROR"],
 ];
 
+/** The code that Node and SQLite give their errors, or "". */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : "";
+  return typeof code === "string" ? code : "";
+}
+
 /** Any error, as it may cross the thread boundary. */
 export function toFault(error: unknown): StoreFault {
   const message = messageOf(error);
   if (error instanceof Fault) return { code: error.code, message };
-  const sqliteCode =
-    error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  const sqliteCode = codeOf(error);
   const known = SQLITE_CODES.find(([prefix]) => sqliteCode.startsWith(prefix));
   const detail = sqliteCode === "" ? message : `${message} (${sqliteCode})`;
   return { code: known?.[1] ?? "STORE_FAILED", message: detail };

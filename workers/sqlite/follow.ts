@@ -7,29 +7,28 @@ import type {
 } from "../../src/protocol/messages.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
+import type { RunStateRow } from "./statements.ts";
 
 /** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;
 
 /** The run that holds a thread, if its owner is alive and it was not told to stop. */
 export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
-  const runId = holderOf(context, threadId, (state) => state.stop_requested === null);
-  return { runId };
+  const state = liveState(context, threadId);
+  return { runId: state?.stop_requested === null ? state.current_run_id : null };
 }
 
 /** The run that holds a thread, if its owner is alive. */
 export function liveRun(context: ReaderContext, threadId: string): string | null {
-  return holderOf(context, threadId, () => true);
+  return liveState(context, threadId)?.current_run_id ?? null;
 }
 
-function holderOf(
+function liveState(
   { statements, identity, config }: ReaderContext,
   threadId: string,
-  counts: (state: { readonly stop_requested: number | null }) => boolean,
-): string | null {
+): RunStateRow | null {
   const state = statements.stateOfThread.get(threadId);
-  if (!hasLiveOwner(statements, state, identity, config) || !counts(state)) return null;
-  return state.current_run_id;
+  return hasLiveOwner(statements, state, identity, config) ? state : null;
 }
 
 /** What became of runs and threads of other instances. */

@@ -50,7 +50,6 @@ export function hasNeighbours({ statements, config }: WriterContext): boolean {
 
 /** Whether another instance is alive, which may be following what this one does. */
 export function hasLiveNeighbours({ statements, config, identity }: WriterContext): boolean {
-  if (statements.otherInstance.get(config.instanceId) === undefined) return false;
   return statements.instances
     .all()
     .some((row) => row.instance_id !== config.instanceId && isInstanceAlive(row, identity));

@@ -101,13 +101,8 @@ export class MessageIndex {
 
   #read(threadId: string, runCount: number): Recent {
     const lastRunId = this.#statements.lastRunOfThread.get(threadId) ?? null;
-    const ids = new Set<string>();
-    let runs = 0;
-    for (const events of this.#statements.eventsNotIndexed.iterate(threadId, threadId)) {
-      for (const id of collectMessageIds(parseEvents(events) ?? [])) ids.add(id);
-      runs++;
-    }
-    return { runCount, lastRunId, runs, ids };
+    const recent = this.#statements.eventsNotIndexed.iterate(threadId, threadId);
+    return { runCount, lastRunId, ...messagesIn(recent) };
   }
 
   #remember(threadId: string, recent: Recent): void {
@@ -120,13 +115,21 @@ export class MessageIndex {
   #rebuild(threadId: string): void {
     this.#recent.delete(threadId);
     this.#statements.deleteMessagesOfThread.run(threadId);
-    const ids = new Set<string>();
-    for (const events of this.#statements.eventsOfThread.iterate(threadId)) {
-      for (const id of collectMessageIds(parseEvents(events) ?? [])) ids.add(id);
-    }
+    const { ids } = messagesIn(this.#statements.eventsOfThread.iterate(threadId));
     for (const id of ids) this.#statements.insertMessage.run(threadId, id);
     this.#statements.markMessagesFresh.run(threadId, threadId);
   }
+}
+
+/** The message ids in the events of several runs, and how many runs these were. */
+function messagesIn(runs: Iterable<string>): Pick<Recent, "runs" | "ids"> {
+  const ids = new Set<string>();
+  let count = 0;
+  for (const events of runs) {
+    for (const id of collectMessageIds(parseEvents(events) ?? [])) ids.add(id);
+    count++;
+  }
+  return { runs: count, ids };
 }
 
 function nothing(): Recent {

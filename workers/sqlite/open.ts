@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
 import { messageOf, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
-import { Fault, toFault } from "./fault.ts";
+import { codeOf, Fault, toFault } from "./fault.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
@@ -35,9 +35,6 @@ function loadDriver(): Driver {
   }
 }
 
-const systemCodeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error ? String(error.code) : "";
-
 /**
  * `mkdirSync` with `recursive` never returns for a path below one that exists and takes nothing:
  * a folder of /proc, a symbolic link that leads nowhere. This asks for each directory once.
@@ -50,7 +47,7 @@ function makeDirectory(path: string): void {
       mkdirSync(directory);
     } catch (error) {
       // Another process may make it at the same time. What else it may be, the next step tells.
-      if (systemCodeOf(error) !== "EEXIST") throw error;
+      if (codeOf(error) !== "EEXIST") throw error;
     }
   }
 }
@@ -62,7 +59,7 @@ function createPrivateFile(path: string): void {
     closeSync(openSync(path, "a", 0o600));
   } catch (error) {
     const message = `cannot open ${path} for writing: ${messageOf(error)}`;
-    throw new Fault(SYSTEM_CODES[systemCodeOf(error)] ?? "CANNOT_OPEN", message);
+    throw new Fault(SYSTEM_CODES[codeOf(error)] ?? "CANNOT_OPEN", message);
   }
 }
 

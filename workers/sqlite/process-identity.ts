@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { codeOf } from "./fault.ts";
 
 /** What tells one process from every other one, reused pids and containers included. */
 export interface ProcessIdentity {
@@ -57,6 +58,6 @@ export function isProcessAlive(
     return true;
   } catch (error) {
     // EPERM: it exists and belongs to someone else.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return codeOf(error) === "EPERM";
   }
 }

@@ -116,7 +116,8 @@ export class SqliteRunStore implements RunStore {
       const { epoch, seen } = result.claim;
       // So late an answer may be of a process that slept, and whose thread was taken over since.
       const isLate = performance.now() - askedAt > this.#options.leaseMs / 2;
-      if (isLate && !(await this.#isHeld({ threadId, runId, epoch }))) return this.claim(request);
+      if (isLate && !(await this.#confirm({ threadId, runId, epoch })).ok)
+        return this.claim(request);
       const onLost = (error: RunStoreError) => {
         if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
         request.onLost(error);
@@ -240,24 +241,23 @@ export class SqliteRunStore implements RunStore {
         this.#held.find(notice.runId)?.onStopRequested(notice);
         return;
       case "overslept":
-        for (const { buffer } of this.#held) this.#confirm(buffer);
+        for (const { buffer } of this.#held) this.#loseUnlessHeld(buffer);
     }
   }
 
   /** Finds out at once whether a run was taken over, rather than at its next event. */
-  #confirm({ threadId, runId, epoch, onLost }: RunBuffer): void {
-    this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch }).then(
+  #loseUnlessHeld(buffer: RunBuffer): void {
+    this.#confirm(buffer).then(
       (result) => {
-        if (!result.ok) onLost(RunStoreError.from(result.fault));
+        if (!result.ok) buffer.onLost(RunStoreError.from(result.fault));
       },
-      (error: RunStoreError) => onLost(error),
+      (error: RunStoreError) => buffer.onLost(error),
     );
   }
 
-  async #isHeld(lease: Pick<RunBuffer, "threadId" | "runId" | "epoch">): Promise<boolean> {
+  #confirm(lease: Pick<RunBuffer, "threadId" | "runId" | "epoch">): Promise<OpResult> {
     const { threadId, runId, epoch } = lease;
-    const result = await this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch });
-    return result.ok;
+    return this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch });
   }
 
   #warnRecovered(recovered: number): void {
