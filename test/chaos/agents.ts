@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { EventLike } from "../../src/events/event.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 export interface RunIds {
   readonly threadId: string;

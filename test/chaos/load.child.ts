@@ -6,11 +6,11 @@ import type { BaseEvent } from "@ag-ui/core";
 import type { EventLike } from "../../src/events/event.ts";
 import { isTerminal } from "../../src/events/event.ts";
 import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
+import { Random } from "../support/random.ts";
 import { inputOf } from "../support/scripted-agent.ts";
 import { type Plan, planLate, planRetry, planRun, planShort, play, type RunIds } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
 import { readOrders } from "./orders.ts";
-import { Random } from "./random.ts";
 
 /** Agents that ignore their abort are cut off soon. */
 const STOP_TIMEOUT_MS = 60;

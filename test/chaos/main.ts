@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Random } from "../support/random.ts";
 import { FAULTS, type Fault } from "./faults.ts";
 import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
-import { Random } from "./random.ts";
 import { Report } from "./report.ts";
 import { runRound } from "./run-round.ts";
 

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { Random } from "../support/random.ts";
 import type { Violation } from "./evidence.ts";
 import { LoadProcess } from "./load-process.ts";
 import type { LogRecord } from "./log.ts";
 import type { Orders } from "./orders.ts";
-import { Random } from "./random.ts";
 
 /** How long a fault point may take to be reached. */
 const REACH_MS = 10_000;

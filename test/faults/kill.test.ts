@@ -14,23 +14,13 @@ import {
   spokenIn,
   typesOf,
 } from "../support/open-runner.ts";
+import { Random } from "../support/random.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { createVersion1, VERSION_1_RUNS } from "./version-1-file.ts";
 
 const LOAD = fileURLToPath(new URL("fixtures/load.child.ts", import.meta.url));
 const THREADS = 8;
-
-/** Mulberry32: the same moments for the same seed. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Told {
   readonly threadId: string;
@@ -133,12 +123,12 @@ async function expectSound(dbPath: string, record: RunRecord): Promise<void> {
 
 describe("kill -9", () => {
   it.each([1, 2])("under load, round after round on one file (seed %i)", async (seed) => {
-    const next = random(seed);
+    const random = new Random(seed);
     const dbPath = tempDatabase();
     const record = new RunRecord();
     let interrupted = 0;
     for (let round = 0; round < 4; round++) {
-      await workUntilKilled(dbPath, round, Math.floor(next() * 200), record);
+      await workUntilKilled(dbPath, round, Math.floor(random.next() * 200), record);
       const runner = openRunner({ dbPath });
       for (let at = 0; at < THREADS; at++) {
         const threadId = `thread-${at}`;
@@ -170,13 +160,13 @@ describe("kill -9", () => {
   });
 
   it("while another process goes on with the same file", async () => {
-    const next = random(7);
+    const random = new Random(7);
     const dbPath = tempDatabase();
     const record = new RunRecord();
     const survivor = openRunner({ dbPath });
     for (let round = 0; round < 3; round++) {
       const runs: Promise<unknown>[] = [];
-      const busy = workUntilKilled(dbPath, round, 20 + Math.floor(next() * 100), record);
+      const busy = workUntilKilled(dbPath, round, 20 + Math.floor(random.next() * 100), record);
       for (let run = 0; run < 10; run++) {
         runs.push(runToEnd(survivor, `own-${run}`, `own.${round}.${run}`, answeringAgent()));
       }
@@ -197,10 +187,10 @@ describe("kill -9", () => {
   });
 
   it("while a new file is opened", async () => {
-    const next = random(11);
+    const random = new Random(11);
     for (let round = 0; round < 4; round++) {
       const dbPath = tempDatabase();
-      await killWhileOpening(dbPath, next() * 80);
+      await killWhileOpening(dbPath, random.next() * 80);
       const runner = openRunner({ dbPath });
       const events = await runToEnd(runner, "t", "r", answeringAgent());
       expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
@@ -211,11 +201,11 @@ describe("kill -9", () => {
   });
 
   it("while a version 1 file is migrated", async () => {
-    const next = random(13);
+    const random = new Random(13);
     for (let round = 0; round < 4; round++) {
       const dbPath = tempDatabase();
       createVersion1(dbPath);
-      await killWhileOpening(dbPath, 30 + next() * 120);
+      await killWhileOpening(dbPath, 30 + random.next() * 120);
       // Either all of it or nothing.
       const version = withDatabase(dbPath, (db) => ({
         number: db.prepare("SELECT max(version) FROM schema_version").pluck().get(),

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 export interface SmallDisk {
@@ -11,24 +11,17 @@ export interface SmallDisk {
   readonly unmount: () => void;
 }
 
-/** A file system of 48 MiB below `directory`; null where none can be mounted. */
-export function mountSmallDisk(directory: string): SmallDisk | null {
-  const path = join(directory, "disk");
-  mkdirSync(path);
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", path], { stdio: "pipe" });
-  } catch (error) {
-    // Only root may mount; the caller has another way.
-    if (error instanceof Error) return null;
-    throw error;
-  }
+/** Mounts a file system of so many MiB on the directory `path`. Throws where none can be mounted. */
+export function mountSmallDisk(path: string, sizeMiB: number): SmallDisk {
+  const size = `size=${sizeMiB}m`;
+  execFileSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", path], { stdio: "pipe" });
   const filler = join(path, "filler");
   return {
     path,
     fill() {
       const fd = openSync(filler, "a");
       try {
-        for (const size of [1024 * 1024, 4096, 1]) writeUntilFull(fd, Buffer.alloc(size));
+        for (const length of [64 * 1024, 4096, 1]) writeUntilFull(fd, Buffer.alloc(length));
       } finally {
         closeSync(fd);
       }

@@ -1,16 +1,17 @@
 import { execFile } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { mountSmallDisk, type SmallDisk } from "../../support/small-disk.ts";
 import type { LoadProcess } from "../load-process.ts";
 import type { Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
-import { mountSmallDisk } from "../small-disk.ts";
 
 export async function fillDisk(round: Round): Promise<void> {
   // A quota needs no rights, and finds other places at which to fail.
-  const disk = round.random.chance(0.5) ? mountSmallDisk(round.directory) : null;
+  const disk = round.random.chance(0.5) ? mountDisk(round.directory) : null;
   const roomAgainMs = round.random.integer(100, 1200);
   if (disk === null) {
     const skip = round.random.integer(5, 40);
@@ -34,6 +35,19 @@ export async function fillDisk(round: Round): Promise<void> {
   await pause(roomAgainMs);
   disk.clear();
   await round.pause(100, 300);
+}
+
+/** A file system of 48 MiB below `directory`; null where none can be mounted. */
+function mountDisk(directory: string): SmallDisk | null {
+  const path = join(directory, "disk");
+  mkdirSync(path);
+  try {
+    return mountSmallDisk(path, 48);
+  } catch (error) {
+    // Only root may mount; the caller has another way.
+    if (error instanceof Error) return null;
+    throw error;
+  }
 }
 
 const MOMENTS: readonly Pick<Trap, "point" | "when">[] = [

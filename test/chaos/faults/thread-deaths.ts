@@ -28,7 +28,7 @@ export const WRITER: Victim = {
   deaths: 3,
 };
 
-/** A request is read three times at most. */
+/** A request is read five times at most. */
 export const READER: Victim = {
   moments: [
     { point: "page", when: "before" },
