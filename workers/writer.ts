@@ -12,14 +12,12 @@ import type {
 import { commitBatch } from "./sqlite/batch.ts";
 import { toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
-import { MessageIndex } from "./sqlite/message-index.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
 import { openForWriting } from "./sqlite/open.ts";
-import { ownIdentity } from "./sqlite/process-identity.ts";
 import { Reading } from "./sqlite/reading.ts";
 import { recoverDeadRuns } from "./sqlite/recover.ts";
-import { prepareReaderStatements, prepareWriterStatements } from "./sqlite/statements.ts";
-import type { WriterContext } from "./sqlite/writer-context.ts";
+import { prepareReaderStatements } from "./sqlite/statements.ts";
+import { createWriterContext, type WriterContext } from "./sqlite/writer-context.ts";
 
 interface Writer {
   readonly context: WriterContext;
@@ -34,15 +32,13 @@ let writer: Writer | null = null;
 function open(config: WorkerConfig): Writer {
   const { db, migratedFrom } = openForWriting(config);
   try {
-    const statements = prepareWriterStatements(db);
-    const identity = ownIdentity();
-    const messages = new MessageIndex(statements);
-    const context: WriterContext = { db, statements, messages, config, identity };
+    const context = createWriterContext(db, config);
     beat(context);
     // Nobody follows a run here yet.
     const recovered = recoverDeadRuns(context, { keep: hasLiveNeighbours(context) });
-    forgetDeadInstances(statements, identity);
-    const reading = new Reading({ db, statements: prepareReaderStatements(db), config, identity });
+    forgetDeadInstances(context);
+    const statements = prepareReaderStatements(db);
+    const reading = new Reading({ db, statements, config, identity: context.identity });
     const neighbours =
       config.dbPath === ":memory:"
         ? null

@@ -2,10 +2,8 @@ import { join } from "node:path";
 import type { Bench } from "tinybench";
 import type { WorkerConfig, WriterOp } from "../../src/protocol/messages.ts";
 import { commitBatch } from "../../workers/sqlite/batch.ts";
-import { MessageIndex } from "../../workers/sqlite/message-index.ts";
 import { openForWriting } from "../../workers/sqlite/open.ts";
-import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
-import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
 
 const THREADS = 100;
 
@@ -14,9 +12,7 @@ export function addClaim(bench: Bench, directory: string): () => void {
   const dbPath = join(directory, "claims.db");
   const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, durability: "full" };
   const { db } = openForWriting(config);
-  const statements = prepareWriterStatements(db);
-  const messages = new MessageIndex(statements);
-  const context = { db, statements, messages, config, identity: ownIdentity() };
+  const context = createWriterContext(db, config);
   const commit = (ops: readonly WriterOp[]) => {
     const { results } = commitBatch(context, ops);
     for (const result of results) if (!result.ok) throw new Error(result.fault.message);

@@ -156,16 +156,18 @@ export interface RunningMessage {
 export interface FollowRequest {
   readonly threadId: string;
   readonly runId: string;
-  /** The seq of the last segment that is known; null when none is. */
-  readonly afterSeq: number | null;
+  /** What is known already: rows of `run_events` up to this id. 0 before the first look. */
+  readonly afterId: number;
+  /** Whether any segment of the run is known. */
+  readonly begun: boolean;
 }
 
 /** What happened to a run of another instance since it was last asked about. */
 export interface FollowMessage {
   /** JSON arrays of events, in order. */
   readonly segments: readonly string[];
-  /** The seq of the last segment that is known now. */
-  readonly afterSeq: number | null;
+  /** What is known now. */
+  readonly afterId: number;
   /** There are more segments than fit one answer. */
   readonly more: boolean;
   /** The run holds its thread still. */

@@ -3,9 +3,7 @@ import { MessagePort } from "node:worker_threads";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { claim } from "../../workers/sqlite/claim.ts";
-import { MessageIndex } from "../../workers/sqlite/message-index.ts";
-import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
-import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
 import { withDatabase } from "../support/database-file.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
@@ -76,9 +74,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     const db = new Database(dbPath, { verbose: (sql) => void executed.push(String(sql)) });
     onTestFinished(() => void db.close());
     const config = { dbPath, instanceId: "test", leaseMs: 15_000, durability: "full" } as const;
-    const statements = prepareWriterStatements(db);
-    const messages = new MessageIndex(statements);
-    const context = { db, statements, messages, config, identity: ownIdentity() };
+    const context = createWriterContext(db, config);
 
     let claims = 0;
     function claimed(threadId: string): string[] {

@@ -2,11 +2,10 @@ import { randomUUID } from "node:crypto";
 import Database from "better-sqlite3";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { beat } from "../../workers/sqlite/instances.ts";
+import { keepJournal } from "../../workers/sqlite/journal.ts";
 import { KeptJournals } from "../../workers/sqlite/kept-journals.ts";
-import { MessageIndex } from "../../workers/sqlite/message-index.ts";
-import { ownIdentity } from "../../workers/sqlite/process-identity.ts";
 import { migrate } from "../../workers/sqlite/schema.ts";
-import { prepareWriterStatements } from "../../workers/sqlite/statements.ts";
+import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
 
 /** The clock of the process is the test's own: what is alive stays so while it is moved. */
 function setUp() {
@@ -17,18 +16,17 @@ function setUp() {
     db.close();
   });
   migrate(db);
-  const statements = prepareWriterStatements(db);
-  const contextOf = (instanceId: string) => {
-    const config = { dbPath: ":memory:", instanceId, leaseMs: 60_000, durability: "full" } as const;
-    const messages = new MessageIndex(statements);
-    return { db, statements, messages, config, identity: ownIdentity() };
-  };
+  const contextOf = (instanceId: string) =>
+    createWriterContext(db, {
+      dbPath: ":memory:",
+      instanceId,
+      leaseMs: 60_000,
+      durability: "full",
+    });
   const context = contextOf(randomUUID());
+  const { statements } = context;
   beat(context);
-  const keep = (runId: string) => {
-    statements.insertSegment.run(runId, 0, "[]");
-    statements.keepJournal.run(runId);
-  };
+  const keep = (runId: string) => keepJournal(context, { runId, seq: 0, events: "[{}]" }, []);
   const journals = () =>
     db.prepare<[], string>("SELECT DISTINCT run_id FROM run_events ORDER BY 1").pluck().all();
   return { context, contextOf, keep, journals, statements };

@@ -59,15 +59,13 @@ class ModelFile {
 
   #answer({ runs, threads }: LookRequest): LookMessage {
     return {
-      runs: runs.map(({ runId, afterSeq }) => {
+      runs: runs.map(({ runId, afterId }) => {
         const { segments, running } = this.runs.get(runId) ?? { segments: [], running: false };
-        const from = afterSeq === null ? 0 : afterSeq + 1;
         // One segment a look, as if each were as long as an answer may be.
-        const next = segments.slice(from, from + 1);
-        const more = segments.length > from + 1;
-        const seen = next.length > 0 ? from : afterSeq;
+        const next = segments.slice(afterId, afterId + 1);
+        const more = segments.length > afterId + 1;
         const json = next.map((segment) => JSON.stringify(segment));
-        return { segments: json, afterSeq: seen, more, running, stored: null };
+        return { segments: json, afterId: afterId + next.length, more, running, stored: null };
       }),
       held: threads.map((threadId) => this.held.has(threadId)),
     };
@@ -132,7 +130,7 @@ describe("ForeignRuns", () => {
     const all = ["RUN_STARTED", "A", "B", "C", "RUN_FINISHED"];
     expect(await early).toEqual(all);
     expect(await late).toEqual(all);
-    expect(new Set(file.looks.map(({ runs }) => runs[0]?.afterSeq)).size).toBe(5);
+    expect(new Set(file.looks.map(({ runs }) => runs[0]?.afterId)).size).toBe(5);
   });
 
   it("says so when the end of a run cannot be told any more", async () => {

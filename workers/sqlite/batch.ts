@@ -4,7 +4,7 @@ import { concernsWholeFile, toFault } from "./fault.ts";
 import { finish } from "./finish.ts";
 import { append, confirm, release } from "./journal.ts";
 import { requestStop } from "./stop-requests.ts";
-import type { WriterContext } from "./writer-context.ts";
+import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
 
 function apply(context: WriterContext, op: WriterOp): OpResult {
   switch (op.kind) {
@@ -26,12 +26,13 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
 function applyAlone(context: WriterContext, op: WriterOp): OpResult {
   const { statements } = context;
   statements.savepoint.run();
+  context.journals.load();
   try {
     const result = apply(context, op);
     statements.releaseSavepoint.run();
     return result;
   } catch (error) {
-    context.messages.reset();
+    forgetUncommitted(context);
     if (concernsWholeFile(error)) throw error;
     statements.rollbackToSavepoint.run();
     statements.releaseSavepoint.run();
@@ -47,11 +48,13 @@ function inTransaction(
   const { db, statements } = context;
   try {
     statements.begin.run();
+    context.journals.load();
     const results = ops.map((op) => applyOne(context, op));
+    context.journals.sweep();
     statements.commit.run();
     return results;
   } catch (error) {
-    context.messages.reset();
+    forgetUncommitted(context);
     // SQLite has rolled back by itself after some errors, a full disk for one.
     if (db.inTransaction) statements.rollback.run();
     throw error;

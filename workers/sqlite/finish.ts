@@ -3,7 +3,7 @@ import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
 import { hasNeighbours } from "./instances.ts";
-import { answerWithoutLease, dropJournal, INPUT_SEQ, OK } from "./journal.ts";
+import { answerWithoutLease, INPUT_SEQ, keepJournal, OK } from "./journal.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -28,13 +28,13 @@ const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
  * What was journaled of a run, in order, up to the first segment that cannot be read, or that makes
  * it too long.
  */
-export function readJournal(context: WriterContext, runId: string): Journal {
+export function readJournal(context: WriterContext, segmentIds: readonly number[]): Journal {
   const events: EventLike[] = [];
   let input: string | null = null;
   let segments = 0;
   let lastSeq = INPUT_SEQ;
   let length = 0;
-  for (const row of context.statements.journalOfRun.iterate(runId)) {
+  for (const row of context.statements.segments.iterate(JSON.stringify(segmentIds))) {
     if (row.seq === INPUT_SEQ) {
       input = row.events;
       continue;
@@ -129,11 +129,15 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
     return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));
   }
   const tail = parseEvents(op.events) ?? [];
-  const journal = op.segments > 0 ? readJournal(context, op.runId) : null;
+  const segmentIds = op.segments > 0 ? context.journals.take(op.runId) : [];
+  const journal = op.segments > 0 ? readJournal(context, segmentIds) : null;
   const events = journal === null ? tail : [...journal.events, ...tail];
   const input = op.input ?? journal?.input ?? "{}";
   const warning = storeRun(context, { ...op, input }, compactEvents(events, input));
-  if (journal !== null) dropJournal(context, op, hasNeighbours(context));
+  if (journal !== null) {
+    if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
+    else context.journals.bury(segmentIds);
+  }
   const missing = op.segments - (journal?.segments ?? 0);
   return answer(
     missing > 0 ? `the run was stored without ${missing} segments that its journal lacks` : warning,

@@ -7,7 +7,7 @@ import type {
 } from "../../src/protocol/messages.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
-import type { RunStateRow } from "./statements.ts";
+import type { FollowedSegmentRow, RunStateRow } from "./statements.ts";
 
 /** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;
@@ -31,35 +31,64 @@ function liveState(
   return hasLiveOwner(statements, state, identity, config) ? state : null;
 }
 
-/** What became of runs and threads of other instances. */
-export function look(context: ReaderContext, { runs, threads }: LookRequest): LookMessage {
-  return {
-    runs: runs.map((run) => context.db.transaction(() => follow(context, run))()),
-    held: threads.map((threadId) => liveRun(context, threadId) !== null),
-  };
+/** What became of runs and threads of other instances, as of one moment. */
+export function look(context: ReaderContext, request: LookRequest): LookMessage {
+  return context.db.transaction(() => ({
+    runs: follow(context, request.runs),
+    held: request.threads.map((threadId) => liveRun(context, threadId) !== null),
+  }))();
 }
 
-/** In one transaction: a run that has ended and its last segment are seen together. */
-function follow(
-  { statements }: ReaderContext,
-  { threadId, runId, afterSeq }: FollowRequest,
-): FollowMessage {
-  const state = statements.stateOfThread.get(threadId);
-  // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
-  const running = state?.is_running === 1 && state.current_run_id === runId;
-  const segments: string[] = [];
-  let lastSeq = afterSeq;
-  let length = 0;
-  // The input stands at seq -1, before all events.
-  for (const { seq, events } of statements.segmentsAfter.iterate(runId, afterSeq ?? -1)) {
-    if (length > 0 && length + events.length > LOOK_LENGTH) {
-      return { segments, afterSeq: lastSeq, more: true, running, stored: null };
+/** Reads what has come since the last look once, for all runs. */
+function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): FollowMessage[] {
+  const upToId = statements.lastSegment.get() ?? 0;
+  const news = new Map(runs.map((run) => [run.runId, new News(run, upToId)]));
+  const from = Math.min(...runs.map(({ afterId }) => afterId));
+  const runIds = runs.map(({ runId }) => runId);
+  if (from < upToId) {
+    for (const row of statements.segmentsOfRuns.iterate(from, JSON.stringify(runIds))) {
+      news.get(row.run_id)?.add(row);
     }
-    segments.push(events);
-    length += events.length;
-    lastSeq = seq;
   }
-  const needsStored = !running && lastSeq === null;
-  const stored = needsStored ? (statements.eventsOfStoredRun.get(runId) ?? null) : null;
-  return { segments, afterSeq: lastSeq, more: false, running, stored };
+  return runs.map(({ threadId, runId, begun }) => {
+    const { segments, afterId, more } = news.get(runId) as News;
+    const state = statements.stateOfThread.get(threadId);
+    // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
+    const running = state?.is_running === 1 && state.current_run_id === runId;
+    const needsStored = !running && !begun && segments.length === 0;
+    const stored = needsStored ? (statements.eventsOfStoredRun.get(runId) ?? null) : null;
+    return { segments, afterId, more, running, stored };
+  });
+}
+
+/** What has come of one run. */
+class News {
+  readonly segments: string[] = [];
+  readonly #from: number;
+  readonly #upToId: number;
+  #length = 0;
+  #lastId: number;
+  more = false;
+
+  constructor({ afterId }: FollowRequest, upToId: number) {
+    this.#from = afterId;
+    this.#lastId = afterId;
+    // Rows at the end may have been deleted since the last look.
+    this.#upToId = Math.max(afterId, upToId);
+  }
+
+  get afterId(): number {
+    return this.more ? this.#lastId : this.#upToId;
+  }
+
+  add({ id, events }: FollowedSegmentRow): void {
+    if (id <= this.#from || this.more) return;
+    if (this.#length > 0 && this.#length + events.length > LOOK_LENGTH) {
+      this.more = true;
+      return;
+    }
+    this.segments.push(events);
+    this.#length += events.length;
+    this.#lastId = id;
+  }
 }

@@ -1,5 +1,5 @@
 import { isProcessAlive, type ProcessIdentity } from "./process-identity.ts";
-import type { InstanceRow, WriterStatements } from "./statements.ts";
+import type { InstanceRow } from "./statements.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Milliseconds on a clock that nobody sets: the same one for all processes of one boot. */
@@ -55,8 +55,11 @@ export function hasLiveNeighbours({ statements, config, identity }: WriterContex
     .some((row) => row.instance_id !== config.instanceId && isInstanceAlive(row, identity));
 }
 
-/** Removes the rows of runners that are gone, once nothing names them as an owner. */
-export function forgetDeadInstances(statements: WriterStatements, own: ProcessIdentity): void {
-  const dead = statements.instances.all().filter((instance) => !isInstanceAlive(instance, own));
+/** Removes the rows of runners that are gone, once nothing names them as an owner, and what they left. */
+export function forgetDeadInstances({ statements, journals, identity }: WriterContext): void {
+  const dead = statements.instances
+    .all()
+    .filter((instance) => !isInstanceAlive(instance, identity));
   for (const { instance_id } of dead) statements.deleteIdleInstance.run(instance_id, instance_id);
+  if (dead.length > 0) journals.sweepOrphans();
 }

@@ -41,8 +41,8 @@ export function answerWithoutLease(context: WriterContext, lease: Lease): OpResu
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
   if (!holdsLease(context, op)) return answerWithoutLease(context, op);
-  if (op.input !== null) context.statements.insertSegment.run(op.runId, INPUT_SEQ, op.input);
-  context.statements.insertSegment.run(op.runId, op.seq, op.events);
+  if (op.input !== null) context.journals.append(op.runId, INPUT_SEQ, op.input);
+  context.journals.append(op.runId, op.seq, op.events);
   return OK;
 }
 
@@ -53,7 +53,12 @@ export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
 /** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult {
   if (holdsLease(context, op)) {
-    if (op.segments > 0) dropJournal(context, op, hasNeighbours(context));
+    if (op.segments > 0) {
+      const ids = context.journals.take(op.runId);
+      if (hasNeighbours(context)) keepJournal(context, op, ids);
+      // Now and not later: the id is given back with the thread, and another run may bear it.
+      else deleteSegments(context, ids);
+    }
     context.statements.freeThread.run(Date.now(), op.threadId);
   }
   return OK;
@@ -67,20 +72,27 @@ interface LastSegment {
 }
 
 /**
- * Deletes the journal of a run that has ended. If someone may be following it in another process,
- * its last segment is added instead, and all of it is kept for a while.
+ * Keeps the journal of a run that has ended for those who may be following it in other processes,
+ * with its last segment.
  */
-export function dropJournal(context: WriterContext, end: LastSegment, isFollowed: boolean): void {
-  const { statements } = context;
-  if (!isFollowed) {
-    statements.deleteJournal.run(end.runId);
-    return;
+export function keepJournal(
+  { statements }: WriterContext,
+  { runId, seq, events }: LastSegment,
+  segmentIds: readonly number[],
+): void {
+  const ids = [...segmentIds];
+  if (events !== "[]") {
+    ids.push(Number(statements.insertSegment.run(runId, seq, events).lastInsertRowid));
   }
-  if (end.events !== "[]") statements.insertSegment.run(end.runId, end.seq, end.events);
-  statements.keepJournal.run(end.runId);
+  statements.keepJournal.run(runId, JSON.stringify(ids));
 }
 
-/** A run that was released gave back its id, too: another one may bear it. */
+/** Deletes a journal that was kept, if there is one of this run. */
 export function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
-  if (statements.forgetJournal.run(runId).changes > 0) statements.deleteJournal.run(runId);
+  const ids = statements.forgetJournal.get(runId);
+  if (ids !== undefined) statements.deleteSegments.run(ids);
+}
+
+export function deleteSegments({ statements }: WriterContext, ids: readonly number[]): void {
+  if (ids.length > 0) statements.deleteSegments.run(JSON.stringify(ids));
 }

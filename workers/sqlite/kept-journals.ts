@@ -1,4 +1,5 @@
 import { hasLiveNeighbours } from "./instances.ts";
+import { forgetKeptJournal } from "./journal.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** How long the journal of a run that has ended is kept for those who follow it, */
@@ -30,10 +31,7 @@ export class KeptJournals {
     const due = runIds.filter((runId) => now - (this.#seenAt.get(runId) ?? now) >= keptMs);
     if (due.length === 0) return;
     const forget = db.transaction(() => {
-      for (const runId of due) {
-        statements.deleteJournal.run(runId);
-        statements.forgetJournal.run(runId);
-      }
+      for (const runId of due) forgetKeptJournal(this.#context, runId);
     });
     forget.immediate();
   }

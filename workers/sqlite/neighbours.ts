@@ -96,7 +96,7 @@ export class Neighbours {
   #reap(): void {
     this.#reapedAt = performance.now();
     const runs = recoverDeadRuns(this.#context, { keep: true });
-    forgetDeadInstances(this.#context.statements, this.#context.identity);
+    forgetDeadInstances(this.#context);
     this.#kept.sweep();
     if (runs === 0) return;
     this.#tell({ kind: "recovered", runs });

@@ -1,16 +1,19 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
-import { dropJournal } from "./journal.ts";
+import { deleteSegments, keepJournal } from "./journal.ts";
+import { JournalScan } from "./journal-scan.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { RunStateRow } from "./statements.ts";
-import type { WriterContext } from "./writer-context.ts";
+import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
 
 const INTERRUPTED = "The process that executed this run ended before the run did";
 
 export interface RecoverOptions {
   /** Whether someone may be following the run, in this process too, and is to see its end. */
   readonly keep: boolean;
+  /** Whoever recovers several runs looks through the journals once. */
+  readonly scan?: JournalScan;
 }
 
 /**
@@ -20,15 +23,18 @@ export interface RecoverOptions {
 export function recoverRun(
   context: WriterContext,
   state: RunStateRow,
-  { keep }: RecoverOptions,
+  { keep, scan = new JournalScan(context.statements) }: RecoverOptions,
 ): void {
-  const { statements } = context;
+  const { statements, journals } = context;
   const runId = state.current_run_id;
-  const journal = runId === null ? null : readJournal(context, runId);
   statements.freeThread.run(Date.now(), state.thread_id);
-  if (runId === null || journal === null) return;
+  if (runId === null) return;
+  const segmentIds = scan.idsOf(runId);
+  // It may be one of this instance that its main thread gave up.
+  journals.forget(runId);
+  const journal = readJournal(context, segmentIds);
   if (journal.events.length === 0 || statements.storedRunEpoch.get(runId) !== undefined) {
-    statements.deleteJournal.run(runId);
+    deleteSegments(context, segmentIds);
     return;
   }
   const parts = new OpenParts();
@@ -53,14 +59,19 @@ export function recoverRun(
   };
   storeRun(context, run, compactEvents([...journal.events, ...closing], input));
   const end = { runId, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
-  dropJournal(context, end, keep);
+  if (keep) keepJournal(context, end, segmentIds);
+  else deleteSegments(context, segmentIds);
 }
 
 /** Ends every run whose owner is dead. Returns how many there were. */
-export function recoverDeadRuns(context: WriterContext, options: RecoverOptions): number {
+export function recoverDeadRuns(
+  context: WriterContext,
+  { keep }: Pick<RecoverOptions, "keep">,
+): number {
   const { statements, config, identity } = context;
   const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
     state?.is_running === 1 && !hasLiveOwner(statements, state, identity, config);
+  const options = { keep, scan: new JournalScan(statements) };
   let recovered = 0;
   // Each in a transaction of its own: a process with thousands of dead runs to end must not keep
   // the others from writing meanwhile.
@@ -76,7 +87,7 @@ export function recoverDeadRuns(context: WriterContext, options: RecoverOptions)
     try {
       recover.immediate();
     } catch (error) {
-      context.messages.reset();
+      forgetUncommitted(context);
       throw error;
     }
   }

@@ -40,20 +40,20 @@ const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: st
 ];
 
 /**
- * `run_events` holds the segments of one run together: in the order in which they come, which is
- * how a table with row ids does it, those of a run lie on as many pages as it has segments, and
- * each of them is to be written again when the run is done.
+ * `run_events` holds segments in the order in which they come, and has no index: what a thousand
+ * runs emit in a moment stands together, on a few pages. Ordered by run, each would have a page of
+ * its own to write, and so would an index.
  *
  * The triggers keep `threads` and `thread_messages` true when a version 1 runner writes to the
  * file or someone purges it: the thread is marked, and its ids are read again at the next claim.
  */
 const VERSION_2 = `
 CREATE TABLE IF NOT EXISTS run_events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   run_id TEXT NOT NULL,
   seq INTEGER NOT NULL,
-  events TEXT NOT NULL,
-  PRIMARY KEY (run_id, seq)
-) WITHOUT ROWID;
+  events TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS thread_messages (
   thread_id TEXT NOT NULL,
   message_id TEXT NOT NULL,
@@ -80,7 +80,9 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   heartbeat_uptime INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept_journals (
-  run_id TEXT PRIMARY KEY
+  run_id TEXT PRIMARY KEY,
+  -- JSON: an array of ids in run_events.
+  segment_ids TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs

@@ -31,6 +31,20 @@ export interface SegmentRow {
   readonly events: string;
 }
 
+/** Where a segment stands, without what it holds. */
+export interface SegmentPlaceRow {
+  readonly id: number;
+  readonly run_id: string;
+  readonly seq: number;
+}
+
+/** A segment of one of several runs. */
+export interface FollowedSegmentRow {
+  readonly id: number;
+  readonly run_id: string;
+  readonly events: string;
+}
+
 export interface StoredRunRow {
   readonly id: number;
   readonly run_id: string;
@@ -64,6 +78,12 @@ export function prepareWriterStatements(db: Database) {
     rollbackToSavepoint: db.prepare("ROLLBACK TO operation"),
 
     ...prepareOwnerStatements(db),
+    runsOfOwner: db
+      .prepare<[string], string>(
+        `SELECT current_run_id FROM run_state
+         WHERE is_running = 1 AND current_run_id IS NOT NULL AND owner_id = ?`,
+      )
+      .pluck(),
     runsOfOthers: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
@@ -138,17 +158,32 @@ export function prepareWriterStatements(db: Database) {
       .pluck(),
 
     insertSegment: db.prepare<[string, number, string]>(
-      "INSERT INTO run_events (run_id, seq, events) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO run_events (run_id, seq, events) VALUES (?, ?, ?)",
     ),
-    journalOfRun: db.prepare<[string], SegmentRow>(
-      "SELECT seq, events FROM run_events WHERE run_id = ? ORDER BY seq",
+    // Ids as a JSON array.
+    segments: db.prepare<[string], SegmentRow>(
+      `SELECT seq, events FROM run_events WHERE id IN (SELECT value FROM json_each(?))
+       ORDER BY id`,
     ),
-    deleteJournal: db.prepare<[string]>("DELETE FROM run_events WHERE run_id = ?"),
-    keepJournal: db.prepare<[string]>(
-      "INSERT INTO kept_journals (run_id) VALUES (?) ON CONFLICT DO NOTHING",
+    segmentsBehind: db.prepare<[number], SegmentPlaceRow>(
+      "SELECT id, run_id, seq FROM run_events WHERE id > ? ORDER BY id",
+    ),
+    deleteSegments: db.prepare<[string]>(
+      "DELETE FROM run_events WHERE id IN (SELECT value FROM json_each(?))",
+    ),
+    deleteOrphanedSegments: db.prepare<[]>(
+      `DELETE FROM run_events
+       WHERE run_id NOT IN (SELECT current_run_id FROM run_state
+           WHERE is_running = 1 AND current_run_id IS NOT NULL)
+         AND run_id NOT IN (SELECT run_id FROM kept_journals)`,
+    ),
+    keepJournal: db.prepare<[string, string]>(
+      "INSERT INTO kept_journals (run_id, segment_ids) VALUES (?, ?) ON CONFLICT DO NOTHING",
     ),
     keptJournals: db.prepare<[], string>("SELECT run_id FROM kept_journals").pluck(),
-    forgetJournal: db.prepare<[string]>("DELETE FROM kept_journals WHERE run_id = ?"),
+    forgetJournal: db
+      .prepare<[string], string>("DELETE FROM kept_journals WHERE run_id = ? RETURNING segment_ids")
+      .pluck(),
 
     isMessageSeen: db
       .prepare<[string, string], number>(
@@ -223,9 +258,12 @@ export function prepareReaderStatements(db: Database) {
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1`,
     ),
     eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
-    segmentsAfter: db.prepare<[string, number], SegmentRow>(
-      "SELECT seq, events FROM run_events WHERE run_id = ? AND seq > ? ORDER BY seq",
+    // Runs as a JSON array of ids. The input of a run stands at seq -1, before all events.
+    segmentsOfRuns: db.prepare<[number, string], FollowedSegmentRow>(
+      `SELECT id, run_id, events FROM run_events
+       WHERE id > ? AND seq >= 0 AND run_id IN (SELECT value FROM json_each(?)) ORDER BY id`,
     ),
+    lastSegment: db.prepare<[], number | null>("SELECT max(id) FROM run_events").pluck(),
     eventsOfStoredRun: db
       .prepare<[string], string>("SELECT events FROM agent_runs WHERE run_id = ?")
       .pluck(),

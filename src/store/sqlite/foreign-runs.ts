@@ -18,7 +18,7 @@ interface Followed {
   readonly runId: string;
   /** All that is known of it, from its first event. */
   readonly segments: (readonly EventLike[])[];
-  afterSeq: number | null;
+  afterId: number;
   ended: boolean;
   failure: RunStoreError | null;
   readonly followers: Set<Follower>;
@@ -122,7 +122,7 @@ export class ForeignRuns {
   #followedRun(threadId: string, runId: string): Followed {
     let run = this.#followed.get(runId);
     if (run === undefined) {
-      const state = { afterSeq: null, ended: false, failure: null, followers: new Set<Follower>() };
+      const state = { afterId: 0, ended: false, failure: null, followers: new Set<Follower>() };
       run = { threadId, runId, segments: [], ...state };
       this.#want();
       this.#followed.set(runId, run);
@@ -145,7 +145,9 @@ export class ForeignRuns {
       if (runs.length === 0 && waiters.length === 0) break;
       try {
         const seen = await this.#options.look({
-          runs: runs.map(({ threadId, runId, afterSeq }) => ({ threadId, runId, afterSeq })),
+          runs: runs.map(({ threadId, runId, afterId, segments }) => {
+            return { threadId, runId, afterId, begun: segments.length > 0 };
+          }),
           threads: waiters.map(({ threadId }) => threadId),
         });
         this.#take(runs, seen.runs);
@@ -166,7 +168,7 @@ export class ForeignRuns {
       for (const json of news.stored === null ? news.segments : [news.stored]) {
         run.segments.push(this.#options.parse(json, run.threadId, run.runId));
       }
-      run.afterSeq = news.afterSeq;
+      run.afterId = news.afterId;
       if (news.more) this.#lookAgain = true;
       else if (!news.running) this.#endRun(run);
       wakeAll(run);

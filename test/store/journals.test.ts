@@ -1,0 +1,209 @@
+import Database from "better-sqlite3";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import { commitBatch } from "../../workers/sqlite/batch.ts";
+import { migrate } from "../../workers/sqlite/schema.ts";
+import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+/** A writer without its thread. */
+function openWriter(dbPath = tempDatabase()) {
+  const db = new Database(dbPath);
+  onTestFinished(() => void db.close());
+  db.pragma("journal_mode = WAL");
+  migrate(db);
+  const instanceId = "this instance";
+  const config = { dbPath, instanceId, leaseMs: 60_000, durability: "normal" } as const;
+  const context = createWriterContext(db, config);
+  const epochs = new Map<string, number>();
+  const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => {
+    const { results } = commitBatch(context, ops);
+    for (const [at, result] of results.entries()) {
+      const op = ops[at];
+      if (result.ok && result.claim !== undefined && op?.kind === "claim")
+        epochs.set(op.runId, result.claim.epoch);
+    }
+    return results;
+  };
+  const leaseOf = (runId: string) => ({
+    threadId: `thread of ${runId}`,
+    runId,
+    epoch: epochs.get(runId) ?? 1,
+  });
+  const claim = (runId: string): WriterOp => {
+    const { threadId } = leaseOf(runId);
+    return { kind: "claim", threadId, runId, messageIds: [], supersede: false };
+  };
+  const append = (runId: string, seq: number): WriterOp => {
+    const events = JSON.stringify([{ type: "CUSTOM", name: `${runId} ${seq}`, value: null }]);
+    return { kind: "append", ...leaseOf(runId), seq, events, input: null };
+  };
+  const finish = (runId: string, segments: number): WriterOp => {
+    const rest = { agentId: null, compactIds: null, input: null, finishedAt: 1 };
+    return { kind: "finish", ...leaseOf(runId), segments, seq: segments, events: "[]", ...rest };
+  };
+  /** Runs in the journal, and how many segments each has. */
+  const journaled = () =>
+    Object.fromEntries(
+      db
+        .prepare<[], [string, number]>("SELECT run_id, count(*) FROM run_events GROUP BY run_id")
+        .raw()
+        .all(),
+    );
+  const namesIn = (runId: string) => {
+    const row = db
+      .prepare<[string], string>("SELECT events FROM agent_runs WHERE run_id = ?")
+      .pluck()
+      .get(runId);
+    const events = JSON.parse(row ?? "[]") as { name?: string }[];
+    return events.flatMap(({ name }) => name ?? []);
+  };
+  return { db, context, commit, claim, append, finish, journaled, namesIn };
+}
+
+type Writer = ReturnType<typeof openWriter>;
+
+/** Appends `count` segments to each of the runs in turn. */
+function appendAll({ commit, append }: Writer, runIds: readonly string[], count: number, from = 0) {
+  for (let seq = from; seq < from + count; seq++) {
+    commit(...runIds.map((runId) => append(runId, seq)));
+  }
+}
+
+describe("the journal of many runs", () => {
+  test("takes a few pages a batch, whatever the number of runs", () => {
+    const writer = openWriter();
+    const runs = Array.from({ length: 200 }, (_, at) => `run-${at}`);
+    writer.commit(...runs.map(writer.claim));
+    appendAll(writer, runs, 20);
+    writer.db.pragma("wal_checkpoint(TRUNCATE)");
+    appendAll(writer, runs, 1, 20);
+    const [{ log }] = writer.db.pragma("wal_checkpoint") as [{ log: number }];
+    expect(log).toBeGreaterThan(0);
+    expect(log).toBeLessThan(runs.length / 10);
+  });
+
+  test("holds each run's segments in their order, and gives them to that run alone", () => {
+    const writer = openWriter();
+    const runs = ["a", "b", "c"];
+    writer.commit(...runs.map(writer.claim));
+    appendAll(writer, runs, 3);
+    writer.commit(writer.finish("b", 3));
+    expect(writer.namesIn("b")).toEqual(["b 0", "b 1", "b 2"]);
+    appendAll(writer, ["a", "c"], 1, 3);
+    writer.commit(writer.finish("c", 4), writer.finish("a", 4));
+    expect(writer.namesIn("a")).toEqual(["a 0", "a 1", "a 2", "a 3"]);
+    expect(writer.namesIn("c")).toEqual(["c 0", "c 1", "c 2", "c 3"]);
+    expect(writer.journaled()).toEqual({});
+  });
+});
+
+describe("the rows of a run that has ended", () => {
+  test("go at once when no other run is in flight", () => {
+    const writer = openWriter();
+    writer.commit(writer.claim("a"));
+    appendAll(writer, ["a"], 3);
+    writer.commit(writer.finish("a", 3));
+    expect(writer.journaled()).toEqual({});
+  });
+
+  test("go when there are many and all runs in flight are younger", () => {
+    const writer = openWriter();
+    const { commit, claim, finish, journaled } = writer;
+    commit(claim("old"));
+    appendAll(writer, ["old"], 1200);
+    commit(claim("young"));
+    appendAll(writer, ["young"], 1);
+    commit(finish("old", 1200));
+    const left = Number(journaled().old);
+    expect(left).toBeLessThan(1200);
+    // Some with each batch: none is to take long.
+    expect(left).toBeGreaterThan(500);
+    for (let seq = 1; seq < 4; seq++) appendAll(writer, ["young"], 1, seq);
+    expect(journaled()).toEqual({ young: 4 });
+  });
+
+  test("go in the end though a run that began before them goes on and on", () => {
+    const writer = openWriter();
+    const { commit, claim, finish, journaled, namesIn } = writer;
+    commit(claim("long"));
+    appendAll(writer, ["long"], 1);
+    for (let at = 0; at < 30; at++) {
+      commit(claim(`short-${at}`));
+      appendAll(writer, [`short-${at}`, "long"], 100, at === 0 ? 1 : at * 100 + 1);
+      commit(finish(`short-${at}`, 100));
+    }
+    const { long, ...short } = journaled();
+    expect(long).toBe(3001);
+    const left = Object.values(short).reduce((sum: number, rows) => sum + Number(rows), 0);
+    expect(left).toBeLessThan(2000);
+    commit(finish("long", 3001));
+    expect(namesIn("long")).toHaveLength(3001);
+    expect(journaled()).toEqual({});
+  });
+
+  test("go with those of a run that is released, whose id may be used again", () => {
+    const writer = openWriter();
+    const { commit, claim, append, finish, journaled, namesIn } = writer;
+    commit(claim("other"), claim("again"));
+    appendAll(writer, ["other", "again"], 2);
+    const lease = { threadId: "thread of again", runId: "again", epoch: 1 };
+    commit({ kind: "release", ...lease, segments: 2, seq: 2, events: "[]" });
+    expect(journaled()).toEqual({ other: 2 });
+    commit(claim("again"));
+    commit(append("again", 0));
+    commit(finish("again", 1));
+    expect(namesIn("again")).toEqual(["again 0"]);
+  });
+});
+
+describe("a journal whose batch is sent again", () => {
+  test("has each segment once, in the same writer and in the next one", () => {
+    const dbPath = tempDatabase();
+    const first = openWriter(dbPath);
+    first.commit(first.claim("a"), first.claim("b"));
+    const batch = [first.append("a", 0), first.append("b", 0), first.append("a", 1)];
+    first.commit(...batch);
+    expect(first.commit(...batch).every(({ ok }) => ok)).toBe(true);
+    expect(first.journaled()).toEqual({ a: 2, b: 1 });
+    const second = openWriter(dbPath);
+    second.commit(...batch, second.append("a", 2));
+    expect(second.journaled()).toEqual({ a: 3, b: 1 });
+    second.commit(second.finish("a", 3));
+    expect(second.namesIn("a")).toEqual(["a 0", "a 1", "a 2"]);
+  });
+
+  test("has it once after a batch that was rolled back, and loses none", () => {
+    const writer = openWriter();
+    const { db, commit, claim, append, finish, journaled, namesIn } = writer;
+    commit(claim("a"), claim("b"));
+    commit(append("a", 0), append("b", 0));
+    // A disk that is full.
+    db.exec(`CREATE TRIGGER full AFTER INSERT ON agent_runs BEGIN
+      SELECT raise(ROLLBACK, 'no room'); END`);
+    const batch = [append("b", 1), finish("a", 1)];
+    expect(() => commit(...batch)).toThrow();
+    db.exec("DROP TRIGGER full");
+    expect(journaled()).toEqual({ a: 1, b: 1 });
+    expect(commit(...batch).every(({ ok }) => ok)).toBe(true);
+    expect(namesIn("a")).toEqual(["a 0"]);
+    commit(finish("b", 2));
+    expect(namesIn("b")).toEqual(["b 0", "b 1"]);
+    expect(journaled()).toEqual({});
+  });
+
+  test("of two operations, one of which fails, keeps what the other did", () => {
+    const writer = openWriter();
+    const { db, commit, claim, append, finish, namesIn } = writer;
+    commit(claim("a"), claim("b"));
+    commit(append("a", 0), append("b", 0));
+    db.exec(`CREATE TRIGGER picky BEFORE INSERT ON agent_runs WHEN NEW.run_id = 'a' BEGIN
+      SELECT raise(ABORT, 'not this one'); END`);
+    const [appended, refused, stored] = commit(append("b", 1), finish("a", 1), finish("b", 2));
+    expect([appended?.ok, refused?.ok, stored?.ok]).toEqual([true, false, true]);
+    expect(namesIn("b")).toEqual(["b 0", "b 1"]);
+    db.exec("DROP TRIGGER picky");
+    commit(finish("a", 1));
+    expect(namesIn("a")).toEqual(["a 0"]);
+  });
+});
