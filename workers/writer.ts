@@ -13,7 +13,7 @@ import { commitBatch } from "./sqlite/batch.ts";
 import { toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
-import { openForWriting } from "./sqlite/open.ts";
+import { checkpoint, fileOf, openForWriting } from "./sqlite/open.ts";
 import { Reading } from "./sqlite/reading.ts";
 import { recoverDeadRuns } from "./sqlite/recover.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
@@ -43,7 +43,8 @@ function open(config: WorkerConfig): Writer {
       config.dbPath === ":memory:"
         ? null
         : new Neighbours(context, (notice) => parentPort?.postMessage(notice));
-    return { context, reading, opened: { recovered, migratedFrom }, neighbours };
+    const opened = { recovered, migratedFrom, file: fileOf(db) };
+    return { context, reading, opened, neighbours };
   } catch (error) {
     db.close();
     throw error;
@@ -81,6 +82,9 @@ function handle(request: WriterRequest): WriterReply {
     case "batch":
       writer.neighbours?.notice();
       return commitBatch(writer.context, request.ops);
+    case "checkpoint":
+      checkpoint(writer.context.db);
+      return null;
     case "watch":
       writer.neighbours?.meet();
       return null;

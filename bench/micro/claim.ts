@@ -10,7 +10,7 @@ const THREADS = 100;
 /** The writer's share of starting runs: a batch of claims, and the one that gives them back. */
 export function addClaim(bench: Bench, directory: string): () => void {
   const dbPath = join(directory, "claims.db");
-  const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, durability: "full" };
+  const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000 };
   const { db } = openForWriting(config);
   const context = createWriterContext(db, config);
   const commit = (ops: readonly WriterOp[]) => {

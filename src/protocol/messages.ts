@@ -15,8 +15,6 @@ export interface WorkerConfig {
   readonly instanceId: string;
   /** Milliseconds after which an instance without a heartbeat counts as dead. */
   readonly leaseMs: number;
-  /** Whether a batch that completes a run is fsynced. */
-  readonly durability: "full" | "normal";
 }
 
 /** Take the thread for a run. Idempotent for one `runId` of one instance. */
@@ -197,6 +195,8 @@ export type WriterRequest =
   | { readonly kind: "look"; readonly look: LookRequest }
   /** Someone waits for what other instances do: see now whether there are any. */
   | { readonly kind: "watch" }
+  /** Move everything from the WAL into the database file, and sync that. */
+  | { readonly kind: "checkpoint" }
   | { readonly kind: "close" };
 
 export interface OpenedMessage {
@@ -204,6 +204,8 @@ export interface OpenedMessage {
   readonly recovered: number;
   /** The schema version the file had before, 0 for a new file. */
   readonly migratedFrom: number;
+  /** Absolute path of the database file, symbolic links resolved; "" for one in memory. */
+  readonly file: string;
 }
 
 export interface BatchMessage {

@@ -19,6 +19,8 @@ export interface Orders {
   readonly busyTimeoutMs: number | null;
   /** Heap of a worker thread, when it is to run out. */
   readonly workerHeapMb: number | null;
+  /** Of the syncs that complete runs, the places of those that fail, from 0. */
+  readonly failedSyncs: readonly number[];
 }
 
 /** A place in the writer's or reader's work, known by its SQL. */

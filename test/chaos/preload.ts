@@ -1,7 +1,7 @@
 // Given to a process with `--import`, and so executed in each of its threads before anything else:
 // sets the traps that its orders name, without a line for it in the product.
-import { openSync, readSync } from "node:fs";
-import { createRequire } from "node:module";
+import { type NoParamCallback, openSync, readSync } from "node:fs";
+import { createRequire, syncBuiltinESMExports } from "node:module";
 import { isMainThread } from "node:worker_threads";
 import type { Database, Statement } from "better-sqlite3";
 import { type LogWriter, LogWriter as Writer } from "./log.ts";
@@ -56,6 +56,18 @@ function watchThreads(log: LogWriter): void {
       log.write({ what: "thread-ended", cause: cause ?? `exit code ${exitCode}` });
     });
   });
+}
+
+/** The disk loses what is to be synced. */
+function failSyncs(places: readonly number[]): void {
+  const fs = require("node:fs") as { fdatasync: (fd: number, done: NoParamCallback) => void };
+  const { fdatasync } = fs;
+  let place = 0;
+  fs.fdatasync = (fd, done) => {
+    if (!places.includes(place++)) return fdatasync(fd, done);
+    process.nextTick(done, Object.assign(new Error("EIO: i/o error"), { code: "EIO" }));
+  };
+  syncBuiltinESMExports();
 }
 
 interface DatabasePrototype {
@@ -115,5 +127,6 @@ const log = new Writer(orders.logPath);
 if (orders.clockPath !== null) breakClock(orders.clockPath, log);
 if (isMainThread) {
   watchThreads(log);
+  if (orders.failedSyncs.length > 0) failSyncs(orders.failedSyncs);
   if (orders.workerHeapMb !== null) limitWorkerHeaps(orders.workerHeapMb);
 } else watchDriver(orders, log);

@@ -144,6 +144,7 @@ export class Round {
       clockPath: null,
       busyTimeoutMs: null,
       workerHeapMb: null,
+      failedSyncs: [],
       ...orders,
     });
     this.#processes.push(child);

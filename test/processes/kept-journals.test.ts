@@ -21,7 +21,6 @@ function setUp() {
       dbPath: ":memory:",
       instanceId,
       leaseMs: 60_000,
-      durability: "full",
     });
   const context = contextOf(randomUUID());
   const { statements } = context;

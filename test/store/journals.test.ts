@@ -13,7 +13,7 @@ function openWriter(dbPath = tempDatabase()) {
   db.pragma("journal_mode = WAL");
   migrate(db);
   const instanceId = "this instance";
-  const config = { dbPath, instanceId, leaseMs: 60_000, durability: "normal" } as const;
+  const config = { dbPath, instanceId, leaseMs: 60_000 } as const;
   const context = createWriterContext(db, config);
   const epochs = new Map<string, number>();
   const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => {

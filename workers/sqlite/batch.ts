@@ -69,10 +69,6 @@ function inTransaction(
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): BatchMessage {
   // One that an error left open would fail every batch after it.
   if (context.db.inTransaction) context.statements.rollback.run();
-  const completesRun = ops.some((op) => op.kind === "finish");
-  const sync = completesRun && context.config.durability === "full" ? "FULL" : "NORMAL";
-  // Takes effect only outside a transaction. https://www.sqlite.org/pragma.html#pragma_synchronous
-  context.db.pragma(`synchronous = ${sync}`);
   let results: OpResult[];
   try {
     results = inTransaction(context, ops, apply);

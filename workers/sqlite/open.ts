@@ -118,6 +118,8 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
   try {
     inspectSchema(db);
     enterWal(db);
+    // A commit is not synced here: the main thread has that done when it completes a run, while the
+    // next batch is written. Checkpoints are. https://www.sqlite.org/pragma.html#pragma_synchronous
     db.pragma("synchronous = NORMAL");
     // The same few index pages change again and again: a checkpoint that comes seldom writes each
     // of them once. 8000 pages are 32 MiB of WAL.
@@ -131,6 +133,18 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     db.close();
     throw error;
   }
+}
+
+/** Absolute path of the file, as SQLite has resolved it: its WAL lies beside that. */
+export function fileOf(db: BetterSqlite3.Database): string {
+  const [main] = db.pragma("database_list") as { file: string }[];
+  return main?.file ?? "";
+}
+
+/** Moves everything from the WAL into the database file and syncs that. Throws `BUSY`. */
+export function checkpoint(db: BetterSqlite3.Database): void {
+  const [result] = db.pragma("wal_checkpoint(FULL)") as { busy: number }[];
+  if (result?.busy !== 0) throw new Fault("BUSY", "a checkpoint was kept from being complete");
 }
 
 /** A connection that cannot write, for history pages. */

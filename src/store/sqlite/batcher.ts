@@ -1,15 +1,11 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { MAX_SEGMENT_LENGTH } from "../../events/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
+import { Backoff } from "./backoff.ts";
 import { Histogram } from "./histogram.ts";
 import type { RunBuffer } from "./run-buffer.ts";
 
-/** Storing that has failed for this long is reported to whoever waits for it, and goes on. */
-const STALL_MS = 5000;
-const FIRST_BACKOFF_MS = 50;
-const MAX_BACKOFF_MS = 2000;
 /** A batch that ended its writer this often is sent one operation at a time. */
 const MAX_DEATHS = 3;
 /**
@@ -59,12 +55,12 @@ export class Batcher {
   /** Entries up to this order leave one by one: one of them ends the writer. */
   #aloneUpTo = 0;
   #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
-  #failingSince: number | null = null;
   #lastError: RunStoreError | null = null;
   #batches = 0;
   readonly #batchSize = new Histogram();
   readonly #commitMs = new Histogram();
   readonly #ended = new AbortController();
+  readonly #backoff = new Backoff(this.#ended.signal);
 
   constructor(options: BatcherOptions) {
     this.#options = options;
@@ -172,16 +168,29 @@ export class Batcher {
   }
 
   async #drain(): Promise<void> {
+    let acknowledge = () => {};
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
       this.#inFlight = batch;
-      await this.#deliver(batch);
+      const delivery = this.#deliver(batch);
+      // Only now: what those who are told have to do is done while the writer is busy again.
+      acknowledge();
+      this.#settle(this.#firstOpenOrder - 1);
+      acknowledge = await delivery;
+      if (this.#ended.signal.aborted) return;
       this.#inFlight = [];
-      // All before the queue's first entry is settled: entries that were put back to go alone stand
-      // there again, and claims that were refused stand nowhere.
-      this.#settle((this.#queue[0]?.order ?? this.#lastOrder + 1) - 1);
     }
     this.#draining = false;
+    acknowledge();
+    this.#settle(this.#firstOpenOrder - 1);
+  }
+
+  /**
+   * All before this is settled: entries that were put back to go alone stand in the queue again, and
+   * claims that were refused stand nowhere.
+   */
+  get #firstOpenOrder(): number {
+    return (this.#inFlight[0] ?? this.#queue[0])?.order ?? this.#lastOrder + 1;
   }
 
   #takeBatch(): readonly Entry[] {
@@ -196,40 +205,44 @@ export class Batcher {
     return this.#queue.splice(0, count);
   }
 
-  /** Sends a batch until it is acknowledged, or until it is certain that it never will be. */
-  async #deliver(entries: readonly Entry[]): Promise<void> {
+  /**
+   * Sends a batch until it is acknowledged, or until it is certain that it never will be. Returns
+   * what is to be done to tell those who wait for it.
+   */
+  async #deliver(entries: readonly Entry[]): Promise<() => void> {
     let batch = entries;
     let deaths = 0;
     for (let attempt = 0; batch.length > 0; attempt++) {
       const sentAt = performance.now();
       try {
         const { results } = await this.#options.send(batch.map((entry) => entry.op));
-        // Rejected already, when this was ended meanwhile.
-        if (this.#ended.signal.aborted) return;
-        this.#acknowledge(batch, results, performance.now() - sentAt);
-        return;
+        this.#backoff.succeeded();
+        this.#batches++;
+        this.#batchSize.record(batch.length);
+        this.#commitMs.record(performance.now() - sentAt);
+        const acknowledged = batch;
+        return () => this.#acknowledge(acknowledged, results);
       } catch (cause) {
-        if (this.#ended.signal.aborted) return;
+        if (this.#ended.signal.aborted) break;
         const error = toRunStoreError(cause);
+        const failed = batch;
         this.#lastError = error;
-        if (!error.retryable) return this.#fail(batch, error);
+        if (!error.retryable) return () => this.#fail(failed, error);
         if (error.code === "WRITER_DIED" && ++deaths === MAX_DEATHS) {
-          return this.#isolate(batch, error);
+          this.#isolate(batch, error);
+          break;
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
         batch = this.#reportStall(batch, error);
         this.#inFlight = batch;
-        await this.#backOff(error.code === "WRITER_DIED" ? attempt - 1 : attempt);
-        if (this.#ended.signal.aborted) return;
+        await this.#backoff.wait(error.code === "WRITER_DIED" ? attempt - 1 : attempt);
+        if (this.#ended.signal.aborted) break;
       }
     }
+    return () => {};
   }
 
-  #acknowledge(batch: readonly Entry[], results: readonly OpResult[], ms: number): void {
-    this.#failingSince = null;
-    this.#batches++;
-    this.#batchSize.record(batch.length);
-    this.#commitMs.record(ms);
+  #acknowledge(batch: readonly Entry[], results: readonly OpResult[]): void {
     for (const [index, entry] of batch.entries()) {
       this.#pendingBytes -= entry.bytes;
       const result = results[index];
@@ -251,14 +264,12 @@ export class Batcher {
   }
 
   /**
-   * After `STALL_MS` of failures, tells those who wait for a completion, and refuses the claims and
+   * When failures have gone on for a while, tells those who wait for a completion, and refuses the claims and
    * the stops: a run that has not begun is better refused than left waiting, and who asks another
    * process for something wants to know. Returns what is to be sent on.
    */
   #reportStall(batch: readonly Entry[], error: RunStoreError): readonly Entry[] {
-    const now = performance.now();
-    this.#failingSince ??= now;
-    if (now - this.#failingSince < STALL_MS) return batch;
+    if (!this.#backoff.failed()) return batch;
     for (const entry of [...batch, ...this.#queue]) {
       entry.onStalled?.(error);
       entry.onStalled = null;
@@ -267,13 +278,6 @@ export class Batcher {
     this.#fail([...batch, ...this.#queue].filter(isRefused), error);
     this.#queue = this.#queue.filter((entry) => !isRefused(entry));
     return batch.filter((entry) => !isRefused(entry));
-  }
-
-  async #backOff(attempt: number): Promise<void> {
-    if (attempt < 0) return;
-    const ms = Math.min(FIRST_BACKOFF_MS * 2 ** attempt, MAX_BACKOFF_MS);
-    // An abort ends the wait; whoever waits looks at the signal next.
-    await delay(ms, undefined, { signal: this.#ended.signal }).catch(() => undefined);
   }
 
   #fail(entries: readonly Entry[], error: RunStoreError): void {

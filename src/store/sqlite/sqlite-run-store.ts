@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
 import type { EventLike } from "../../events/event.ts";
 import { serializeValue } from "../../events/serialize.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
@@ -30,6 +30,7 @@ import { Batcher } from "./batcher.ts";
 import { ForeignRuns } from "./foreign-runs.ts";
 import { HeldRuns } from "./held-runs.ts";
 import { RunBuffer } from "./run-buffer.ts";
+import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
 export interface SqliteRunStoreOptions extends WorkerConfig {
@@ -39,10 +40,12 @@ export interface SqliteRunStoreOptions extends WorkerConfig {
   /** Reader threads. */
   readonly readers: number;
   readonly storeRawEvents: boolean;
+  /** Whether a completed run is synced to the disk. */
+  readonly durability: "full" | "normal";
   readonly logger: Logger;
 }
 
-/** How long the last request to a writer, to checkpoint and end, may take. */
+/** How long the last sync, and the last request to a writer, to checkpoint and end, may take. */
 const CLOSE_WRITER_MS = 5000;
 const READ_ATTEMPTS = 5;
 /** While other processes open a file or recover it, SQLite may call it busy without waiting. */
@@ -54,6 +57,8 @@ export class SqliteRunStore implements RunStore {
   readonly #writer: WorkerPool<WriterRequest>;
   readonly #readers: WorkerPool<ReaderRequest>;
   readonly #batcher: Batcher;
+  /** Null when a commit is as durable as it is to get. */
+  readonly #walSync: WalSync | null;
   readonly #foreign: ForeignRuns;
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
@@ -65,7 +70,8 @@ export class SqliteRunStore implements RunStore {
   constructor(options: SqliteRunStoreOptions) {
     this.#options = options;
     const { dbPath, instanceId, leaseMs, durability } = options;
-    const config: WorkerConfig = { dbPath, instanceId, leaseMs, durability };
+    const config: WorkerConfig = { dbPath, instanceId, leaseMs };
+    const isMemory = dbPath === ":memory:";
     this.#writer = new WorkerPool({
       worker: "writer",
       threads: 1,
@@ -75,22 +81,30 @@ export class SqliteRunStore implements RunStore {
       onNotice: (notice) => this.#heed(notice),
     });
     // An in-memory database exists for the connection that made it only: its writer reads too.
-    this.#readers =
-      dbPath === ":memory:"
-        ? this.#writer
-        : new WorkerPool({
-            worker: "reader",
-            threads: options.readers,
-            config,
-            diedCode: "READER_DIED",
-          });
+    this.#readers = isMemory
+      ? this.#writer
+      : new WorkerPool({
+          worker: "reader",
+          threads: options.readers,
+          config,
+          diedCode: "READER_DIED",
+        });
+    const onTrouble = (error: RunStoreError, message: string) =>
+      options.logger.error({ err: error, code: error.code }, message);
     this.#batcher = new Batcher({
       lingerMs: options.lingerMs,
       maxBatchBytes: options.maxBatchBytes,
       send: (ops) => this.#writer.request<BatchMessage>({ kind: "batch", ops }),
-      onTrouble: (error, message) =>
-        options.logger.error({ err: error, code: error.code }, message),
+      onTrouble,
     });
+    this.#walSync =
+      isMemory || durability === "normal"
+        ? null
+        : new WalSync({
+            file: async () => (await this.#askToOpen()).file,
+            checkpoint: () => this.#writer.request({ kind: "checkpoint" }),
+            onTrouble,
+          });
     this.#foreign = new ForeignRuns({
       look: (look) => this.#read<LookMessage>({ kind: "look", look }),
       onWanted: () => this.#watch(),
@@ -174,16 +188,19 @@ export class SqliteRunStore implements RunStore {
   }
 
   async flush(): Promise<void> {
-    await this.#batcher.flush();
+    await this.#stored();
     this.#reportUnsaved("PERSISTENCE_FAILED");
   }
 
   async close(timeoutMs: number): Promise<void> {
     this.#foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
-    await this.#withDeadline(this.#batcher.flush(), timeoutMs);
-    const lastError = this.#batcher.stats().lastError;
+    await this.#withDeadline(this.#stored(), timeoutMs);
+    const { lastError } = this.stats();
     const reason = lastError === null ? "" : `: ${lastError.message}`;
-    this.#batcher.end(new RunStoreError("PERSISTENCE_FAILED", `not stored when closed${reason}`));
+    const error = new RunStoreError("PERSISTENCE_FAILED", `not stored when closed${reason}`);
+    this.#batcher.end(error);
+    // A disk that hangs keeps its file open.
+    await this.#withDeadline(this.#walSync?.end(error) ?? Promise.resolve(), CLOSE_WRITER_MS);
     // Rejections of what was ended reach `#unsaved` before this goes on.
     await delay(0);
     try {
@@ -200,11 +217,24 @@ export class SqliteRunStore implements RunStore {
   }
 
   stats(): StoreStats {
-    return this.#batcher.stats();
+    const stats = this.#batcher.stats();
+    return { ...stats, lastError: this.#walSync?.lastError ?? stats.lastError };
+  }
+
+  /** Resolves when all that was given to the store so far is on the disk, or never will be. */
+  async #stored(): Promise<void> {
+    await this.#batcher.flush();
+    // Those who were told of their commit have asked for a sync by then.
+    await nextTask();
+    await this.#walSync?.idle();
+  }
+
+  #askToOpen(): Promise<OpenedMessage> {
+    return this.#writer.request<OpenedMessage>({ kind: "open" });
   }
 
   async #open(): Promise<void> {
-    const { recovered, migratedFrom } = await this.#writer.request<OpenedMessage>({ kind: "open" });
+    const { recovered, migratedFrom } = await this.#askToOpen();
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
@@ -216,8 +246,9 @@ export class SqliteRunStore implements RunStore {
 
   /** A writer opens the file at its first request, and until then nothing beats its heart. */
   #reopen(): void {
+    this.#walSync?.forgetFile();
     if (this.#opening === null) return;
-    this.#writer.request({ kind: "open" }).catch((error: RunStoreError) => {
+    this.#askToOpen().catch((error: RunStoreError) => {
       this.#options.logger.error({ err: error, code: error.code }, "the writer could not reopen");
     });
   }
@@ -286,7 +317,7 @@ export class SqliteRunStore implements RunStore {
         const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
         const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
-        await this.#complete(runId, this.#batcher.enqueue(op, onStalled));
+        await this.#complete(runId, this.#batcher.enqueue(op, onStalled), onStalled);
       },
       release: async () => {
         this.#held.remove(buffer);
@@ -306,10 +337,15 @@ export class SqliteRunStore implements RunStore {
     return hasEnded ? null : runId;
   }
 
-  async #complete(runId: string, stored: Promise<OpResult>): Promise<void> {
+  async #complete(
+    runId: string,
+    stored: Promise<OpResult>,
+    onStalled: (error: RunStoreError) => void,
+  ): Promise<void> {
     let result: OpResult;
     try {
       result = await stored;
+      if (result.ok) await this.#walSync?.sync(onStalled);
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#unsaved.set(runId, error);

@@ -73,11 +73,17 @@ export async function failDisk(round: Round): Promise<void> {
     const act = { kind: "sqlite-error", code, times, rollback: random.chance(0.5) } as const;
     return { ...random.pick(MOMENTS), skip: random.integer(0, 20), act };
   });
-  round.detail = traps.map(({ when, point, skip }) => `${when} ${point} ${skip + 1}`).join(", ");
-  const child = round.start("p0", { traps });
+  const failedSyncs = Array.from({ length: 3 }, () => random.integer(0, 8));
+  const moments = traps.map(({ when, point, skip }) => `${when} ${point} ${skip + 1}`);
+  round.detail = `${moments.join(", ")}; syncs ${failedSyncs.join(", ")}`;
+  const child = round.start("p0", { traps, failedSyncs });
   await round.untilSprung(child);
   await round.untilReached(child.until("trouble IO_ERROR"));
   proveTrouble(round, child, "IO_ERROR");
+  const hasFailedSync = await round.untilLogged(child, (records) =>
+    records.some((record) => record.what === "trouble" && record.message.startsWith("syncing")),
+  );
+  round.prove(hasFailedSync, "no sync failed");
   await round.pause(50, 300);
 }
 

@@ -1,0 +1,243 @@
+import "../support/leak-guard.ts";
+import type * as Fs from "node:fs";
+import { copyFileSync } from "node:fs";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { RunStoreError } from "../../src/protocol/errors.ts";
+import { WalSync } from "../../src/store/sqlite/wal-sync.ts";
+import { valueIn } from "../support/database-file.ts";
+import { collectingLogger, openRunner, replayOf, runToEnd, watch } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
+import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { threadsStarted } from "./threads-started.ts";
+
+type Done = (error: NodeJS.ErrnoException | null) => void;
+
+/** What the disk does with the next syncs; whatever is not foreseen is done. */
+const disk = vi.hoisted(() => ({
+  /** Null: does it. A code: fails with it. A promise: does it when that is resolved. */
+  plan: [] as (string | Promise<void> | null)[],
+  always: null as string | null,
+  syncs: 0,
+  /** Called before each sync that is done, and with what it returned after it. */
+  observe: null as (() => () => void) | null,
+}));
+
+vi.mock("node:fs", async (original) => {
+  const fs = await original<typeof Fs>();
+  const fdatasync = (fd: number, done: Done) => {
+    disk.syncs++;
+    const next = disk.plan.shift() ?? disk.always;
+    if (typeof next === "string") done(Object.assign(new Error(next), { code: next }));
+    else void Promise.resolve(next).then(() => sync(fd, done));
+  };
+  const sync = (fd: number, done: Done) => {
+    const after = disk.observe?.();
+    fs.fdatasync(fd, (error) => {
+      after?.();
+      done(error);
+    });
+  };
+  return { ...fs, fdatasync };
+});
+
+afterEach(() => {
+  disk.plan = [];
+  disk.always = null;
+  disk.syncs = 0;
+  disk.observe = null;
+});
+
+const storedRuns = (dbPath: string) => valueIn(dbPath, "SELECT count(*) FROM agent_runs");
+
+describe("a run's stream", () => {
+  test("completes when its commit is synced, and not before; the next run does not wait", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runner.ready();
+    const { promise: synced, resolve } = Promise.withResolvers<void>();
+    disk.plan = [synced];
+    let completed = false;
+    const first = runToEnd(runner, "t", "first", answeringAgent()).then(() => {
+      completed = true;
+    });
+    await eventually(() => storedRuns(dbPath) === 1);
+    const agent = answeringAgent();
+    const second = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "second") }));
+    await second.until(({ type }) => type === "RUN_FINISHED");
+    await eventually(() => storedRuns(dbPath) === 2);
+    expect(completed).toBe(false);
+    resolve();
+    await Promise.all([first, second.done]);
+    // What was committed while the first sync was under way had one of its own.
+    expect(disk.syncs).toBe(2);
+  });
+
+  test("completes with its run in what a power loss would leave", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runner.ready();
+    let snapshots = 0;
+    let survives = 0;
+    // Of the WAL, what was there when a sync began that has ended. No checkpoint comes in between.
+    disk.observe = () => {
+      const snapshot = ++snapshots;
+      for (const end of ["", "-wal"]) copyFileSync(dbPath + end, `${dbPath}.${snapshot}${end}`);
+      return () => {
+        survives = snapshot;
+      };
+    };
+    const left = new Map<string, number>();
+    const converse = async (threadId: string) => {
+      for (let turn = 0; turn < 5; turn++) {
+        const runId = `${threadId}-${turn}`;
+        await runToEnd(runner, threadId, runId, answeringAgent());
+        left.set(runId, survives);
+      }
+    };
+    await Promise.all(Array.from({ length: 10 }, (_, at) => converse(`thread-${at}`)));
+    expect(left.size).toBe(50);
+    expect(survives).toBeGreaterThan(5);
+    for (const [runId, snapshot] of left) {
+      const stored = "SELECT count(*) FROM agent_runs WHERE run_id = ?";
+      expect(valueIn(`${dbPath}.${snapshot}`, stored, runId), runId).toBe(1);
+    }
+  });
+
+  test("is told of many commits by few syncs", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runner.ready();
+    const runs = Array.from({ length: 60 }, (_, at) =>
+      runToEnd(runner, `thread-${at}`, `run-${at}`, answeringAgent()),
+    );
+    await Promise.all(runs);
+    expect(disk.syncs).toBeGreaterThan(0);
+    expect(disk.syncs).toBeLessThan(20);
+  });
+
+  test("waits for no sync with durability normal, or in memory", async () => {
+    for (const options of [
+      { dbPath: tempDatabase(), durability: "normal" },
+      { dbPath: ":memory:" },
+    ] as const) {
+      const runner = openRunner(options);
+      await runToEnd(runner, "t", "r", answeringAgent());
+      await runner.close();
+    }
+    expect(disk.syncs).toBe(0);
+  });
+
+  test("flush and close wait for it, too", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    for (const [at, { promise, resolve }] of gates.entries()) {
+      disk.plan = [promise];
+      const run = runToEnd(runner, "t", `run-${at}`, answeringAgent());
+      await eventually(() => disk.syncs === at + 1);
+      const waits = at === 0 ? runner.flush() : runner.close();
+      const first = await Promise.race([waits.then(() => "stored"), run.then(() => "run"), null]);
+      expect(first).toBe(null);
+      resolve();
+      await Promise.all([waits, run]);
+    }
+  });
+});
+
+describe("a sync that fails", () => {
+  test.each(["EIO", "ENOSPC"])(
+    "with %s is made good by a checkpoint, and the run completes",
+    async (code) => {
+      const dbPath = tempDatabase();
+      const logger = collectingLogger();
+      const runner = openRunner({ dbPath, logger });
+      disk.plan = [code];
+      const events = await runToEnd(runner, "t", "r", answeringAgent());
+      expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+      // The kernel may call clean what it could not write: only a new copy counts.
+      expect(disk.syncs).toBe(1);
+      const expected = code === "ENOSPC" ? "DISK_FULL" : "IO_ERROR";
+      expect(logger.lines).toMatchObject([
+        { level: "error", fields: { code: expected }, message: /syncing the disk failed/ },
+      ]);
+      expect(runner.stats().lastError?.code).toBe(expected);
+      await runToEnd(runner, "t", "next", answeringAgent());
+      expect(disk.syncs).toBe(2);
+    },
+  );
+
+  test("for as long as 5 s is told to the stream, and goes on being tried until close", async () => {
+    const dbPath = tempDatabase();
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      let isBroken = true;
+      const reports: string[] = [];
+      const sync = new WalSync({
+        file: async () => dbPath,
+        checkpoint: async () => {
+          vi.advanceTimersByTime(3000);
+          if (isBroken) throw new Error("no");
+        },
+        onTrouble: ({ code }) => void reports.push(code),
+      });
+      disk.always = "EIO";
+      let stalled = 0;
+      const done = sync.sync(({ code }) => {
+        expect(code).toBe("IO_ERROR");
+        stalled++;
+      });
+      await eventually(() => stalled > 0);
+      expect(reports.length).toBeGreaterThan(2);
+      isBroken = false;
+      await done;
+      expect(stalled).toBe(1);
+      isBroken = true;
+      const lost = expect(sync.sync(() => {})).rejects.toMatchObject({
+        code: "PERSISTENCE_FAILED",
+      });
+      await sync.end(new RunStoreError("PERSISTENCE_FAILED", "closed"));
+      await lost;
+      await expect(sync.sync(() => {})).rejects.toMatchObject({ code: "RUNNER_CLOSED" });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("while nothing else does keeps close from calling the run stored", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, closeTimeoutMs: 100, stopTimeoutMs: 100 });
+    await runner.ready();
+    const { promise: never, resolve } = Promise.withResolvers<void>();
+    disk.plan = [never];
+    const run = runToEnd(runner, "t", "r", answeringAgent());
+    await eventually(() => disk.syncs === 1);
+    const closed = expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
+    expect((await run).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+    // What hangs in the kernel holds its file.
+    resolve();
+    await closed;
+  });
+});
+
+test("all threads' death does not disturb who waits for a sync, and the next one finds its WAL", async () => {
+  const dbPath = tempDatabase();
+  const threads = threadsStarted();
+  const runner = openRunner({ dbPath });
+  await runToEnd(runner, "t", "first", answeringAgent());
+  expect(await replayOf(runner, "t")).not.toEqual([]);
+  const { promise: synced, resolve } = Promise.withResolvers<void>();
+  disk.plan = [synced];
+  const second = runToEnd(runner, "t", "second", answeringAgent());
+  await eventually(() => disk.syncs === 2);
+  // The last one to close the database takes the WAL with it.
+  await Promise.all(threads.map((thread) => thread.terminate()));
+  const third = runToEnd(runner, "t", "third", answeringAgent());
+  await eventually(() => storedRuns(dbPath) === 3);
+  resolve();
+  for (const run of [await second, await third]) {
+    expect(run.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+  }
+  // The fourth was opened after the death of those of the first.
+  await runToEnd(runner, "t", "fourth", answeringAgent());
+  expect(disk.syncs).toBe(4);
+});
