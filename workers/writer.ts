@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type {
+  Batch,
   BatchMessage,
   HistoryPageMessage,
   LookMessage,
@@ -10,7 +11,7 @@ import type {
   WriterRequest,
 } from "../src/protocol/messages.ts";
 import { commitBatch } from "./sqlite/batch.ts";
-import { toFault } from "./sqlite/fault.ts";
+import { Fault, toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
 import { checkpoint, fileOf, openForWriting } from "./sqlite/open.ts";
@@ -25,6 +26,8 @@ interface Writer {
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which nobody else can open. */
   readonly neighbours: Neighbours | null;
+  /** The last one that was committed. */
+  batchNumber: number | null;
 }
 
 let writer: Writer | null = null;
@@ -44,7 +47,7 @@ function open(config: WorkerConfig): Writer {
         ? null
         : new Neighbours(context, (notice) => parentPort?.postMessage(notice));
     const opened = { recovered, migratedFrom, file: fileOf(db) };
-    return { context, reading, opened, neighbours };
+    return { context, reading, opened, neighbours, batchNumber: null };
   } catch (error) {
     db.close();
     throw error;
@@ -65,6 +68,16 @@ function close(): null {
   return null;
 }
 
+/** Operations are in order: what was sent behind a batch that failed must not come before it. */
+function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessage {
+  if (follows !== null && follows !== writer.batchNumber) {
+    throw new Fault("STORE_FAILED", "the batch before this one was not committed");
+  }
+  const message = commitBatch(writer.context, ops);
+  writer.batchNumber = number;
+  return message;
+}
+
 type WriterReply =
   | OpenedMessage
   | BatchMessage
@@ -81,7 +94,7 @@ function handle(request: WriterRequest): WriterReply {
       return writer.opened;
     case "batch":
       writer.neighbours?.notice();
-      return commitBatch(writer.context, request.ops);
+      return commitNext(writer, request);
     case "checkpoint":
       checkpoint(writer.context.db);
       return null;

@@ -187,9 +187,18 @@ export interface LookMessage {
   readonly held: readonly boolean[];
 }
 
+/** Operations that are committed together, in order. */
+export interface Batch {
+  readonly ops: readonly WriterOp[];
+  /** Each one that is sent has another. */
+  readonly number: number;
+  /** The batch before it, when that was under way: without that one, this one is refused. */
+  readonly follows: number | null;
+}
+
 export type WriterRequest =
   | { readonly kind: "open" }
-  | { readonly kind: "batch"; readonly ops: readonly WriterOp[] }
+  | ({ readonly kind: "batch" } & Batch)
   | { readonly kind: "page"; readonly page: PageRequest }
   | { readonly kind: "running"; readonly threadId: string }
   | { readonly kind: "look"; readonly look: LookRequest }

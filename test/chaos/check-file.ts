@@ -21,10 +21,10 @@ export function checkFile({ before, after, expectations }: Evidence): Violation[
     const count = counts.get(threadId) ?? 0;
     counts.delete(threadId);
     if (runCount === count) continue;
-    report("run-count", `threads.run_count of ${threadId} to be ${count}`, `${runCount}`);
+    report("run-count", `threads to count ${count} runs of ${threadId}`, `${runCount}`);
   }
   for (const [threadId, count] of counts) {
-    report("run-count", `threads.run_count of ${threadId} to be ${count}`, "no row");
+    report("run-count", `threads to count ${count} runs of ${threadId}`, "no row");
   }
   const rows = new Map(after.runs.map((row) => [row.runId, row]));
   for (const row of before.runs) {

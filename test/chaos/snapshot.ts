@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
+import { RUN_COUNTS } from "../support/version-1.ts";
 
 /** All of a file that a round is judged by. */
 export interface StoreSnapshot {
@@ -55,10 +56,7 @@ export function takeSnapshot(dbPath: string): StoreSnapshot {
         "run_state",
         `SELECT thread_id AS threadId, current_run_id AS runId FROM run_state WHERE is_running = 1`,
       ),
-      threads: ifThere(
-        "threads",
-        "SELECT thread_id AS threadId, run_count AS runCount FROM threads",
-      ),
+      threads: ifThere("threads", RUN_COUNTS),
     };
   } finally {
     db.close();

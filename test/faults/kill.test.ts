@@ -17,6 +17,7 @@ import {
 import { Random } from "../support/random.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { RUN_COUNTS } from "../support/version-1.ts";
 import { createVersion1, VERSION_1_RUNS } from "./version-1-file.ts";
 
 const LOAD = fileURLToPath(new URL("fixtures/load.child.ts", import.meta.url));
@@ -225,7 +226,7 @@ describe("kill -9", () => {
       await runner.close();
       expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
       expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(VERSION_1_RUNS + 1);
-      expect(valueIn(dbPath, "SELECT sum(run_count) FROM threads")).toBe(VERSION_1_RUNS + 1);
+      expect(valueIn(dbPath, `SELECT sum(runCount) FROM (${RUN_COUNTS})`)).toBe(VERSION_1_RUNS + 1);
     }
   });
 });

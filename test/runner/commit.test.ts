@@ -74,14 +74,14 @@ describe("when the stream has completed", () => {
 });
 
 describe("what is stored", () => {
-  test("a row as the version 1 runner writes it, its parent the run before", async () => {
+  test("a row as the version 1 runner writes it, without a parent that might be purged", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r1", answeringAgent());
     await runToEnd(runner, "t", "r2", answeringAgent());
     const [first, second] = runRows(dbPath, "t");
     expect(first).toMatchObject({ thread_id: "t", run_id: "r1", parent_run_id: null });
-    expect(second).toMatchObject({ thread_id: "t", run_id: "r2", parent_run_id: "r1" });
+    expect(second).toMatchObject({ thread_id: "t", run_id: "r2", parent_run_id: null });
     expect(JSON.parse(second?.input ?? "")).toMatchObject({ threadId: "t", runId: "r2" });
     expect(Math.abs(Date.now() - (second?.created_at ?? 0))).toBeLessThan(60_000);
   });

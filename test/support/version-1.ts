@@ -109,17 +109,22 @@ export class Version1 {
   }
 }
 
+/** Each thread's runs as `threads` counts them: those that it counted, and the latest, behind those. */
+export const RUN_COUNTS = `
+  SELECT thread_id AS threadId, run_count + (
+    SELECT count(*) FROM agent_runs AS run
+    WHERE run.thread_id = threads.thread_id AND run.id > indexed_up_to) AS runCount
+  FROM threads ORDER BY thread_id`;
+
 /** That `threads` counts the runs that there are. */
 export function expectTrueRunCounts(dbPath: string): void {
   withDatabase(dbPath, (db) => {
     const counted = db
-      .prepare("SELECT thread_id, count(*) AS runs FROM agent_runs GROUP BY 1 ORDER BY 1")
-      .all();
-    const kept = db
       .prepare(
-        "SELECT thread_id, run_count AS runs FROM threads WHERE run_count <> 0 ORDER BY thread_id",
+        "SELECT thread_id AS threadId, count(*) AS runCount FROM agent_runs GROUP BY 1 ORDER BY 1",
       )
       .all();
+    const kept = db.prepare(`SELECT * FROM (${RUN_COUNTS}) WHERE runCount <> 0`).all();
     expect(kept).toEqual(counted);
   });
 }

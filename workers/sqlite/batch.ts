@@ -49,6 +49,7 @@ function inTransaction(
   try {
     statements.begin.run();
     context.journals.load();
+    context.messages.begin();
     const results = ops.map((op) => applyOne(context, op));
     context.journals.sweep();
     statements.commit.run();

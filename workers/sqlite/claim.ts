@@ -36,7 +36,12 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
-  return { ok: true, claim: { epoch, seen: context.messages.seen(threadId, op.messageIds) } };
+  return claimed(context, op, epoch);
+}
+
+function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult {
+  const seen = messages.seen(messages.recentOf(op.threadId, epoch), op.messageIds);
+  return { ok: true, claim: { epoch, seen } };
 }
 
 /**
@@ -50,8 +55,7 @@ function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
   const isOwn = holder?.owner_id === config.instanceId && holder.thread_id === threadId;
   if (isOwn && holder.epoch !== null) {
     // The batch with this claim was committed before, and its acknowledgement was lost.
-    const seen = context.messages.seen(threadId, op.messageIds);
-    return { ok: true, claim: { epoch: holder.epoch, seen } };
+    return claimed(context, op, holder.epoch);
   }
   const isLive = hasLiveOwner(statements, holder, identity, config);
   if (holder !== undefined && !isLive) recoverRun(context, holder, { keep: true });

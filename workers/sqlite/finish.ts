@@ -82,40 +82,43 @@ export function compactEvents(events: readonly EventLike[], input: string): Comp
   return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
 }
 
-/** Stores one run. Returns a warning or undefined. */
+/**
+ * Stores one run. Returns a warning or undefined.
+ *
+ * Its parent stays NULL: a version 1 runner, which reads a thread along the chain of parents, takes
+ * it for one of the thread's first runs, shows it in its place in time, and goes on showing it when
+ * older runs are purged. An index of parents would cost each run a page.
+ */
 export function storeRun(
-  context: WriterContext,
+  { statements, messages }: WriterContext,
   run: RunToStore,
   events: CompactedEvents,
 ): string | undefined {
-  const { statements, messages } = context;
-  const { threadId, finishedAt } = run;
-  // A version 1 runner reads the thread along this chain of parents.
-  const parent = messages.count(run);
+  const { threadId, epoch, agentId, finishedAt } = run;
+  const recent = messages.recentOf(threadId, epoch);
   const insertAs = (runId: string) =>
     statements.insertRun.run(
       threadId,
       runId,
-      parent,
       events.json,
       run.input,
       finishedAt,
       SCHEMA_VERSION,
-      run.agentId,
-      run.epoch,
+      agentId,
+      epoch,
     );
 
   let warning: string | undefined;
   let inserted = insertAs(run.runId);
-  let { runId } = run;
   if (inserted.changes === 0) {
     // Someone outside wrote a row with this id after the claim had found it free.
-    runId = `${run.runId}#${run.epoch}`;
+    const runId = `${run.runId}#${epoch}`;
     inserted = insertAs(runId);
     warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(runId)}`;
   }
-  const rowId = Number(inserted.lastInsertRowid);
-  messages.add({ ...run, runId }, rowId, events.messageIds, events.json.length);
+  const id = Number(inserted.lastInsertRowid);
+  const { messageIds, json } = events;
+  messages.add(recent, { agentId, finishedAt, id, messageIds, length: json.length });
   return warning;
 }
 

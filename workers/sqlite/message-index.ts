@@ -11,78 +11,90 @@ const MAX_RECENT_LENGTH = 64 * 1024;
 /** Threads that are remembered between their runs. */
 const MAX_THREADS = 4096;
 
-/** What is remembered of a thread. */
-interface Recent {
-  /** `threads.run_count` when this was true. */
-  readonly runCount: number;
-  readonly lastRunId: string | null;
-  /** Runs that are not in the index yet, and the ids of their messages. */
-  readonly runs: number;
+/** What is remembered of a thread: its latest runs, behind `threads.indexed_up_to`. */
+export interface RecentRuns {
+  readonly threadId: string;
+  /** The last claim of the thread that this instance knows of. The next one is higher by one. */
+  epoch: number;
+  /** What the file was when `threads` was looked at. */
+  dataVersion: number;
+  /** Whether `threads` has a row of it. */
+  isListed: boolean;
+  /** Whether `thread_messages` may have rows of it. */
+  isIndexed: boolean;
+  /** Runs that are not in the index yet, */
+  count: number;
+  /** and the ids of their messages. */
   readonly ids: Set<string>;
 }
 
 export interface StoredRun {
-  readonly threadId: string;
-  readonly runId: string;
   readonly agentId: string | null;
   /** Milliseconds since the epoch. */
   readonly finishedAt: number;
+  /** Its row in `agent_runs`. */
+  readonly id: number;
+  readonly messageIds: Iterable<string>;
+  /** UTF-16 units of its events' JSON. */
+  readonly length: number;
 }
 
 /**
  * Which messages a thread has stored: those in `thread_messages`, and those of its latest runs,
- * behind `threads.indexed_up_to`. A run alone would change a page of that table somewhere else
+ * behind `threads.indexed_up_to`. A run alone would change a page of both tables somewhere else
  * each time, which costs as much as the row of the run itself; some runs of a thread together change
  * one page. What is not indexed is remembered here, and read again from a bounded number of rows
  * when it is not: in another process, after a crash, or after a transaction was rolled back.
+ *
+ * What is remembered is true while no other process has run on the thread, which its epoch tells, and
+ * nobody else has changed its rows, which the triggers tell by `threads.messages_stale`.
  */
 export class MessageIndex {
   readonly #statements: WriterStatements;
   /** The least recently used thread comes first. */
-  readonly #recent = new Map<string, Recent>();
+  readonly #recent = new Map<string, RecentRuns>();
+  #dataVersion = 0;
 
   constructor(statements: WriterStatements) {
     this.#statements = statements;
   }
 
-  /**
-   * Which of `ids` the thread has stored. When someone else wrote to or purged the thread's rows,
-   * its index is made again first, from what is there now.
-   */
-  seen(threadId: string, ids: readonly string[]): boolean[] {
-    const thread = this.#statements.threadIndex.get(threadId);
-    if (thread?.messages_stale === 1) this.#rebuild(threadId);
-    const recent = this.#recentOf(threadId, thread?.run_count ?? 0);
-    return ids.map(
-      (id) => recent.ids.has(id) || this.#statements.isMessageSeen.get(threadId, id) !== undefined,
-    );
+  /** Sees whether anyone else has written: called when a transaction has begun. */
+  begin(): void {
+    this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
   }
 
-  /** Counts a run that is about to be stored. Returns the id of the thread's run before it. */
-  count({ threadId, agentId, finishedAt }: StoredRun): string | null {
-    const counted = this.#statements.countRun.get(threadId, agentId, finishedAt, finishedAt);
-    if (counted === undefined) throw new Error("a run could not be counted");
-    // Someone else changed the thread's rows while it was held: what is remembered may be gone.
-    if (counted.messages_stale === 1) this.#recent.delete(threadId);
-    return this.#recentOf(threadId, counted.run_count - 1).lastRunId;
+  /** What there is to know of a thread that was claimed, the `epoch`th time. */
+  recentOf(threadId: string, epoch: number): RecentRuns {
+    const known = this.#recent.get(threadId);
+    const recent =
+      known !== undefined && this.#isTrue(known, epoch) ? known : this.#read(threadId, epoch);
+    recent.epoch = epoch;
+    recent.dataVersion = this.#dataVersion;
+    this.#recent.delete(threadId);
+    this.#recent.set(threadId, recent);
+    const [oldest = threadId] = this.#recent.keys();
+    if (this.#recent.size > MAX_THREADS) this.#recent.delete(oldest);
+    return recent;
   }
 
-  /** Takes in the messages of a run that was counted and stored as row `id`. */
-  add(run: StoredRun, id: number, messageIds: Iterable<string>, length: number): void {
-    const { threadId, runId } = run;
-    const before = this.#recent.get(threadId);
-    if (before === undefined) throw new Error("a run that was not counted was indexed");
-    const { ids } = before;
-    for (const messageId of messageIds) ids.add(messageId);
-    let runs = before.runs + 1;
-    const isDue = runs >= MAX_RECENT_RUNS || ids.size >= MAX_RECENT_IDS;
-    if (isDue || length > MAX_RECENT_LENGTH) {
-      for (const messageId of ids) this.#statements.insertMessage.run(threadId, messageId);
-      this.#statements.setIndexedUpTo.run(id, threadId);
-      ids.clear();
-      runs = 0;
+  /** Which of `ids` the thread has stored, by position. */
+  seen({ threadId, isIndexed, ids: recent }: RecentRuns, ids: readonly string[]): boolean[] {
+    const isStored = (id: string) =>
+      isIndexed && this.#statements.isMessageSeen.get(threadId, id) !== undefined;
+    return ids.map((id) => recent.has(id) || isStored(id));
+  }
+
+  /** Takes in a run that was stored. */
+  add(recent: RecentRuns, run: StoredRun): void {
+    const { threadId, ids } = recent;
+    if (!recent.isListed) {
+      this.#statements.insertThread.run(threadId, run.agentId, run.finishedAt);
+      recent.isListed = true;
     }
-    this.#remember(threadId, { runCount: before.runCount + 1, lastRunId: runId, runs, ids });
+    recent.count++;
+    for (const messageId of run.messageIds) ids.add(messageId);
+    if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id, run.agentId);
   }
 
   /** Forgets everything that may have been rolled back. */
@@ -90,48 +102,51 @@ export class MessageIndex {
     this.#recent.clear();
   }
 
-  /** What the thread was like when it had `runCount` runs, which it has or is about to exceed. */
-  #recentOf(threadId: string, runCount: number): Recent {
-    const known = this.#recent.get(threadId);
-    if (known?.runCount === runCount) return known;
-    const recent = runCount === 0 ? nothing() : this.#read(threadId, runCount);
-    this.#remember(threadId, recent);
+  #isTrue({ threadId, epoch: last, dataVersion }: RecentRuns, epoch: number): boolean {
+    if (epoch !== last && epoch !== last + 1) return false;
+    if (dataVersion === this.#dataVersion) return true;
+    return this.#statements.threadIndex.get(threadId)?.messages_stale !== 1;
+  }
+
+  /**
+   * Reads what is not indexed. When someone else wrote to or purged the thread's rows, its index is
+   * made again, from what is there now.
+   */
+  #read(threadId: string, epoch: number): RecentRuns {
+    const row = this.#statements.threadIndex.get(threadId);
+    const isStale = row?.messages_stale === 1;
+    if (isStale) {
+      this.#statements.deleteMessagesOfThread.run(threadId);
+      this.#statements.resetThreadIndex.run(threadId);
+    }
+    const upTo = isStale ? 0 : (row?.indexed_up_to ?? 0);
+    const state = { isListed: row !== undefined, isIndexed: upTo > 0, count: 0 };
+    const recent = { threadId, epoch, dataVersion: 0, ...state, ids: new Set<string>() };
+    if (row === undefined) return recent;
+    let last = upTo;
+    for (const { id, events } of this.#statements.runsBehind.iterate(threadId, upTo)) {
+      for (const messageId of collectMessageIds(parseEvents(events) ?? [])) {
+        recent.ids.add(messageId);
+      }
+      recent.count++;
+      last = id;
+    }
+    if (isDue(recent)) this.#index(recent, last, null);
     return recent;
   }
 
-  #read(threadId: string, runCount: number): Recent {
-    const lastRunId = this.#statements.lastRunOfThread.get(threadId) ?? null;
-    const recent = this.#statements.eventsNotIndexed.iterate(threadId, threadId);
-    return { runCount, lastRunId, ...messagesIn(recent) };
-  }
-
-  #remember(threadId: string, recent: Recent): void {
-    this.#recent.delete(threadId);
-    this.#recent.set(threadId, recent);
-    const [oldest = threadId] = this.#recent.keys();
-    if (this.#recent.size > MAX_THREADS) this.#recent.delete(oldest);
-  }
-
-  #rebuild(threadId: string): void {
-    this.#recent.delete(threadId);
-    this.#statements.deleteMessagesOfThread.run(threadId);
-    const { ids } = messagesIn(this.#statements.eventsOfThread.iterate(threadId));
-    for (const id of ids) this.#statements.insertMessage.run(threadId, id);
-    this.#statements.markMessagesFresh.run(threadId, threadId);
+  #index(recent: RecentRuns, upTo: number, agentId: string | null): void {
+    const { threadId, ids } = recent;
+    // As SQLite gets a string that is bound: JSON keeps a lone surrogate, and UTF-8 has none.
+    const json = JSON.stringify(Array.from(ids, (id) => id.toWellFormed()));
+    if (ids.size > 0) this.#statements.insertMessages.run(threadId, json);
+    this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);
+    ids.clear();
+    recent.count = 0;
+    recent.isIndexed = true;
   }
 }
 
-/** The message ids in the events of several runs, and how many runs these were. */
-function messagesIn(runs: Iterable<string>): Pick<Recent, "runs" | "ids"> {
-  const ids = new Set<string>();
-  let count = 0;
-  for (const events of runs) {
-    for (const id of collectMessageIds(parseEvents(events) ?? [])) ids.add(id);
-    count++;
-  }
-  return { runs: count, ids };
-}
-
-function nothing(): Recent {
-  return { runCount: 0, lastRunId: null, runs: 0, ids: new Set() };
+function isDue({ count, ids }: RecentRuns): boolean {
+  return count >= MAX_RECENT_RUNS || ids.size >= MAX_RECENT_IDS;
 }

@@ -27,7 +27,7 @@ export function recoverRun(
 ): void {
   const { statements, journals } = context;
   const runId = state.current_run_id;
-  statements.freeThread.run(Date.now(), state.thread_id);
+  statements.takeFromDeadOwner.run(Date.now(), state.thread_id);
   if (runId === null) return;
   const segmentIds = scan.idsOf(runId);
   // It may be one of this instance that its main thread gave up.
@@ -50,8 +50,8 @@ export function recoverRun(
   const run = {
     threadId: state.thread_id,
     runId,
-    // One higher than its owner's, who may only have slept: its late writes do not find
-    // themselves stored, and are refused.
+    // Not its owner's, who may only have slept: its late writes do not find themselves stored, and
+    // are refused.
     epoch: (state.epoch ?? 0) + 1,
     agentId: null,
     input,

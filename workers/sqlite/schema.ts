@@ -64,8 +64,8 @@ CREATE TABLE IF NOT EXISTS threads (
   agent_id TEXT,
   title TEXT,
   created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL,
-  run_count INTEGER NOT NULL,
+  -- The runs up to the row indexed_up_to of agent_runs: the latest of them are counted there.
+  run_count INTEGER NOT NULL DEFAULT 0,
   messages_stale INTEGER NOT NULL DEFAULT 0,
   indexed_up_to INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
@@ -87,13 +87,12 @@ CREATE TABLE IF NOT EXISTS kept_journals (
 CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs
 WHEN NEW.epoch IS NULL BEGIN
-  INSERT INTO threads (thread_id, created_at, updated_at, run_count, messages_stale)
-  VALUES (NEW.thread_id, NEW.created_at, NEW.created_at, 1, 1)
-  ON CONFLICT (thread_id) DO UPDATE SET
-    run_count = run_count + 1, updated_at = NEW.created_at, messages_stale = 1;
+  INSERT INTO threads (thread_id, created_at, messages_stale)
+  VALUES (NEW.thread_id, NEW.created_at, 1)
+  ON CONFLICT (thread_id) DO UPDATE SET messages_stale = 1;
 END;
 CREATE TRIGGER IF NOT EXISTS run_deleted AFTER DELETE ON agent_runs BEGIN
-  UPDATE threads SET run_count = run_count - 1, messages_stale = 1
+  UPDATE threads SET run_count = run_count - (OLD.id <= indexed_up_to), messages_stale = 1
   WHERE thread_id = OLD.thread_id;
 END;
 CREATE TRIGGER IF NOT EXISTS run_changed AFTER UPDATE OF thread_id, events ON agent_runs BEGIN
@@ -102,8 +101,8 @@ END;
 `;
 
 const BACKFILL_THREADS = `
-INSERT INTO threads (thread_id, created_at, updated_at, run_count, messages_stale)
-SELECT thread_id, min(created_at), max(created_at), count(*), 1 FROM agent_runs
+INSERT INTO threads (thread_id, created_at, messages_stale)
+SELECT thread_id, min(created_at), 1 FROM agent_runs
 WHERE true GROUP BY thread_id
 ON CONFLICT (thread_id) DO NOTHING
 `;

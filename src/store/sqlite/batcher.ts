@@ -1,9 +1,10 @@
 import { MAX_SEGMENT_LENGTH } from "../../events/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
-import type { BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
+import type { Batch, BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
 import { Backoff } from "./backoff.ts";
 import { Histogram } from "./histogram.ts";
+import { Lingering } from "./lingering.ts";
 import type { RunBuffer } from "./run-buffer.ts";
 
 /** A batch that ended its writer this often is sent one operation at a time. */
@@ -12,7 +13,12 @@ const MAX_DEATHS = 3;
  * Operations a batch holds at most: while the writer commits some, the main thread deals with the
  * acknowledgement of the others. One batch of all would have each wait for the other.
  */
-const MAX_BATCH_OPS = 100;
+const MAX_BATCH_OPS = 50;
+/**
+ * Batches under way at most: the writer has the next one when it is done with one, however busy the
+ * main thread is.
+ */
+const MAX_FLIGHTS = 3;
 /** What an operation weighs beside its JSON: its ids, and its place in the queue. */
 const OP_OVERHEAD_BYTES = 200;
 
@@ -20,7 +26,7 @@ export interface BatcherOptions {
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
   /** Sends a batch to the writer and resolves with its acknowledgement. */
-  readonly send: (ops: readonly WriterOp[]) => Promise<BatchMessage>;
+  readonly send: (batch: Batch) => Promise<BatchMessage>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
 
@@ -33,22 +39,33 @@ interface Entry {
   onStalled: ((error: RunStoreError) => void) | null;
 }
 
+/** A batch that was sent. */
+interface Flight {
+  readonly entries: readonly Entry[];
+  readonly sentAt: number;
+  readonly answer: Promise<BatchMessage>;
+}
+
 /**
- * Gathers operations and sends them to the writer, one batch at a time, in order.
+ * Gathers operations and sends them to the writer in batches, in order.
  *
- * While a batch is in flight the next one gathers: group commit. Claims and completions leave as
- * soon as the batch before them is acknowledged; events linger, so that a short run never touches
- * the journal. A batch stays here until it is acknowledged, and is sent again when the writer died
- * or the disk refused it; the writer's operations are idempotent for that reason.
+ * While some are under way the next one gathers: group commit. Claims and completions leave as soon
+ * as there is a place; events linger, so that a short run never touches the journal. A batch stays
+ * here until it is acknowledged, and is sent again when the writer died or the disk refused it; the
+ * writer's operations are idempotent for that reason.
+ *
+ * A batch says which one it follows, and the writer refuses it when that one was not committed. So
+ * the first that fails takes those behind it along: they come back into the queue, and it goes alone
+ * until it is through.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
   #queue: Entry[] = [];
-  #inFlight: readonly Entry[] = [];
+  /** In the order in which they were sent, which is that of their answers. */
+  #flights: Flight[] = [];
+  #lastNumber = 0;
   #draining = false;
-  /** Runs with events that linger, the oldest first: all linger equally long. */
-  readonly #lingering = new Set<RunBuffer>();
-  #lingerTimer: NodeJS.Timeout | null = null;
+  readonly #lingering: Lingering;
   #pendingBytes = 0;
   #lastOrder = 0;
   #settledOrder = 0;
@@ -64,6 +81,7 @@ export class Batcher {
 
   constructor(options: BatcherOptions) {
     this.#options = options;
+    this.#lingering = new Lingering(options.lingerMs, (buffer) => this.#appendBuffer(buffer));
   }
 
   /** Bytes of JSON that are not stored yet. */
@@ -94,10 +112,8 @@ export class Batcher {
     this.#pendingBytes += bytes;
     if (buffer.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) {
       this.#appendBuffer(buffer);
-    } else if (!this.#lingering.has(buffer)) {
-      buffer.dueAt = performance.now() + this.#options.lingerMs;
+    } else {
       this.#lingering.add(buffer);
-      this.#lingerTimer ??= setTimeout(() => this.#appendDue(), this.#options.lingerMs);
     }
   }
 
@@ -110,7 +126,7 @@ export class Batcher {
 
   /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
   async flush(): Promise<void> {
-    for (const buffer of this.#lingering) this.#appendBuffer(buffer);
+    this.#lingering.flush();
     const order = this.#lastOrder;
     if (this.#settledOrder >= order) return;
     await new Promise<void>((resolve) => this.#waiters.push({ order, resolve }));
@@ -120,11 +136,9 @@ export class Batcher {
   end(error: RunStoreError): void {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort();
-    if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
-    this.#lingerTimer = null;
-    this.#lingering.clear();
+    this.#lingering.end();
     this.#fail([...this.#inFlight, ...this.#queue.splice(0)], error);
-    this.#inFlight = [];
+    this.#flights = [];
     // What lingered is lost with the rest.
     this.#pendingBytes = 0;
     this.#settle(this.#lastOrder);
@@ -132,26 +146,13 @@ export class Batcher {
 
   stats(): StoreStats {
     return {
-      queueDepth: this.#queue.length + this.#inFlight.length,
+      queueDepth: this.#inFlight.length + this.#queue.length,
       queueBytes: this.#pendingBytes,
       batches: this.#batches,
       batchSize: this.#batchSize.distribution(),
       commitMs: this.#commitMs.distribution(),
       lastError: this.#lastError,
     };
-  }
-
-  #appendDue(): void {
-    this.#lingerTimer = null;
-    // A timer may fire a fraction of a millisecond early.
-    const now = performance.now() + 1;
-    for (const buffer of this.#lingering) {
-      if (buffer.dueAt > now) {
-        this.#lingerTimer = setTimeout(() => this.#appendDue(), buffer.dueAt - now + 1);
-        return;
-      }
-      this.#appendBuffer(buffer);
-    }
   }
 
   #appendBuffer(buffer: RunBuffer): void {
@@ -168,21 +169,25 @@ export class Batcher {
   }
 
   async #drain(): Promise<void> {
-    let acknowledge = () => {};
-    while (this.#queue.length > 0) {
-      const batch = this.#takeBatch();
-      this.#inFlight = batch;
-      const delivery = this.#deliver(batch);
+    let acknowledge = nothing;
+    for (;;) {
+      while (this.#queue.length > 0 && this.#flights.length < MAX_FLIGHTS) {
+        this.#flights.push(this.#launch(this.#takeBatch()));
+      }
       // Only now: what those who are told have to do is done while the writer is busy again.
       acknowledge();
       this.#settle(this.#firstOpenOrder - 1);
-      acknowledge = await delivery;
+      const [first] = this.#flights;
+      if (first === undefined) break;
+      acknowledge = await this.#land(first);
       if (this.#ended.signal.aborted) return;
-      this.#inFlight = [];
+      this.#flights.shift();
     }
     this.#draining = false;
-    acknowledge();
-    this.#settle(this.#firstOpenOrder - 1);
+  }
+
+  get #inFlight(): readonly Entry[] {
+    return this.#flights.flatMap(({ entries }) => entries);
   }
 
   /**
@@ -190,7 +195,8 @@ export class Batcher {
    * claims that were refused stand nowhere.
    */
   get #firstOpenOrder(): number {
-    return (this.#inFlight[0] ?? this.#queue[0])?.order ?? this.#lastOrder + 1;
+    const first = this.#flights[0]?.entries[0] ?? this.#queue[0];
+    return first?.order ?? this.#lastOrder + 1;
   }
 
   #takeBatch(): readonly Entry[] {
@@ -205,41 +211,60 @@ export class Batcher {
     return this.#queue.splice(0, count);
   }
 
+  #launch(entries: readonly Entry[]): Flight {
+    const follows = this.#flights.length > 0 ? this.#lastNumber : null;
+    const number = ++this.#lastNumber;
+    const answer = this.#options.send({ ops: entries.map(({ op }) => op), number, follows });
+    // Of those that are recalled, nobody asks.
+    answer.catch(() => {});
+    return { entries, sentAt: performance.now(), answer };
+  }
+
   /**
-   * Sends a batch until it is acknowledged, or until it is certain that it never will be. Returns
-   * what is to be done to tell those who wait for it.
+   * Waits until the first flight is acknowledged, sending it again as long as it may be, or until it
+   * is certain that it never will be. Returns what is to be done to tell those who wait for it.
    */
-  async #deliver(entries: readonly Entry[]): Promise<() => void> {
-    let batch = entries;
+  async #land(first: Flight): Promise<() => void> {
+    let flight = first;
     let deaths = 0;
-    for (let attempt = 0; batch.length > 0; attempt++) {
-      const sentAt = performance.now();
+    for (let attempt = 0; ; attempt++) {
+      const { entries, sentAt } = flight;
       try {
-        const { results } = await this.#options.send(batch.map((entry) => entry.op));
+        const { results } = await flight.answer;
         this.#backoff.succeeded();
         this.#batches++;
-        this.#batchSize.record(batch.length);
+        this.#batchSize.record(entries.length);
         this.#commitMs.record(performance.now() - sentAt);
-        const acknowledged = batch;
-        return () => this.#acknowledge(acknowledged, results);
+        return () => this.#acknowledge(entries, results);
       } catch (cause) {
-        if (this.#ended.signal.aborted) break;
+        if (this.#ended.signal.aborted) return nothing;
         const error = toRunStoreError(cause);
-        const failed = batch;
         this.#lastError = error;
-        if (!error.retryable) return () => this.#fail(failed, error);
+        await this.#recall();
+        if (!error.retryable) return () => this.#fail(entries, error);
         if (error.code === "WRITER_DIED" && ++deaths === MAX_DEATHS) {
-          this.#isolate(batch, error);
-          break;
+          return this.#isolate(entries, error);
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
-        batch = this.#reportStall(batch, error);
-        this.#inFlight = batch;
+        const batch = this.#reportStall(entries, error);
+        this.#flights = [{ ...flight, entries: batch }];
+        if (batch.length === 0) return nothing;
         await this.#backoff.wait(error.code === "WRITER_DIED" ? attempt - 1 : attempt);
-        if (this.#ended.signal.aborted) break;
+        if (this.#ended.signal.aborted) return nothing;
+        this.#flights = [];
+        flight = this.#launch(batch);
+        this.#flights = [flight];
       }
     }
-    return () => {};
+  }
+
+  /** Puts the batches behind the first one back into the queue, once it is certain that none of them will be committed any more. */
+  async #recall(): Promise<void> {
+    const [first, ...later] = this.#flights;
+    await Promise.allSettled(later.map(({ answer }) => answer));
+    if (first === undefined || this.#ended.signal.aborted) return;
+    this.#flights = [first];
+    this.#queue.unshift(...later.flatMap(({ entries }) => entries));
   }
 
   #acknowledge(batch: readonly Entry[], results: readonly OpResult[]): void {
@@ -252,15 +277,16 @@ export class Batcher {
   }
 
   /** Sends the operations of a batch that ends its writer one by one; gives up on one alone. */
-  #isolate(batch: readonly Entry[], error: RunStoreError): void {
+  #isolate(batch: readonly Entry[], error: RunStoreError): () => void {
     const last = batch.at(-1);
     if (batch.length === 1 || last === undefined) {
       const message = `this operation ended its writer ${MAX_DEATHS} times: ${error.message}`;
-      this.#fail(batch, new RunStoreError("WRITER_FAILED", message, { cause: error }));
-      return;
+      const failure = new RunStoreError("WRITER_FAILED", message, { cause: error });
+      return () => this.#fail(batch, failure);
     }
     this.#aloneUpTo = last.order;
     this.#queue.unshift(...batch);
+    return nothing;
   }
 
   /**
@@ -294,6 +320,8 @@ export class Batcher {
     for (const waiter of due) waiter.resolve();
   }
 }
+
+const nothing = () => {};
 
 function bytesOf(op: WriterOp): number {
   switch (op.kind) {

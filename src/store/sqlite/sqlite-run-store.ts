@@ -94,7 +94,7 @@ export class SqliteRunStore implements RunStore {
     this.#batcher = new Batcher({
       lingerMs: options.lingerMs,
       maxBatchBytes: options.maxBatchBytes,
-      send: (ops) => this.#writer.request<BatchMessage>({ kind: "batch", ops }),
+      send: (batch) => this.#writer.request<BatchMessage>({ kind: "batch", ...batch }),
       onTrouble,
     });
     this.#walSync =

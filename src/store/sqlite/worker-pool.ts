@@ -7,6 +7,9 @@ import type { Reply, WorkerConfig, WriterNotice } from "../../protocol/messages.
 const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 const WORKERS = new URL("../../../workers/", import.meta.url);
 
+/** More than the batches under way: reads of a database in memory are not to wait for a place. */
+const MAX_REQUESTS = 8;
+
 export interface WorkerPoolOptions {
   readonly worker: "writer" | "reader";
   readonly threads: number;
@@ -72,6 +75,8 @@ export class WorkerPool<Request> {
       // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
       atomics: "disabled",
       minThreads: 1,
+      // Requests that a thread is given before it has answered the ones before: it answers in order.
+      concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
       workerData: config,
     });
