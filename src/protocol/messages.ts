@@ -170,7 +170,7 @@ export interface FollowMessage {
   readonly more: boolean;
   /** The run holds its thread still. */
   readonly running: boolean;
-  /** The stored events of a run that has ended, when no segment of it was ever seen. */
+  /** The stored events of a run that has ended, instead of segments, when none was known before. */
   readonly stored: string | null;
 }
 

@@ -2,7 +2,9 @@ import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { commitBatch } from "../../workers/sqlite/batch.ts";
+import { look as lookAt } from "../../workers/sqlite/follow.ts";
 import { migrate } from "../../workers/sqlite/schema.ts";
+import { prepareReaderStatements } from "../../workers/sqlite/statements.ts";
 import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -155,6 +157,25 @@ describe("the rows of a run that has ended", () => {
     commit(finish("again", 1));
     expect(namesIn("again")).toEqual(["again 0"]);
   });
+});
+
+test("who comes to follow a run that has just ended gets it as it is stored, not what is left of its journal", () => {
+  const writer = openWriter();
+  const { db, context, commit, claim, finish, journaled } = writer;
+  commit(claim("other"), claim("a"));
+  appendAll(writer, ["other", "a"], 2);
+  const look = () => {
+    const request = { ...context, statements: prepareReaderStatements(db) };
+    const run = { threadId: "thread of a", runId: "a", afterId: 0, begun: false };
+    return lookAt(request, { runs: [run], threads: [] }).runs[0];
+  };
+  expect(look()).toMatchObject({ running: true, more: false, stored: null });
+  expect(look()?.segments).toHaveLength(2);
+  commit(finish("a", 2));
+  expect(journaled()).toEqual({ a: 2, other: 2 });
+  const ended = look();
+  expect(ended).toMatchObject({ running: false, segments: [] });
+  expect(JSON.parse(ended?.stored ?? "")).toHaveLength(2);
 });
 
 describe("a journal whose batch is sent again", () => {

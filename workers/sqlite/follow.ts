@@ -55,8 +55,9 @@ function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): 
     const state = statements.stateOfThread.get(threadId);
     // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
     const running = state?.is_running === 1 && state.current_run_id === runId;
-    const needsStored = !running && !begun && segments.length === 0;
-    const stored = needsStored ? (statements.eventsOfStoredRun.get(runId) ?? null) : null;
+    // Of a run that is stored, there may be rows left of its journal, but not its last events.
+    const stored = running || begun ? null : (statements.eventsOfStoredRun.get(runId) ?? null);
+    if (stored !== null) return { segments: [], afterId, more: false, running, stored };
     return { segments, afterId, more, running, stored };
   });
 }
