@@ -42,17 +42,14 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   // An epoch, so that the triggers take the row for one of ours and leave it alone.
   const insert = db.prepare(
     `INSERT INTO agent_runs
-       (thread_id, run_id, parent_run_id, events, input, created_at, version, agent_id, epoch)
-     VALUES (?, ?, ?, ?, ?, ?, 2, 'bench', 1)`,
+       (thread_id, run_id, events, input, created_at, version, agent_id, epoch)
+     VALUES (?, ?, ?, ?, ?, 2, 'bench', 1)`,
   );
-  const lastRuns = new Map<string, string>();
   const insertBatch = db.transaction((name: string, from: number) => {
     for (let at = from; at < from + ROWS_PER_TRANSACTION; at++) {
       const threadId = `${name}-${at % threads}`;
       const runId = `${threadId}-${Math.floor(at / threads)}`;
-      const parent = lastRuns.get(threadId) ?? null;
-      insert.run(threadId, runId, parent, row.events, row.input, Date.now());
-      lastRuns.set(threadId, runId);
+      insert.run(threadId, runId, row.events, row.input, Date.now());
     }
   });
   const insertFor = (name: string, lasts: number): { rows: number; elapsed: number } => {

@@ -7,14 +7,18 @@ import type { EventLike } from "./event.ts";
 export function collectMessageIds(events: readonly EventLike[]): Set<string> {
   const ids = new Set<string>();
   for (const event of events) {
-    if (typeof event !== "object" || event === null) continue;
-    addId(ids, event.messageId);
-    if (event.type === "MESSAGES_SNAPSHOT") addMessages(ids, event.messages);
-    if (event.type === "RUN_STARTED" && typeof event.input === "object" && event.input !== null) {
-      addMessages(ids, (event.input as { messages?: unknown }).messages);
-    }
+    if (typeof event === "object" && event !== null) addMessageIds(ids, event);
   }
   return ids;
+}
+
+/** Adds those of one event to `ids`. */
+export function addMessageIds(ids: Set<string>, event: EventLike): void {
+  addId(ids, event.messageId);
+  if (event.type === "MESSAGES_SNAPSHOT") addMessages(ids, event.messages);
+  if (event.type === "RUN_STARTED" && typeof event.input === "object" && event.input !== null) {
+    addMessages(ids, (event.input as { messages?: unknown }).messages);
+  }
 }
 
 function addMessages(ids: Set<string>, messages: unknown): void {

@@ -20,6 +20,10 @@ export const unfinished: CloseOptions = {
   pendingResults: false,
 };
 
+type IdKind = Exclude<PartKind, "toolCall" | "step">;
+
+const NONE: ReadonlySet<string> = new Set();
+
 interface ToolCall {
   ended: boolean;
   hasResult: boolean;
@@ -27,20 +31,17 @@ interface ToolCall {
 
 /** What is open in one run at a time: everything that a terminal event may not leave open. */
 export class OpenParts {
-  // Kinds that are named by one id and close in the order in which they were opened.
-  readonly #byId: Record<Exclude<PartKind, "toolCall" | "step">, Set<string>> = {
-    text: new Set(),
-    reasoning: new Set(),
-    reasoningSpan: new Set(),
-    thinking: new Set(),
-    thinkingText: new Set(),
-    subagent: new Set(),
-  };
-  // Holds calls that ended, too, until they have a result.
-  readonly #toolCalls = new Map<string, ToolCall>();
-  // Nested, not joined into one key: the parent agent (undefined) is not the subagent "", and
-  // both may have a step of the same name open at once.
-  readonly #steps = new Map<string | undefined, Set<string>>();
+  // Everything here is made when it is first needed: most runs open few kinds of parts.
+
+  /** Kinds that are named by one id and close in the order in which they were opened. */
+  #byId: Partial<Record<IdKind, Set<string>>> = {};
+  /** Holds calls that ended, too, until they have a result. */
+  #toolCalls: Map<string, ToolCall> | null = null;
+  /**
+   * Nested, not joined into one key: the parent agent (undefined) is not the subagent "", and both
+   * may have a step of the same name open at once.
+   */
+  #steps: Map<string | undefined, Set<string>> | null = null;
   #ended = false;
 
   /** A terminal event was seen, and no RUN_STARTED since. */
@@ -51,8 +52,8 @@ export class OpenParts {
   /** Something is open that a RUN_FINISHED may not follow. */
   get any(): boolean {
     for (const ids of Object.values(this.#byId)) if (ids.size > 0) return true;
-    for (const names of this.#steps.values()) if (names.size > 0) return true;
-    for (const call of this.#toolCalls.values()) if (!call.ended) return true;
+    for (const names of this.#steps?.values() ?? []) if (names.size > 0) return true;
+    for (const call of this.#toolCalls?.values() ?? []) if (!call.ended) return true;
     return false;
   }
 
@@ -65,10 +66,10 @@ export class OpenParts {
     switch (event.type) {
       case "TOOL_CALL_RESULT": {
         const id = stringField(event, "toolCallId");
-        const call = id === undefined ? undefined : this.#toolCalls.get(id);
+        const call = id === undefined ? undefined : this.#toolCalls?.get(id);
         if (id === undefined || call === undefined) return;
         call.hasResult = true;
-        if (call.ended) this.#toolCalls.delete(id);
+        if (call.ended) this.#toolCalls?.delete(id);
         return;
       }
       case "RUN_STARTED":
@@ -86,41 +87,42 @@ export class OpenParts {
     const id = partId(role, event);
     if (id === undefined) return false;
     if (role.kind === "step") {
-      return this.#steps.get(stringField(event, "subagentRunId"))?.has(id) ?? false;
+      return this.#steps?.get(stringField(event, "subagentRunId"))?.has(id) ?? false;
     }
-    if (role.kind === "toolCall") return this.#toolCalls.get(id)?.ended === false;
-    return this.#byId[role.kind].has(id);
+    if (role.kind === "toolCall") return this.#toolCalls?.get(id)?.ended === false;
+    return this.#byId[role.kind]?.has(id) ?? false;
   }
 
   /** Someone who has a step of this name open: the parent agent is `{ owner: undefined }`. */
   findStep(stepName: string): { owner: string | undefined } | undefined {
-    for (const [owner, names] of this.#steps) if (names.has(stepName)) return { owner };
+    for (const [owner, names] of this.#steps ?? []) if (names.has(stepName)) return { owner };
     return undefined;
   }
 
   /** The events that close what is open, in the order in which they may be emitted; forgets it. */
   close(options: CloseOptions): EventLike[] {
     const closers: EventLike[] = [];
-    for (const messageId of this.#byId.text) closers.push({ type: "TEXT_MESSAGE_END", messageId });
-    this.#byId.text.clear();
+    for (const messageId of this.#idsOf("text")) {
+      closers.push({ type: "TEXT_MESSAGE_END", messageId });
+    }
     this.#closeToolCalls(options, closers);
     this.#closeReasoning(closers);
     // Innermost first: steps and subagents nest.
-    for (const [owner, names] of [...this.#steps].reverse()) {
+    for (const [owner, names] of [...(this.#steps ?? [])].reverse()) {
       const tag = owner === undefined ? undefined : { subagentRunId: owner };
       for (const stepName of [...names].reverse()) {
         closers.push({ type: "STEP_FINISHED", stepName, ...tag });
       }
     }
-    this.#steps.clear();
-    for (const subagentRunId of [...this.#byId.subagent].reverse()) {
+    for (const subagentRunId of [...this.#idsOf("subagent")].reverse()) {
       closers.push(
         options.outcome === "stopped"
           ? { type: "SUBAGENT_FINISHED", subagentRunId }
           : { type: "SUBAGENT_ERROR", subagentRunId, message: options.message || NO_TERMINAL },
       );
     }
-    this.#byId.subagent.clear();
+    this.#byId = {};
+    this.#steps = null;
     return closers;
   }
 
@@ -134,36 +136,42 @@ export class OpenParts {
         break;
       case "step": {
         const owner = stringField(event, "subagentRunId");
-        const names = this.#steps.get(owner);
+        const names = this.#steps?.get(owner);
         if (!opens) names?.delete(id);
         else if (names !== undefined) names.add(id);
-        else this.#steps.set(owner, new Set([id]));
+        else {
+          this.#steps ??= new Map();
+          this.#steps.set(owner, new Set([id]));
+        }
         break;
       }
       default:
-        if (opens) this.#byId[role.kind].add(id);
-        else this.#byId[role.kind].delete(id);
+        if (opens) this.#byId[role.kind] ??= new Set();
+        if (opens) this.#byId[role.kind]?.add(id);
+        else this.#byId[role.kind]?.delete(id);
     }
   }
 
   #trackToolCall(id: string, opens: boolean): void {
-    const call = this.#toolCalls.get(id);
+    this.#toolCalls ??= new Map();
+    const calls = this.#toolCalls;
+    const call = calls.get(id);
     if (call === undefined) {
-      if (opens) this.#toolCalls.set(id, { ended: false, hasResult: false });
+      if (opens) calls.set(id, { ended: false, hasResult: false });
     } else if (opens) {
       call.ended = false;
     } else {
       call.ended = true;
-      if (call.hasResult) this.#toolCalls.delete(id);
+      if (call.hasResult) calls.delete(id);
     }
   }
 
   #closeToolCalls(options: CloseOptions, closers: EventLike[]): void {
     let content: string | undefined;
-    for (const [toolCallId, call] of this.#toolCalls) {
+    for (const [toolCallId, call] of this.#toolCalls ?? []) {
       if (call.ended && !options.pendingResults) continue;
       if (!call.ended) closers.push({ type: "TOOL_CALL_END", toolCallId });
-      this.#toolCalls.delete(toolCallId);
+      this.#toolCalls?.delete(toolCallId);
       if (call.hasResult) continue;
       content ??= resultContent(options);
       closers.push({
@@ -177,18 +185,24 @@ export class OpenParts {
   }
 
   #closeReasoning(closers: EventLike[]): void {
-    const { reasoning, reasoningSpan, thinkingText, thinking } = this.#byId;
-    for (const messageId of reasoning) closers.push({ type: "REASONING_MESSAGE_END", messageId });
-    for (const messageId of reasoningSpan) closers.push({ type: "REASONING_END", messageId });
-    if (thinkingText.size > 0) closers.push({ type: "THINKING_TEXT_MESSAGE_END" });
-    if (thinking.size > 0) closers.push({ type: "THINKING_END" });
-    for (const ids of [reasoning, reasoningSpan, thinkingText, thinking]) ids.clear();
+    for (const messageId of this.#idsOf("reasoning")) {
+      closers.push({ type: "REASONING_MESSAGE_END", messageId });
+    }
+    for (const messageId of this.#idsOf("reasoningSpan")) {
+      closers.push({ type: "REASONING_END", messageId });
+    }
+    if (this.#idsOf("thinkingText").size > 0) closers.push({ type: "THINKING_TEXT_MESSAGE_END" });
+    if (this.#idsOf("thinking").size > 0) closers.push({ type: "THINKING_END" });
+  }
+
+  #idsOf(kind: IdKind): ReadonlySet<string> {
+    return this.#byId[kind] ?? NONE;
   }
 
   #forget(): void {
-    for (const ids of Object.values(this.#byId)) ids.clear();
-    this.#toolCalls.clear();
-    this.#steps.clear();
+    this.#byId = {};
+    this.#toolCalls = null;
+    this.#steps = null;
   }
 }
 

@@ -1,13 +1,15 @@
 import { type EventLike, isTerminal } from "./event.ts";
-import { collectMessageIds } from "./message-ids.ts";
+import { addMessageIds } from "./message-ids.ts";
 import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
+type DeltaOwner = "messageId" | "toolCallId";
+
 /** The field that says to which message or tool call a delta of this type belongs. */
-const DELTA_OWNERS: Readonly<Record<string, "messageId" | "toolCallId">> = {
-  TEXT_MESSAGE_CONTENT: "messageId",
-  REASONING_MESSAGE_CONTENT: "messageId",
-  TOOL_CALL_ARGS: "toolCallId",
-};
+const DELTA_OWNERS: ReadonlyMap<string, DeltaOwner> = new Map([
+  ["TEXT_MESSAGE_CONTENT", "messageId"],
+  ["REASONING_MESSAGE_CONTENT", "messageId"],
+  ["TOOL_CALL_ARGS", "toolCallId"],
+]);
 
 /** What `compactRun` folds, or cannot tell the owner of. */
 const NEEDS_COMPACTION: ReadonlySet<string> = new Set([
@@ -27,9 +29,9 @@ export const MAX_SEGMENT_LENGTH = MAX_EVENT_LENGTH / 4;
 
 interface OpenDelta {
   readonly type: string;
-  readonly owner: "messageId" | "toolCallId";
+  readonly owner: DeltaOwner;
   readonly id: string;
-  readonly timestamp: number | undefined;
+  readonly timestamp: unknown;
   delta: string;
 }
 
@@ -46,7 +48,7 @@ export class SegmentBuilder {
   #length = 0;
   #open: OpenDelta | null = null;
   /** Ids whose deltas were closed: more of them would have to be merged across other events. */
-  readonly #closedDeltas = new Set<string>();
+  #closedDeltas: Set<string> | null = null;
   readonly #messageIds = new Set<string>();
   /** Parts begun and not ended. */
   #openParts = 0;
@@ -77,21 +79,7 @@ export class SegmentBuilder {
   push(event: EventLike): readonly string[] {
     // Agents are not type-checked by whoever runs them. What has no type is no event.
     if (typeof event.type !== "string") return ALL_LOST;
-    const delta = this.#plainDeltaOrNull(event);
-    if (delta !== null) {
-      const open = this.#open;
-      if (open !== null && open.type === delta.type && open.id === delta.id) {
-        open.delta += delta.delta;
-      } else {
-        this.#closeDelta();
-        this.#open = delta;
-        if (this.#closedDeltas.has(delta.id) || this.#ended) this.#compact = false;
-        if (delta.owner === "messageId" && delta.id !== "") this.#messageIds.add(delta.id);
-        this.#length += delta.type.length + delta.id.length;
-      }
-      this.#length += delta.delta.length;
-      return NOTHING_LOST;
-    }
+    if (this.#pushDelta(event)) return NOTHING_LOST;
     const serialized = serializeEvent(event, { rawEvents: this.#rawEvents });
     if (serialized === null) return NOTHING_LOST;
     if (serialized.json === null) return serialized.lost;
@@ -115,19 +103,46 @@ export class SegmentBuilder {
     if (this.#open === null) return;
     const { type, owner, id, delta, timestamp } = this.#open;
     this.#open = null;
-    this.#closedDeltas.add(id);
+    if (this.#compact) {
+      this.#closedDeltas ??= new Set();
+      this.#closedDeltas.add(id);
+    }
     // JSON leaves out a timestamp that is undefined.
     this.#parts.push(JSON.stringify({ type, [owner]: id, delta, timestamp }));
   }
 
-  // A getter of the agent's may throw. It costs its field, as `serializeEvent` has it, not the run.
-
-  #plainDeltaOrNull(event: EventLike): OpenDelta | null {
+  /** Adds an event if it is a delta and nothing else; else returns false. */
+  #pushDelta(event: EventLike): boolean {
+    const { type } = event;
+    const owner = DELTA_OWNERS.get(type);
+    if (owner === undefined) return false;
+    let id: unknown;
+    let delta: unknown;
+    let timestamp: unknown;
+    // A getter of the agent's may throw. It costs its field, as `serializeEvent` has it, not the run.
     try {
-      return this.#plainDelta(event);
+      if (!hasDeltaFieldsOnly(event, owner, this.#rawEvents)) return false;
+      id = event[owner];
+      delta = event.delta;
+      timestamp = event.timestamp;
     } catch {
-      return null;
+      return false;
     }
+    if (typeof id !== "string" || typeof delta !== "string") return false;
+    if (id.length + delta.length > MAX_PLAIN_LENGTH) return false;
+    if (timestamp !== undefined && !Number.isFinite(timestamp)) return false;
+    const open = this.#open;
+    if (open !== null && open.type === type && open.id === id) {
+      open.delta += delta;
+    } else {
+      this.#closeDelta();
+      this.#open = { type, owner, id, timestamp, delta };
+      if (this.#ended || this.#closedDeltas?.has(id)) this.#compact = false;
+      if (this.#compact && owner === "messageId" && id !== "") this.#messageIds.add(id);
+      this.#length += type.length + id.length;
+    }
+    this.#length += delta.length;
+    return true;
   }
 
   #assessOrGiveUp(event: EventLike): void {
@@ -140,11 +155,11 @@ export class SegmentBuilder {
 
   #assess(event: EventLike): void {
     const { type } = event;
-    if (this.#ended || NEEDS_COMPACTION.has(type) || type in DELTA_OWNERS) {
+    if (this.#ended || NEEDS_COMPACTION.has(type) || DELTA_OWNERS.has(type)) {
       this.#compact = false;
       return;
     }
-    for (const id of collectMessageIds([event])) this.#messageIds.add(id);
+    addMessageIds(this.#messageIds, event);
     if (isTerminal(event)) {
       this.#ended = true;
       this.#compact = this.#openParts === 0;
@@ -155,24 +170,16 @@ export class SegmentBuilder {
       this.#openParts--;
     }
   }
+}
 
-  /** What there is to `event` if it is a delta and nothing else, or null. */
-  #plainDelta(event: EventLike): OpenDelta | null {
-    const { type } = event;
-    const owner = DELTA_OWNERS[type];
-    if (owner === undefined || Object.getPrototypeOf(event) !== Object.prototype) return null;
-    for (const field in event) {
-      if (field === "type" || field === owner || field === "delta" || field === "timestamp")
-        continue;
-      if (field === "rawEvent" && !this.#rawEvents) continue;
-      return null;
-    }
-    const { [owner]: id, delta, timestamp } = event;
-    if (typeof id !== "string" || typeof delta !== "string") return null;
-    if (id.length + delta.length > MAX_PLAIN_LENGTH) return null;
-    if (timestamp !== undefined && !Number.isFinite(timestamp)) return null;
-    return { type, owner, id, delta, timestamp: timestamp as number | undefined };
+function hasDeltaFieldsOnly(event: EventLike, owner: DeltaOwner, rawEvents: boolean): boolean {
+  if (Object.getPrototypeOf(event) !== Object.prototype) return false;
+  for (const field in event) {
+    if (field === "type" || field === owner || field === "delta" || field === "timestamp") continue;
+    if (field === "rawEvent" && !rawEvents) continue;
+    return false;
   }
+  return true;
 }
 
 const NOTHING_LOST: readonly string[] = [];

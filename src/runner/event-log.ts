@@ -1,5 +1,5 @@
 import type { BaseEvent } from "@ag-ui/core";
-import { Observable, Subject } from "rxjs";
+import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { type PackedEvents, packEvents, unpackEvents } from "../events/pack.ts";
 
@@ -10,14 +10,16 @@ const BLOCK = 1000;
  * The events of one run, in order: each is passed on in the tick it is added, and whoever
  * subscribes later gets all of them first.
  *
- * Does what a `ReplaySubject` does, lets a reader see how far it has come, and takes less memory:
- * what came long ago is packed, and unpacked again for whoever asks.
+ * Does what a `ReplaySubject` does, lets a reader see how far it has come, and takes less memory and
+ * time: what came long ago is packed, and unpacked again for whoever asks, and an event makes nothing
+ * but its place in the list.
  */
 export class EventLog {
   readonly #blocks: PackedEvents[] = [];
   /** The events behind the blocks. */
   #recent: BaseEvent[] = [];
-  readonly #live = new Subject<BaseEvent>();
+  /** Who listens: another list whenever one comes or leaves, so that a round goes on undisturbed. */
+  #listeners: readonly Subscriber<BaseEvent>[] = [];
   #completed = false;
 
   get length(): number {
@@ -36,12 +38,14 @@ export class EventLog {
       );
       this.#recent = this.#recent.slice(BLOCK);
     }
-    this.#live.next(event);
+    for (const listener of this.#listeners) listener.next(event);
   }
 
   complete(): void {
     this.#completed = true;
-    this.#live.complete();
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    for (const listener of listeners) listener.complete();
   }
 
   /** The events in the places `from` to `to` - 1. */
@@ -68,7 +72,14 @@ export class EventLog {
           subscriber.next(event);
         }
       }
-      return this.#live.subscribe(subscriber);
+      if (this.#completed) {
+        subscriber.complete();
+        return undefined;
+      }
+      this.#listeners = [...this.#listeners, subscriber];
+      return () => {
+        this.#listeners = this.#listeners.filter((listener) => listener !== subscriber);
+      };
     });
   }
 
