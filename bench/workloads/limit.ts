@@ -38,7 +38,7 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   db.pragma("synchronous = FULL");
   // As our writer has it, or the checkpoints would be what is measured.
   db.pragma("wal_autocheckpoint = 8000");
-  db.pragma("cache_size = -65536");
+  db.pragma("cache_size = -16384");
   // An epoch, so that the triggers take the row for one of ours and leave it alone.
   const insert = db.prepare(
     `INSERT INTO agent_runs

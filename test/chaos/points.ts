@@ -8,6 +8,8 @@ import type { Point } from "./orders.ts";
 const BEGIN = /^\s*BEGIN IMMEDIATE/;
 const COMMIT = /^\s*COMMIT/;
 const CLAIM = /INSERT INTO run_state[\s\S]*RETURNING epoch/;
+/** Of a thread that the instance was the last to hold. */
+const CLAIM_AGAIN = /UPDATE run_state SET is_running = 1/;
 const APPEND = /INSERT INTO run_events/;
 const FINISH = /INSERT INTO agent_runs/;
 const MIGRATION = /ALTER TABLE/;
@@ -26,7 +28,9 @@ export class PointFinder {
 
   /** Whether the statement is any point at all. */
   static isPoint(sql: string): boolean {
-    return [BEGIN, COMMIT, CLAIM, APPEND, FINISH, MIGRATION, PAGE].some((known) => known.test(sql));
+    return [BEGIN, COMMIT, CLAIM, CLAIM_AGAIN, APPEND, FINISH, MIGRATION, PAGE].some((known) =>
+      known.test(sql),
+    );
   }
 
   /** The points that the statement is when it is executed. */
@@ -47,6 +51,10 @@ export class PointFinder {
     if (PAGE.test(sql)) return ["page"];
     if (CLAIM.test(sql)) {
       batch.claim.push(String(parameters[1]));
+      return ["claim"];
+    }
+    if (CLAIM_AGAIN.test(sql)) {
+      batch.claim.push(String(parameters[0]));
       return ["claim"];
     }
     if (APPEND.test(sql)) {

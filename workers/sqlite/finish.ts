@@ -4,7 +4,6 @@ import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
 import { hasNeighbours } from "./instances.ts";
 import { answerWithoutLease, INPUT_SEQ, keepJournal, OK } from "./journal.ts";
-import { SCHEMA_VERSION } from "./schema.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -97,16 +96,7 @@ export function storeRun(
   const { threadId, epoch, agentId, finishedAt } = run;
   const recent = messages.recentOf(threadId, epoch);
   const insertAs = (runId: string) =>
-    statements.insertRun.run(
-      threadId,
-      runId,
-      events.json,
-      run.input,
-      finishedAt,
-      SCHEMA_VERSION,
-      agentId,
-      epoch,
-    );
+    statements.insertRun.run(threadId, runId, events.json, run.input, finishedAt, agentId, epoch);
 
   let warning: string | undefined;
   let inserted = insertAs(run.runId);

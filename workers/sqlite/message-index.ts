@@ -64,6 +64,11 @@ export class MessageIndex {
     this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
   }
 
+  /** The last claim of a thread that is remembered. */
+  epochOf(threadId: string): number | undefined {
+    return this.#recent.get(threadId)?.epoch;
+  }
+
   /** What there is to know of a thread that was claimed, the `epoch`th time. */
   recentOf(threadId: string, epoch: number): RecentRuns {
     const known = this.#recent.get(threadId);

@@ -126,8 +126,9 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     db.pragma("wal_autocheckpoint = 8000");
     // A WAL that one long reader let grow is cut back to this at the next checkpoint.
     db.pragma("journal_size_limit = 67108864");
-    // KiB, as it is negative: the indexes of a large file are to be found in memory.
-    db.pragma("cache_size = -65536");
+    // KiB, as it is negative: the upper pages of the indexes of a large file are to be found in memory.
+    // More does harm: each commit after a page was split looks through all pages in the cache.
+    db.pragma("cache_size = -16384");
     return { db, migratedFrom: migrate(db) };
   } catch (error) {
     db.close();

@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import { SCHEMA_VERSION } from "./schema.ts";
 
 export interface RunStateRow {
   readonly thread_id: string;
@@ -13,6 +14,11 @@ export interface RunStateRow {
 const RUN_STATE =
   "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, stop_requested";
 const INSTANCE = "host, pid, process_start, lease_ms, heartbeat_at, clock, heartbeat_uptime";
+
+const IS_RUN_ID_USED = `
+  EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
+  OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)
+  OR EXISTS (SELECT 1 FROM kept_journals WHERE run_id = ?)`;
 
 export interface InstanceRow {
   readonly host: string;
@@ -87,13 +93,7 @@ export function prepareWriterStatements(db: Database) {
     runsOfOthers: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
-    isRunIdUsed: db
-      .prepare<[string, string, string], number>(
-        `SELECT EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
-           OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)
-           OR EXISTS (SELECT 1 FROM kept_journals WHERE run_id = ?)`,
-      )
-      .pluck(),
+    isRunIdUsed: db.prepare<[string, string, string], number>(`SELECT ${IS_RUN_ID_USED}`).pluck(),
     holderOfRun: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE current_run_id = ? AND is_running = 1`,
     ),
@@ -108,6 +108,11 @@ export function prepareWriterStatements(db: Database) {
          RETURNING epoch`,
       )
       .pluck(),
+    takeThreadOfEpoch: db.prepare<[string, string, number, string, number, string, string, string]>(
+      `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, updated_at = ?,
+         stop_requested = NULL, epoch = epoch + 1
+       WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ? AND NOT (${IS_RUN_ID_USED})`,
+    ),
     isHeldBy: db
       .prepare<[string, string, number], number>(
         `SELECT 1 FROM run_state
@@ -146,10 +151,10 @@ export function prepareWriterStatements(db: Database) {
     storedRunEpoch: db.prepare<[string], { thread_id: string; epoch: number | null }>(
       "SELECT thread_id, epoch FROM agent_runs WHERE run_id = ?",
     ),
-    insertRun: db.prepare<[string, string, string, string, number, number, string | null, number]>(
+    insertRun: db.prepare<[string, string, string, string, number, string | null, number]>(
       `INSERT INTO agent_runs
          (thread_id, run_id, events, input, created_at, version, agent_id, epoch)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
     ),
 
     insertSegment: db.prepare<[string, number, string]>(
