@@ -177,6 +177,13 @@ export class Batcher {
       // Only now: what those who are told have to do is done while the writer is busy again.
       acknowledge();
       this.#settle(this.#firstOpenOrder - 1);
+      if (acknowledge !== nothing) {
+        acknowledge = nothing;
+        // And in a turn of the loop of its own: several answers may have come in this one.
+        await nextTurn();
+        if (this.#ended.signal.aborted) return;
+        continue;
+      }
       const [first] = this.#flights;
       if (first === undefined) break;
       acknowledge = await this.#land(first);
@@ -322,6 +329,7 @@ export class Batcher {
 }
 
 const nothing = () => {};
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function bytesOf(op: WriterOp): number {
   switch (op.kind) {
