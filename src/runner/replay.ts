@@ -3,7 +3,7 @@ import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
-import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
+import type { HistoryPage, RunStore } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
 /** Events that are replayed in one task: each may cost its subscriber more than it does here. */
@@ -52,19 +52,14 @@ async function replay(
   const begun = open.filter((run) => run.hasBegun);
   const waiting = open.filter((run) => !run.hasBegun);
   const unstored = new Set(open.map((run) => run.runId));
-  let cursor: HistoryCursor | null = null;
   let live: string | null = null;
-  do {
-    const page: HistoryPage = await store.readHistory(threadId, cursor);
+  for await (const page of pagesOf(store, threadId)) {
     if (subscriber.closed) return;
     live ??= page.live;
     await emitPage(page, repair, subscriber);
     for (const { runId } of page.segments) unstored.delete(runId);
-    cursor = page.next;
     if (subscriber.closed) return;
-    // A page that is ready at once would be delivered in the task of the one before it.
-    if (cursor !== null) await nextTask();
-  } while (cursor !== null);
+  }
   const fromMemory = async (runs: readonly ActiveRun[]) => {
     for (const run of runs) {
       if (unstored.has(run.runId)) await replayLive(run, repair, subscriber);
@@ -78,6 +73,23 @@ async function replay(
     else await followForeign(store, threadId, live, repair, subscriber);
   }
   await fromMemory(waiting);
+}
+
+/** The pages of a thread's history: the next one is read while one is emitted. */
+async function* pagesOf(
+  store: RunStore,
+  threadId: string,
+): AsyncGenerator<HistoryPage, void, undefined> {
+  let coming: Promise<HistoryPage> | null = store.readHistory(threadId, null);
+  while (coming !== null) {
+    const page: HistoryPage = await coming;
+    coming = page.next === null ? null : store.readHistory(threadId, page.next);
+    // If it fails, that is found out when its turn comes, or nobody is there any more.
+    coming?.catch(() => undefined);
+    yield page;
+    // A page that is ready at once would be delivered in the task of the one before it.
+    if (coming !== null) await nextTask();
+  }
 }
 
 async function followForeign(

@@ -13,7 +13,7 @@ const CLAIM_AGAIN = /UPDATE run_state SET is_running = 1/;
 const APPEND = /INSERT INTO run_events/;
 const FINISH = /INSERT INTO agent_runs/;
 const MIGRATION = /ALTER TABLE/;
-const PAGE = /FROM agent_runs\s+WHERE thread_id = \? AND id > \?/;
+const PAGE = /FROM agent_runs\s+WHERE thread_id = \? AND id > \? AND id <= \?/;
 
 type Parameters = readonly unknown[];
 

@@ -109,7 +109,7 @@ function watchDriver(orders: Orders, log: LogWriter): void {
     }
     const statement = prepare.call(this, sql);
     if (!PointFinder.isPoint(sql)) return statement;
-    for (const method of ["run", "get", "all"] as const) {
+    for (const method of ["run", "get", "all", "iterate"] as const) {
       const execute = statement[method] as (...parameters: unknown[]) => never;
       statement[method] = (...parameters: unknown[]) =>
         around(this, sql, parameters, () => execute.apply(statement, parameters));

@@ -29,15 +29,9 @@ export class HistoryPages {
     const segments: PageSegment[] = [];
     let { afterId, chunk } = from;
     let length = 0;
-    for (;;) {
-      const { upToId } = from;
-      const row = this.#context.statements.nextRunOfThread.get(
-        PAGE_LENGTH,
-        threadId,
-        afterId,
-        upToId,
-      );
-      if (row === undefined) return { segments, next: null, live };
+    const { upToId } = from;
+    const rows = this.#context.statements.runsOfThread;
+    for (const row of rows.iterate(PAGE_LENGTH, threadId, afterId, upToId)) {
       const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
       for (; chunk < chunks.length; chunk++) {
         const events = chunks[chunk] ?? "[]";
@@ -52,6 +46,7 @@ export class HistoryPages {
       afterId = row.id;
       chunk = 0;
     }
+    return { segments, next: null, live };
   }
 
   /** Where the history ends and which run goes on behind it, as of one moment. */

@@ -244,9 +244,9 @@ export function prepareReaderStatements(db: Database) {
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
-    nextRunOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
+    runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
       `SELECT id, run_id, iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
-       WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT 1`,
+       WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
     ),
     eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
     // Runs as a JSON array of ids. The input of a run stands at seq -1, before all events.

@@ -34,7 +34,7 @@ export const READER: Victim = {
     { point: "page", when: "before" },
     { point: "page", when: "after" },
   ],
-  maxSkip: 40,
+  maxSkip: 12,
   deaths: 2,
 };
 
