@@ -14,9 +14,9 @@ export const FIGURES = {
   bytesPerEvent: { label: "written to disk an event", unit: "bytes", better: "less" },
   rssMiB: { label: "peak RSS", unit: "MiB", better: "less" },
   queueKiB: { label: "waiting to be written", unit: "KiB", better: "less" },
-  queueKiBFirst: { label: "waiting, first quarter", unit: "KiB", better: "less" },
-  queueKiBLast: { label: "waiting, last quarter", unit: "KiB", better: "less" },
-  queueGrowth: { label: "waiting, last / first quarter", unit: "x", better: "less" },
+  lagFirstMs: { label: "oldest waiting, first quarter", unit: "ms", better: "less" },
+  lagLastMs: { label: "oldest waiting, last quarter", unit: "ms", better: "less" },
+  lagGrowthMs: { label: "oldest waiting, growth", unit: "ms", better: "less" },
   commitP99Ms: { label: "commit p99", unit: "ms", better: "less" },
   totalMs: { label: "total", unit: "ms", better: "less" },
   longestBlockMs: { label: "longest block of the loop, median", unit: "ms", better: "less" },
@@ -35,7 +35,7 @@ export type FigureName = keyof typeof FIGURES;
 /** Label with its unit, where the label does not say it. */
 export function labelOf(name: FigureName): string {
   const { label, unit } = FIGURES[name];
-  const saysIt = label.endsWith("/s") || unit === "x" || unit === "cores";
+  const saysIt = label.endsWith("/s") || unit === "cores";
   return saysIt ? label : `${label}, ${unit}`;
 }
 

@@ -45,7 +45,7 @@ function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
         : spread([...own.values()])
       : compareRounds(own, read(other), how);
   const { label, unit: ownUnit } = FIGURES[figure];
-  const isRatio = (other !== null && how === "ratio") || ownUnit === "x";
+  const isRatio = other !== null && how === "ratio";
   const unit = isRatio ? "x" : ` ${ownUnit}`;
   const what = other === null ? label : `${label}, compared with ${nameOf(other, condition)}`;
   if (measured === null) return { met: null, detail: `${what}: not measured` };

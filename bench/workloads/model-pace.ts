@@ -100,9 +100,12 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
   const before = received();
   const measuredFrom = performance.now();
   const queue: (readonly [number, number])[] = [];
+  const lags: number[] = [];
   await until(warm + seconds * 1000, () => {
-    const bytes = runner.stats()?.queueBytes;
-    if (bytes !== undefined) queue.push([(performance.now() - measuredFrom) / 1000, bytes / 1024]);
+    const stats = runner.stats();
+    if (stats === null) return;
+    queue.push([(performance.now() - measuredFrom) / 1000, stats.queueBytes / 1024]);
+    lags.push(stats.lagMs);
   });
   const elapsed = (performance.now() - measuredFrom) / 1000;
   const cpuMs = cpuMsSince(cpu);
@@ -120,7 +123,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
     ...delays,
     cpuCores: cpuMs / 1000 / elapsed,
     commitP99Ms,
-    ...growthOf(queue.map(([, kib]) => kib)),
+    ...growthOf(lags),
     rssMiB: peakRssMiB(),
   };
   return [{ x: threads, figures, ...(queue.length > 0 ? { series: { queueKiB: queue } } : {}) }];
@@ -134,10 +137,10 @@ async function finishAll(conversations: readonly Conversation[]): Promise<void> 
   }
 }
 
-function growthOf(queue: readonly number[]) {
-  const quarter = Math.floor(queue.length / 4);
-  if (quarter === 0) return { queueKiBFirst: null, queueKiBLast: null, queueGrowth: null };
-  const first = median(queue.slice(0, quarter));
-  const last = median(queue.slice(-quarter));
-  return { queueKiBFirst: first, queueKiBLast: last, queueGrowth: last / first };
+function growthOf(lags: readonly number[]) {
+  const quarter = Math.floor(lags.length / 4);
+  if (quarter === 0) return { lagFirstMs: null, lagLastMs: null, lagGrowthMs: null };
+  const first = median(lags.slice(0, quarter));
+  const last = median(lags.slice(-quarter));
+  return { lagFirstMs: first, lagLastMs: last, lagGrowthMs: last - first };
 }

@@ -134,6 +134,8 @@ export interface StoreStats {
   readonly queueDepth: number;
   /** Bytes of JSON waiting to be written, those in flight included. */
   readonly queueBytes: number;
+  /** Milliseconds for which the oldest operation has been waiting, 0 when none is. */
+  readonly lagMs: number;
   /** Batches acknowledged. */
   readonly batches: number;
   /** Operations a batch. */

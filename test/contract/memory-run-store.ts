@@ -201,6 +201,7 @@ export class MemoryRunStore implements RunStore {
     return {
       queueDepth: 0,
       queueBytes: 0,
+      lagMs: 0,
       batches,
       batchSize: none,
       commitMs: none,

@@ -540,12 +540,18 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
       test("a store is not overloaded by a little, and says what it has done", async () => {
         const store = openOne();
         const before = store.stats();
-        expect(before).toMatchObject({ queueDepth: 0, queueBytes: 0, batches: 0, lastError: null });
+        expect(before).toMatchObject({
+          queueDepth: 0,
+          queueBytes: 0,
+          lagMs: 0,
+          batches: 0,
+          lastError: null,
+        });
         await storeRun(store, "t", "r");
         await store.flush();
         expect(store.overloaded).toBe(false);
         const after = store.stats();
-        expect(after).toMatchObject({ queueDepth: 0, queueBytes: 0, lastError: null });
+        expect(after).toMatchObject({ queueDepth: 0, queueBytes: 0, lagMs: 0, lastError: null });
         expect(after.batches).toBeGreaterThan(0);
       });
 

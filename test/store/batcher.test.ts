@@ -436,7 +436,42 @@ describe("a batcher before a writer that fails at random", () => {
   });
 });
 
+describe("stats", () => {
+  it("say how long the oldest operation has been waiting, however often it failed", async () => {
+    const writer = new ModelWriter([
+      { fate: "full", ms: 10 },
+      { fate: "stored", ms: 40 },
+    ]);
+    const batcher = open(writer);
+    expect(batcher.stats().lagMs).toBe(0);
+    void batcher.enqueue(release("first"));
+    await vi.advanceTimersByTimeAsync(20);
+    void batcher.enqueue(release("second"));
+    await vi.advanceTimersByTimeAsync(60);
+    expect(batcher.stats()).toMatchObject({ lagMs: 80, queueDepth: 2 });
+    await vi.advanceTimersByTimeAsync(21);
+    expect(batcher.stats()).toMatchObject({ lagMs: 0, queueDepth: 0 });
+  });
+});
+
 describe("lingering", () => {
+  it("leaves up to a fifth early, together with what is due", async () => {
+    const writer = new ModelWriter();
+    const batcher = open(writer);
+    const pushAfter = async (runId: string, ms: number) => {
+      await vi.advanceTimersByTimeAsync(ms);
+      push(batcher, newBuffer(runId), 0, 10);
+    };
+    await pushAfter("due", 0);
+    await pushAfter("nearly due", LINGER_MS / 5);
+    await pushAfter("young", LINGER_MS / 5);
+    await vi.advanceTimersByTimeAsync(LINGER_MS - (2 * LINGER_MS) / 5);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(writer.applied).toEqual(["append due 0", "append nearly due 0"]);
+    await vi.advanceTimersByTimeAsync(LINGER_MS);
+    expect(writer.applied).toHaveLength(3);
+  });
+
   it("sends the events of a short run with its finish, and never as an append", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);

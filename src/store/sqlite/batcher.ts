@@ -34,6 +34,8 @@ interface Entry {
   readonly op: WriterOp;
   readonly bytes: number;
   readonly order: number;
+  /** Milliseconds of `performance.now()`. */
+  readonly queuedAt: number;
   readonly resolve: (result: OpResult) => void;
   readonly reject: (error: RunStoreError) => void;
   onStalled: ((error: RunStoreError) => void) | null;
@@ -98,7 +100,9 @@ export class Batcher {
     this.#pendingBytes += bytes;
     const { promise, resolve, reject } = Promise.withResolvers<OpResult>();
     const order = ++this.#lastOrder;
-    this.#queue.push({ op, bytes, order, resolve, reject, onStalled: onStalled ?? null });
+    const queuedAt = performance.now();
+    const waiting = { resolve, reject, onStalled: onStalled ?? null };
+    this.#queue.push({ op, bytes, order, queuedAt, ...waiting });
     if (!this.#draining) {
       this.#draining = true;
       // Whatever else is queued in this turn of the loop goes into the same batch.
@@ -148,6 +152,7 @@ export class Batcher {
     return {
       queueDepth: this.#inFlight.length + this.#queue.length,
       queueBytes: this.#pendingBytes,
+      lagMs: this.#firstOpen === undefined ? 0 : performance.now() - this.#firstOpen.queuedAt,
       batches: this.#batches,
       batchSize: this.#batchSize.distribution(),
       commitMs: this.#commitMs.distribution(),
@@ -176,7 +181,7 @@ export class Batcher {
       }
       // Only now: what those who are told have to do is done while the writer is busy again.
       acknowledge();
-      this.#settle(this.#firstOpenOrder - 1);
+      this.#settle((this.#firstOpen?.order ?? this.#lastOrder + 1) - 1);
       if (acknowledge !== nothing) {
         acknowledge = nothing;
         // And in a turn of the loop of its own: several answers may have come in this one.
@@ -198,12 +203,11 @@ export class Batcher {
   }
 
   /**
-   * All before this is settled: entries that were put back to go alone stand in the queue again, and
-   * claims that were refused stand nowhere.
+   * All before this one is settled: entries that were put back to go alone stand in the queue again,
+   * and claims that were refused stand nowhere.
    */
-  get #firstOpenOrder(): number {
-    const first = this.#flights[0]?.entries[0] ?? this.#queue[0];
-    return first?.order ?? this.#lastOrder + 1;
+  get #firstOpen(): Entry | undefined {
+    return this.#flights[0]?.entries[0] ?? this.#queue[0];
   }
 
   #takeBatch(): readonly Entry[] {
