@@ -89,7 +89,7 @@ export const TRIALS: readonly Trial[] = [
     show: ["runsPerSecond", "loopDelayP99Ms", "loopDelayMaxMs", "firstEventMs", "cpuMsPerRun"],
     plots: [loopDelayAt(TYPICAL_THREADS)],
     full: { seconds: 2, warmUpSeconds: 1, rounds: 3 },
-    quick: { seconds: 1, warmUpSeconds: 0.5, rounds: 1, peers: ["in-memory", "durable"] },
+    quick: { seconds: 1.2, warmUpSeconds: 1, rounds: 1 },
   },
   {
     name: "long-runs",
@@ -158,7 +158,7 @@ export const TRIALS: readonly Trial[] = [
       loopDelayAt(1000),
     ],
     full: { seconds: 20, warmUpSeconds: 2, rounds: 1 },
-    quick: { seconds: 2, warmUpSeconds: 0.7, rounds: 1 },
+    quick: { seconds: 1.6, warmUpSeconds: 0.6, rounds: 1 },
   },
   {
     name: "start",
@@ -198,7 +198,7 @@ export const TRIALS: readonly Trial[] = [
       line("Longest block of the loop, median", "longestBlockMs", "steps"),
     ],
     full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
-    quick: { seconds: 1, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
+    quick: { seconds: 0.5, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
   },
   {
     name: "storage",
@@ -268,7 +268,7 @@ export const TRIALS: readonly Trial[] = [
     show: ["opsPerSecond", "latencyP50Us", "latencyP99Us"],
     plots: [],
     full: { seconds: 0.5, warmUpSeconds: 0.2, rounds: 1 },
-    quick: { seconds: 0.12, warmUpSeconds: 0.05, rounds: 1 },
+    quick: null,
   },
 ];
 
