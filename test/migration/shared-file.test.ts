@@ -97,6 +97,25 @@ describe.skipIf(version1Missing)(
       expectTrueRunCounts(dbPath);
     });
 
+    test("what version 1 purges hides none of our runs from it", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      const threadId = "getting-started";
+      for (const runId of ["ours-1", "ours-2", "ours-3"]) {
+        await runToEnd(runner, threadId, runId, answeringAgent());
+      }
+      withDatabase(dbPath, (db) => {
+        const version1 = new Version1(db);
+        db.exec("UPDATE agent_runs SET created_at = created_at - 1000 WHERE run_id = 'ours-1'");
+        const row = version1.chain(threadId).find(({ run_id }) => run_id === "ours-2");
+        expect(version1.purgeBefore(row?.created_at ?? 0)).toBeGreaterThan(1);
+        const left = version1.chain(threadId).map(({ run_id }) => run_id);
+        expect(left).toEqual(["ours-2", "ours-3"]);
+      });
+      expect(runIdsIn(await replayOf(runner, threadId))).toEqual(["ours-2", "ours-3"]);
+      expectTrueRunCounts(dbPath);
+    });
+
     test("a thread that version 1 purged to nothing can be used again", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });

@@ -269,7 +269,10 @@ export class Batcher {
     }
   }
 
-  /** Puts the batches behind the first one back into the queue, once it is certain that none of them will be committed any more. */
+  /**
+   * Puts the batches behind the first one back into the queue, once it is certain that none of them
+   * will be committed any more.
+   */
   async #recall(): Promise<void> {
     const [first, ...later] = this.#flights;
     await Promise.allSettled(later.map(({ answer }) => answer));
@@ -301,9 +304,9 @@ export class Batcher {
   }
 
   /**
-   * When failures have gone on for a while, tells those who wait for a completion, and refuses the claims and
-   * the stops: a run that has not begun is better refused than left waiting, and who asks another
-   * process for something wants to know. Returns what is to be sent on.
+   * When failures have gone on for a while, tells those who wait for a completion, and refuses the
+   * claims and the stops: a run that has not begun is better refused than left waiting, and who asks
+   * another process for something wants to know. Returns what is to be sent on.
    */
   #reportStall(batch: readonly Entry[], error: RunStoreError): readonly Entry[] {
     if (!this.#backoff.failed()) return batch;
