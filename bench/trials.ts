@@ -65,7 +65,7 @@ export const TRIALS: readonly Trial[] = [
       loopDelayAt(TYPICAL_THREADS),
       line("First event of a run, median", "firstEventMs", "log"),
     ],
-    full: { seconds: 2.5, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 3 } },
+    full: { seconds: 2, warmUpSeconds: 0.7, rounds: 1, roundsAt: { 1: 2, [TYPICAL_THREADS]: 4 } },
     quick: {
       seconds: 1,
       warmUpSeconds: 0.4,
@@ -88,7 +88,7 @@ export const TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24, agents: "client" },
     show: ["runsPerSecond", "loopDelayP99Ms", "loopDelayMaxMs", "firstEventMs", "cpuMsPerRun"],
     plots: [loopDelayAt(TYPICAL_THREADS)],
-    full: { seconds: 2, warmUpSeconds: 1, rounds: 3 },
+    full: { seconds: 1.6, warmUpSeconds: 1, rounds: 5 },
     quick: { seconds: 1.2, warmUpSeconds: 1, rounds: 1 },
   },
   {
