@@ -174,28 +174,28 @@ export class Batcher {
   }
 
   async #drain(): Promise<void> {
-    let acknowledge = nothing;
     for (;;) {
-      while (this.#queue.length > 0 && this.#flights.length < MAX_FLIGHTS) {
-        this.#flights.push(this.#launch(this.#takeBatch()));
-      }
-      // Only now: what those who are told have to do is done while the writer is busy again.
-      acknowledge();
-      this.#settle((this.#firstOpen?.order ?? this.#lastOrder + 1) - 1);
-      if (acknowledge !== nothing) {
-        acknowledge = nothing;
-        // And in a turn of the loop of its own: several answers may have come in this one.
-        await nextTurn();
-        if (this.#ended.signal.aborted) return;
-        continue;
-      }
+      this.#launchMore();
       const [first] = this.#flights;
       if (first === undefined) break;
-      acknowledge = await this.#land(first);
+      const acknowledge = await this.#land(first);
       if (this.#ended.signal.aborted) return;
       this.#flights.shift();
+      // What those who are told have to do is done while the writer is busy again.
+      this.#launchMore();
+      acknowledge();
+      this.#settle((this.#firstOpen?.order ?? this.#lastOrder + 1) - 1);
+      // And in a turn of the loop of its own: several answers may have come in this one.
+      await nextTurn();
+      if (this.#ended.signal.aborted) return;
     }
     this.#draining = false;
+  }
+
+  #launchMore(): void {
+    while (this.#queue.length > 0 && this.#flights.length < MAX_FLIGHTS) {
+      this.#flights.push(this.#launch(this.#takeBatch()));
+    }
   }
 
   get #inFlight(): readonly Entry[] {
