@@ -73,8 +73,8 @@ export const TARGETS: readonly Target[] = [
         bound: 0.95,
         against: { peer: "no-runner" },
       },
-      // Of a queue that stands still, the quarters still differ by what happens to be waiting.
-      // More than what lingers by design. One that cannot keep up is behind by seconds after 20 s.
+      // The quarters differ by what happens to be waiting, though nothing piles up. A runner that
+      // cannot keep up is behind by seconds after 20 s.
       { ...pace, figure: "lagGrowthMs", is: "<=", bound: 50 },
       {
         ...pace,

@@ -145,10 +145,12 @@ export class OpenParts {
         }
         break;
       }
-      default:
-        if (opens) this.#byId[role.kind] ??= new Set();
-        if (opens) this.#byId[role.kind]?.add(id);
-        else this.#byId[role.kind]?.delete(id);
+      default: {
+        const ids = this.#byId[role.kind];
+        if (!opens) ids?.delete(id);
+        else if (ids !== undefined) ids.add(id);
+        else this.#byId[role.kind] = new Set([id]);
+      }
     }
   }
 

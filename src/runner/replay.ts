@@ -1,3 +1,4 @@
+import { setImmediate as nextTask } from "node:timers/promises";
 import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
@@ -10,8 +11,6 @@ import type { ActiveRun } from "./active-run.ts";
 const EVENTS_PER_TASK = 100;
 /** Events that are taken from memory at once, where the old ones are packed by the thousand. */
 const MEMORY_CHUNK = 1000;
-
-const nextTask = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /**
  * A thread from its first event to the end of its live run.
