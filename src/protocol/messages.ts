@@ -209,8 +209,8 @@ export type WriterRequest =
   | { readonly kind: "close" };
 
 export interface OpenedMessage {
-  /** Runs of dead processes that were finalized when the store was opened. */
-  readonly recovered: number;
+  /** What became of the runs of dead processes when the store was opened. */
+  readonly recovered: { readonly runs: number; readonly fault: StoreFault | null };
   /** The schema version the file had before, 0 for a new file. */
   readonly migratedFrom: number;
   /** Absolute path of the database file, symbolic links resolved; "" for one in memory. */
@@ -227,7 +227,8 @@ export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | 
 export type WriterNotice =
   /** Another instance has written, or the runs of a dead one were ended here. */
   | { readonly kind: "changed" }
-  | { readonly kind: "recovered"; readonly runs: number }
+  /** Runs of dead processes were ended, or one could not be, with the reason. */
+  | { readonly kind: "recovered"; readonly runs: number; readonly fault: StoreFault | null }
   /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
   | { readonly kind: "stop"; readonly runId: string; readonly discard: boolean }
   /** This instance was asleep for longer than its lease: its runs may have been taken over. */

@@ -330,14 +330,14 @@ export class ActiveRun {
     this.#report("error", error, "a run in flight cannot be stored any more");
     // Even if that fails, its events are fenced off.
     this.#abort();
-    this.#settle({ error: { message: error.message, code: error.code } });
+    this.#settle({ error: unsavedError(error) });
   }
 
   #reportUnsaved(error: RunStoreError): void {
     this.#report("error", error, "a run could not be stored");
     if (this.log.completed) return;
-    const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
-    this.#stream.fail(code, `The run could not be stored: ${error.message}`);
+    const { code, message } = unsavedError(error);
+    this.#stream.fail(code, message);
   }
 
   #report(level: "warn" | "error", err: unknown, message: string): void {
@@ -362,4 +362,10 @@ export class ActiveRun {
     }
     this.#state = next;
   }
+}
+
+/** What the client of a run is told that the store cannot keep. */
+function unsavedError(error: RunStoreError): { code: RunStoreErrorCode; message: string } {
+  const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
+  return { code, message: `The run could not be stored: ${error.message}` };
 }

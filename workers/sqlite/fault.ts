@@ -49,3 +49,17 @@ export function toFault(error: unknown): StoreFault {
 export function concernsWholeFile(error: unknown): boolean {
   return toFault(error).code !== "STORE_FAILED" && !(error instanceof Fault);
 }
+
+/**
+ * Checks that a write changed a row before it is acknowledged as done. A trigger that someone added to
+ * the file can make SQLite ignore a write without an error.
+ *
+ * Throws `STORE_FAILED`, which fails this operation and not its neighbours.
+ */
+export function expectChange({ changes }: { readonly changes: number }, what: string): void {
+  if (changes > 0) return;
+  throw new Fault(
+    "STORE_FAILED",
+    `${what} was not stored: the database ignored the write; look for triggers that are not ours`,
+  );
+}

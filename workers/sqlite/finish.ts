@@ -2,6 +2,7 @@ import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
 import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
+import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
 import { answerWithoutLease, INPUT_SEQ, keepJournal, OK } from "./journal.ts";
 import { parseEvents } from "./segments.ts";
@@ -104,6 +105,7 @@ export function storeRun(
     // Someone outside wrote a row with this id after the claim had found it free.
     const runId = `${run.runId}#${epoch}`;
     inserted = insertAs(runId);
+    expectChange(inserted, "a run");
     warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(runId)}`;
   }
   const id = Number(inserted.lastInsertRowid);

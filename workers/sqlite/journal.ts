@@ -1,4 +1,5 @@
 import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
+import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -59,7 +60,7 @@ export function release(context: WriterContext, op: ReleaseOp): OpResult {
       // Now and not later: the id is given back with the thread, and another run may bear it.
       else deleteSegments(context, ids);
     }
-    context.statements.freeThread.run(Date.now(), op.threadId);
+    expectChange(context.statements.freeThread.run(Date.now(), op.threadId), "the end of a run");
   }
   return OK;
 }
@@ -82,7 +83,9 @@ export function keepJournal(
 ): void {
   const ids = [...segmentIds];
   if (events !== "[]") {
-    ids.push(Number(statements.insertSegment.run(runId, seq, events).lastInsertRowid));
+    const inserted = statements.insertSegment.run(runId, seq, events);
+    expectChange(inserted, "the last segment of a journal");
+    ids.push(Number(inserted.lastInsertRowid));
   }
   statements.keepJournal.run(runId, JSON.stringify(ids));
 }

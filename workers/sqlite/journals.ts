@@ -1,3 +1,4 @@
+import { expectChange } from "./fault.ts";
 import { type Journal, JournalScan } from "./journal-scan.ts";
 import type { WriterStatements } from "./statements.ts";
 
@@ -42,8 +43,9 @@ export class Journals {
     const live = this.#known();
     const journal = live.get(runId) ?? { ids: [], lastSeq: NO_SEQ };
     if (seq <= journal.lastSeq) return;
-    const { lastInsertRowid } = this.#statements.insertSegment.run(runId, seq, events);
-    journal.ids.push(Number(lastInsertRowid));
+    const inserted = this.#statements.insertSegment.run(runId, seq, events);
+    expectChange(inserted, "a segment of the journal");
+    journal.ids.push(Number(inserted.lastInsertRowid));
     journal.lastSeq = seq;
     live.set(runId, journal);
   }

@@ -1,4 +1,5 @@
 import { collectMessageIds } from "../../src/events/message-ids.ts";
+import { expectChange } from "./fault.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterStatements } from "./statements.ts";
 
@@ -145,7 +146,8 @@ export class MessageIndex {
     // As SQLite gets a string that is bound: JSON keeps a lone surrogate, and UTF-8 has none.
     const json = JSON.stringify(Array.from(ids, (id) => id.toWellFormed()));
     if (ids.size > 0) this.#statements.insertMessages.run(threadId, json);
-    this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);
+    const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);
+    expectChange(updated, "the index of a thread's messages");
     ids.clear();
     recent.count = 0;
     recent.isIndexed = true;

@@ -30,6 +30,8 @@ export class Neighbours {
   #reapedAt = performance.now();
   /** Runs of this instance that were told to end. */
   readonly #told = new Set<string>();
+  /** What kept a dead run from being ended the last time. */
+  #toldFault: string | null = null;
   readonly #kept: KeptJournals;
 
   constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
@@ -95,11 +97,14 @@ export class Neighbours {
 
   #reap(): void {
     this.#reapedAt = performance.now();
-    const runs = recoverDeadRuns(this.#context, { keep: true });
+    const recovered = recoverDeadRuns(this.#context, { keep: true });
     forgetDeadInstances(this.#context);
     this.#kept.sweep();
-    if (runs === 0) return;
-    this.#tell({ kind: "recovered", runs });
+    // A run that cannot be ended is met again each time, and is told of once.
+    const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;
+    if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });
+    this.#toldFault = recovered.fault?.message ?? null;
+    if (recovered.runs === 0) return;
     this.#tell({ kind: "changed" });
   }
 

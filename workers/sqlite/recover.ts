@@ -1,5 +1,7 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
+import type { StoreFault } from "../../src/protocol/errors.ts";
+import { concernsWholeFile, expectChange, toFault } from "./fault.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
 import { deleteSegments, keepJournal } from "./journal.ts";
 import { JournalScan } from "./journal-scan.ts";
@@ -27,7 +29,10 @@ export function recoverRun(
 ): void {
   const { statements, journals } = context;
   const runId = state.current_run_id;
-  statements.takeFromDeadOwner.run(Date.now(), state.thread_id);
+  expectChange(
+    statements.takeFromDeadOwner.run(Date.now(), state.thread_id),
+    "the end of an interrupted run",
+  );
   if (runId === null) return;
   const segmentIds = scan.idsOf(runId);
   // It may be one of this instance that its main thread gave up.
@@ -63,16 +68,25 @@ export function recoverRun(
   else deleteSegments(context, segmentIds);
 }
 
-/** Ends every run whose owner is dead. Returns how many there were. */
+/** What became of the runs of dead owners. */
+export interface Recovered {
+  /** Runs that were ended. */
+  readonly runs: number;
+  /** Why the last of those that could not be ended was not, or null. It holds its thread still. */
+  readonly fault: StoreFault | null;
+}
+
+/** Ends every run whose owner is dead. One that cannot be ended does not stand in the others' way. */
 export function recoverDeadRuns(
   context: WriterContext,
   { keep }: Pick<RecoverOptions, "keep">,
-): number {
+): Recovered {
   const { statements, config, identity } = context;
   const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
     state?.is_running === 1 && !hasLiveOwner(statements, state, identity, config);
   const options = { keep, scan: new JournalScan(statements) };
-  let recovered = 0;
+  let runs = 0;
+  let fault: StoreFault | null = null;
   // Each in a transaction of its own: a process with thousands of dead runs to end must not keep
   // the others from writing meanwhile.
   for (const found of statements.runsOfOthers.all(config.instanceId)) {
@@ -82,14 +96,15 @@ export function recoverDeadRuns(
       const state = statements.stateOfThread.get(found.thread_id);
       if (state?.owner_id === config.instanceId || !isDead(state)) return;
       recoverRun(context, state, options);
-      recovered++;
+      runs++;
     });
     try {
       recover.immediate();
     } catch (error) {
       forgetUncommitted(context);
-      throw error;
+      if (concernsWholeFile(error)) throw error;
+      fault = toFault(error);
     }
   }
-  return recovered;
+  return { runs, fault };
 }

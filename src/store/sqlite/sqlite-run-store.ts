@@ -266,7 +266,7 @@ export class SqliteRunStore implements RunStore {
         this.#foreign.changed();
         return;
       case "recovered":
-        this.#warnRecovered(notice.runs);
+        this.#warnRecovered(notice);
         return;
       case "stop":
         this.#held.find(notice.runId)?.onStopRequested(notice);
@@ -291,9 +291,12 @@ export class SqliteRunStore implements RunStore {
     return this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch });
   }
 
-  #warnRecovered(recovered: number): void {
+  #warnRecovered({ runs, fault }: OpenedMessage["recovered"]): void {
     const { logger, dbPath } = this.#options;
-    if (recovered > 0) logger.warn({ dbPath, recovered }, "recovered runs of dead processes");
+    if (runs > 0) logger.warn({ dbPath, recovered: runs }, "recovered runs of dead processes");
+    if (fault === null) return;
+    const err = RunStoreError.from(fault);
+    logger.error({ err, code: err.code, dbPath }, "a run of a dead process cannot be ended");
   }
 
   #claimedRun(buffer: RunBuffer): ClaimedRun {

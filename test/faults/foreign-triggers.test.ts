@@ -1,0 +1,78 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import { runRows, withDatabase } from "../support/database-file.ts";
+import {
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+} from "../support/open-runner.ts";
+import { answeringAgent, heldAgent } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+const ignore = (dbPath: string, write: string, when = "true") =>
+  withDatabase(dbPath, (db) => {
+    db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
+      BEGIN SELECT RAISE(IGNORE); END`);
+  });
+
+const remove = (dbPath: string) =>
+  withDatabase(dbPath, (db) => db.exec("DROP TRIGGER foreign_rule"));
+
+describe("a write that a foreign trigger ignores", () => {
+  test("of a finished run is reported, and not acknowledged; its neighbours are stored", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runner.ready();
+    ignore(dbPath, "INSERT ON agent_runs", "NEW.thread_id = 'ruled'");
+    const [ruled, free] = await Promise.all([
+      runToEnd(runner, "ruled", "r1", answeringAgent()),
+      runToEnd(runner, "free", "r2", answeringAgent()),
+    ]);
+    expect(ruled.at(-1)).toMatchObject({
+      type: "RUN_ERROR",
+      code: "PERSISTENCE_FAILED",
+      message: expect.stringMatching(/ignored the write.*triggers/),
+    });
+    expect(free.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    expect(runRows(dbPath, "ruled")).toEqual([]);
+    expect(runRows(dbPath, "free")).toHaveLength(1);
+    await expect(runner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
+    await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
+  });
+
+  test("of a journal ends the run with an error, rather than let a crash lose what was emitted", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, lingerMs: 0, logger: collectingLogger() });
+    await runner.ready();
+    ignore(dbPath, "INSERT ON run_events");
+    const events = await runToEnd(runner, "t", "r1", heldAgent());
+    expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+  });
+
+  test("of the end of an interrupted run is reported; other threads go on, and this one once it is gone", async () => {
+    const dbPath = tempDatabase();
+    const first = openRunner({ dbPath });
+    await runToEnd(first, "t", "r1", answeringAgent());
+    await first.close();
+    withDatabase(dbPath, (db) =>
+      db.exec("UPDATE run_state SET is_running = 1, current_run_id = 'r2', owner_id = 'dead'"),
+    );
+    ignore(dbPath, "UPDATE ON run_state", "NEW.thread_id = 't'");
+    const logger = collectingLogger();
+    const second = openRunner({ dbPath, logger });
+    const others = await runToEnd(second, "other", "r3", answeringAgent());
+    expect(others.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    expect(logger.lines).toMatchObject([
+      { level: "error", fields: { code: "STORE_FAILED" }, message: /cannot be ended/ },
+    ]);
+    const refused = await runToEnd(second, "t", "r4", answeringAgent());
+    expect(refused.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "STORE_FAILED" });
+    remove(dbPath);
+    const events = await runToEnd(second, "t", "r5", answeringAgent());
+    expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    expect(runIdsIn(await replayOf(second, "t"))).toEqual(["r1", "r5"]);
+  });
+});
