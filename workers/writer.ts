@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { StoreFault } from "../src/protocol/errors.ts";
 import type {
   Batch,
   BatchMessage,
@@ -8,19 +9,21 @@ import type {
   Reply,
   RunningMessage,
   WorkerConfig,
+  WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
 import { commitBatch } from "./sqlite/batch.ts";
-import { Fault, toFault } from "./sqlite/fault.ts";
+import { concernsWholeFile, Fault, toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
-import { checkpoint, fileOf, openForWriting } from "./sqlite/open.ts";
+import { abandon, checkpoint, type OpenedDatabase, openForWriting } from "./sqlite/open.ts";
+import type { OpenFiles } from "./sqlite/open-files.ts";
 import { Reading } from "./sqlite/reading.ts";
 import { recoverDeadRuns } from "./sqlite/recover.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/writer-context.ts";
 
-interface Writer {
+interface Writer extends OpenedDatabase {
   readonly context: WriterContext;
   readonly reading: Reading;
   readonly opened: OpenedMessage;
@@ -31,9 +34,14 @@ interface Writer {
 }
 
 let writer: Writer | null = null;
+/** Why this thread serves nothing any more: its file has lost its name. */
+let lost: Fault | null = null;
+
+const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
 
 function open(config: WorkerConfig): Writer {
-  const { db, migratedFrom } = openForWriting(config);
+  const database = openForWriting(config);
+  const { db, guard, files, migratedFrom } = database;
   try {
     const context = createWriterContext(db, config);
     beat(context);
@@ -43,26 +51,63 @@ function open(config: WorkerConfig): Writer {
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, identity: context.identity });
     const neighbours =
-      config.dbPath === ":memory:"
-        ? null
-        : new Neighbours(context, (notice) => parentPort?.postMessage(notice));
-    const opened = { recovered, migratedFrom, file: fileOf(db) };
-    return { context, reading, opened, neighbours, batchNumber: null };
+      files === null ? null : new Neighbours(context, tell, () => isFileThere(files));
+    const names = files === null ? null : { ...files };
+    const opened = { recovered, migratedFrom, files: names };
+    return { ...database, context, reading, opened, neighbours, batchNumber: null };
   } catch (error) {
+    guard?.close();
     db.close();
     throw error;
   }
 }
 
+/** Looks at the file between requests. Tells the main thread when it has lost its name. */
+function isFileThere(files: OpenFiles): boolean {
+  try {
+    files.check();
+    return true;
+  } catch (error) {
+    loseFile(error);
+    if (lost === null) return true;
+    tell({ kind: "replaced", fault: toFault(lost) });
+    return false;
+  }
+}
+
+/** Lets go of the file if `error` says that it has lost its name. */
+function loseFile(error: unknown): void {
+  if (!(error instanceof Fault) || error.code !== "FILE_REPLACED") return;
+  lost = error;
+  if (writer === null) return;
+  const { neighbours } = writer;
+  neighbours?.end();
+  abandon(writer);
+  writer = null;
+}
+
+/** A file that has lost its name fails in many ways: what counts is that it has. */
+function faultOf(error: unknown): StoreFault {
+  try {
+    if (writer !== null && concernsWholeFile(error)) writer.files?.check();
+  } catch (found) {
+    loseFile(found);
+  }
+  loseFile(error);
+  return toFault(lost ?? error);
+}
+
 function close(): null {
   if (writer === null) return null;
-  const { context, neighbours } = writer;
+  const { context, neighbours, files, guard } = writer;
+  files?.check();
   writer = null;
   neighbours?.end();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
   } finally {
+    guard?.close();
     context.db.close();
   }
   return null;
@@ -73,9 +118,11 @@ function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessa
   if (follows !== null && follows !== writer.batchNumber) {
     throw new Fault("STORE_FAILED", "the batch before this one was not committed");
   }
-  const message = commitBatch(writer.context, ops);
+  const results = commitBatch(writer.context, ops);
+  // What was committed to a file without a name is not acknowledged.
+  const walBytes = writer.files?.check() ?? 0;
   writer.batchNumber = number;
-  return message;
+  return { results, walBytes };
 }
 
 type WriterReply =
@@ -87,16 +134,21 @@ type WriterReply =
   | null;
 
 function handle(request: WriterRequest): WriterReply {
+  if (lost !== null) throw lost;
   if (request.kind === "close") return close();
   writer ??= open(workerData as WorkerConfig);
   switch (request.kind) {
     case "open":
+      writer.files?.check();
       return writer.opened;
     case "batch":
       writer.neighbours?.notice();
       return commitNext(writer, request);
     case "checkpoint":
       checkpoint(writer.context.db);
+      return null;
+    case "check":
+      writer.files?.check();
       return null;
     case "watch":
       writer.neighbours?.meet();
@@ -111,6 +163,6 @@ export default function serve(request: WriterRequest): Reply<WriterReply> {
   try {
     return { ok: true, value: handle(request) };
   } catch (error) {
-    return { ok: false, fault: toFault(error) };
+    return { ok: false, fault: faultOf(error) };
   }
 }

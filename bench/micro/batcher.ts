@@ -10,7 +10,7 @@ export function addBatcher(bench: Bench): void {
   const batcher = new Batcher({
     lingerMs: 50,
     maxBatchBytes: 1024 * 1024,
-    send: async ({ ops }) => ({ results: ops.map(() => OK) }),
+    send: async ({ ops }) => ({ results: ops.map(() => OK), walBytes: 0 }),
     onTrouble(error) {
       throw error;
     },

@@ -10,11 +10,11 @@ const THREADS = 100;
 /** The writer's share of starting runs: a batch of claims, and the one that gives them back. */
 export function addClaim(bench: Bench, directory: string): () => void {
   const dbPath = join(directory, "claims.db");
-  const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000 };
+  const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, file: null };
   const { db } = openForWriting(config);
   const context = createWriterContext(db, config);
   const commit = (ops: readonly WriterOp[]) => {
-    const { results } = commitBatch(context, ops);
+    const results = commitBatch(context, ops);
     for (const result of results) if (!result.ok) throw new Error(result.fault.message);
     return results;
   };

@@ -4,7 +4,8 @@
  * Opening: `NODE_TOO_OLD`, `NATIVE_MODULE_FAILED`, `CANNOT_OPEN`, `READ_ONLY`, `NOT_A_DATABASE`,
  * `FOREIGN_FILE` (a database of another application), `CORRUPT`, `SCHEMA_TOO_NEW`.
  * Writing: `DISK_FULL`, `IO_ERROR`, `BUSY`, `WRITER_DIED` (all retried), `WRITER_FAILED` (an operation
- * that ended its writer again and again), `STORE_FAILED`. Reading: `READER_DIED`, `FOLLOW_LOST` (a run
+ * that ended its writer again and again), `STORE_FAILED`, `FILE_REPLACED` (the database file or its WAL
+ * was deleted, moved or replaced while it was open: this runner stores nothing any more). Reading: `READER_DIED`, `FOLLOW_LOST` (a run
  * of another process ended while this one was not looking; connect again to see it whole).
  * Running: `THREAD_ALREADY_RUNNING`, `RUN_ID_TAKEN`, `LEASE_LOST`, `QUEUE_FULL`, `RUNNER_CLOSED`,
  * `PERSISTENCE_FAILED`, `RUN_INTERRUPTED`, `INCOMPLETE_STREAM`.
@@ -27,6 +28,7 @@ export type RunStoreErrorCode =
   | "READER_DIED"
   | "FOLLOW_LOST"
   | "STORE_FAILED"
+  | "FILE_REPLACED"
   | "THREAD_ALREADY_RUNNING"
   | "RUN_ID_TAKEN"
   | "LEASE_LOST"

@@ -7,6 +7,12 @@ import type { StoreFault } from "./errors.ts";
  * All JSON travels as strings, which are copied, not cloned field by field.
  */
 
+/** What tells a file from every other one on the machine, whatever its name. */
+export interface FileNode {
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
 /** How a worker reaches its database; handed over as `workerData`. */
 export interface WorkerConfig {
   /** Absolute path of the file, or `":memory:"`. */
@@ -15,6 +21,8 @@ export interface WorkerConfig {
   readonly instanceId: string;
   /** Milliseconds after which an instance without a heartbeat counts as dead. */
   readonly leaseMs: number;
+  /** The database file that this runner opened first: another one under its name is refused. */
+  readonly file: FileNode | null;
 }
 
 /** Take the thread for a run. Idempotent for one `runId` of one instance. */
@@ -204,8 +212,10 @@ export type WriterRequest =
   | { readonly kind: "look"; readonly look: LookRequest }
   /** Someone waits for what other instances do: see now whether there are any. */
   | { readonly kind: "watch" }
-  /** Move everything from the WAL into the database file, and sync that. */
+  /** Move everything from the WAL into the database file, sync that, and empty the WAL. */
   | { readonly kind: "checkpoint" }
+  /** See whether the open file still has its name. */
+  | { readonly kind: "check" }
   | { readonly kind: "close" };
 
 export interface OpenedMessage {
@@ -213,12 +223,21 @@ export interface OpenedMessage {
   readonly recovered: { readonly runs: number; readonly fault: StoreFault | null };
   /** The schema version the file had before, 0 for a new file. */
   readonly migratedFrom: number;
-  /** Absolute path of the database file, symbolic links resolved; "" for one in memory. */
-  readonly file: string;
+  /** The files that the writer has open; null for a database in memory. */
+  readonly files: OpenedFiles | null;
+}
+
+export interface OpenedFiles {
+  readonly db: FileNode;
+  readonly wal: FileNode;
+  /** Absolute, with symbolic links resolved. */
+  readonly walPath: string;
 }
 
 export interface BatchMessage {
   readonly results: readonly OpResult[];
+  /** Bytes of the WAL file after the commit; 0 for a database in memory. */
+  readonly walBytes: number;
 }
 
 export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" }>;
@@ -231,6 +250,8 @@ export type WriterNotice =
   | { readonly kind: "recovered"; readonly runs: number; readonly fault: StoreFault | null }
   /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
   | { readonly kind: "stop"; readonly runId: string; readonly discard: boolean }
+  /** The file was deleted, moved or replaced: the writer has let go of it. */
+  | { readonly kind: "replaced"; readonly fault: StoreFault }
   /** This instance was asleep for longer than its lease: its runs may have been taken over. */
   | { readonly kind: "overslept" };
 

@@ -142,6 +142,8 @@ export interface StoreStats {
   readonly batchSize: Distribution;
   /** Milliseconds from sending a batch to its acknowledgement. */
   readonly commitMs: Distribution;
+  /** Bytes of the log in front of the database: SQLite's WAL file. 0 for a store without one. */
+  readonly walBytes: number;
   /** The last failure, retried or not, or null. */
   readonly lastError: RunStoreError | null;
 }

@@ -205,6 +205,7 @@ export class MemoryRunStore implements RunStore {
       batches,
       batchSize: none,
       commitMs: none,
+      walBytes: 0,
       lastError: null,
     };
   }

@@ -26,7 +26,7 @@ beforeEach(() => {
   broken.filename = "";
 });
 
-const config = { dbPath: ":memory:", instanceId: "i", leaseMs: 1000 } as const;
+const config = { dbPath: ":memory:", instanceId: "i", leaseMs: 1000, file: null } as const;
 
 function openPool(fixture: string, options: Partial<WorkerPoolOptions> = {}): WorkerPool<object> {
   broken.filename = fileURLToPath(new URL(`fixtures/${fixture}.ts`, import.meta.url));

@@ -76,7 +76,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     const executed: string[] = [];
     const db = new Database(dbPath, { verbose: (sql) => void executed.push(String(sql)) });
     onTestFinished(() => void db.close());
-    const config = { dbPath, instanceId: "test", leaseMs: 15_000 } as const;
+    const config = { dbPath, instanceId: "test", leaseMs: 15_000, file: null } as const;
     const context = createWriterContext(db, config);
 
     let claims = 0;

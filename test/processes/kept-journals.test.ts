@@ -21,6 +21,7 @@ function setUp() {
       dbPath: ":memory:",
       instanceId,
       leaseMs: 60_000,
+      file: null,
     });
   const context = contextOf(randomUUID());
   const { statements } = context;

@@ -111,7 +111,7 @@ function failure(fate: Exclude<Fate, "stored">): RunStoreError {
 }
 
 function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
-  return { results: ops.map((): OpResult => ({ ok: true })) };
+  return { results: ops.map((): OpResult => ({ ok: true })), walBytes: 0 };
 }
 
 function nameOf(op: WriterOp): string {

@@ -15,11 +15,11 @@ function openWriter(dbPath = tempDatabase()) {
   db.pragma("journal_mode = WAL");
   migrate(db);
   const instanceId = "this instance";
-  const config = { dbPath, instanceId, leaseMs: 60_000 } as const;
+  const config = { dbPath, instanceId, leaseMs: 60_000, file: null } as const;
   const context = createWriterContext(db, config);
   const epochs = new Map<string, number>();
   const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => {
-    const { results } = commitBatch(context, ops);
+    const results = commitBatch(context, ops);
     for (const [at, result] of results.entries()) {
       const op = ops[at];
       if (result.ok && result.claim !== undefined && op?.kind === "claim")

@@ -1,4 +1,4 @@
-import type { BatchMessage, OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { claim } from "./claim.ts";
 import { concernsWholeFile, toFault } from "./fault.ts";
 import { finish } from "./finish.ts";
@@ -67,15 +67,13 @@ function inTransaction(
  * and is thrown; a failure of one operation is found by a second pass, in which each stands in a
  * savepoint of its own: too dear for every batch, and almost never needed.
  */
-export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): BatchMessage {
+export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): OpResult[] {
   // One that an error left open would fail every batch after it.
   if (context.db.inTransaction) context.statements.rollback.run();
-  let results: OpResult[];
   try {
-    results = inTransaction(context, ops, apply);
+    return inTransaction(context, ops, apply);
   } catch (error) {
     if (concernsWholeFile(error)) throw error;
-    results = inTransaction(context, ops, applyAlone);
+    return inTransaction(context, ops, applyAlone);
   }
-  return { results };
 }

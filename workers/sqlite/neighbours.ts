@@ -23,6 +23,8 @@ const REAP_MS = 1000;
 export class Neighbours {
   readonly #context: WriterContext;
   readonly #tell: (notice: WriterNotice) => void;
+  /** Whether the open file still has its name. If not, this was ended. */
+  readonly #isFileThere: () => boolean;
   readonly #heartbeat: NodeJS.Timeout;
   #watch: NodeJS.Timeout | null = null;
   #version: number;
@@ -34,12 +36,19 @@ export class Neighbours {
   #toldFault: string | null = null;
   readonly #kept: KeptJournals;
 
-  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+  constructor(
+    context: WriterContext,
+    tell: (notice: WriterNotice) => void,
+    isFileThere: () => boolean,
+  ) {
     this.#context = context;
+    this.#isFileThere = isFileThere;
     this.#tell = tell;
     this.#kept = new KeptJournals(context);
     this.#version = this.#dataVersion();
-    this.#heartbeat = setInterval(() => this.#guarded(() => this.#beat()), this.#beatMs);
+    this.#heartbeat = setInterval(() => {
+      if (this.#isFileThere()) this.#guarded(() => this.#beat());
+    }, this.#beatMs);
     if (hasNeighbours(context)) this.#startWatch();
   }
 

@@ -5,6 +5,7 @@ import type BetterSqlite3 from "better-sqlite3";
 import { messageOf, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
 import { codeOf, Fault, toFault } from "./fault.ts";
+import { expectNode, OpenFiles } from "./open-files.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
@@ -67,6 +68,10 @@ export interface OpenedDatabase {
   readonly db: BetterSqlite3.Database;
   /** The schema version the file had, 0 for a new one. */
   readonly migratedFrom: number;
+  /** Null for a database in memory. */
+  readonly guard: BetterSqlite3.Database | null;
+  /** Null for a database in memory. */
+  readonly files: OpenFiles | null;
 }
 
 function hasUnfinishedWal(path: string): boolean {
@@ -112,9 +117,11 @@ function enterWal(db: BetterSqlite3.Database): void {
  */
 export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const Database = loadDriver();
-  if (config.dbPath !== ":memory:") createPrivateFile(config.dbPath);
+  if (config.file !== null) expectNode(config.dbPath, config.file);
+  else if (config.dbPath !== ":memory:") createPrivateFile(config.dbPath);
   if (hasUnfinishedWal(config.dbPath)) inspectWithoutWriting(Database, config.dbPath);
   const db = new Database(config.dbPath, { timeout: BUSY_TIMEOUT_MS });
+  let guard: BetterSqlite3.Database | null = null;
   try {
     inspectSchema(db);
     enterWal(db);
@@ -129,28 +136,58 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     // KiB, as it is negative: the upper pages of the indexes of a large file are to be found in memory.
     // More does harm: each commit after a page was split looks through all pages in the cache.
     db.pragma("cache_size = -16384");
-    return { db, migratedFrom: migrate(db) };
+    const migratedFrom = migrate(db);
+    if (config.dbPath === ":memory:") return { db, migratedFrom, guard: null, files: null };
+    guard = openGuard(Database, config.dbPath);
+    const files = new OpenFiles(config.dbPath, fileOf(db));
+    return { db, migratedFrom, guard, files };
   } catch (error) {
-    db.close();
+    abandon({ db, guard });
     throw error;
   }
 }
 
+/**
+ * A connection that cannot write, and that has read: as long as it is open, no other connection of
+ * this process is the file's last one.
+ */
+function openGuard(Database: Driver, path: string): BetterSqlite3.Database {
+  const guard = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
+  guard.pragma("schema_version");
+  return guard;
+}
+
+/**
+ * Lets go of a file whose WAL may have lost its name, and leaves alone what has that name now. The last
+ * connection that can write moves its WAL into the database when it closes, over newer pages of other
+ * processes, and deletes the file that has the WAL's name by then. The guard is the last connection
+ * here, and cannot write.
+ */
+export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): void {
+  db.close();
+  guard?.close();
+}
+
 /** Absolute path of the file, as SQLite has resolved it: its WAL lies beside that. */
-export function fileOf(db: BetterSqlite3.Database): string {
+function fileOf(db: BetterSqlite3.Database): string {
   const [main] = db.pragma("database_list") as { file: string }[];
   return main?.file ?? "";
 }
 
-/** Moves everything from the WAL into the database file and syncs that. Throws `BUSY`. */
+/**
+ * Moves everything from the WAL into the database file, syncs that, and empties the WAL. A WAL that
+ * keeps its frames would be read again after a power cut, as far as the disk has it, in place of newer
+ * pages of the database. Throws `BUSY` while a reader needs the WAL.
+ */
 export function checkpoint(db: BetterSqlite3.Database): void {
-  const [result] = db.pragma("wal_checkpoint(FULL)") as { busy: number }[];
+  const [result] = db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
   if (result?.busy !== 0) throw new Fault("BUSY", "a checkpoint was kept from being complete");
 }
 
 /** A connection that cannot write, for history pages. */
 export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
   const Database = loadDriver();
+  if (config.file !== null) expectNode(config.dbPath, config.file);
   return new Database(config.dbPath, {
     readonly: true,
     fileMustExist: true,

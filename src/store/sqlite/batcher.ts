@@ -148,7 +148,7 @@ export class Batcher {
     this.#settle(this.#lastOrder);
   }
 
-  stats(): StoreStats {
+  stats(): Omit<StoreStats, "walBytes"> {
     return {
       queueDepth: this.#inFlight.length + this.#queue.length,
       queueBytes: this.#pendingBytes,

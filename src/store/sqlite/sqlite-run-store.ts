@@ -4,9 +4,11 @@ import { serializeValue } from "../../events/serialize.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
+  Batch,
   BatchMessage,
   HistoryPageMessage,
   LookMessage,
+  OpenedFiles,
   OpenedMessage,
   OpResult,
   PageCursor,
@@ -33,7 +35,7 @@ import { RunBuffer } from "./run-buffer.ts";
 import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
-export interface SqliteRunStoreOptions extends WorkerConfig {
+export interface SqliteRunStoreOptions extends Omit<WorkerConfig, "file"> {
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
   readonly maxPendingBytes: number;
@@ -47,6 +49,8 @@ export interface SqliteRunStoreOptions extends WorkerConfig {
 
 /** How long the last sync, and the last request to a writer, to checkpoint and end, may take. */
 const CLOSE_WRITER_MS = 5000;
+/** A busy server's WAL is about 32 MiB. */
+const WAL_WARN_BYTES = 128 * 1024 * 1024;
 const READ_ATTEMPTS = 5;
 /** While other processes open a file or recover it, SQLite may call it busy without waiting. */
 const BUSY_READ_MS = 50;
@@ -66,11 +70,15 @@ export class SqliteRunStore implements RunStore {
   readonly #unsaved = new Map<string, RunStoreError>();
   /** Runs that were to be released, and hold their thread in the file still. */
   readonly #unreleased = new Set<string>();
+  /** Why nothing is stored any more: the file has lost its name. */
+  #fileLost: RunStoreError | null = null;
+  #walBytes = 0;
+  #warnedWal = false;
 
   constructor(options: SqliteRunStoreOptions) {
     this.#options = options;
     const { dbPath, instanceId, leaseMs, durability } = options;
-    const config: WorkerConfig = { dbPath, instanceId, leaseMs };
+    const config: WorkerConfig = { dbPath, instanceId, leaseMs, file: null };
     const isMemory = dbPath === ":memory:";
     this.#writer = new WorkerPool({
       worker: "writer",
@@ -94,15 +102,15 @@ export class SqliteRunStore implements RunStore {
     this.#batcher = new Batcher({
       lingerMs: options.lingerMs,
       maxBatchBytes: options.maxBatchBytes,
-      send: (batch) => this.#writer.request<BatchMessage>({ kind: "batch", ...batch }),
+      send: (batch) => this.#send(batch),
       onTrouble,
     });
     this.#walSync =
       isMemory || durability === "normal"
         ? null
         : new WalSync({
-            file: async () => (await this.#askToOpen()).file,
-            checkpoint: () => this.#writer.request({ kind: "checkpoint" }),
+            wal: () => this.#openWal(),
+            checkpoint: () => this.#askWriter({ kind: "checkpoint" }),
             onTrouble,
           });
     this.#foreign = new ForeignRuns({
@@ -113,6 +121,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   ready(): Promise<void> {
+    if (this.#fileLost !== null) return Promise.reject(this.#fileLost);
     this.#opening ??= this.#open().catch((error: unknown) => {
       // The next call tries again: the disk may have room by then.
       this.#opening = null;
@@ -190,6 +199,7 @@ export class SqliteRunStore implements RunStore {
   async flush(): Promise<void> {
     await this.#stored();
     this.#reportUnsaved("PERSISTENCE_FAILED");
+    await this.#checkFile();
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -206,19 +216,35 @@ export class SqliteRunStore implements RunStore {
     try {
       // The writer's connection is to be the last: the last one takes the WAL file with it.
       if (this.#readers !== this.#writer) await this.#readers.destroy();
-      await this.#withDeadline(this.#writer.request({ kind: "close" }), CLOSE_WRITER_MS);
+      await this.#withDeadline(this.#askWriter({ kind: "close" }), CLOSE_WRITER_MS);
     } catch (cause) {
       const error = toRunStoreError(cause);
-      this.#options.logger.error({ err: error, code: error.code }, "closing the database failed");
+      if (error.code !== "FILE_REPLACED") {
+        this.#options.logger.error({ err: error, code: error.code }, "closing the database failed");
+      }
     } finally {
       await this.#writer.destroy();
     }
     this.#reportUnsaved("CLOSE_INCOMPLETE");
+    if (this.#fileLost !== null) {
+      const { message } = this.#fileLost;
+      throw new RunStoreError("CLOSE_INCOMPLETE", message, { cause: this.#fileLost });
+    }
   }
 
   stats(): StoreStats {
     const stats = this.#batcher.stats();
-    return { ...stats, lastError: this.#walSync?.lastError ?? stats.lastError };
+    const lastError = this.#fileLost ?? this.#walSync?.lastError ?? stats.lastError;
+    return { ...stats, walBytes: this.#walBytes, lastError };
+  }
+
+  /** Throws `FILE_REPLACED`. Whatever else is wrong with the writer, the next batch reports. */
+  async #checkFile(): Promise<void> {
+    // A store that was never used has no file that could be lost.
+    if (this.#opening === null) return;
+    await this.#askWriter({ kind: "check" }).catch((error: RunStoreError) => {
+      if (error.code === "FILE_REPLACED") throw error;
+    });
   }
 
   /** Resolves when all that was given to the store so far is on the disk, or never will be. */
@@ -229,12 +255,67 @@ export class SqliteRunStore implements RunStore {
     await this.#walSync?.idle();
   }
 
-  #askToOpen(): Promise<OpenedMessage> {
-    return this.#writer.request<OpenedMessage>({ kind: "open" });
+  async #askToOpen(): Promise<OpenedMessage> {
+    const opened = await this.#askWriter<OpenedMessage>({ kind: "open" });
+    if (opened.files !== null) {
+      const { dbPath, instanceId, leaseMs } = this.#options;
+      // A thread that takes a dead one's place opens this very file, or none.
+      const config = { dbPath, instanceId, leaseMs, file: opened.files.db };
+      this.#writer.configure(config);
+      this.#readers.configure(config);
+    }
+    return opened;
+  }
+
+  async #openWal(): Promise<OpenedFiles> {
+    const { files } = await this.#askToOpen();
+    if (files === null) throw new RunStoreError("STORE_FAILED", "a database in memory has no WAL");
+    return files;
+  }
+
+  async #askWriter<V>(request: WriterRequest): Promise<V> {
+    try {
+      return await this.#writer.request<V>(request);
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      if (error.code === "FILE_REPLACED") this.#loseFile(error);
+      throw error;
+    }
+  }
+
+  async #send(batch: Batch): Promise<BatchMessage> {
+    const message = await this.#askWriter<BatchMessage>({ kind: "batch", ...batch });
+    this.#noteWal(message.walBytes);
+    return message;
+  }
+
+  #noteWal(bytes: number): void {
+    this.#walBytes = bytes;
+    if (bytes < WAL_WARN_BYTES) {
+      this.#warnedWal = false;
+    } else if (!this.#warnedWal) {
+      this.#warnedWal = true;
+      const { logger, dbPath } = this.#options;
+      logger.warn(
+        { dbPath, walBytes: bytes },
+        "the WAL grows: a transaction of another program may have been open for long, which keeps SQLite from using the WAL's space again",
+      );
+    }
+  }
+
+  /** Nothing is stored any more, and nothing that was stored can be shown to be in the file. */
+  #loseFile(error: RunStoreError): void {
+    if (this.#fileLost !== null) return;
+    this.#fileLost = error;
+    const { logger, dbPath } = this.#options;
+    logger.error({ err: error, code: error.code, dbPath }, "the database file is lost");
+    this.#foreign.end(error);
+    for (const { buffer } of [...this.#held]) buffer.onLost(error);
   }
 
   async #open(): Promise<void> {
     const { recovered, migratedFrom } = await this.#askToOpen();
+    await this.#walSync?.prepare();
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
@@ -246,8 +327,7 @@ export class SqliteRunStore implements RunStore {
 
   /** A writer opens the file at its first request, and until then nothing beats its heart. */
   #reopen(): void {
-    this.#walSync?.forgetFile();
-    if (this.#opening === null) return;
+    if (this.#opening === null || this.#fileLost !== null) return;
     this.#askToOpen().catch((error: RunStoreError) => {
       this.#options.logger.error({ err: error, code: error.code }, "the writer could not reopen");
     });
@@ -255,7 +335,7 @@ export class SqliteRunStore implements RunStore {
 
   /** The writer of this process finds out by itself that there are others, and late. */
   #watch(): void {
-    this.#writer.request({ kind: "watch" }).catch((error: RunStoreError) => {
+    this.#askWriter({ kind: "watch" }).catch((error: RunStoreError) => {
       this.#options.logger.debug({ err: error }, "the writer was not told to watch");
     });
   }
@@ -270,6 +350,9 @@ export class SqliteRunStore implements RunStore {
         return;
       case "stop":
         this.#held.find(notice.runId)?.onStopRequested(notice);
+        return;
+      case "replaced":
+        this.#loseFile(RunStoreError.from(notice.fault));
         return;
       case "overslept":
         for (const { buffer } of this.#held) this.#loseUnlessHeld(buffer);
@@ -371,6 +454,7 @@ export class SqliteRunStore implements RunStore {
       } catch (cause) {
         const error = toRunStoreError(cause);
         const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
+        if (error.code === "FILE_REPLACED") this.#loseFile(error);
         const isWorthIt = died || error.code === "BUSY";
         if (!isWorthIt || attempt === READ_ATTEMPTS) throw error;
         if (!died) await delay(BUSY_READ_MS * attempt);

@@ -1,6 +1,7 @@
-import { close, fdatasync, open } from "node:fs";
+import { close, fdatasync, fstatSync, open } from "node:fs";
 import { promisify } from "node:util";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
+import type { OpenedFiles } from "../../protocol/messages.ts";
 import { Backoff } from "./backoff.ts";
 
 const openFile = promisify(open);
@@ -8,9 +9,9 @@ const closeFile = promisify(close);
 const syncFile = promisify(fdatasync);
 
 export interface WalSyncOptions {
-  /** Asks the writer for the path of the database file that it has open. */
-  readonly file: () => Promise<string>;
-  /** Has the writer move everything from the WAL into the database file, and sync that. */
+  /** Asks the writer for the files that it has open, which it checks. */
+  readonly wal: () => Promise<Pick<OpenedFiles, "wal" | "walPath">>;
+  /** Has the writer move everything from the WAL into the database file, sync that, and empty the WAL. */
   readonly checkpoint: () => Promise<unknown>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
@@ -27,17 +28,19 @@ interface Waiter {
  * The writer commits with `synchronous = NORMAL`, which syncs nothing but checkpoints, and goes on
  * with the next batch. Meanwhile this has the kernel write what was committed, in a thread of
  * libuv's pool, and those who wait for it are told. One sync is under way at a time; it serves all
- * that was committed before it began. A WAL that was cut back or deleted since has been moved into
- * the database and synced there before.
+ * that was committed before it began.
+ *
+ * After a sync that failed, the kernel may have dropped the pages that it could not write, and call
+ * them clean: a later sync succeeds, and the WAL on the disk has a hole. What stands before the hole
+ * would override newer pages of the database after a power cut. So the WAL is emptied by a checkpoint,
+ * and that is synced, before anything else is called synced.
  */
 export class WalSync {
   readonly #options: WalSyncOptions;
-  #fd: number | null = null;
-  #isStale = false;
+  #fd: Promise<number> | null = null;
   #waiters: Waiter[] = [];
   #syncing: Waiter[] = [];
   #running: Promise<void> | null = null;
-  /** A sync has failed: the kernel may have dropped what it could not write, and call it clean. */
   #hasFailed = false;
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
@@ -47,14 +50,17 @@ export class WalSync {
     this.#options = options;
   }
 
-  /** The writer has ended: as the last one to close the database, it may have deleted the WAL. */
-  forgetFile(): void {
-    this.#isStale = true;
+  /**
+   * Opens the WAL before the first sync. A descriptor is told of each sync of the WAL that fails after
+   * it was opened, whoever asked for it: SQLite says nothing of its own that fail in a checkpoint.
+   */
+  async prepare(): Promise<void> {
+    await this.#descriptor();
   }
 
   /**
    * Resolves when all that was committed before is synced. `onStalled` is called, once, when that
-   * keeps failing: it goes on being tried. Rejects when this is ended.
+   * keeps failing: it goes on being tried. Rejects when this is ended, or the file is lost.
    */
   sync(onStalled: (error: RunStoreError) => void): Promise<void> {
     if (this.#ended.signal.aborted) {
@@ -74,8 +80,7 @@ export class WalSync {
   /** Ends all waiting with `error`, and lets go of the file. */
   async end(error: RunStoreError): Promise<void> {
     this.#ended.abort();
-    for (const { reject } of [...this.#syncing.splice(0), ...this.#waiters.splice(0)])
-      reject(error);
+    this.#rejectAll(error);
     await this.idle();
     await this.#close();
   }
@@ -99,29 +104,50 @@ export class WalSync {
   }
 
   async #sync(): Promise<void> {
-    if (this.#hasFailed) {
-      await this.#options.checkpoint();
-      this.#hasFailed = false;
-      return;
-    }
-    if (this.#isStale) {
-      this.#isStale = false;
+    if (this.#hasFailed) await this.#options.checkpoint();
+    for (;;) {
+      const fd = await this.#descriptor();
+      try {
+        await syncFile(fd);
+      } catch (error) {
+        this.#hasFailed = true;
+        throw error;
+      }
+      // The inode of an open file is in memory: this does not wait for the disk.
+      if (fstatSync(fd).nlink > 0) break;
+      // The WAL has no name any more. A writer that died may have been the last to close the database:
+      // then all of it is in the database file, synced, and its successor has another WAL.
       await this.#close();
     }
-    try {
-      // Windows syncs only what may be written.
-      this.#fd ??= await openFile(`${await this.#options.file()}-wal`, "r+");
-      await syncFile(this.#fd);
-    } catch (error) {
-      this.#hasFailed = true;
+    this.#hasFailed = false;
+  }
+
+  #descriptor(): Promise<number> {
+    this.#fd ??= this.#openWal().catch((error: unknown) => {
+      this.#fd = null;
       throw error;
-    }
+    });
+    return this.#fd;
+  }
+
+  async #openWal(): Promise<number> {
+    const { wal, walPath } = await this.#options.wal();
+    // Windows syncs only what may be written.
+    const fd = await openFile(walPath, "r+");
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    if (dev === wal.dev && ino === wal.ino) return fd;
+    await closeFile(fd);
+    throw new RunStoreError("IO_ERROR", `${walPath} is not the WAL that the writer has open`);
   }
 
   #fail(cause: unknown): void {
     if (this.#ended.signal.aborted) return;
     const error = cause instanceof RunStoreError ? cause : toDiskError(cause);
     this.lastError = error;
+    if (error.code === "FILE_REPLACED") {
+      this.#rejectAll(error);
+      return;
+    }
     this.#options.onTrouble(error, "syncing the disk failed and is tried again");
     if (!this.#backoff.failed()) return;
     for (const waiter of this.#waiters) {
@@ -130,10 +156,16 @@ export class WalSync {
     }
   }
 
+  #rejectAll(error: RunStoreError): void {
+    for (const { reject } of [...this.#syncing.splice(0), ...this.#waiters.splice(0)])
+      reject(error);
+  }
+
   async #close(): Promise<void> {
-    const fd = this.#fd;
+    // One that could not be opened was reported to whoever asked for it.
+    const fd = await this.#fd?.catch(() => null);
     this.#fd = null;
-    if (fd !== null) await closeFile(fd);
+    if (fd != null) await closeFile(fd);
   }
 }
 

@@ -32,12 +32,20 @@ export interface WorkerPoolOptions {
  */
 export class WorkerPool<Request> {
   readonly #options: WorkerPoolOptions;
+  #config: WorkerConfig;
   #pool: Piscina<Request, Reply<unknown>> | null = null;
   #destroyed = false;
   readonly #pending = new Set<(error: RunStoreError) => void>();
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
+    this.#config = options.config;
+  }
+
+  /** What threads that start from now on are given. */
+  configure(config: WorkerConfig): void {
+    this.#config = config;
+    if (this.#pool !== null) this.#pool.options.workerData = config;
   }
 
   async request<V>(request: Request): Promise<V> {
@@ -69,7 +77,7 @@ export class WorkerPool<Request> {
   #open(): Piscina<Request, Reply<unknown>> {
     if (this.#destroyed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
     if (this.#pool !== null) return this.#pool;
-    const { worker, threads, config } = this.#options;
+    const { worker, threads } = this.#options;
     const pool = new Piscina<Request, Reply<unknown>>({
       filename: fileURLToPath(new URL(worker + EXTENSION, WORKERS)),
       // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
@@ -78,7 +86,7 @@ export class WorkerPool<Request> {
       // Requests that a thread is given before it has answered the ones before: it answers in order.
       concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
-      workerData: config,
+      workerData: this.#config,
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
     pool.on("workerDestroy", () => {
