@@ -3,7 +3,7 @@ import { verifyWithClients } from "../events/clients.ts";
 import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
-import { isKept, type RunHistory, STORE_CODES, saidBy } from "./runs.ts";
+import { isKept, type RunHistory, STORE_CODES, saidBy, wasReportedLost } from "./runs.ts";
 
 interface Replay {
   readonly process: ProcessHistory;
@@ -18,6 +18,7 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
   const violations: Violation[] = [];
   const byId = Map.groupBy(evidence.runs, ({ runId }) => runId);
   for (const replay of replaysIn(evidence.processes)) {
+    if (evidence.expectations.losesFile && replay.events.some(isFileLost)) continue;
     const where = `a replay of ${replay.threadId} in ${replay.process.name}`;
     const report = (rule: string, expected: string, seen: string) =>
       void violations.push({ rule, expected: `${where}: ${expected}`, seen });
@@ -35,7 +36,7 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
     const ids = parts.map(({ runId }) => runId);
     if (new Set(ids).size < ids.length) report("replay-once", "each run once", ids.join(", "));
     for (const { runId, events } of parts) {
-      const asked = byId.get(runId)?.map(saidBy) ?? [evidence.stored.get(runId) ?? []];
+      const asked = byId.get(runId)?.flatMap(saidBy) ?? [evidence.stored.get(runId) ?? []];
       const problems = asked.map((said) => compareReplayed(events, said));
       const [problem = null] = problems;
       if (problem !== null && !problems.includes(null)) {
@@ -49,6 +50,9 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
   }
   return [...violations, ...checkLastReplays(evidence)];
 }
+
+const isFileLost = ({ type, code }: EventLike) =>
+  type === "RUN_ERROR" && (code === "FILE_REPLACED" || code === "PERSISTENCE_FAILED");
 
 function compareReplayed(events: readonly EventLike[], said: readonly EventLike[]): string | null {
   const [started] = events;
@@ -84,6 +88,7 @@ function isDue(run: RunHistory, replay: Replay): boolean {
     run.threadId === replay.threadId &&
     isKept(run) &&
     run.troubleCode !== "LEASE_LOST" &&
+    !wasReportedLost(run) &&
     (run.completedAt ?? 0) < replay.startedAt &&
     run.saw.some(({ type }) => type === "RUN_STARTED")
   );

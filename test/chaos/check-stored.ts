@@ -3,7 +3,7 @@ import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { reduceWithClients } from "../events/clients.ts";
 import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
-import { isKept, type RunHistory, saidBy } from "./runs.ts";
+import { isKept, type RunHistory, saidBy, wasReportedLost } from "./runs.ts";
 
 /** How many runs of a round are reduced by real clients as well: it takes them long. */
 const REDUCED_BY_CLIENTS = 12;
@@ -26,7 +26,7 @@ export function checkStored({ runs, stored, processes }: Evidence): Violation[] 
     if (asked.length === 0) report("nothing-invented", "only runs that someone asked for", runId);
     // What is kept of a run that was completed is compared with what its client saw.
     if (asked.length === 0 || asked.some(isKept)) continue;
-    const compared = asked.map((run) => compareWithSaid(events, saidBy(run)));
+    const compared = asked.flatMap(saidBy).map((said) => compareWithSaid(events, said));
     const best = compared.find(({ problem }) => problem === null) ?? compared[0];
     if (best?.problem != null) report("prefix", `a prefix of what ${runId} said`, best.problem);
     if (best?.whole !== true && last?.code !== "RUN_INTERRUPTED") {
@@ -73,11 +73,6 @@ export async function checkKept({ runs, stored }: Evidence): Promise<Violation[]
     if (problem !== null) report(`${run.runId} (${run.shape}) to look as it did live`, problem);
   }
   return violations;
-}
-
-/** An agent's own RUN_ERROR may not be followed by the store's: then the logger alone is told. */
-function wasReportedLost(run: RunHistory): boolean {
-  return run.troubleCode === "LEASE_LOST" && run.saw.at(-1)?.type === "RUN_ERROR";
 }
 
 async function compareAsClients(

@@ -53,6 +53,8 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   }
   const mayLose = evidence.expectations.losers?.includes(run.process.name) === true;
   if (code === "LEASE_LOST" && mayLose) return null;
+  const isLoss = code === "FILE_REPLACED" || code === "PERSISTENCE_FAILED";
+  if (isLoss && evidence.expectations.losesFile === true) return null;
   return `${code}: ${message}`;
 }
 

@@ -13,6 +13,8 @@ export interface Violation {
 export interface Expectations {
   /** Processes that may lose runs to others, because they slept. */
   readonly losers?: readonly string[];
+  /** Processes are to find that their file is lost, and may say so to those who connect. */
+  readonly losesFile?: boolean;
   /** Runs that were in the file before the round. */
   readonly oldRuns?: number;
 }

@@ -11,6 +11,7 @@ import {
   killInMigration,
   killInRecovery,
 } from "./faults/kills.ts";
+import { loseFile } from "./faults/lost-file.ts";
 import { stopProcess } from "./faults/stop.ts";
 import {
   EXIT,
@@ -107,6 +108,12 @@ export const FAULTS: readonly Fault[] = [
   { name: "disk-full", what: "no room on the disk, then room again", run: fillDisk },
   { name: "disk-errors", what: "SQLITE_IOERR_WRITE and _FSYNC, for a while", run: failDisk },
   { name: "lock-held", what: "another program holds the write lock", run: holdLock },
+  {
+    name: "file-lost",
+    what: "the database or its WAL is deleted, moved or replaced",
+    run: loseFile,
+    expectations: { losesFile: true },
+  },
   { name: "clock-jumps", what: "clocks that jump past the lease and back", run: jumpClock },
   {
     name: "four-processes",

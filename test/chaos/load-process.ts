@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { RunIds } from "./agents.ts";
 import { type LogRecord, now, readLog } from "./log.ts";
@@ -26,6 +28,24 @@ export interface ProcessHistory {
 export interface Stop {
   readonly from: number;
   to: number;
+}
+
+/** Whether every thread of a process is stopped, where the system tells. */
+function hasStopped(pid: number | undefined): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((task) => stateOf(`${tasks}/${task}`) === "T");
+}
+
+function stateOf(task: string): string | undefined {
+  try {
+    // proc(5): the state stands behind the command, which is in parentheses.
+    return /.*\) (.)/.exec(readFileSync(`${task}/stat`, "utf8"))?.[1];
+  } catch (error) {
+    if (existsSync(task)) throw error;
+    // A thread that has ended since has nothing to stop: look again.
+    return undefined;
+  }
 }
 
 /** A real process, and what is done to it. */
@@ -97,10 +117,11 @@ export class LoadProcess {
     await this.#exited;
   }
 
-  /** SIGSTOP. */
-  halt(): void {
+  /** SIGSTOP. Resolves when all threads have stopped: the kernel stops them one after another. */
+  async halt(): Promise<void> {
     this.#stops.push({ from: now(), to: Number.POSITIVE_INFINITY });
     this.#child.kill("SIGSTOP");
+    while (this.alive && !hasStopped(this.#child.pid)) await pause(1);
   }
 
   /** SIGCONT. */

@@ -93,7 +93,10 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
       complete: () => done(),
     });
     if (plan.stopAfterMs !== null) {
-      setTimeout(() => void runner.stop({ threadId, runId }), plan.stopAfterMs);
+      // A store that is lost cannot be asked about runs of other processes.
+      const stop = () =>
+        runner.stop({ threadId, runId }).catch((error) => trouble(error, "no stop"));
+      setTimeout(() => void stop(), plan.stopAfterMs);
     }
   });
 }

@@ -75,11 +75,19 @@ function newRun(
   };
 }
 
-/** All that the run came to say, what its runner added at the end included. */
-export function saidBy(run: RunHistory): EventLike[] {
+/**
+ * All that the run came to say. Of one whose client was told that the store cannot keep it, there are
+ * two versions: with what its runner added to close it, which may have been stored all the same, and
+ * without.
+ */
+export function saidBy(run: RunHistory): EventLike[][] {
   const { saw, emitted } = run;
-  if (saw.some(isTerminal)) return withoutStoreError(saw);
-  return [...saw, ...emitted.slice(saw.length).map(({ event }) => event)];
+  if (storeCodeOf(run) !== null) {
+    const closed = saw.findIndex(({ type }, at) => type !== emitted[at]?.event.type);
+    return [saw.slice(0, -1), saw.slice(0, closed)];
+  }
+  if (saw.some(isTerminal)) return [saw];
+  return [[...saw, ...emitted.slice(saw.length).map(({ event }) => event)]];
 }
 
 /** Codes of the store: their RUN_ERROR is for the client and not part of what is stored. */
@@ -99,6 +107,7 @@ export const STORE_CODES: ReadonlySet<unknown> = new Set([
   "WRITER_FAILED",
   "READER_DIED",
   "STORE_FAILED",
+  "FILE_REPLACED",
   "THREAD_ALREADY_RUNNING",
   "RUN_ID_TAKEN",
   "LEASE_LOST",
@@ -113,15 +122,14 @@ export function storeCodeOf(run: RunHistory): string | null {
   return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code) ? String(last.code) : null;
 }
 
+/** An agent's own RUN_ERROR may not be followed by the store's: then the logger alone is told. */
+export function wasReportedLost(run: RunHistory): boolean {
+  const isLoss = run.troubleCode === "LEASE_LOST" || run.troubleCode === "FILE_REPLACED";
+  return isLoss && run.saw.at(-1)?.type === "RUN_ERROR";
+}
+
 /** Told to its client that it is complete, and that nothing went wrong with storing it. */
 export function isKept(run: RunHistory): boolean {
   const last = run.saw.at(-1);
   return run.completedAt !== null && last !== undefined && isTerminal(last) && !storeCodeOf(run);
-}
-
-function withoutStoreError(events: readonly EventLike[]): EventLike[] {
-  const last = events.at(-1);
-  return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code)
-    ? events.slice(0, -1)
-    : [...events];
 }

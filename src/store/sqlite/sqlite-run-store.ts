@@ -314,8 +314,8 @@ export class SqliteRunStore implements RunStore {
   }
 
   async #open(): Promise<void> {
-    const { recovered, migratedFrom } = await this.#askToOpen();
-    await this.#walSync?.prepare();
+    const { recovered, migratedFrom, files } = await this.#askToOpen();
+    if (files !== null) await this.#walSync?.prepare(files);
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
@@ -456,7 +456,11 @@ export class SqliteRunStore implements RunStore {
         const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
         if (error.code === "FILE_REPLACED") this.#loseFile(error);
         const isWorthIt = died || error.code === "BUSY";
-        if (!isWorthIt || attempt === READ_ATTEMPTS) throw error;
+        if (!isWorthIt || attempt === READ_ATTEMPTS) {
+          // A reader that has opened the file without its WAL finds less than was stored.
+          await this.#checkFile();
+          throw error;
+        }
         if (!died) await delay(BUSY_READ_MS * attempt);
       }
     }

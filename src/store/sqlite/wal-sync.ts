@@ -8,9 +8,11 @@ const openFile = promisify(open);
 const closeFile = promisify(close);
 const syncFile = promisify(fdatasync);
 
+type WalFile = Pick<OpenedFiles, "wal" | "walPath">;
+
 export interface WalSyncOptions {
   /** Asks the writer for the files that it has open, which it checks. */
-  readonly wal: () => Promise<Pick<OpenedFiles, "wal" | "walPath">>;
+  readonly wal: () => Promise<WalFile>;
   /** Has the writer move everything from the WAL into the database file, sync that, and empty the WAL. */
   readonly checkpoint: () => Promise<unknown>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
@@ -54,8 +56,8 @@ export class WalSync {
    * Opens the WAL before the first sync. A descriptor is told of each sync of the WAL that fails after
    * it was opened, whoever asked for it: SQLite says nothing of its own that fail in a checkpoint.
    */
-  async prepare(): Promise<void> {
-    await this.#descriptor();
+  async prepare(files: WalFile): Promise<void> {
+    if (!this.#ended.signal.aborted) await this.#descriptor(async () => files);
   }
 
   /**
@@ -122,16 +124,16 @@ export class WalSync {
     this.#hasFailed = false;
   }
 
-  #descriptor(): Promise<number> {
-    this.#fd ??= this.#openWal().catch((error: unknown) => {
+  #descriptor(wal = this.#options.wal): Promise<number> {
+    this.#fd ??= this.#open(wal).catch((error: unknown) => {
       this.#fd = null;
       throw error;
     });
     return this.#fd;
   }
 
-  async #openWal(): Promise<number> {
-    const { wal, walPath } = await this.#options.wal();
+  async #open(ask: () => Promise<WalFile>): Promise<number> {
+    const { wal, walPath } = await ask();
     // Windows syncs only what may be written.
     const fd = await openFile(walPath, "r+");
     const { dev, ino } = fstatSync(fd, { bigint: true });

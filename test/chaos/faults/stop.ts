@@ -27,7 +27,7 @@ export async function stopProcess(round: Round): Promise<void> {
   // Stopped within a transaction, it holds SQLite's lock: nobody takes anything over then.
   while (!taken && stops++ < MAX_STOPS) {
     await round.pause(20, 200);
-    sleeper.halt();
+    await sleeper.halt();
     const haltedAt = now();
     const lost = new Set(inFlight(sleeper).map(({ threadId }) => threadId));
     const isTaken = (records: readonly LogRecord[]) =>
