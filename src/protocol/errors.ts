@@ -1,8 +1,8 @@
 /**
  * What can go wrong, by code. Code branches on these, never on messages.
  *
- * Opening: `NODE_TOO_OLD`, `NATIVE_MODULE_FAILED`, `CANNOT_OPEN`, `READ_ONLY`, `NOT_A_DATABASE`,
- * `FOREIGN_FILE` (a database of another application), `CORRUPT`, `SCHEMA_TOO_NEW`.
+ * Opening: `NODE_TOO_OLD`, `NATIVE_MODULE_FAILED`, `CANNOT_OPEN`, `NAME_TOO_LONG`, `READ_ONLY`,
+ * `NOT_A_DATABASE`, `FOREIGN_FILE` (a database of another application), `CORRUPT`, `SCHEMA_TOO_NEW`.
  * Writing: `DISK_FULL`, `IO_ERROR`, `BUSY`, `WRITER_DIED` (all retried), `WRITER_FAILED` (an operation
  * that ended its writer again and again), `STORE_FAILED`, `FILE_REPLACED` (the database file or its WAL
  * was deleted, moved or replaced while it was open: this runner stores nothing any more). Reading: `READER_DIED`, `FOLLOW_LOST` (a run
@@ -15,6 +15,7 @@ export type RunStoreErrorCode =
   | "NODE_TOO_OLD"
   | "NATIVE_MODULE_FAILED"
   | "CANNOT_OPEN"
+  | "NAME_TOO_LONG"
   | "READ_ONLY"
   | "NOT_A_DATABASE"
   | "FOREIGN_FILE"

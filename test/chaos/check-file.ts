@@ -82,6 +82,10 @@ function holds(stored: readonly EventLike[], journal: readonly EventLike[]): boo
 }
 
 function wereSeveralAlive(processes: readonly ProcessHistory[]): boolean {
+  const hadTwoRunners = processes.some(({ records }) =>
+    records.some(({ what }) => what === "second-runner"),
+  );
+  if (hadTwoRunners) return true;
   return processes.some((one) =>
     processes.some(
       (other) => other !== one && other.startedAt < one.endedAt && one.startedAt < other.endedAt,

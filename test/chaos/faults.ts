@@ -12,6 +12,7 @@ import {
   killInRecovery,
 } from "./faults/kills.ts";
 import { loseFile } from "./faults/lost-file.ts";
+import { lookFromOutside } from "./faults/outside-look.ts";
 import { stopProcess } from "./faults/stop.ts";
 import {
   EXIT,
@@ -113,6 +114,9 @@ export const FAULTS: readonly Fault[] = [
     what: "the database or its WAL is deleted, moved or replaced",
     run: loseFile,
     expectations: { losesFile: true },
+    name: "outside-look",
+    what: "another program looks at the file of a process, which is killed later",
+    run: lookFromOutside,
   },
   { name: "clock-jumps", what: "clocks that jump past the lease and back", run: jumpClock },
   {

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { RunIds } from "./agents.ts";
 import { type LogRecord, now, readLog } from "./log.ts";
-import { type Orders, ordersInEnvironment } from "./orders.ts";
+import { OPEN_SECOND_RUNNER, type Orders, ordersInEnvironment } from "./orders.ts";
 
 const PRELOAD = new URL("preload.ts", import.meta.url).href;
 const pathOf = (script: string) => fileURLToPath(new URL(script, import.meta.url));
@@ -134,6 +134,11 @@ export class LoadProcess {
   /** Has it ask for a run that another process was asked for before. */
   retry(run: RunIds): void {
     this.#child.stdin?.write(`${JSON.stringify(run)}\n`);
+  }
+
+  /** Has it open the file with a second runner; it says "second-runner" then. */
+  openSecondRunner(): void {
+    this.#child.stdin?.write(`${OPEN_SECOND_RUNNER}\n`);
   }
 
   /** Tells it to begin nothing more. */

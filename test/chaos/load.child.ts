@@ -10,7 +10,7 @@ import { Random } from "../support/random.ts";
 import { inputOf } from "../support/scripted-agent.ts";
 import { type Plan, planLate, planRetry, planRun, planShort, play, type RunIds } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
-import { readOrders } from "./orders.ts";
+import { OPEN_SECOND_RUNNER, readOrders } from "./orders.ts";
 
 /** Agents that ignore their abort are cut off soon. */
 const STOP_TIMEOUT_MS = 60;
@@ -155,14 +155,26 @@ function connectOnce(threadId: string): Promise<void> {
   });
 }
 
+/** As a hot reload does, that forgets the runner it had. */
+async function openSecondRunner(): Promise<void> {
+  secondRunner = new SqliteAgentRunner({ dbPath, leaseMs, logger });
+  await secondRunner.ready();
+  log.write({ what: "second-runner" });
+  tell("second-runner");
+}
+
 tell("begun");
-const retries: Promise<void>[] = [];
-commands.on("line", (line) => retries.push(retry(JSON.parse(line) as RunIds)));
+let secondRunner: SqliteAgentRunner | null = null;
+const told: Promise<void>[] = [];
+commands.on("line", (line) => {
+  told.push(line === OPEN_SECOND_RUNNER ? openSecondRunner() : retry(JSON.parse(line) as RunIds));
+});
 await Promise.all([
   ...orders.threadIds.map(converse),
   ...Array.from({ length: LISTENERS }, (_, at) => listen(at)),
 ]);
-await Promise.all(retries);
+await Promise.all(told);
+await (secondRunner as SqliteAgentRunner | null)?.close();
 await runner.close();
 log.close();
 process.stdin.destroy();

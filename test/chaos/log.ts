@@ -39,6 +39,8 @@ export type LogRecord = { readonly at: number } & (
       readonly point: string;
       readonly batch: BatchRuns;
     }
+  /** The process has opened the file with another runner. */
+  | { readonly what: "second-runner" }
   /** A worker thread is gone: by `cause`, its error's code or message, or by its exit code. */
   | { readonly what: "thread-ended"; readonly cause: string }
   /** The runner is open, and so many runs are still called running in the file. */

@@ -69,6 +69,9 @@ export type Act =
   /** The file may not grow, until so many milliseconds after that was first felt. */
   | { readonly kind: "page-quota"; readonly liftMs: number };
 
+/** A line to the child: any other is the JSON of a run to ask for. */
+export const OPEN_SECOND_RUNNER = "open-second-runner";
+
 const VARIABLE = "CHAOS_ORDERS";
 
 export function ordersInEnvironment(orders: Orders): Record<string, string> {

@@ -1,23 +1,16 @@
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname } from "node:path";
 import type BetterSqlite3 from "better-sqlite3";
-import { messageOf, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
+import { messageOf } from "../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
-import { codeOf, Fault, toFault } from "./fault.ts";
+import { prepareFile } from "./database-file.ts";
+import { Fault, toFault } from "./fault.ts";
 import { expectNode, OpenFiles } from "./open-files.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
 const BUSY_RETRY_MS = 5;
-
-const SYSTEM_CODES: Readonly<Record<string, RunStoreErrorCode>> = {
-  ENOSPC: "DISK_FULL",
-  EROFS: "READ_ONLY",
-  EACCES: "READ_ONLY",
-  EPERM: "READ_ONLY",
-};
 
 type Driver = typeof BetterSqlite3;
 
@@ -36,34 +29,6 @@ function loadDriver(): Driver {
   }
 }
 
-/**
- * `mkdirSync` with `recursive` never returns for a path below one that exists and takes nothing:
- * a folder of /proc, a symbolic link that leads nowhere. This asks for each directory once.
- */
-function makeDirectory(path: string): void {
-  const missing: string[] = [];
-  for (let at = path; !existsSync(at) && at !== dirname(at); at = dirname(at)) missing.push(at);
-  for (const directory of missing.reverse()) {
-    try {
-      mkdirSync(directory);
-    } catch (error) {
-      // Another process may make it at the same time. What else it may be, the next step tells.
-      if (codeOf(error) !== "EEXIST") throw error;
-    }
-  }
-}
-
-/** SQLite would create the file with the umask's mode; conversations are nobody else's to read. */
-function createPrivateFile(path: string): void {
-  try {
-    makeDirectory(dirname(path));
-    closeSync(openSync(path, "a", 0o600));
-  } catch (error) {
-    const message = `cannot open ${path} for writing: ${messageOf(error)}`;
-    throw new Fault(SYSTEM_CODES[codeOf(error)] ?? "CANNOT_OPEN", message);
-  }
-}
-
 export interface OpenedDatabase {
   readonly db: BetterSqlite3.Database;
   /** The schema version the file had, 0 for a new one. */
@@ -72,6 +37,14 @@ export interface OpenedDatabase {
   readonly guard: BetterSqlite3.Database | null;
   /** Null for a database in memory. */
   readonly files: OpenFiles | null;
+}
+
+/** A file is made for the first writer only: one that replaces a dead writer finds the same file, or none. */
+function pathToOpen({ dbPath, file }: WorkerConfig): string {
+  if (dbPath === ":memory:") return dbPath;
+  if (file === null) return prepareFile(dbPath);
+  expectNode(dbPath, file);
+  return realpathSync(dbPath);
 }
 
 function hasUnfinishedWal(path: string): boolean {
@@ -117,10 +90,12 @@ function enterWal(db: BetterSqlite3.Database): void {
  */
 export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const Database = loadDriver();
-  if (config.file !== null) expectNode(config.dbPath, config.file);
-  else if (config.dbPath !== ":memory:") createPrivateFile(config.dbPath);
-  if (hasUnfinishedWal(config.dbPath)) inspectWithoutWriting(Database, config.dbPath);
-  const db = new Database(config.dbPath, { timeout: BUSY_TIMEOUT_MS });
+  const path = pathToOpen(config);
+  if (hasUnfinishedWal(path)) inspectWithoutWriting(Database, path);
+  const db = new Database(path, {
+    timeout: BUSY_TIMEOUT_MS,
+    fileMustExist: config.dbPath !== ":memory:",
+  });
   let guard: BetterSqlite3.Database | null = null;
   try {
     inspectSchema(db);
