@@ -1,4 +1,5 @@
 import type { Logger } from "../protocol/logger.ts";
+import { adviceOnPath } from "./db-path.ts";
 
 /** What happens to a run on a thread that has one already. */
 export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
@@ -81,6 +82,8 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 interface Rule {
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
+  /** What to write instead of a value that is not accepted, if more can be said. */
+  readonly advice?: (value: unknown) => string | null;
 }
 
 function oneOf(...values: readonly string[]): Rule {
@@ -107,7 +110,12 @@ function isLogger(value: unknown): boolean {
 const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   dbPath: {
     expected: 'a non-empty path without NUL, or ":memory:"',
-    accepts: (value) => typeof value === "string" && value.trim() !== "" && !value.includes("\0"),
+    accepts: (value) =>
+      typeof value === "string" &&
+      value.trim() !== "" &&
+      !value.includes("\0") &&
+      adviceOnPath(value) === null,
+    advice: (value) => (typeof value === "string" ? adviceOnPath(value) : null),
   },
   onConcurrentRun: oneOf("throw", "reject", "supersede", "enqueue"),
   durability: oneOf("full", "normal"),
@@ -156,9 +164,11 @@ export function resolveOptions(options: unknown): ResolvedOptions {
         `SqliteAgentRunner: expected one of the options ${known}, got ${describeValue(name)}`,
       );
     }
-    if (value !== undefined && !RULES[name].accepts(value)) {
+    const { accepts, expected, advice }: Rule = RULES[name];
+    if (value !== undefined && !accepts(value)) {
+      const instead = advice?.(value) ?? null;
       throw new TypeError(
-        `SqliteAgentRunner: expected ${name} to be ${RULES[name].expected}, got ${describeValue(value)}`,
+        `SqliteAgentRunner: expected ${name} to be ${expected}, got ${describeValue(value)}${instead === null ? "" : `; ${instead}`}`,
       );
     }
   }

@@ -40,6 +40,34 @@ describe("a wrong option is a TypeError that says what was expected and what was
     expect(make({ [name]: value })).toThrow(new RegExp(`expected ${name} to be .+, got .+`));
   });
 
+  test.each([
+    ["file:threads.db", 'write the path alone, "threads.db"'],
+    ["file:///data/threads.db?mode=rwc", 'write the path alone, "/data/threads.db"'],
+    ["FILE:threads.db", '"./FILE:threads.db" for a file of such a name'],
+    ["file::memory:?cache=shared", 'write the path alone, ":memory:"'],
+    ["sqlite://data/threads.db", "a URL is not taken"],
+    ["sqlite:threads.db", 'write the path alone, "threads.db"'],
+    ["libsql://example.turso.io", "a URL is not taken"],
+    ["postgres://user@host/db", "a URL is not taken"],
+    [":memory:?cache=shared", 'write ":memory:"'],
+    [":MEMORY:", 'write ":memory:"'],
+    [" :memory: ", 'write ":memory:"'],
+    ["~/threads.db", 'only a shell knows "~"'],
+    ["~", 'only a shell knows "~"'],
+    ["~ada/threads.db", 'only a shell knows "~"'],
+  ])("dbPath %j: the error says what to write instead", (dbPath, advice) => {
+    expect(make({ dbPath })).toThrow(TypeError);
+    expect(make({ dbPath })).toThrow(`got ${JSON.stringify(dbPath)}; `);
+    expect(make({ dbPath })).toThrow(advice);
+  });
+
+  test.each(["C:\\data\\threads.db", "c:/threads.db", "./file:threads.db", "/data/a:b.db", "~.db"])(
+    "dbPath %j is a path",
+    (dbPath) => {
+      expect(resolveOptions({ dbPath }).dbPath).toBe(dbPath);
+    },
+  );
+
   test("got is the value that was given, readable", () => {
     expect(make({ lingerMs: "50" })).toThrow('got "50"');
     expect(make({ lingerMs: -1 })).toThrow("got -1");
