@@ -21,6 +21,9 @@ export {
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
 export type {
+  BackupOptions,
+  BackupProgress,
+  BackupResult,
   ClaimedRun,
   ClaimOutcome,
   ClaimRequest,

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { StoreFault } from "../src/protocol/errors.ts";
 import type {
+  BackupSize,
   Batch,
   BatchMessage,
   HistoryPageMessage,
@@ -12,6 +13,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
+import { backUp } from "./sqlite/backup.ts";
 import { commitBatch } from "./sqlite/batch.ts";
 import { concernsWholeFile, Fault, toFault } from "./sqlite/fault.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
@@ -131,9 +133,10 @@ type WriterReply =
   | HistoryPageMessage
   | RunningMessage
   | LookMessage
+  | BackupSize
   | null;
 
-function handle(request: WriterRequest): WriterReply {
+function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
   if (lost !== null) throw lost;
   if (request.kind === "close") return close();
   writer ??= open(workerData as WorkerConfig);
@@ -150,6 +153,8 @@ function handle(request: WriterRequest): WriterReply {
     case "check":
       writer.files?.check();
       return null;
+    case "backup":
+      return backUp(writer.context.db, request, tell);
     case "watch":
       writer.neighbours?.meet();
       return null;
@@ -158,11 +163,18 @@ function handle(request: WriterRequest): WriterReply {
   }
 }
 
+const failure = (error: unknown): Reply<never> => ({ ok: false, fault: faultOf(error) });
+
 /** Serves one request. Faults are values: an error would lose its class and code on the way. */
-export default function serve(request: WriterRequest): Reply<WriterReply> {
+export default function serve(
+  request: WriterRequest,
+): Reply<WriterReply> | Promise<Reply<WriterReply>> {
   try {
-    return { ok: true, value: handle(request) };
+    const value = handle(request);
+    // All but a backup are answered in the turn in which they come.
+    if (!(value instanceof Promise)) return { ok: true, value };
+    return value.then((size) => ({ ok: true as const, value: size }), failure);
   } catch (error) {
-    return { ok: false, fault: faultOf(error) };
+    return failure(error);
   }
 }

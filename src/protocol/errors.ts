@@ -10,6 +10,8 @@
  * Running: `THREAD_ALREADY_RUNNING`, `RUN_ID_TAKEN`, `LEASE_LOST`, `QUEUE_FULL`, `RUNNER_CLOSED`,
  * `PERSISTENCE_FAILED`, `RUN_INTERRUPTED`, `INCOMPLETE_STREAM`.
  * Closing: `CLOSE_INCOMPLETE`.
+ * Backing up: `BACKUP_EXISTS` (there is a file of that name), `BACKUP_UNSUPPORTED` (by the store), and
+ * those of opening and writing.
  */
 export type RunStoreErrorCode =
   | "NODE_TOO_OLD"
@@ -38,7 +40,9 @@ export type RunStoreErrorCode =
   | "PERSISTENCE_FAILED"
   | "RUN_INTERRUPTED"
   | "INCOMPLETE_STREAM"
-  | "CLOSE_INCOMPLETE";
+  | "CLOSE_INCOMPLETE"
+  | "BACKUP_EXISTS"
+  | "BACKUP_UNSUPPORTED";
 
 /** An error as it crosses a thread boundary, where an Error subclass would lose its class and code. */
 export interface StoreFault {

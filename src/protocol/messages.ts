@@ -216,7 +216,30 @@ export type WriterRequest =
   | { readonly kind: "checkpoint" }
   /** See whether the open file still has its name. */
   | { readonly kind: "check" }
+  /** Of a database in memory, which no other thread can read. */
+  | ({ readonly kind: "backup" } & BackupRequest)
   | { readonly kind: "close" };
+
+/** Copy the database to a new file. */
+export interface BackupRequest {
+  /** Absolute. There is to be no such file. */
+  readonly path: string;
+  /** The name of the copy until it is whole. Names the backup, too. */
+  readonly partialPath: string;
+}
+
+export interface BackupSize {
+  /** Copied so far. */
+  readonly bytes: number;
+  /** To be copied in all. */
+  readonly totalBytes: number;
+}
+
+/** A backup has got further. */
+export interface BackupNotice extends BackupSize {
+  readonly kind: "backup";
+  readonly partialPath: string;
+}
 
 export interface OpenedMessage {
   /** What became of the runs of dead processes when the store was opened. */
@@ -244,6 +267,7 @@ export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | 
 
 /** What a writer says unasked. */
 export type WriterNotice =
+  | BackupNotice
   /** Another instance has written, or the runs of a dead one were ended here. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended, or one could not be, with the reason. */

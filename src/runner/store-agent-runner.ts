@@ -1,9 +1,11 @@
+import { resolve } from "node:path";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable } from "rxjs";
 import { RunStoreError } from "../protocol/errors.ts";
-import type { RunStore, StoreStats } from "../store/run-store.ts";
+import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
 import { ActiveRun, type RunEnvironment } from "./active-run.ts";
 import type { ConnectRequest, IsRunningRequest, RunRequest, StopRequest } from "./agent.ts";
+import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { ThreadRuns } from "./thread-runs.ts";
@@ -107,6 +109,24 @@ export class StoreAgentRunner {
     return run?.stop() ?? false;
   }
 
+  /**
+   * Copies the store to a new file of mode 0600, while runs go on, here and in other processes. The
+   * copy holds everything that was acknowledged before the call. It has its name only when it is
+   * whole and synced, and replaces no file. A backup that fails leaves nothing behind.
+   *
+   * @throws {TypeError} `path` is no path, or `onProgress` no function.
+   * @throws {RunStoreError} `BACKUP_EXISTS`, `DISK_FULL`, `CANNOT_OPEN` (no such directory), `READ_ONLY`,
+   * `NAME_TOO_LONG`, `RUNNER_CLOSED` (also when the runner is closed in the middle), `BACKUP_UNSUPPORTED`.
+   */
+  async backup(path: string, options: BackupOptions = {}): Promise<BackupResult> {
+    assertBackup(path, options);
+    if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    if (this.#store.backup === undefined) {
+      throw new RunStoreError("BACKUP_UNSUPPORTED", "the store of this runner makes no backups");
+    }
+    return this.#store.backup(resolve(path), options);
+  }
+
   /** Resolves when everything emitted so far is stored. Rejects when some of it never will be. */
   flush(): Promise<void> {
     return this.#store.flush();
@@ -184,6 +204,26 @@ function assertId(value: unknown, name: string): asserts value is string {
   if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
     throw new TypeError(
       `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,
+    );
+  }
+}
+
+function assertBackup(path: unknown, options: unknown): void {
+  const isPath = typeof path === "string" && path.trim() !== "" && !path.includes("\0");
+  const advice = isPath ? adviceOnPath(path) : null;
+  if (!isPath || advice !== null || path === ":memory:") {
+    const instead = advice === null ? "" : `; ${advice}`;
+    throw new TypeError(
+      `backup: expected the path of a new file, got ${describeValue(path)}${instead}`,
+    );
+  }
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`backup: expected an object of options, got ${describeValue(options)}`);
+  }
+  const { onProgress } = options as BackupOptions;
+  if (onProgress !== undefined && typeof onProgress !== "function") {
+    throw new TypeError(
+      `backup: expected onProgress to be a function, got ${describeValue(onProgress)}`,
     );
   }
 }

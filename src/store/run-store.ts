@@ -54,7 +54,31 @@ export interface RunStore {
    */
   close(timeoutMs: number): Promise<void>;
 
+  /**
+   * Copies everything that was acknowledged before to a new file, beside those who go on writing.
+   * `path` is absolute. Rejects with `BACKUP_EXISTS` when there is such a file; then, and whenever it
+   * fails, it leaves nothing behind. Absent where the store is backed up by tools of its own.
+   */
+  backup?(path: string, options: BackupOptions): Promise<BackupResult>;
+
   stats(): StoreStats;
+}
+
+export interface BackupOptions {
+  /** Called from time to time, and once at the end, when `bytes` is `totalBytes`. */
+  readonly onProgress?: ((progress: BackupProgress) => void) | undefined;
+}
+
+export interface BackupProgress {
+  /** Copied so far. */
+  readonly bytes: number;
+  /** To be copied in all. It may grow for a database in memory that is written to meanwhile. */
+  readonly totalBytes: number;
+}
+
+export interface BackupResult {
+  /** Size of the copy. */
+  readonly bytes: number;
 }
 
 export interface ClaimRequest {

@@ -41,6 +41,12 @@ const SYSTEM_CODES: Readonly<Record<string, RunStoreErrorCode>> = {
   ENAMETOOLONG: "NAME_TOO_LONG",
 };
 
+/** The code under which an error of the file system is reported, or null for any other error. */
+export function systemCodeOf(error: unknown): RunStoreErrorCode | null {
+  if (!(error instanceof Error && "syscall" in error)) return null;
+  return SYSTEM_CODES[codeOf(error)] ?? "CANNOT_OPEN";
+}
+
 /** SQLite takes paths of up to 512 bytes, its own suffixes included. */
 const MAX_PATH_BYTES = 512;
 /** The longest of the suffixes that SQLite gives to its files beside the database. */
@@ -65,7 +71,7 @@ export function prepareFile(givenPath: string): string {
     accessSync(path, constants.R_OK | constants.W_OK);
     return path;
   } catch (error) {
-    const code = error instanceof Fault ? error.code : SYSTEM_CODES[codeOf(error)];
+    const code = error instanceof Fault ? error.code : systemCodeOf(error);
     const message =
       codeOf(error) === "ENAMETOOLONG" ? nameTooLong("the file system allows") : messageOf(error);
     throw new Fault(code ?? "CANNOT_OPEN", `cannot open ${givenPath} for writing: ${message}`);
@@ -142,7 +148,7 @@ function createPrivateFile(path: string): void {
   }
 }
 
-function createExclusively(path: string): void {
+export function createExclusively(path: string): void {
   closeSync(openSync(path, "wx", 0o600));
 }
 

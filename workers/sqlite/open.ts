@@ -12,13 +12,13 @@ import { inspectSchema, migrate } from "./schema.ts";
 const BUSY_TIMEOUT_MS = 5000;
 const BUSY_RETRY_MS = 5;
 
-type Driver = typeof BetterSqlite3;
+export type Driver = typeof BetterSqlite3;
 
 /**
  * The driver is loaded here and not by an import, so that a native module that does not load is
  * an answer to the first request. As an import it would end the thread before it can answer.
  */
-function loadDriver(): Driver {
+export function loadDriver(): Driver {
   try {
     return createRequire(import.meta.url)("better-sqlite3") as Driver;
   } catch (error) {

@@ -4,6 +4,7 @@ import { serializeValue } from "../../events/serialize.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
+  BackupRequest,
   Batch,
   BatchMessage,
   HistoryPageMessage,
@@ -19,6 +20,8 @@ import type {
   WriterRequest,
 } from "../../protocol/messages.ts";
 import type {
+  BackupOptions,
+  BackupResult,
   ClaimedRun,
   ClaimOutcome,
   ClaimRequest,
@@ -28,6 +31,7 @@ import type {
   RunStore,
   StoreStats,
 } from "../run-store.ts";
+import { Backups, type BackupThread } from "./backups.ts";
 import { Batcher } from "./batcher.ts";
 import { ForeignRuns } from "./foreign-runs.ts";
 import { HeldRuns } from "./held-runs.ts";
@@ -58,12 +62,15 @@ const BUSY_READ_MS = 50;
 /** The SQLite store: one writer thread, some reader threads, and the batcher before the writer. */
 export class SqliteRunStore implements RunStore {
   readonly #options: SqliteRunStoreOptions;
+  /** What threads that start from now on are given. */
+  #config: WorkerConfig;
   readonly #writer: WorkerPool<WriterRequest>;
   readonly #readers: WorkerPool<ReaderRequest>;
   readonly #batcher: Batcher;
   /** Null when a commit is as durable as it is to get. */
   readonly #walSync: WalSync | null;
   readonly #foreign: ForeignRuns;
+  readonly #backups: Backups;
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
   /** Runs that could not be stored, with the reason. */
@@ -79,6 +86,7 @@ export class SqliteRunStore implements RunStore {
     this.#options = options;
     const { dbPath, instanceId, leaseMs, durability } = options;
     const config: WorkerConfig = { dbPath, instanceId, leaseMs, file: null };
+    this.#config = config;
     const isMemory = dbPath === ":memory:";
     this.#writer = new WorkerPool({
       worker: "writer",
@@ -113,6 +121,10 @@ export class SqliteRunStore implements RunStore {
             checkpoint: () => this.#askWriter({ kind: "checkpoint" }),
             onTrouble,
           });
+    this.#backups = new Backups({
+      startThread: () => (isMemory ? this.#writerAsBackup() : this.#startBackup()),
+      logger: options.logger,
+    });
     this.#foreign = new ForeignRuns({
       look: (look) => this.#read<LookMessage>({ kind: "look", look }),
       onWanted: () => this.#watch(),
@@ -204,6 +216,7 @@ export class SqliteRunStore implements RunStore {
 
   async close(timeoutMs: number): Promise<void> {
     this.#foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
+    const backupsEnded = this.#backups.end();
     await this.#withDeadline(this.#stored(), timeoutMs);
     const { lastError } = this.stats();
     const reason = lastError === null ? "" : `: ${lastError.message}`;
@@ -224,12 +237,18 @@ export class SqliteRunStore implements RunStore {
       }
     } finally {
       await this.#writer.destroy();
+      await backupsEnded;
     }
     this.#reportUnsaved("CLOSE_INCOMPLETE");
     if (this.#fileLost !== null) {
       const { message } = this.#fileLost;
       throw new RunStoreError("CLOSE_INCOMPLETE", message, { cause: this.#fileLost });
     }
+  }
+
+  async backup(path: string, options: BackupOptions): Promise<BackupResult> {
+    await this.ready();
+    return this.#backups.make(path, options);
   }
 
   stats(): StoreStats {
@@ -258,11 +277,10 @@ export class SqliteRunStore implements RunStore {
   async #askToOpen(): Promise<OpenedMessage> {
     const opened = await this.#askWriter<OpenedMessage>({ kind: "open" });
     if (opened.files !== null) {
-      const { dbPath, instanceId, leaseMs } = this.#options;
       // A thread that takes a dead one's place opens this very file, or none.
-      const config = { dbPath, instanceId, leaseMs, file: opened.files.db };
-      this.#writer.configure(config);
-      this.#readers.configure(config);
+      this.#config = { ...this.#config, file: opened.files.db };
+      this.#writer.configure(this.#config);
+      this.#readers.configure(this.#config);
     }
     return opened;
   }
@@ -325,6 +343,33 @@ export class SqliteRunStore implements RunStore {
     });
   }
 
+  /** A thread of its own: no history waits for a backup, and it can be ended in the middle. */
+  #startBackup(): BackupThread {
+    const pool = new WorkerPool<BackupRequest>({
+      worker: "backup",
+      threads: 1,
+      config: this.#config,
+      diedCode: "READER_DIED",
+      onNotice: (notice) => this.#heed(notice),
+    });
+    let ended: Promise<void> | null = null;
+    return {
+      request: (request) => pool.request(request),
+      destroy: () => {
+        ended ??= pool.destroy();
+        return ended;
+      },
+    };
+  }
+
+  /** Only the writer can read a database in memory, and it ends by itself. */
+  #writerAsBackup(): BackupThread {
+    return {
+      request: (request) => this.#writer.request({ kind: "backup", ...request }),
+      destroy: async () => undefined,
+    };
+  }
+
   /** A writer opens the file at its first request, and until then nothing beats its heart. */
   #reopen(): void {
     if (this.#opening === null || this.#fileLost !== null) return;
@@ -342,6 +387,9 @@ export class SqliteRunStore implements RunStore {
 
   #heed(notice: WriterNotice): void {
     switch (notice.kind) {
+      case "backup":
+        this.#backups.heed(notice);
+        return;
       case "changed":
         this.#foreign.changed();
         return;

@@ -11,7 +11,7 @@ const WORKERS = new URL("../../../workers/", import.meta.url);
 const MAX_REQUESTS = 8;
 
 export interface WorkerPoolOptions {
-  readonly worker: "writer" | "reader";
+  readonly worker: "writer" | "reader" | "backup";
   readonly threads: number;
   readonly config: WorkerConfig;
   /** What a request is rejected with when its thread ends under it. */

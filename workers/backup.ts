@@ -1,0 +1,20 @@
+import { parentPort, workerData } from "node:worker_threads";
+import type { BackupRequest, BackupSize, Reply, WorkerConfig } from "../src/protocol/messages.ts";
+import { backUp } from "./sqlite/backup.ts";
+import { toFault } from "./sqlite/fault.ts";
+import { openForReading } from "./sqlite/open.ts";
+
+/** Makes one backup, on a connection of its own that cannot write. */
+export default async function serve(request: BackupRequest): Promise<Reply<BackupSize>> {
+  try {
+    const db = openForReading(workerData as WorkerConfig);
+    try {
+      const value = await backUp(db, request, (notice) => parentPort?.postMessage(notice));
+      return { ok: true, value };
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    return { ok: false, fault: toFault(error) };
+  }
+}
