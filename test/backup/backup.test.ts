@@ -8,7 +8,7 @@ import { type BackupProgress, StoreAgentRunner } from "../../src/index.ts";
 import { MemoryRunStore } from "../contract/memory-run-store.ts";
 import { tinyDisk } from "../faults/tiny-disk.ts";
 import { type Child, nextLine, spawnChild } from "../support/child-process.ts";
-import { valueIn } from "../support/database-file.ts";
+import { valueIn, withDatabase } from "../support/database-file.ts";
 import {
   collectingLogger,
   openRunner,
@@ -30,6 +30,7 @@ import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 
 const BUSY = fileURLToPath(new URL("../faults/fixtures/busy.child.ts", import.meta.url));
 
+const NOISE = fileURLToPath(new URL("../faults/fixtures/noise.child.ts", import.meta.url));
 const BACKUP = fileURLToPath(new URL("../faults/fixtures/backup.child.ts", import.meta.url));
 
 const newPath = () => join(tempDirectory(), "backup.db");
@@ -77,6 +78,22 @@ describe("a backup", () => {
     const stored = storedIn(path);
     for (const runId of ["bulky", ...acknowledged]) expect(stored).toContain(runId);
     await Promise.all(children.map((child) => child.kill()));
+  });
+
+  it("ends although other programs commit without pause", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    // So many steps that they do not fit between two commits, however the processes take turns.
+    withDatabase(dbPath, (db) => {
+      db.exec("CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(150000000))");
+    });
+    const children = [0, 1].map(() => spawnChild(process.execPath, [NOISE, dbPath]));
+    for (const child of children) expect(await nextLine(child)).toBe("writing");
+    const path = newPath();
+    await runner.backup(path);
+    await Promise.all(children.map((child) => child.kill()));
+    expect(storedIn(path)).toContain("r");
   });
 
   it("is one private file that the runner opens, and any SQLite, where no WAL can be made, too", async () => {

@@ -114,6 +114,8 @@ export const FAULTS: readonly Fault[] = [
     what: "the database or its WAL is deleted, moved or replaced",
     run: loseFile,
     expectations: { losesFile: true },
+  },
+  {
     name: "outside-look",
     what: "another program looks at the file of a process, which is killed later",
     run: lookFromOutside,
