@@ -8,18 +8,30 @@ import type {
   WorkerConfig,
 } from "../src/protocol/messages.ts";
 import { toFault } from "./sqlite/fault.ts";
-import { openForReading } from "./sqlite/open.ts";
+import { InstanceLock, lockPathOf } from "./sqlite/instance-lock.ts";
+import { Liveness } from "./sqlite/liveness.ts";
+import { fileOf, openForReading } from "./sqlite/open.ts";
 import { ownIdentity } from "./sqlite/process-identity.ts";
 import { Reading } from "./sqlite/reading.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
 
-let reading: Reading | null = null;
+interface Reader {
+  readonly reading: Reading;
+  /** Held for as long as the thread lives. */
+  readonly lock: InstanceLock;
+}
 
-function open(): Reading {
+let reader: Reader | null = null;
+
+function open(): Reader {
   const config = workerData as WorkerConfig;
+  const { instanceId } = config;
   const db = openForReading(config);
+  const file = fileOf(db);
+  const lock = new InstanceLock(lockPathOf(file, instanceId), { make: false });
   const statements = prepareReaderStatements(db);
-  return new Reading({ db, statements, config, identity: ownIdentity() });
+  const liveness = new Liveness({ statements, instanceId, identity: ownIdentity(), file });
+  return { reading: new Reading({ db, statements, config, liveness }), lock };
 }
 
 /** Serves one request on a connection that cannot write. */
@@ -27,8 +39,8 @@ export default function serve(
   request: ReaderRequest,
 ): Reply<HistoryPageMessage | RunningMessage | LookMessage> {
   try {
-    reading ??= open();
-    return { ok: true, value: reading.answer(request) };
+    reader ??= open();
+    return { ok: true, value: reader.reading.answer(request) };
   } catch (error) {
     return { ok: false, fault: toFault(error) };
   }

@@ -16,6 +16,7 @@ import type {
 import { backUp } from "./sqlite/backup.ts";
 import { commitBatch } from "./sqlite/batch.ts";
 import { concernsWholeFile, Fault, toFault } from "./sqlite/fault.ts";
+import { InstanceLock, lockPathOf } from "./sqlite/instance-lock.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
 import { abandon, checkpoint, type OpenedDatabase, openForWriting } from "./sqlite/open.ts";
@@ -31,6 +32,8 @@ interface Writer extends OpenedDatabase {
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which nobody else can open. */
   readonly neighbours: Neighbours | null;
+  /** Null for a database in memory. */
+  readonly lock: InstanceLock | null;
   /** The last one that was committed. */
   batchNumber: number | null;
 }
@@ -44,20 +47,26 @@ const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
 function open(config: WorkerConfig): Writer {
   const database = openForWriting(config);
   const { db, guard, files, migratedFrom } = database;
+  let lock: InstanceLock | null = null;
   try {
-    const context = createWriterContext(db, config);
+    const context = createWriterContext(db, config, files?.path ?? null);
+    // Held before anyone can find this instance's row.
+    if (files !== null) {
+      lock = new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
+    }
     beat(context);
     // Nobody follows a run here yet.
     const recovered = recoverDeadRuns(context, { keep: hasLiveNeighbours(context) });
     forgetDeadInstances(context);
     const statements = prepareReaderStatements(db);
-    const reading = new Reading({ db, statements, config, identity: context.identity });
+    const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const neighbours =
       files === null ? null : new Neighbours(context, tell, () => isFileThere(files));
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, opened, neighbours, batchNumber: null };
+    return { ...database, context, reading, opened, neighbours, lock, batchNumber: null };
   } catch (error) {
+    lock?.remove();
     guard?.close();
     db.close();
     throw error;
@@ -82,9 +91,10 @@ function loseFile(error: unknown): void {
   if (!(error instanceof Fault) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  const { neighbours } = writer;
+  const { neighbours, lock } = writer;
   neighbours?.end();
   abandon(writer);
+  lock?.remove();
   writer = null;
 }
 
@@ -101,7 +111,7 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, neighbours, files, guard } = writer;
+  const { context, neighbours, files, guard, lock } = writer;
   files?.check();
   writer = null;
   neighbours?.end();
@@ -111,6 +121,7 @@ function close(): null {
   } finally {
     guard?.close();
     context.db.close();
+    lock?.remove();
   }
   return null;
 }

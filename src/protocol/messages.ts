@@ -253,7 +253,8 @@ export interface OpenedMessage {
 export interface OpenedFiles {
   readonly db: FileNode;
   readonly wal: FileNode;
-  /** Absolute, with symbolic links resolved. */
+  /** Absolute, with symbolic links resolved; the WAL and the lock files lie beside it. */
+  readonly path: string;
   readonly walPath: string;
 }
 

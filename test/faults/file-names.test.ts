@@ -220,7 +220,7 @@ describe("a name that is too long", () => {
     const directory = tempDirectory();
     await expectRefused(join(directory, "x".repeat(250)), "NAME_TOO_LONG", "choose a shorter one");
     expect(readdirSync(directory)).toEqual([]);
-    await expectUsable(join(directory, "x".repeat(247)));
+    await expectUsable(join(directory, "x".repeat(233)));
   });
 
   it("as a whole path for SQLite is NAME_TOO_LONG, and one byte less is not", async () => {
@@ -228,8 +228,8 @@ describe("a name that is too long", () => {
     while (directory.length < 390) directory = join(directory, "d".repeat(50));
     mkdirSync(directory, { recursive: true });
     const ofLength = (length: number) => join(directory, "x".repeat(length - directory.length - 1));
-    await expectRefused(ofLength(505), "NAME_TOO_LONG", "SQLite allows, which is 504 bytes");
-    await expectUsable(ofLength(504));
+    await expectRefused(ofLength(491), "NAME_TOO_LONG", "SQLite allows, which is 490 bytes");
+    await expectUsable(ofLength(490));
   });
 });
 

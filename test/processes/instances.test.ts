@@ -1,17 +1,24 @@
 import "../support/leak-guard.ts";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { platform } from "node:os";
-import { describe, expect, test } from "vitest";
+import { dirname } from "node:path";
+import Database from "better-sqlite3";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { nextLine, spawnChild } from "../support/child-process.ts";
-import { withDatabase } from "../support/database-file.ts";
-import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import { collectingLogger, openRunner, replayOf, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
-import { answeringAgent } from "../support/scripted-agent.ts";
+import { answeringAgent, finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { RunnerProcess } from "./runner-process.ts";
+import { delta, opening } from "./said.ts";
 
-const leaseMs = 60_000;
+/** So long that no lease ends in a test that does not wait for that. */
+const LONG_MS = 60_000;
 /** Higher than Linux gives out. */
 const NO_PID = 2 ** 22 + 1;
+const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
 interface Instance {
   readonly host: string;
@@ -19,12 +26,11 @@ interface Instance {
   readonly process_start: string | null;
   readonly lease_ms: number;
   readonly heartbeat_at: number;
-  readonly clock: string;
   readonly heartbeat_uptime: number;
 }
 
 /** A runner, and a way to ask what it thinks of an instance that differs from it by `changes`. */
-async function judge() {
+async function judge(leaseMs = LONG_MS) {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, leaseMs });
   await runner.ready();
@@ -33,16 +39,16 @@ async function judge() {
   );
   if (own === undefined) throw new Error("a runner without a row");
   let cases = 0;
-  /** `isRunning` is asked and a run is tried on a thread that the instance holds. */
-  const isAlive = async (changes: Partial<Instance>): Promise<boolean> => {
+  /** Has the instance hold a thread. */
+  const add = (changes: Partial<Instance>) => {
     const threadId = `thread-${++cases}`;
     const row = { ...own, ...changes, instance_id: `instance-${cases}`, threadId, now: Date.now() };
     withDatabase(dbPath, (db) =>
       db.transaction(() => {
         db.prepare(
           `INSERT INTO runner_instances
-             (instance_id, host, pid, process_start, lease_ms, heartbeat_at, clock, heartbeat_uptime)
-           VALUES (@instance_id, @host, @pid, @process_start, @lease_ms, @heartbeat_at, @clock,
+             (instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime)
+           VALUES (@instance_id, @host, @pid, @process_start, @lease_ms, @heartbeat_at,
              @heartbeat_uptime)`,
         ).run(row);
         db.prepare(
@@ -52,13 +58,19 @@ async function judge() {
         ).run(row);
       })(),
     );
-    const isRunning = await runner.isRunning({ threadId });
-    const end = (await runToEnd(runner, threadId, `next of ${threadId}`, answeringAgent())).at(-1);
-    expect(end?.type).toBe(isRunning ? "RUN_ERROR" : "RUN_FINISHED");
-    if (isRunning) expect(end).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });
-    return isRunning;
+    return { threadId, instanceId: row.instance_id };
   };
-  return { own, isAlive };
+  const isRunning = (threadId: string) => runner.isRunning({ threadId });
+  /** `isRunning` is asked and a run is tried on a thread that the instance holds. */
+  const isAlive = async (changes: Partial<Instance>): Promise<boolean> => {
+    const { threadId } = add(changes);
+    const running = await isRunning(threadId);
+    const end = (await runToEnd(runner, threadId, `next of ${threadId}`, answeringAgent())).at(-1);
+    expect(end?.type).toBe(running ? "RUN_ERROR" : "RUN_FINISHED");
+    if (running) expect(end).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });
+    return running;
+  };
+  return { dbPath, own, add, isRunning, isAlive };
 }
 
 /** Field 22 of proc(5) stat; neither `cat` nor `sleep` has spaces in its name. */
@@ -66,15 +78,16 @@ const startTimeOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").s
 
 // Elsewhere there is no /proc, and nothing tells one process of a pid from the next.
 describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () => {
-  test("is alive while its process is and its heart beats", async () => {
+  test("is alive while its process is, whatever its clocks say", async () => {
     const { own, isAlive } = await judge();
     expect(await isAlive({})).toBe(true);
     expect(await isAlive({ process_start: null })).toBe(true);
-    expect(await isAlive({ heartbeat_uptime: own.heartbeat_uptime - leaseMs })).toBe(false);
-    // Written before the machine was started again, on a clock that began anew.
-    expect(await isAlive({ heartbeat_uptime: own.heartbeat_uptime + 10 * leaseMs })).toBe(false);
-    // The time of day is nobody's lease.
-    expect(await isAlive({ heartbeat_at: 0 })).toBe(true);
+    for (const heartbeat_uptime of [0, own.heartbeat_uptime + 10 * LONG_MS]) {
+      expect(await isAlive({ heartbeat_uptime })).toBe(true);
+    }
+    for (const heartbeat_at of [0, Date.now() + 10 * LONG_MS]) {
+      expect(await isAlive({ heartbeat_at })).toBe(true);
+    }
   });
 
   test("is dead when its process is gone, or its pid is another's now", async () => {
@@ -106,31 +119,130 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
   });
 });
 
-describe("an instance of another host", () => {
-  test("is judged by its heartbeat alone, whatever runs here under its pid", async () => {
-    const { own, isAlive } = await judge();
-    const old = own.heartbeat_uptime - leaseMs;
-    // A container of this machine, where the runner is pid 1 like in every other.
-    const container = { host: "container|boot|pid:[4026531999]", pid: 1, process_start: "77" };
-    expect(await isAlive(container)).toBe(true);
-    expect(await isAlive({ ...container, pid: NO_PID })).toBe(true);
-    expect(await isAlive({ ...container, heartbeat_uptime: old })).toBe(false);
-    expect(await isAlive({ ...container, heartbeat_uptime: old, heartbeat_at: Date.now() })).toBe(
-      false,
-    );
-    expect(await isAlive({ ...container, heartbeat_at: 0 })).toBe(true);
+describe("an instance that the kernel says nothing of", () => {
+  const elsewhere = { host: "machine|boot|pid:[1]", pid: 1, process_start: "77" };
+
+  test("is dead when its heartbeats have stood still for its lease, and not before", async () => {
+    const { add, isRunning } = await judge(300);
+    const short = add({ ...elsewhere, lease_ms: 300 });
+    const long = add({ ...elsewhere, lease_ms: LONG_MS });
+    expect(await isRunning(short.threadId)).toBe(true);
+    await eventually(async () => !(await isRunning(short.threadId)));
+    // Its own lease counts, not the one of the instance that judges it.
+    expect(await isRunning(long.threadId)).toBe(true);
   });
 
-  test("of another machine, by the time of day", async () => {
-    const { isAlive } = await judge();
-    const machine = { host: "machine|boot|pid:[1]", clock: "boot|time:[1]", pid: 1 };
-    const now = Date.now();
-    expect(await isAlive({ ...machine, heartbeat_at: now })).toBe(true);
-    expect(await isAlive({ ...machine, heartbeat_at: now, heartbeat_uptime: 0 })).toBe(true);
-    expect(await isAlive({ ...machine, heartbeat_at: now - 2 * leaseMs })).toBe(false);
-    expect(await isAlive({ ...machine, heartbeat_at: now + 2 * leaseMs })).toBe(false);
-    // Its own lease counts, not the reader's.
-    const patient = { ...machine, heartbeat_at: now - 2 * leaseMs, lease_ms: 10 * leaseMs };
-    expect(await isAlive(patient)).toBe(true);
+  test("is alive as long as its heart beats, whatever the beats say", async () => {
+    const { dbPath, add, isRunning } = await judge(300);
+    const still = add({ ...elsewhere, lease_ms: 300 });
+    const beating = add({ ...elsewhere, lease_ms: 300 });
+    let beat = 0;
+    const beatOnce = () =>
+      withDatabase(dbPath, (db) =>
+        db
+          .prepare("UPDATE runner_instances SET heartbeat_uptime = ? WHERE instance_id = ?")
+          .run(--beat, beating.instanceId),
+      );
+    await eventually(async () => {
+      beatOnce();
+      return !(await isRunning(still.threadId));
+    });
+    expect(await isRunning(beating.threadId)).toBe(true);
   });
+});
+
+test("nobody loses a run because nobody could write for longer than a lease", async () => {
+  const leaseMs = 300;
+  const dbPath = tempDatabase();
+  const logger = collectingLogger();
+  const here = openRunner({ dbPath, leaseMs, logger });
+  await here.ready();
+  const owners = await Promise.all([1, 2].map(() => RunnerProcess.open({ dbPath, leaseMs })));
+  const runs = owners.map((owner, at) => owner.run(`t${at}`, `r${at}`));
+  for (const [at, run] of runs.entries()) {
+    await run.emit(started({ threadId: `t${at}`, runId: `r${at}` }));
+  }
+  await Promise.all(owners.map((owner) => owner.flush()));
+  const other = new Database(dbPath, { timeout: 5000 });
+  onTestFinished(() => void other.close());
+  for (let time = 0; time < 3; time++) {
+    other.exec("BEGIN IMMEDIATE");
+    const until = performance.now() + 3 * leaseMs;
+    await eventually(() => performance.now() > until);
+    other.exec("COMMIT");
+    // All hearts have beaten again, and the reapers have looked.
+    const beats = () => valueIn(dbPath, "SELECT min(heartbeat_uptime) FROM runner_instances");
+    const before = Number(beats());
+    await eventually(() => Number(beats()) > before + leaseMs);
+  }
+  for (const [at, run] of runs.entries()) {
+    await run.emit(finished({ threadId: `t${at}`, runId: `r${at}` }));
+    await run.finish();
+    expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+  }
+  expect(logger.lines.filter(({ message }) => message.startsWith("recovered"))).toEqual([]);
+});
+
+const NEW_PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+const canUnshare = spawnSync(NEW_PID_NAMESPACE[0] ?? "", [...NEW_PID_NAMESPACE.slice(1), "true"]);
+
+// Needs root and Linux, as a container does.
+describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (needs root)", () => {
+  test("is alive while it is, and dead as soon as it is killed, long before its lease ends", async () => {
+    const dbPath = tempDatabase();
+    const owner = await RunnerProcess.open(
+      { dbPath, leaseMs: LONG_MS, lingerMs: 0 },
+      { within: NEW_PID_NAMESPACE },
+    );
+    const run = owner.run("t", "r");
+    await run.emit(started({ threadId: "t", runId: "r" }), opening("m"), delta("m", "so far"));
+    await owner.flush();
+    const here = openRunner({ dbPath, leaseMs: LONG_MS });
+    expect(await here.isRunning({ threadId: "t" })).toBe(true);
+    expect(await runToEnd(here, "t", "refused", answeringAgent())).toMatchObject(REFUSED);
+    await owner.kill();
+    await eventually(async () => !(await here.isRunning({ threadId: "t" })));
+    const events = await runToEnd(here, "t", "next", answeringAgent());
+    expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    expect(runRows(dbPath, "t").map(({ run_id }) => run_id)).toEqual(["r", "next"]);
+    expect((await replayOf(here, "t")).map(({ code }) => code)).toContain("RUN_INTERRUPTED");
+  });
+
+  test("keeps its runs when its writer thread dies and another takes its place", async () => {
+    const dbPath = tempDatabase();
+    const owner = await RunnerProcess.open(
+      { dbPath, leaseMs: LONG_MS },
+      { within: NEW_PID_NAMESPACE },
+    );
+    const run = owner.run("t", "r");
+    await run.emit(started({ threadId: "t", runId: "r" }));
+    await owner.flush();
+    const here = openRunner({ dbPath, leaseMs: LONG_MS });
+    // Once for its lock that is held by a reader alone, and again when its new writer has it, too.
+    for (let time = 0; time < 2; time++) {
+      await owner.killWriter();
+      expect(await here.isRunning({ threadId: "t" })).toBe(true);
+      expect(await runToEnd(here, "t", `refused-${time}`, answeringAgent())).toMatchObject(REFUSED);
+      await owner.flush();
+    }
+    await run.emit(finished({ threadId: "t", runId: "r" }));
+    await run.finish();
+    expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    await owner.close();
+  });
+});
+
+test("lock files are there while their instances are, and go with them", async () => {
+  const dbPath = tempDatabase();
+  const locks = () => readdirSync(dirname(dbPath)).filter((name) => name.includes("-lock-"));
+  const here = openRunner({ dbPath });
+  await here.ready();
+  expect(locks()).toHaveLength(1);
+  const owner = await RunnerProcess.open({ dbPath });
+  expect(locks()).toHaveLength(2);
+  await owner.kill();
+  await eventually(() => locks().length === 1);
+  await here.close();
+  expect(locks()).toEqual([]);
+  expect(existsSync(dbPath)).toBe(true);
 });

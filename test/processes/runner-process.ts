@@ -45,11 +45,17 @@ export class RunnerProcess {
   /** Starts a process; resolves when it has the file open. */
   static async open(
     options: SqliteAgentRunnerOptions,
-    process_: { readonly execArgv?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {},
+    process_: {
+      readonly execArgv?: readonly string[];
+      readonly env?: NodeJS.ProcessEnv;
+      /** A command, with its arguments, that runs the process. */
+      readonly within?: readonly string[];
+    } = {},
   ): Promise<RunnerProcess> {
-    const args = [...(process_.execArgv ?? []), CHILD, JSON.stringify(options)];
+    const node = [process.execPath, ...(process_.execArgv ?? []), CHILD, JSON.stringify(options)];
+    const [command = "", ...args] = [...(process_.within ?? []), ...node];
     const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...process_.env };
-    const opened = new RunnerProcess(spawnChild(process.execPath, args, { env }));
+    const opened = new RunnerProcess(spawnChild(command, args, { env }));
     await opened.#ask({ do: "ready" });
     return opened;
   }
@@ -106,6 +112,11 @@ export class RunnerProcess {
     await this.#ask({ do: "close" });
     this.#child.process.stdin?.end();
     expect(await this.#child.exited).toEqual({ code: 0, stderr: "" });
+  }
+
+  /** Ends the writer thread of its runner. */
+  killWriter(): Promise<void> {
+    return this.#ask({ do: "killWriter" });
   }
 
   /** `kill -9`, and waits until the process is gone. */

@@ -1,6 +1,7 @@
 // `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Obeys the commands on stdin,
 // one JSON a line, and tells on stdout, likewise, how each ended and what its streams emit.
 import { createInterface } from "node:readline";
+import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable, Subscription } from "rxjs";
 import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
@@ -29,6 +30,8 @@ export type Command =
   | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
   | { readonly do: "isRunning"; readonly threadId: string }
   | { readonly do: "ready" | "flush" | "close" }
+  /** Ends the writer thread; answered when it is gone. */
+  | { readonly do: "killWriter" }
   /** Blocks the main thread; the report "blocked" comes before that. */
   | { readonly do: "block"; readonly ms: number };
 
@@ -68,6 +71,15 @@ function tell(stream: number, events: Observable<BaseEvent>): Subscription {
 }
 
 const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
+/** The first thread of a runner, and each that takes its place. */
+let writer: Worker | null = null;
+process.on("worker", (thread: Worker) => {
+  writer ??= thread;
+  thread.once("exit", () => {
+    if (writer === thread) writer = null;
+  });
+});
+
 const runner = new SqliteAgentRunner({ ...options, logger });
 const agents = new Map<string, PuppetAgent>();
 
@@ -108,6 +120,9 @@ async function obey(command: Command): Promise<unknown> {
       return runner.stop(command);
     case "isRunning":
       return runner.isRunning(command);
+    case "killWriter":
+      await writer?.terminate();
+      return undefined;
     case "block":
       report({ kind: "blocked" });
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command.ms);

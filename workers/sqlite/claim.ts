@@ -16,7 +16,7 @@ function refuse(code: "RUN_ID_TAKEN" | "THREAD_ALREADY_RUNNING", message: string
  * are active and asks only when none is, so what is left here under its name is an orphan.
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
-  const { statements, config, identity } = context;
+  const { statements, config } = context;
   const { threadId, runId } = op;
   const known = context.messages.epochOf(threadId);
   if (known !== undefined && takeKnown(context, op, known)) {
@@ -32,7 +32,7 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     const state = statements.stateOfThread.get(threadId);
     if (state === undefined) throw new Error("a thread without a state could not be taken");
     const isOwn = state.owner_id === config.instanceId;
-    if (!isOwn && hasLiveOwner(statements, state, identity, config)) {
+    if (!isOwn && hasLiveOwner(context, state)) {
       if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
       return refuse("THREAD_ALREADY_RUNNING", "Thread already running");
     }
@@ -67,7 +67,7 @@ function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpRes
  * run that bore the id is over and has left nothing.
  */
 function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
-  const { statements, config, identity } = context;
+  const { statements, config } = context;
   const { runId, threadId } = op;
   const holder = statements.holderOfRun.get(runId);
   const isOwn = holder?.owner_id === config.instanceId && holder.thread_id === threadId;
@@ -75,7 +75,7 @@ function claimUsedId(context: WriterContext, op: ClaimOp): OpResult | null {
     // The batch with this claim was committed before, and its acknowledgement was lost.
     return claimed(context, op, holder.epoch);
   }
-  const isLive = hasLiveOwner(statements, holder, identity, config);
+  const isLive = hasLiveOwner(context, holder);
   if (holder !== undefined && !isLive) recoverRun(context, holder, { keep: true });
   if (isLive || statements.storedRunEpoch.get(runId) !== undefined) {
     return refuse("RUN_ID_TAKEN", `a run with the id ${JSON.stringify(runId)} exists already`);

@@ -49,8 +49,8 @@ export function systemCodeOf(error: unknown): RunStoreErrorCode | null {
 
 /** SQLite takes paths of up to 512 bytes, its own suffixes included. */
 const MAX_PATH_BYTES = 512;
-/** The longest of the suffixes that SQLite gives to its files beside the database. */
-const LONGEST_SUFFIX = "-journal";
+/** What the longest name beside the database ends with: a lock file's journal, `lockPathOf`. */
+const LONGEST_SUFFIX = "-lock-01234567-journal";
 const MAX_LINKS = 40;
 
 /**
@@ -123,7 +123,7 @@ function assertNameFits(path: string): void {
 }
 
 function nameTooLong(limit: string): string {
-  return `its name is longer than ${limit} with the "-wal" and "${LONGEST_SUFFIX}" that SQLite adds: choose a shorter one`;
+  return `its name is longer than ${limit} with the "-wal" and the other suffixes of the files beside it: choose a shorter one`;
 }
 
 /** How the name begins under which a new file is made. */

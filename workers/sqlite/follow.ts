@@ -23,12 +23,9 @@ export function liveRun(context: ReaderContext, threadId: string): string | null
   return liveState(context, threadId)?.current_run_id ?? null;
 }
 
-function liveState(
-  { statements, identity, config }: ReaderContext,
-  threadId: string,
-): RunStateRow | null {
-  const state = statements.stateOfThread.get(threadId);
-  return hasLiveOwner(statements, state, identity, config) ? state : null;
+function liveState(context: ReaderContext, threadId: string): RunStateRow | null {
+  const state = context.statements.stateOfThread.get(threadId);
+  return hasLiveOwner(context, state) ? state : null;
 }
 
 /** What became of runs and threads of other instances, as of one moment. */

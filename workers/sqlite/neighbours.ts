@@ -25,7 +25,8 @@ export class Neighbours {
   readonly #tell: (notice: WriterNotice) => void;
   /** Whether the open file still has its name. If not, this was ended. */
   readonly #isFileThere: () => boolean;
-  readonly #heartbeat: NodeJS.Timeout;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #beatMs: number;
   #watch: NodeJS.Timeout | null = null;
   #version: number;
   #beatenAt = performance.now();
@@ -46,9 +47,8 @@ export class Neighbours {
     this.#tell = tell;
     this.#kept = new KeptJournals(context);
     this.#version = this.#dataVersion();
-    this.#heartbeat = setInterval(() => {
-      if (this.#isFileThere()) this.#guarded(() => this.#beat());
-    }, this.#beatMs);
+    this.#beatMs = this.#nextBeatMs();
+    this.#scheduleBeat();
     if (hasNeighbours(context)) this.#startWatch();
   }
 
@@ -65,24 +65,40 @@ export class Neighbours {
   meet(): void {
     if (this.#watch !== null || !hasNeighbours(this.#context)) return;
     this.#startWatch();
+    this.#beatMs = this.#nextBeatMs();
+    this.#scheduleBeat();
     this.#passOn();
   }
 
   end(): void {
-    clearInterval(this.#heartbeat);
+    clearTimeout(this.#heartbeat);
     this.#stopWatch();
   }
 
-  get #beatMs(): number {
-    return this.#context.config.leaseMs / BEATS_PER_LEASE;
+  #scheduleBeat(): void {
+    clearTimeout(this.#heartbeat);
+    this.#heartbeat = setTimeout(() => {
+      if (!this.#isFileThere()) return;
+      this.#guarded(() => this.#beat());
+      this.#scheduleBeat();
+    }, this.#beatMs);
+  }
+
+  /** As often as the shortest lease of all asks for: hearts are judged from one beat of this one to the next. */
+  #nextBeatMs(): number {
+    const leases = this.#context.statements.instances.all().map(({ lease_ms }) => lease_ms);
+    return Math.min(this.#context.config.leaseMs, ...leases) / BEATS_PER_LEASE;
   }
 
   #beat(): void {
-    const now = performance.now();
-    const overslept = now - this.#beatenAt >= this.#context.config.leaseMs;
+    const sinceMs = performance.now() - this.#beatenAt;
     beat(this.#context);
-    this.#beatenAt = now;
-    if (overslept) this.#tell({ kind: "overslept" });
+    this.#beatenAt = performance.now();
+    if (sinceMs >= this.#context.config.leaseMs) this.#tell({ kind: "overslept" });
+    // A beat that comes late may be late because nobody could write.
+    const isLate = sinceMs > 2 * this.#beatMs;
+    this.#context.liveness.observe(this.#context.statements.instances.all(), isLate ? 0 : sinceMs);
+    this.#beatMs = this.#nextBeatMs();
     if (this.#watch !== null) return;
     this.#reap();
     this.meet();

@@ -45,6 +45,8 @@ export class OpenFiles {
   readonly db: FileNode;
   readonly wal: FileNode;
   readonly walPath: string;
+  /** The database's path with links resolved. */
+  readonly path: string;
   readonly #dbPath: string;
 
   /**
@@ -53,6 +55,7 @@ export class OpenFiles {
    */
   constructor(dbPath: string, file: string) {
     this.#dbPath = dbPath;
+    this.path = file;
     this.walPath = `${file}-wal`;
     const db = nodeAt(dbPath);
     const wal = nodeAt(this.walPath);

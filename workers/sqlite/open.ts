@@ -144,7 +144,7 @@ export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): vo
 }
 
 /** Absolute path of the file, as SQLite has resolved it: its WAL lies beside that. */
-function fileOf(db: BetterSqlite3.Database): string {
+export function fileOf(db: BetterSqlite3.Database): string {
   const [main] = db.pragma("database_list") as { file: string }[];
   return main?.file ?? "";
 }

@@ -1,23 +1,15 @@
-import { isInstanceAlive } from "./instances.ts";
-import type { ProcessIdentity } from "./process-identity.ts";
-import type { OwnerStatements, RunStateRow } from "./statements.ts";
-
-/** How long a runner counts as alive that beats no heart. */
-export interface LeaseConfig {
-  readonly leaseMs: number;
-}
+import type { ReaderContext } from "./reader-context.ts";
+import type { RunStateRow } from "./statements.ts";
 
 /** Whether the run that a thread's state names may still be executing somewhere. */
 export function hasLiveOwner(
-  statements: OwnerStatements,
+  { liveness, config }: Pick<ReaderContext, "liveness" | "config">,
   state: RunStateRow | undefined,
-  own: ProcessIdentity,
-  { leaseMs }: LeaseConfig,
 ): state is RunStateRow {
   if (state?.is_running !== 1) return false;
   if (state.owner_id === null) {
-    // A version 1 runner took the thread. It beats no heart: its own last write stands for one.
-    return Math.abs(Date.now() - state.updated_at) < leaseMs;
+    // A version 1 runner took the thread. It has no heartbeat: its own last write stands for one.
+    return Math.abs(Date.now() - state.updated_at) < config.leaseMs;
   }
-  return isInstanceAlive(statements.instance.get(state.owner_id), own);
+  return liveness.isAlive(state.owner_id);
 }

@@ -6,8 +6,6 @@ import { codeOf } from "./fault.ts";
 export interface ProcessIdentity {
   /** Host, boot and pid namespace: a pid means something only within one of these. */
   readonly host: string;
-  /** Boot and time namespace, or the host: processes that share it share a monotonic clock. */
-  readonly clock: string;
   readonly pid: number;
   /** The kernel's start time of the process, or null where the system does not tell. */
   readonly processStart: string | null;
@@ -39,18 +37,13 @@ export function ownIdentity(): ProcessIdentity {
   const namespaceOf = (kind: string) => readOrEmpty(() => readlinkSync(`/proc/self/ns/${kind}`));
   return {
     host: [hostname(), boot, namespaceOf("pid")].join("|"),
-    // Containers of one machine have names of their own, and one clock.
-    clock: boot === "" ? hostname() : [boot, namespaceOf("time")].join("|"),
     pid: process.pid,
     processStart: startTimeOf(process.pid) || null,
   };
 }
 
 /** False when the process is certainly gone; null when it lives where this host cannot look. */
-export function isProcessAlive(
-  process_: Omit<ProcessIdentity, "clock">,
-  own: ProcessIdentity,
-): boolean | null {
+export function isProcessAlive(process_: ProcessIdentity, own: ProcessIdentity): boolean | null {
   if (process_.host !== own.host) return null;
   if (process_.processStart !== null) return startTimeOf(process_.pid) === process_.processStart;
   try {

@@ -1,6 +1,6 @@
 import type { Database } from "better-sqlite3";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
-import type { ProcessIdentity } from "./process-identity.ts";
+import type { Liveness } from "./liveness.ts";
 import type { ReaderStatements } from "./statements.ts";
 
 /** What reading works on: a connection, a reader's or the writer's own, and who asks. */
@@ -8,5 +8,5 @@ export interface ReaderContext {
   readonly db: Database;
   readonly statements: ReaderStatements;
   readonly config: WorkerConfig;
-  readonly identity: ProcessIdentity;
+  readonly liveness: Liveness;
 }

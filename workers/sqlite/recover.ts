@@ -3,6 +3,7 @@ import { OpenParts } from "../../src/events/open-parts.ts";
 import type { StoreFault } from "../../src/protocol/errors.ts";
 import { concernsWholeFile, expectChange, toFault } from "./fault.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
+import { beat } from "./instances.ts";
 import { deleteSegments, keepJournal } from "./journal.ts";
 import { JournalScan } from "./journal-scan.ts";
 import { hasLiveOwner } from "./ownership.ts";
@@ -81,15 +82,21 @@ export function recoverDeadRuns(
   context: WriterContext,
   { keep }: Pick<RecoverOptions, "keep">,
 ): Recovered {
-  const { statements, config, identity } = context;
+  const { statements, config } = context;
   const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
-    state?.is_running === 1 && !hasLiveOwner(statements, state, identity, config);
+    state?.is_running === 1 && !hasLiveOwner(context, state);
   const options = { keep, scan: new JournalScan(statements) };
   let runs = 0;
   let fault: StoreFault | null = null;
   // Each in a transaction of its own: a process with thousands of dead runs to end must not keep
   // the others from writing meanwhile.
+  let beatenAt = performance.now();
   for (const found of statements.runsOfOthers.all(config.instanceId)) {
+    // Others can write between two transactions, and would judge this instance by its heart.
+    if (performance.now() - beatenAt > config.leaseMs / 3) {
+      beat(context);
+      beatenAt = performance.now();
+    }
     // Asked before the transaction, too: runs that live are not to cost a lock.
     if (!isDead(found)) continue;
     const recover = context.db.transaction(() => {

@@ -76,7 +76,6 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   process_start TEXT,
   lease_ms INTEGER NOT NULL,
   heartbeat_at INTEGER NOT NULL,
-  clock TEXT NOT NULL,
   heartbeat_uptime INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept_journals (

@@ -13,7 +13,7 @@ export interface RunStateRow {
 
 const RUN_STATE =
   "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, stop_requested";
-const INSTANCE = "host, pid, process_start, lease_ms, heartbeat_at, clock, heartbeat_uptime";
+const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime";
 
 const IS_RUN_ID_USED = `
   EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
@@ -21,14 +21,14 @@ const IS_RUN_ID_USED = `
   OR EXISTS (SELECT 1 FROM kept_journals WHERE run_id = ?)`;
 
 export interface InstanceRow {
+  readonly instance_id: string;
   readonly host: string;
   readonly pid: number;
   readonly process_start: string | null;
   readonly lease_ms: number;
-  /** Milliseconds of the time of day. */
+  /** Milliseconds of the time of day, for people. */
   readonly heartbeat_at: number;
-  /** Whose monotonic clock `heartbeat_uptime` is of, in milliseconds. */
-  readonly clock: string;
+  /** Another number with each heartbeat: milliseconds on the monotonic clock of its machine. */
   readonly heartbeat_uptime: number;
 }
 
@@ -215,16 +215,14 @@ export function prepareWriterStatements(db: Database) {
       "UPDATE threads SET indexed_up_to = 0, run_count = 0, messages_stale = 0 WHERE thread_id = ?",
     ),
 
-    instances: db.prepare<[], InstanceRow & { readonly instance_id: string }>(
-      `SELECT instance_id, ${INSTANCE} FROM runner_instances`,
-    ),
+    instances: db.prepare<[], InstanceRow>(`SELECT ${INSTANCE} FROM runner_instances`),
     otherInstance: db
       .prepare<[string], number>("SELECT 1 FROM runner_instances WHERE instance_id <> ? LIMIT 1")
       .pluck(),
-    heartbeat: db.prepare<[string, string, string, number, string | null, number, number, number]>(
+    heartbeat: db.prepare<[string, string, number, string | null, number, number, number]>(
       `INSERT INTO runner_instances
-         (instance_id, host, clock, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         (instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime)
+       VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (instance_id) DO UPDATE SET
          heartbeat_at = excluded.heartbeat_at, heartbeat_uptime = excluded.heartbeat_uptime`,
     ),

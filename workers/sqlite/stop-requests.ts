@@ -8,11 +8,11 @@ export const STOP_AND_DISCARD = 2;
 
 /** Leaves word for the owner of a thread's run. `stopped` says whether there is one to find it. */
 export function requestStop(context: WriterContext, op: StopOp): OpResult {
-  const { statements, config, identity } = context;
+  const { statements, config } = context;
   const state = statements.stateOfThread.get(op.threadId);
   const isOther = state?.owner_id !== null && state?.owner_id !== config.instanceId;
   const isMeant = op.runId === null || state?.current_run_id === op.runId;
-  if (!isOther || !isMeant || !hasLiveOwner(statements, state, identity, config)) {
+  if (!isOther || !isMeant || !hasLiveOwner(context, state)) {
     return { ok: true, stopped: false };
   }
   return { ok: true, stopped: statements.requestStop.run(STOP, op.threadId).changes === 1 };

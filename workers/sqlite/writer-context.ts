@@ -1,6 +1,7 @@
 import type { Database } from "better-sqlite3";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
 import { Journals } from "./journals.ts";
+import { Liveness } from "./liveness.ts";
 import { MessageIndex } from "./message-index.ts";
 import { ownIdentity, type ProcessIdentity } from "./process-identity.ts";
 import { prepareWriterStatements, type WriterStatements } from "./statements.ts";
@@ -13,13 +14,23 @@ export interface WriterContext {
   readonly journals: Journals;
   readonly config: WorkerConfig;
   readonly identity: ProcessIdentity;
+  readonly liveness: Liveness;
+  /** Real path of the database file, or null for one in memory. */
+  readonly file: string | null;
 }
 
-export function createWriterContext(db: Database, config: WorkerConfig): WriterContext {
+export function createWriterContext(
+  db: Database,
+  config: WorkerConfig,
+  file: string | null = null,
+): WriterContext {
   const statements = prepareWriterStatements(db);
   const messages = new MessageIndex(statements);
   const journals = new Journals(statements, config.instanceId);
-  return { db, statements, messages, journals, config, identity: ownIdentity() };
+  const identity = ownIdentity();
+  const { instanceId } = config;
+  const liveness = new Liveness({ statements, instanceId, identity, file });
+  return { db, statements, messages, journals, config, identity, liveness, file };
 }
 
 /** Forgets what was learned in a transaction that is rolled back: it is not true any more. */
