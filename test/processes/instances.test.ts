@@ -232,6 +232,31 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
   });
 });
 
+test("a writer that dies while the database is locked is replaced when the lock is gone, unasked", async () => {
+  const leaseMs = 500;
+  const dbPath = tempDatabase();
+  const here = openRunner({ dbPath, leaseMs });
+  await here.ready();
+  const owner = await RunnerProcess.open({ dbPath, leaseMs });
+  const run = owner.run("t", "r");
+  await run.emit(started({ threadId: "t", runId: "r" }));
+  await owner.flush();
+  const other = new Database(dbPath);
+  onTestFinished(() => void other.close());
+  other.exec("BEGIN IMMEDIATE");
+  await owner.killWriter();
+  await owner.logged("the writer could not reopen, and goes on trying");
+  other.exec("COMMIT");
+  // Its run says nothing: nobody asks the writer for anything.
+  const beat = "SELECT heartbeat_uptime FROM runner_instances WHERE pid = ?";
+  const before = Number(valueIn(dbPath, beat, owner.pid));
+  await eventually(() => Number(valueIn(dbPath, beat, owner.pid)) > before + 2 * leaseMs);
+  expect(await here.isRunning({ threadId: "t" })).toBe(true);
+  await run.emit(finished({ threadId: "t", runId: "r" }));
+  await run.finish();
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+});
+
 test("lock files are there while their instances are, and go with them", async () => {
   const dbPath = tempDatabase();
   const locks = () => readdirSync(dirname(dbPath)).filter((name) => name.includes("-lock-"));

@@ -55,6 +55,10 @@ export interface SqliteRunStoreOptions extends Omit<WorkerConfig, "file"> {
 const CLOSE_WRITER_MS = 5000;
 /** A busy server's WAL is about 32 MiB. */
 const WAL_WARN_BYTES = 128 * 1024 * 1024;
+/** How long to wait before a writer is asked for the second time to open the file. */
+const REOPEN_MS = 50;
+/** The wait doubles with each time, up to this. */
+const MAX_REOPEN_MS = 2000;
 const READ_ATTEMPTS = 5;
 /** While other processes open a file or recover it, SQLite may call it busy without waiting. */
 const BUSY_READ_MS = 50;
@@ -79,6 +83,8 @@ export class SqliteRunStore implements RunStore {
   readonly #unreleased = new Set<string>();
   /** Why nothing is stored any more: the file has lost its name. */
   #fileLost: RunStoreError | null = null;
+  #reopening = false;
+  readonly #closed = new AbortController();
   #walBytes = 0;
   #warnedWal = false;
 
@@ -93,7 +99,7 @@ export class SqliteRunStore implements RunStore {
       threads: 1,
       config,
       diedCode: "WRITER_DIED",
-      onDied: () => this.#reopen(),
+      onDied: () => void this.#reopen(),
       onNotice: (notice) => this.#heed(notice),
     });
     // An in-memory database exists for the connection that made it only: its writer reads too.
@@ -222,6 +228,7 @@ export class SqliteRunStore implements RunStore {
     const reason = lastError === null ? "" : `: ${lastError.message}`;
     const error = new RunStoreError("PERSISTENCE_FAILED", `not stored when closed${reason}`);
     this.#batcher.end(error);
+    this.#closed.abort();
     // A disk that hangs keeps its file open.
     await this.#withDeadline(this.#walSync?.end(error) ?? Promise.resolve(), CLOSE_WRITER_MS);
     // Rejections of what was ended reach `#unsaved` before this goes on.
@@ -370,12 +377,31 @@ export class SqliteRunStore implements RunStore {
     };
   }
 
-  /** A writer opens the file at its first request, and until then nothing beats its heart. */
-  #reopen(): void {
-    if (this.#opening === null || this.#fileLost !== null) return;
-    this.#askToOpen().catch((error: RunStoreError) => {
-      this.#options.logger.error({ err: error, code: error.code }, "the writer could not reopen");
-    });
+  /**
+   * A writer opens the file at its first request, and until then no heart beats. So it is asked until
+   * it has: another program may hold the lock, or the disk be full.
+   */
+  async #reopen(): Promise<void> {
+    if (this.#opening === null || this.#reopening) return;
+    this.#reopening = true;
+    const { signal } = this.#closed;
+    let told = "";
+    for (let attempt = 0; !signal.aborted && this.#fileLost === null; attempt++) {
+      try {
+        await this.#askToOpen();
+        break;
+      } catch (cause) {
+        const error = toRunStoreError(cause);
+        const fields = { err: error, code: error.code };
+        if (!signal.aborted && error.code !== told) {
+          this.#options.logger.error(fields, "the writer could not reopen, and goes on trying");
+        }
+        told = error.code;
+      }
+      const ms = Math.min(REOPEN_MS * 2 ** attempt, MAX_REOPEN_MS);
+      await delay(ms, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+    this.#reopening = false;
   }
 
   /** The writer of this process finds out by itself that there are others, and late. */
