@@ -16,33 +16,47 @@ export function compactRun(
   base: { readonly state?: unknown },
 ): readonly EventLike[] {
   try {
-    return compact(events, base.state);
+    const compactor = new RunCompactor(base.state);
+    for (const event of events) compactor.add(event);
+    return compactor.finish();
   } catch {
     return events;
   }
 }
 
-function compact(events: readonly EventLike[], baseState: unknown): EventLike[] {
-  const out: EventLike[] = [];
-  const parts = new OpenParts();
-  const deltas = new DeltaMerger();
-  const state = new StateFold(baseState);
-  for (const event of events) {
-    if (event.type === "RUN_STARTED") {
-      state.flush(out);
-      state.startRun(event);
-    } else if (parts.ended) {
-      continue;
-    } else if (event.type === "STATE_SNAPSHOT" || event.type === "STATE_DELTA") {
-      state.add(event);
-      continue;
-    } else if (isTerminal(event)) {
-      for (const closer of parts.close(unfinished)) out.push(closer);
-      state.flush(out);
-    }
-    parts.observe(event);
-    deltas.add(event, out);
+/** Compacts a run event by event, for one that is too long to be read in one go. */
+export class RunCompactor {
+  readonly #out: EventLike[] = [];
+  readonly #parts = new OpenParts();
+  readonly #deltas = new DeltaMerger();
+  readonly #state: StateFold;
+
+  /** `baseState` is the state of the thread before the run. */
+  constructor(baseState: unknown) {
+    this.#state = new StateFold(baseState);
   }
-  state.flush(out);
-  return out;
+
+  /** Adds the run's next event. Throws what a getter of the event throws. */
+  add(event: EventLike): void {
+    if (event.type === "RUN_STARTED") {
+      this.#state.flush(this.#out);
+      this.#state.startRun(event);
+    } else if (this.#parts.ended) {
+      return;
+    } else if (event.type === "STATE_SNAPSHOT" || event.type === "STATE_DELTA") {
+      this.#state.add(event);
+      return;
+    } else if (isTerminal(event)) {
+      for (const closer of this.#parts.close(unfinished)) this.#out.push(closer);
+      this.#state.flush(this.#out);
+    }
+    this.#parts.observe(event);
+    this.#deltas.add(event, this.#out);
+  }
+
+  /** The compacted events of all that was added. */
+  finish(): readonly EventLike[] {
+    this.#state.flush(this.#out);
+    return this.#out;
+  }
 }
