@@ -1,5 +1,6 @@
 import type {
   HistoryPageMessage,
+  HoldingRun,
   PageCursor,
   PageRequest,
   PageSegment,
@@ -7,6 +8,7 @@ import type {
 import { liveRun } from "./follow.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { parseEvents } from "./segments.ts";
+import type { StoredRunOfLengthRow, StoredRunRow } from "./statements.ts";
 
 /** Bytes of JSON a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
@@ -17,8 +19,8 @@ const CUT_ROWS = 4;
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
   readonly #context: ReaderContext;
-  /** Row id to the row's events in page-sized chunks; the oldest entry goes first. */
-  readonly #cut = new Map<number, readonly string[]>();
+  /** Row id to what is stored there, in page-sized chunks; the oldest entry goes first. */
+  readonly #cut = new Map<number, CutRun>();
 
   constructor(context: ReaderContext) {
     this.#context = context;
@@ -31,8 +33,8 @@ export class HistoryPages {
     let length = 0;
     const { upToId } = from;
     const rows = this.#context.statements.runsOfThread;
-    for (const row of rows.iterate(PAGE_LENGTH, threadId, afterId, upToId)) {
-      const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
+    for (const row of rows.iterate({ length: PAGE_LENGTH, threadId, afterId, upToId })) {
+      const { runId, epoch, chunks } = isWhole(row) ? wholeRun(row) : this.#cutRun(row.id);
       for (; chunk < chunks.length; chunk++) {
         const events = chunks[chunk] ?? "[]";
         if (length > 0 && length + events.length > PAGE_LENGTH) {
@@ -40,7 +42,7 @@ export class HistoryPages {
         }
         length += events.length;
         const last = chunk === chunks.length - 1;
-        segments.push({ runId: row.run_id, first: chunk === 0, last, events });
+        segments.push({ runId, epoch, first: chunk === 0, last, events });
       }
       this.#cut.delete(row.id);
       afterId = row.id;
@@ -50,7 +52,7 @@ export class HistoryPages {
   }
 
   /** Where the history ends and which run goes on behind it, as of one moment. */
-  #begin(threadId: string): { readonly live: string | null; readonly from: PageCursor } {
+  #begin(threadId: string): { readonly live: HoldingRun | null; readonly from: PageCursor } {
     const begin = () => {
       const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
       return { live: liveRun(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
@@ -58,16 +60,34 @@ export class HistoryPages {
     return this.#context.db.transaction(begin)();
   }
 
-  #chunksOf(id: number): readonly string[] {
+  #cutRun(id: number): CutRun {
     const known = this.#cut.get(id);
     if (known !== undefined) return known;
     // Someone may have purged the row since; then it has no events any more.
-    const chunks = cutRow(this.#context.statements.eventsOfRun.get(id) ?? "[]");
-    this.#cut.set(id, chunks);
+    const row = this.#context.statements.storedRun.get(id) ?? NO_RUN;
+    const run = { runId: row.run_id, epoch: row.epoch, chunks: cutRow(row.events) };
+    this.#cut.set(id, run);
     const [oldest = id] = this.#cut.keys();
     if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
-    return chunks;
+    return run;
   }
+}
+
+/** A stored run, its events as one or several JSON arrays. */
+interface CutRun {
+  readonly runId: string;
+  readonly epoch: number | null;
+  readonly chunks: readonly string[];
+}
+
+const NO_RUN: StoredRunRow = { run_id: "", epoch: null, events: "[]" };
+
+function isWhole(row: StoredRunOfLengthRow): row is StoredRunOfLengthRow & StoredRunRow {
+  return row.events !== null;
+}
+
+function wholeRun({ run_id: runId, epoch, events }: StoredRunRow): CutRun {
+  return { runId, epoch, chunks: [events] };
 }
 
 /** One long JSON array as several, each at most a page long. What cannot be read stays whole. */
