@@ -159,6 +159,10 @@ export class MemoryRunStore implements RunStore {
   }
 
   async *follow(threadId: string, epoch: number, signal: AbortSignal) {
+    const ended = this.#runs.stored.find(
+      (run) => run.threadId === threadId && run.epoch === epoch,
+    );
+    if (ended !== undefined) yield ended.events;
     const holder = this.#runs.holders.get(threadId);
     let at = 0;
     while (holder?.epoch === epoch && !signal.aborted) {
