@@ -159,9 +159,7 @@ export class MemoryRunStore implements RunStore {
   }
 
   async *follow(threadId: string, epoch: number, signal: AbortSignal) {
-    const ended = this.#runs.stored.find(
-      (run) => run.threadId === threadId && run.epoch === epoch,
-    );
+    const ended = this.#runs.stored.find((run) => run.threadId === threadId && run.epoch === epoch);
     if (ended !== undefined) yield ended.events;
     const holder = this.#runs.holders.get(threadId);
     let at = 0;
