@@ -4,6 +4,7 @@ import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import { isKept, type RunHistory, STORE_CODES, saidBy, wasReportedLost } from "./runs.ts";
+import { nameIn } from "./snapshot.ts";
 
 interface Replay {
   readonly process: ProcessHistory;
@@ -107,7 +108,7 @@ function replaysIn(processes: readonly ProcessHistory[]): Replay[] {
 function splitByRun(events: readonly EventLike[]): { runId: string; events: EventLike[] }[] {
   const parts: { runId: string; events: EventLike[] }[] = [];
   for (const event of events) {
-    if (event.type === "RUN_STARTED") parts.push({ runId: String(event.runId), events: [event] });
+    if (event.type === "RUN_STARTED") parts.push({ runId: nameIn([event]), events: [event] });
     else parts.at(-1)?.events.push(event);
   }
   return parts;

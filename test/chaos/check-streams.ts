@@ -58,12 +58,12 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   return `${code}: ${message}`;
 }
 
-/** Whether another process may have had the thread while the run asked for it. */
+/** Whether another run may have had the thread while the run asked for it. */
 function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean {
   return runs.some(
     (other) =>
       other.threadId === run.threadId &&
-      other.process !== run.process &&
+      other !== run &&
       storeCodeOf(other) !== "THREAD_ALREADY_RUNNING" &&
       other.requestedAt <= (run.completedAt ?? 0) &&
       (other.completedAt ?? other.process.endedAt) >= run.requestedAt,

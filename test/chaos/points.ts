@@ -1,3 +1,4 @@
+import { keyOf } from "../../src/protocol/run-key.ts";
 import type { BatchRuns } from "./log.ts";
 import type { Point } from "./orders.ts";
 
@@ -13,7 +14,7 @@ const CLAIM_AGAIN = /UPDATE run_state SET is_running = 1/;
 const APPEND = /INSERT INTO run_events/;
 const FINISH = /INSERT INTO agent_runs/;
 const MIGRATION = /ALTER TABLE/;
-const PAGE = /FROM agent_runs\s+WHERE thread_id = \? AND id > \? AND id <= \?/;
+const PAGE = /WHERE thread_id = :threadId AND id > :afterId AND id <= :upToId/;
 
 type Parameters = readonly unknown[];
 
@@ -58,12 +59,12 @@ export class PointFinder {
       return ["claim"];
     }
     if (APPEND.test(sql)) {
-      batch.append.push(String(parameters[0]));
+      batch.append.push(keyOf({ threadId: String(parameters[0]), epoch: Number(parameters[1]) }));
       return ["append"];
     }
     const interrupted = parameters.some((value) => String(value).includes('"RUN_INTERRUPTED"'));
     if (interrupted) return ["recovery"];
-    batch.finish.push(String(parameters[1]));
+    batch.finish.push(keyOf({ threadId: String(parameters[0]), epoch: Number(parameters.at(-1)) }));
     return ["finish"];
   }
 }
