@@ -35,9 +35,15 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
     if (failure !== undefined) report("replay-completes", "no error", JSON.stringify(failure));
     const parts = splitByRun(replay.events);
     const ids = parts.map(({ runId }) => runId);
-    if (new Set(ids).size < ids.length) report("replay-once", "each run once", ids.join(", "));
+    const known = ids.filter((id) => byId.has(id) || evidence.stored.has(id));
+    if (new Set(known).size < known.length) report("replay-once", "each run once", ids.join(", "));
+    const unbegun = evidence.runs.filter(
+      (run) => run.threadId === replay.threadId && run.startedAt === null,
+    );
     for (const { runId, events } of parts) {
-      const asked = byId.get(runId)?.flatMap(saidBy) ?? [evidence.stored.get(runId) ?? []];
+      // The runner speaks for a run whose agent has not begun, and does not know its name.
+      const runs = byId.get(runId) ?? (known.includes(runId) ? [] : unbegun);
+      const asked = runs.length > 0 ? runs.flatMap(saidBy) : [evidence.stored.get(runId) ?? []];
       const problems = asked.map((said) => compareReplayed(events, said));
       const [problem = null] = problems;
       if (problem !== null && !problems.includes(null)) {

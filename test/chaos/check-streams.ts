@@ -64,7 +64,8 @@ function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean 
     (other) =>
       other.threadId === run.threadId &&
       other !== run &&
-      storeCodeOf(other) !== "THREAD_ALREADY_RUNNING" &&
+      // One of the same process stands in the way while it asks for the thread, refused or not.
+      (other.process === run.process || storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") &&
       other.requestedAt <= (run.completedAt ?? 0) &&
       (other.completedAt ?? other.process.endedAt) >= run.requestedAt,
   );
