@@ -139,8 +139,6 @@ export interface PageRequest {
 /** Some events of one stored run. A run larger than a page comes in several. */
 export interface PageSegment {
   readonly runId: string;
-  /** Null in rows of other writers. */
-  readonly epoch: number | null;
   readonly first: boolean;
   readonly last: boolean;
   /** JSON array of events. */
@@ -152,6 +150,8 @@ export interface HistoryPageMessage {
   readonly next: PageCursor | null;
   /** On the first page, the run that held the thread in the moment of which the history is. */
   readonly live: HoldingRun | null;
+  /** On the first page, the last epoch that was over in that moment; 0 on later pages. */
+  readonly endedUpTo: number;
 }
 
 /** A run that holds a thread, and whose owner is alive. */

@@ -17,7 +17,7 @@ const MEMORY_CHUNK = 1000;
  *
  * The cut between the two is by run. History is of one moment: a run that was stored by then comes
  * from the store, whole, and any other from memory, whole; or from its journal, if another process
- * executes it. Epochs tell which: all that comes of those up to the last one in the history is there.
+ * executes it. Epochs tell which.
  */
 export function replayThread(
   store: RunStore,
@@ -51,17 +51,17 @@ async function replay(
   const begun = open.filter((run) => run.hasBegun);
   const waiting = open.filter((run) => !run.hasBegun);
   let live: LiveRun | null = null;
-  let lastStored = 0;
+  let endedUpTo = 0;
   for await (const page of pagesOf(store, threadId)) {
     if (subscriber.closed) return;
     live ??= page.live;
     await emitPage(page, repair, subscriber);
-    lastStored = page.segments.reduce((last, { epoch }) => Math.max(last, epoch ?? 0), lastStored);
+    endedUpTo = Math.max(endedUpTo, page.endedUpTo);
     if (subscriber.closed) return;
   }
   const fromMemory = async (runs: readonly ActiveRun[]) => {
     for (const run of runs) {
-      if (run.epoch === null || run.epoch > lastStored) await replayLive(run, repair, subscriber);
+      if (run.epoch === null || run.epoch > endedUpTo) await replayLive(run, repair, subscriber);
     }
   };
   await fromMemory(begun);

@@ -135,12 +135,6 @@ export type HistoryCursor = object;
 /** Consecutive events of one finished run. A large run comes in several segments. */
 export interface HistorySegment {
   readonly runId: string;
-  /**
-   * The epoch of the run, or null if it was stored by something that knows no epochs (version 1).
-   * Epochs ascend in a history. The run of a dead process is stored under a later epoch than that of
-   * its claim, and before the next claim.
-   */
-  readonly epoch: number | null;
   /** The run's first events are in this segment. */
   readonly first: boolean;
   /** The run's last events are in this segment. */
@@ -158,6 +152,11 @@ export interface HistoryPage {
    * answered. Null on later pages.
    */
   readonly live: LiveRun | null;
+  /**
+   * On the first page, the last epoch that was over in that moment: what is kept of runs up to it is
+   * in this history, and of later runs nothing is. 0 if there was none, and on later pages.
+   */
+  readonly endedUpTo: number;
 }
 
 /** A run that holds a thread. */

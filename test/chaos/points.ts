@@ -14,7 +14,7 @@ const CLAIM_AGAIN = /UPDATE run_state SET is_running = 1/;
 const APPEND = /INSERT INTO run_events/;
 const FINISH = /INSERT INTO agent_runs/;
 const MIGRATION = /ALTER TABLE/;
-const PAGE = /WHERE thread_id = :threadId AND id > :afterId AND id <= :upToId/;
+const PAGE = /FROM agent_runs\s+WHERE thread_id = \? AND id > \? AND id <= \?/;
 
 type Parameters = readonly unknown[];
 

@@ -62,6 +62,13 @@ export class MemoryRuns {
     return epoch;
   }
 
+  /** The run that holds the thread, and the last epoch that is over. */
+  now(threadId: string): Pick<HistoryPage, "live" | "endedUpTo"> {
+    const last = this.#epochs.get(threadId) ?? 0;
+    const endedUpTo = this.holders.has(threadId) ? last - 1 : last;
+    return { live: liveRun(this.holderOf(threadId)), endedUpTo };
+  }
+
   messageIds(threadId: string): Set<unknown> {
     const ids = new Set<unknown>();
     for (const run of this.stored.filter((stored) => stored.threadId === threadId)) {
@@ -128,14 +135,14 @@ export class MemoryRunStore implements RunStore {
   async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
     this.#assertOpen();
     const from = (cursor as Cursor | null) ?? { run: 0, event: 0, upTo: this.#runs.stored.length };
-    const live = cursor === null ? liveRun(this.#runs.holderOf(threadId)) : null;
+    const now = cursor === null ? this.#runs.now(threadId) : { live: null, endedUpTo: 0 };
     const segments: HistorySegment[] = [];
     let length = 0;
     let begin = from.event;
     for (let run = from.run; run < from.upTo; run++) {
       const stored = this.#runs.stored[run];
       if (stored === undefined || stored.threadId !== threadId) continue;
-      const { runId, epoch, events } = stored;
+      const { runId, events } = stored;
       let end = begin;
       for (; end < events.length; end++) {
         length += JSON.stringify(events[end]).length + 1;
@@ -144,12 +151,12 @@ export class MemoryRunStore implements RunStore {
       const last = end === events.length;
       if (end > begin || last) {
         const slice = { first: begin === 0, last, events: events.slice(begin, end) };
-        segments.push({ runId, epoch, ...slice });
+        segments.push({ runId, ...slice });
       }
-      if (!last) return { segments, next: { run, event: end, upTo: from.upTo }, live };
+      if (!last) return { segments, next: { run, event: end, upTo: from.upTo }, ...now };
       begin = 0;
     }
-    return { segments, next: null, live };
+    return { segments, next: null, ...now };
   }
 
   async runningRun(threadId: string): Promise<LiveRun | null> {

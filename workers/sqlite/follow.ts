@@ -1,6 +1,7 @@
 import type {
   FollowMessage,
   FollowRequest,
+  HistoryPageMessage,
   HoldingRun,
   LookMessage,
   LookRequest,
@@ -18,14 +19,21 @@ const LOOK_LENGTH = 256 * 1024;
 
 /** The run that holds a thread, if its owner is alive and it was not told to stop. */
 export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
-  const state = liveState(context, threadId);
-  return { run: state?.stop_requested === null ? holdingRun(context, state) : null };
+  const state = context.statements.stateOfThread.get(threadId);
+  const runs = isAlive(context, state) && state.stop_requested === null;
+  return { run: runs ? holdingRun(context, state) : null };
 }
 
-/** The run that holds a thread, if its owner is alive. */
-export function liveRun(context: ReaderContext, threadId: string): HoldingRun | null {
-  const state = liveState(context, threadId);
-  return state === null ? null : holdingRun(context, state);
+/** The run that holds a thread, if its owner is alive, and the last epoch that was over. */
+export function threadNow(
+  context: ReaderContext,
+  threadId: string,
+): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
+  const state = context.statements.stateOfThread.get(threadId);
+  if (state === undefined) return { live: null, endedUpTo: 0 };
+  const isOver = state.is_running !== 1;
+  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
+  return { live: isAlive(context, state) ? holdingRun(context, state) : null, endedUpTo };
 }
 
 function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
@@ -34,19 +42,18 @@ function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun |
   return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
 }
 
-function liveState(
+function isAlive(
   { statements, identity, config }: ReaderContext,
-  threadId: string,
-): RunStateRow | null {
-  const state = statements.stateOfThread.get(threadId);
-  return hasLiveOwner(statements, state, identity, config) ? state : null;
+  state: RunStateRow | undefined,
+): state is RunStateRow {
+  return hasLiveOwner(statements, state, identity, config);
 }
 
 /** What became of runs and threads of other instances, as of one moment. */
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
-    held: request.threads.map((threadId) => liveRun(context, threadId) !== null),
+    held: request.threads.map((threadId) => threadNow(context, threadId).live !== null),
   }))();
 }
 
@@ -79,7 +86,7 @@ function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean
   // The rows of version 1 do not say which run they are of: only the last one is certain.
   if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
   const id = findStoredRun(statements, run);
-  return id === undefined ? null : (statements.storedRun.get(id)?.events ?? null);
+  return id === undefined ? null : (statements.eventsOfRun.get(id) ?? null);
 }
 
 /** What has come of one run. */

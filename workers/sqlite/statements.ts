@@ -60,25 +60,10 @@ export interface FollowedSegmentRow extends RunKeyRow {
 }
 
 export interface StoredRunRow {
+  readonly id: number;
   /** The id that the client gave the run. */
   readonly run_id: string;
-  /** Null in rows of other writers. */
-  readonly epoch: number | null;
-  readonly events: string;
-}
-
-/** Some rows of a thread, in the order of their ids. */
-interface RowRange {
-  readonly threadId: string;
-  readonly afterId: number;
-  readonly upToId: number;
-}
-
-/** `StoredRunRow`, or nothing but the id of one that is longer than what was asked for. */
-export interface StoredRunOfLengthRow {
-  readonly id: number;
-  readonly run_id: string | null;
-  readonly epoch: number | null;
+  /** Null when they are longer than what was asked for. */
   readonly events: string | null;
 }
 
@@ -262,17 +247,12 @@ export function prepareReaderStatements(db: Database) {
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
-    // The epoch stands behind the events: in a long row it is as dear to read as those.
-    runsOfThread: db.prepare<[{ readonly length: number } & RowRange], StoredRunOfLengthRow>(
-      `SELECT id, iif(is_short, coalesce(client_run_id, run_id), NULL) AS run_id,
-         iif(is_short, epoch, NULL) AS epoch, iif(is_short, events, NULL) AS events
-       FROM (SELECT *, octet_length(events) <= :length AS is_short FROM agent_runs)
-       WHERE thread_id = :threadId AND id > :afterId AND id <= :upToId ORDER BY id`,
+    runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
+      `SELECT id, coalesce(client_run_id, run_id) AS run_id,
+         iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
+       WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
     ),
-    storedRun: db.prepare<[number], StoredRunRow>(
-      `SELECT coalesce(client_run_id, run_id) AS run_id, epoch, events FROM agent_runs
-       WHERE id = ?`,
-    ),
+    eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
     // Runs as a JSON array of pairs. The input of a run stands at seq -1, before all events.
     segmentsOfRuns: db.prepare<[number, string], FollowedSegmentRow>(
       `SELECT id, thread_id, epoch, events FROM run_events

@@ -201,7 +201,8 @@ export class SqliteRunStore implements RunStore {
       segments.push({ ...segment, events: this.#parse(events, { threadId, runId }) });
     }
     await this.#answered(message.live);
-    return { segments, next: message.next, live: this.#unlessEnded(threadId, message.live) };
+    const { next, endedUpTo } = message;
+    return { segments, next, live: this.#unlessEnded(threadId, message.live), endedUpTo };
   }
 
   follow(
