@@ -110,9 +110,7 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
     if (plan.stopAfterMs !== null) {
       // A store that is lost cannot be asked about runs of other processes.
       const stop = () =>
-        runner
-          .stop({ threadId, runId: run.runId })
-          .catch((error) => trouble(error, "no stop"));
+        runner.stop({ threadId, runId: run.runId }).catch((error) => trouble(error, "no stop"));
       setTimeout(() => void stop(), plan.stopAfterMs);
     }
   });

@@ -1,3 +1,4 @@
+import { setImmediate as nextTask } from "node:timers/promises";
 import {
   type ClaimedRun,
   type ClaimOutcome,
@@ -134,6 +135,8 @@ export class MemoryRunStore implements RunStore {
 
   async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
     this.#assertOpen();
+    // Whoever has claimed a thread before knows by then that it did.
+    await nextTask();
     const from = (cursor as Cursor | null) ?? { run: 0, event: 0, upTo: this.#runs.stored.length };
     const now = cursor === null ? this.#runs.now(threadId) : { live: null, endedUpTo: 0 };
     const segments: HistorySegment[] = [];

@@ -414,6 +414,29 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         expect(await endedUpTo()).toBeGreaterThanOrEqual(second.epoch);
       });
 
+      test("names a run of this store as live only when its claim was answered", async () => {
+        const store = openOne();
+        await store.ready();
+        for (let turn = 0; turn < 60; turn++) {
+          let epoch: number | null = null;
+          const claiming = claimed(store, "t", "r").then((run) => {
+            epoch = run.epoch;
+            return run;
+          });
+          const live = async () => {
+            for (;;) {
+              const { live } = await store.readHistory("t", null);
+              if (live === null) continue;
+              return { live: live.epoch, answered: epoch };
+            }
+          };
+          for (const seen of await Promise.all([live(), live()])) {
+            expect(seen.answered).toBe(seen.live);
+          }
+          await (await claiming).release();
+        }
+      });
+
       test("of runs up to that epoch it holds all that is kept, and nothing of later ones", async () => {
         const store = openOne();
         const ended: number[] = [];

@@ -45,7 +45,7 @@ async function busy(onConcurrentRun: OnConcurrentRun) {
 }
 
 describe("a run id that comes again", () => {
-  test("on its thread, once the run that had it is over: both are stored and replayed", async () => {
+  test("pitfall 35: on its thread, once the run that had it is over: both are stored and replayed", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const word of ["one ", "two ", "three "]) {
@@ -84,7 +84,7 @@ describe("a run id that comes again", () => {
     await verifyWithClients(meanwhile.events);
   });
 
-  test("on many threads at the same time", async () => {
+  test("pitfall 35: on many threads at the same time", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const threads = Array.from({ length: 50 }, (_, at) => `t${at}`);
     const runs = await Promise.all(
@@ -144,7 +144,7 @@ describe("a POST that is sent twice, the first still executing", () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("first");
   });
 
-  test('with "supersede": the first is aborted and discarded, the second is stored', async () => {
+  test('pitfall 35: with "supersede": the first is aborted and discarded, the second is stored', async () => {
     const { dbPath, runner, agent, first } = await busy("supersede");
     await runner.flush();
     const second = puppetAgent();

@@ -16,10 +16,14 @@ function openFile() {
 
 /** The writer of an instance, without its thread. Another one of the same name is its replacement. */
 function openWriter(db: Database.Database, instanceId = "this instance") {
-  const context = createWriterContext(db, { dbPath: ":memory:", instanceId, leaseMs: 60_000 });
+  const context = createWriterContext(db, {
+    dbPath: ":memory:",
+    instanceId,
+    leaseMs: 60_000,
+    file: null,
+  });
   beat(context);
-  const commit = (...ops: readonly WriterOp[]): readonly OpResult[] =>
-    commitBatch(context, ops).results;
+  const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => commitBatch(context, ops);
   const epochOf = (op: WriterOp) => {
     const [result] = commit(op);
     return result?.ok === true ? result.claim?.epoch : result?.fault.code;
