@@ -31,6 +31,7 @@ export type {
   HistoryCursor,
   HistoryPage,
   HistorySegment,
+  LiveRun,
   RunStore,
   StoreStats,
 } from "./store/run-store.ts";

@@ -19,6 +19,7 @@ export function addClaim(bench: Bench, directory: string): () => void {
     return results;
   };
   let turn = 0;
+  let number = 0;
   bench.add(`claim: ${THREADS} threads claimed, then released`, () => {
     turn++;
     const runs = Array.from({ length: THREADS }, (_, at) => ({
@@ -26,7 +27,10 @@ export function addClaim(bench: Bench, directory: string): () => void {
       runId: `run-${turn}-${at}`,
     }));
     const claimed = commit(
-      runs.map((run) => ({ kind: "claim", ...run, messageIds: ["question"], supersede: false })),
+      runs.map((run) => {
+        number++;
+        return { kind: "claim", number, ...run, messageIds: ["question"], supersede: false };
+      }),
     );
     const epochs = claimed.map((result) => (result.ok ? (result.claim?.epoch ?? 0) : 0));
     const nothing = { segments: 0, seq: 0, events: "[]" };

@@ -7,8 +7,8 @@
  * that ended its writer again and again), `STORE_FAILED`, `FILE_REPLACED` (the database file or its WAL
  * was deleted, moved or replaced while it was open: this runner stores nothing any more). Reading: `READER_DIED`, `FOLLOW_LOST` (a run
  * of another process ended while this one was not looking; connect again to see it whole).
- * Running: `THREAD_ALREADY_RUNNING`, `RUN_ID_TAKEN`, `LEASE_LOST`, `QUEUE_FULL`, `RUNNER_CLOSED`,
- * `PERSISTENCE_FAILED`, `RUN_INTERRUPTED`, `INCOMPLETE_STREAM`.
+ * Running: `THREAD_ALREADY_RUNNING`, `LEASE_LOST`, `QUEUE_FULL`, `RUNNER_CLOSED`, `PERSISTENCE_FAILED`,
+ * `RUN_INTERRUPTED`, `INCOMPLETE_STREAM`.
  * Closing: `CLOSE_INCOMPLETE`.
  * Backing up: `BACKUP_EXISTS` (there is a file of that name), `BACKUP_UNSUPPORTED` (by the store), and
  * those of opening and writing.
@@ -33,7 +33,6 @@ export type RunStoreErrorCode =
   | "STORE_FAILED"
   | "FILE_REPLACED"
   | "THREAD_ALREADY_RUNNING"
-  | "RUN_ID_TAKEN"
   | "LEASE_LOST"
   | "QUEUE_FULL"
   | "RUNNER_CLOSED"

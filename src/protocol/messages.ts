@@ -25,9 +25,11 @@ export interface WorkerConfig {
   readonly file: FileNode | null;
 }
 
-/** Take the thread for a run. Idempotent for one `runId` of one instance. */
+/** Take the thread for a run. Idempotent for one `number` of one instance. */
 export interface ClaimOp {
   readonly kind: "claim";
+  /** Each claim of an instance has another: one that is sent again is recognized by it. */
+  readonly number: number;
   readonly threadId: string;
   readonly runId: string;
   /** Ids of the input's messages, to be told which the thread has stored already. */
@@ -36,11 +38,10 @@ export interface ClaimOp {
   readonly supersede: boolean;
 }
 
-/** Journal a segment of a run in flight. Idempotent by (run, epoch, seq). */
+/** Journal a segment of a run in flight. Idempotent by (thread, epoch, seq). */
 export interface AppendOp {
   readonly kind: "append";
   readonly threadId: string;
-  readonly runId: string;
   readonly epoch: number;
   /** Position in the run of the segment's first event, from 0. */
   readonly seq: number;
@@ -50,7 +51,7 @@ export interface AppendOp {
   readonly input: string | null;
 }
 
-/** Store a run whole: its journal, then `events`. Idempotent by (run, epoch). */
+/** Store a run whole: its journal, then `events`. Idempotent by (thread, epoch). */
 export interface FinishOp {
   readonly kind: "finish";
   readonly threadId: string;
@@ -78,7 +79,6 @@ export interface FinishOp {
 export interface ReleaseOp {
   readonly kind: "release";
   readonly threadId: string;
-  readonly runId: string;
   readonly epoch: number;
   /** How many segments of this run were sent before. */
   readonly segments: number;
@@ -92,7 +92,6 @@ export interface ReleaseOp {
 export interface ConfirmOp {
   readonly kind: "confirm";
   readonly threadId: string;
-  readonly runId: string;
   readonly epoch: number;
 }
 
@@ -100,7 +99,7 @@ export interface ConfirmOp {
 export interface StopOp {
   readonly kind: "stop";
   readonly threadId: string;
-  /** Only this run, or whichever holds the thread. */
+  /** Only a run of this id, or whichever holds the thread. */
   readonly runId: string | null;
 }
 
@@ -150,18 +149,28 @@ export interface HistoryPageMessage {
   readonly segments: readonly PageSegment[];
   readonly next: PageCursor | null;
   /** On the first page, the run that held the thread in the moment of which the history is. */
-  readonly live: string | null;
+  readonly live: HoldingRun | null;
+  /** On the first page, the last epoch that was over in that moment; 0 on later pages. */
+  readonly endedUpTo: number;
+}
+
+/** A run that holds a thread, and whose owner is alive. */
+export interface HoldingRun {
+  readonly runId: string;
+  readonly epoch: number;
+  /** `ClaimOp.number` if it is a run of this instance, else null. */
+  readonly ownClaim: number | null;
 }
 
 /** The run that holds a thread, if its owner is alive and it was not told to stop. */
 export interface RunningMessage {
-  readonly runId: string | null;
+  readonly run: HoldingRun | null;
 }
 
 /** What is asked about a run of another instance. */
 export interface FollowRequest {
   readonly threadId: string;
-  readonly runId: string;
+  readonly epoch: number;
   /** What is known already: rows of `run_events` up to this id. 0 before the first look. */
   readonly afterId: number;
   /** Whether any segment of the run is known. */
@@ -274,7 +283,12 @@ export type WriterNotice =
   /** Runs of dead processes were ended, or one could not be, with the reason. */
   | { readonly kind: "recovered"; readonly runs: number; readonly fault: StoreFault | null }
   /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
-  | { readonly kind: "stop"; readonly runId: string; readonly discard: boolean }
+  | {
+      readonly kind: "stop";
+      readonly threadId: string;
+      readonly epoch: number;
+      readonly discard: boolean;
+    }
   /** The file was deleted, moved or replaced: the writer has let go of it. */
   | { readonly kind: "replaced"; readonly fault: StoreFault }
   /** This instance was asleep for longer than its lease: its runs may have been taken over. */

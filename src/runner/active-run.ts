@@ -116,6 +116,11 @@ export class ActiveRun {
     return this.#state !== "waiting" && this.#state !== "claiming";
   }
 
+  /** The number of the run's claim, or null before it is answered. */
+  get epoch(): number | null {
+    return this.#claimed?.epoch ?? null;
+  }
+
   /** True while a run of another process has the thread, and this one is to start after it. */
   get waitsForOther(): boolean {
     return this.#waiting !== null && this.#state === "claiming";
@@ -217,8 +222,7 @@ export class ActiveRun {
         onLost: (error) => this.#lose(error),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
-      const isHeld = outcome.kind === "refused" && outcome.code === "THREAD_ALREADY_RUNNING";
-      if (!isHeld || !waits || !this.#isIn("claiming")) return outcome;
+      if (outcome.kind === "claimed" || !waits || !this.#isIn("claiming")) return outcome;
       this.#waiting ??= new AbortController();
       await store.released(this.threadId, this.#waiting.signal);
       // Ended while it waited. The store would let this claim take the thread from the run that took

@@ -4,7 +4,7 @@ import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
-import type { HistoryPage, RunStore } from "../store/run-store.ts";
+import type { HistoryPage, LiveRun, RunStore } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
 /** Events that are replayed in one task: each may cost its subscriber more than it does here. */
@@ -17,7 +17,7 @@ const MEMORY_CHUNK = 1000;
  *
  * The cut between the two is by run. History is of one moment: a run that was stored by then comes
  * from the store, whole, and any other from memory, whole; or from its journal, if another process
- * executes it.
+ * executes it. Epochs tell which.
  */
 export function replayThread(
   store: RunStore,
@@ -50,24 +50,25 @@ async function replay(
   // those that have not come behind it.
   const begun = open.filter((run) => run.hasBegun);
   const waiting = open.filter((run) => !run.hasBegun);
-  const unstored = new Set(open.map((run) => run.runId));
-  let live: string | null = null;
+  let live: LiveRun | null = null;
+  let endedUpTo = 0;
   for await (const page of pagesOf(store, threadId)) {
     if (subscriber.closed) return;
     live ??= page.live;
     await emitPage(page, repair, subscriber);
-    for (const { runId } of page.segments) unstored.delete(runId);
+    endedUpTo = Math.max(endedUpTo, page.endedUpTo);
     if (subscriber.closed) return;
   }
   const fromMemory = async (runs: readonly ActiveRun[]) => {
     for (const run of runs) {
-      if (unstored.has(run.runId)) await replayLive(run, repair, subscriber);
+      if (run.epoch === null || run.epoch > endedUpTo) await replayLive(run, repair, subscriber);
     }
   };
   await fromMemory(begun);
-  if (live !== null && !unstored.has(live)) {
+  const isLive = (run: ActiveRun) => run.epoch === live?.epoch;
+  if (live !== null && !open.some(isLive)) {
     // Or a run that began here after this replay did.
-    const own = openRuns().find((run) => run.runId === live);
+    const own = openRuns().find(isLive);
     if (own !== undefined) await replayLive(own, repair, subscriber);
     else await followForeign(store, threadId, live, repair, subscriber);
   }
@@ -94,7 +95,7 @@ async function* pagesOf(
 async function followForeign(
   store: RunStore,
   threadId: string,
-  runId: string,
+  { runId, epoch }: LiveRun,
   repair: ReplayRepair,
   subscriber: Subscriber<BaseEvent>,
 ): Promise<void> {
@@ -103,7 +104,7 @@ async function followForeign(
   subscriber.add(() => left.abort());
   repair.startRun(runId, { live: true });
   const pace = new Pace();
-  for await (const events of store.follow(threadId, runId, left.signal)) {
+  for await (const events of store.follow(threadId, epoch, left.signal)) {
     await pace.emit(events, repair, subscriber);
     if (subscriber.closed) return;
   }

@@ -91,18 +91,20 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Tells the thread's run to stop, in this process or another. False when it is idle, is stopping
-   * already, is another run than `runId`, or its agent's `abortRun` throws. A run of another process
+   * Tells the thread's run to stop, in this process or another; with `runId` only if it has that id,
+   * or else the first that has it of those that wait here. False when there is none, it is stopping
+   * already, or its agent's `abortRun` throws. A run of another process
    * is told when that one next looks, which it does some milliseconds later if it knows that it is
    * not alone, and else with its next event or heartbeat; an agent there that refuses is cut off.
    *
    * @throws {RunStoreError} the store could not be asked about runs of other processes.
    */
   async stop({ threadId, runId }: StopRequest): Promise<boolean> {
-    const run =
-      runId === undefined ? this.#threads.current(threadId) : this.#threads.find(threadId, runId);
-    // Without an id, it is the run that executes which is meant, and not one that waits for it.
-    const isElsewhere = run === null || (runId === undefined && run.waitsForOther);
+    const current = this.#threads.current(threadId);
+    const run = runId === undefined ? current : this.#threads.find(threadId, runId);
+    // The run that executes is meant, and not one that waits for it, if both have this id or none is
+    // given.
+    const isElsewhere = run === null || current?.waitsForOther === true;
     if (isElsewhere && this.#closing === null) {
       if (await this.#store.requestStop(threadId, runId ?? null)) return true;
     }

@@ -30,7 +30,7 @@ export class ThreadRuns implements RunListener {
       : [...thread.open].filter((run) => !thread.waiting.includes(run));
   }
 
-  /** The run of this id that is current or waiting. */
+  /** The run of this id that is current, or else the first that waits. */
   find(threadId: string, runId: string): ActiveRun | null {
     const thread = this.#threads.get(threadId);
     if (thread === undefined) return null;

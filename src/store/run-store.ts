@@ -8,6 +8,10 @@ import type { RunStoreError } from "../protocol/errors.ts";
  * lets at most one run at a time hold a thread; and keeps what was appended to a run in flight, so
  * that a run whose process died can be finalized by whoever opens the store next.
  *
+ * A run is known by its thread and its epoch, the number of its claim: of two runs of a thread, the
+ * one that was claimed later has the higher epoch. A `runId` is made by a client and may come again,
+ * on the same thread and on others. It is kept and given back, and tells no runs apart.
+ *
  * Failures reject with a `RunStoreError`; a refusal that is part of normal work is a value.
  */
 export interface RunStore {
@@ -21,20 +25,20 @@ export interface RunStore {
   readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage>;
 
   /**
-   * The id of the run that holds the thread, in whatever live process, or null. One that another
-   * process was asked to stop does not count.
+   * The run that holds the thread, in whatever live process, or null. One that another process was
+   * asked to stop does not count.
    */
-  runningRun(threadId: string): Promise<string | null>;
+  runningRun(threadId: string): Promise<LiveRun | null>;
 
   /**
    * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
    * until it has ended. A run whose process dies ends as it is recovered. Ends early with `signal`.
    * Throws `FOLLOW_LOST` when its end cannot be told any more.
    */
-  follow(threadId: string, runId: string, signal: AbortSignal): AsyncIterable<readonly EventLike[]>;
+  follow(threadId: string, epoch: number, signal: AbortSignal): AsyncIterable<readonly EventLike[]>;
 
   /**
-   * Asks whoever executes the thread's run elsewhere to stop it; with `runId` only that run.
+   * Asks whoever executes the thread's run elsewhere to stop it; with `runId` only if it has that id.
    * False when there is no such run, or it was asked before.
    */
   requestStop(threadId: string, runId: string | null): Promise<boolean>;
@@ -99,12 +103,15 @@ export type ClaimOutcome =
   | { readonly kind: "claimed"; readonly run: ClaimedRun; readonly seen: readonly boolean[] }
   | {
       readonly kind: "refused";
-      readonly code: "THREAD_ALREADY_RUNNING" | "RUN_ID_TAKEN";
+      readonly code: "THREAD_ALREADY_RUNNING";
       readonly message: string;
     };
 
 /** A thread held for one run, and the way to write that run. */
 export interface ClaimedRun {
+  /** The number of the claim: higher than that of every earlier claim of the thread. */
+  readonly epoch: number;
+
   /** The input to store with the run. Called once, before the first `append`. */
   setInput(input: unknown): void;
 
@@ -141,9 +148,21 @@ export interface HistoryPage {
   readonly next: HistoryCursor | null;
   /**
    * On the first page, the run that held the thread, here or elsewhere, in the moment of which the
-   * history is: none of the pages holds it. Null on later pages.
+   * history is: none of the pages holds it. If it was claimed through this store, its claim has been
+   * answered. Null on later pages.
    */
-  readonly live: string | null;
+  readonly live: LiveRun | null;
+  /**
+   * On the first page, the last epoch that was over in that moment: what is kept of runs up to it is
+   * in this history, and of later runs nothing is. 0 if there was none, and on later pages.
+   */
+  readonly endedUpTo: number;
+}
+
+/** A run that holds a thread. */
+export interface LiveRun {
+  readonly runId: string;
+  readonly epoch: number;
 }
 
 /** Percentiles of what was seen since the store was opened; zeros before that. */

@@ -2,12 +2,20 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { EventLike } from "../../src/events/event.ts";
 import type { Random } from "../support/random.ts";
 
+/** What a run says of itself in its first and last event. */
 export interface RunIds {
   readonly threadId: string;
   readonly runId: string;
+  /** What tells the run from others of its id, where ids come again. */
+  readonly runName?: string;
 }
 
-/** What one run does. Ids and texts come from the run's id, so that no two runs say the same. */
+/** What a run is called in logs and reports: no two have one name. */
+export function nameOf({ runName, runId }: Pick<RunIds, "runId" | "runName">): string {
+  return runName ?? runId;
+}
+
+/** What one run does. Ids and texts come from the run's name, so that no two runs say the same. */
 export interface Plan {
   readonly shape: Shape;
   readonly steps: readonly Step[];
@@ -41,7 +49,7 @@ const SHAPES = [
   "silent",
 ] as const;
 
-export type Shape = (typeof SHAPES)[number] | "late" | "retry";
+export type Shape = (typeof SHAPES)[number] | "late" | "retry" | "again";
 
 /** What an agent says that reports its failure by itself. */
 export const OWN_ERROR = "AGENT_FAILED";
@@ -50,7 +58,7 @@ export function planRun(run: RunIds, random: Random, mix: "usual" | "many-silent
   const silent = mix === "many-silent" && random.chance(0.3);
   const shape: Shape = silent ? "silent" : random.pick(SHAPES);
   const plan = { shape, ending: "well", stopAfterMs: null, deaf: false } as const;
-  const say = new Sayer(run.runId, random);
+  const say = new Sayer(nameOf(run), random);
   const start: Step = { type: "RUN_STARTED", ...run };
   const steps: Step[] = [start];
   switch (shape) {
@@ -107,6 +115,13 @@ export function planLate(run: RunIds, random: Random): Plan {
   return { shape: "late", steps, ending: "well", stopAfterMs: null, deaf: false };
 }
 
+/** A run among several of its id, some of them at the same time. */
+export function planAgain(run: RunIds, random: Random): Plan {
+  const words = random.pick([3, 10, 40]);
+  const steps = [{ type: "RUN_STARTED", ...run }, ...new Sayer(nameOf(run), random).text(words, 4)];
+  return { shape: "again", steps, ending: "well", stopAfterMs: null, deaf: random.chance(0.2) };
+}
+
 /** A run that is over at once. */
 export function planShort(run: RunIds, random: Random): Plan {
   const steps = [{ type: "RUN_STARTED", ...run }, ...new Sayer(run.runId, random).text(3, 0)];
@@ -126,12 +141,12 @@ function cut(steps: readonly Step[], random: Random): Step[] {
 }
 
 class Sayer {
-  readonly #runId: string;
+  readonly #run: string;
   readonly #random: Random;
   #parts = 0;
 
-  constructor(runId: string, random: Random) {
-    this.#runId = runId;
+  constructor(run: string, random: Random) {
+    this.#run = run;
     this.#random = random;
   }
 
@@ -191,7 +206,7 @@ class Sayer {
   }
 
   #id(kind: string): string {
-    return `${this.#runId}-${kind}${this.#parts++}`;
+    return `${this.#run}-${kind}${this.#parts++}`;
   }
 
   #wait(ms: number): number[] {

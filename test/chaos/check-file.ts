@@ -2,7 +2,7 @@ import type { EventLike } from "../../src/events/event.ts";
 import { textsOf } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
-import type { StoreSnapshot } from "./snapshot.ts";
+import { keyOfRow, rowsByKey, type StoreSnapshot } from "./snapshot.ts";
 
 /** That the file is sound, and its tables agree with each other. */
 export function checkFile({ before, after, expectations }: Evidence): Violation[] {
@@ -12,8 +12,8 @@ export function checkFile({ before, after, expectations }: Evidence): Violation[
   for (const { integrity } of [before, after]) {
     if (integrity !== "ok") report("integrity", "PRAGMA integrity_check to be ok", integrity);
   }
-  for (const { threadId, runId } of after.running) {
-    report("threads-are-free", "no run to be called running", `${runId} on ${threadId}`);
+  for (const run of after.running) {
+    report("threads-are-free", "no run to be called running", keyOfRow(run));
   }
   const counts = new Map<string, number>();
   for (const { threadId } of after.runs) counts.set(threadId, (counts.get(threadId) ?? 0) + 1);
@@ -26,10 +26,10 @@ export function checkFile({ before, after, expectations }: Evidence): Violation[
   for (const [threadId, count] of counts) {
     report("run-count", `threads to count ${count} runs of ${threadId}`, "no row");
   }
-  const rows = new Map(after.runs.map((row) => [row.runId, row]));
+  const rows = new Map(after.runs.map((row) => [row.id, row]));
   for (const row of before.runs) {
-    const later = rows.get(row.runId);
-    if (later?.events === row.events && later.id === row.id) continue;
+    const later = rows.get(row.id);
+    if (later?.events === row.events && later.runId === row.runId) continue;
     const seen = later === undefined ? "it is gone" : "it has changed";
     report("rows-stay", `the row of ${row.runId} to stay as it is`, seen);
   }
@@ -45,33 +45,36 @@ export function checkJournals({ before, after, processes }: Evidence): Violation
   const report = (expected: string, seen: string) =>
     void violations.push({ rule: "journal", expected, seen });
   for (const snapshot of [before, after]) {
-    const running = new Set(snapshot.running.map(({ runId }) => runId));
-    const rows = new Map(snapshot.runs.map((row) => [row.runId, row.events]));
-    for (const [runId, events] of journalsIn(snapshot)) {
-      if (running.has(runId)) continue;
-      const stored = rows.get(runId);
-      if (stored === undefined) {
-        report("a journal to be stored or in use", `${runId} is neither running nor stored`);
-      } else if (!holds(JSON.parse(stored) as EventLike[], events)) {
-        report("a journal to say no more than its stored run", `that of ${runId} says more`);
+    const used = new Set([...snapshot.running, ...snapshot.kept].map(keyOfRow));
+    const rows = rowsByKey(snapshot);
+    for (const [run, events] of journalsIn(snapshot)) {
+      const stored = rows.get(run)?.events;
+      if (stored !== undefined && !holds(JSON.parse(stored) as EventLike[], events)) {
+        report("a journal to say no more than its stored run", `that of ${run} says more`);
+      }
+      if (stored === undefined && !used.has(run)) {
+        report("a journal to be stored or in use", `${run} is neither running nor stored`);
       }
     }
   }
   // Those who follow a run from another process may need its journal for a while.
   if (!wereSeveralAlive(processes) && after.journal.length > 0) {
-    const runIds = [...new Set(after.journal.map(({ runId }) => runId))];
-    report("no journal to be left", `journals of ${runIds.join(", ")}`);
+    const runs = new Set(after.journal.map(keyOfRow));
+    report("no journal to be left", `journals of ${[...runs].join(", ")}`);
   }
   return violations;
 }
 
+/** By the key of the run. */
 function journalsIn({ journal }: StoreSnapshot): Map<string, EventLike[]> {
   const journals = new Map<string, EventLike[]>();
-  for (const { runId, seq, events } of journal) {
-    const known = journals.get(runId) ?? [];
+  for (const segment of journal) {
+    const { seq, events } = segment;
+    const run = keyOfRow(segment);
+    const known = journals.get(run) ?? [];
     // Before all events stands the input, which is none.
     if (seq >= 0) known.push(...(JSON.parse(events) as EventLike[]));
-    journals.set(runId, known);
+    journals.set(run, known);
   }
   return journals;
 }

@@ -4,6 +4,7 @@ import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import { isKept, type RunHistory, STORE_CODES, saidBy, wasReportedLost } from "./runs.ts";
+import { nameIn } from "./snapshot.ts";
 
 interface Replay {
   readonly process: ProcessHistory;
@@ -34,9 +35,15 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
     if (failure !== undefined) report("replay-completes", "no error", JSON.stringify(failure));
     const parts = splitByRun(replay.events);
     const ids = parts.map(({ runId }) => runId);
-    if (new Set(ids).size < ids.length) report("replay-once", "each run once", ids.join(", "));
+    const known = ids.filter((id) => byId.has(id) || evidence.stored.has(id));
+    if (new Set(known).size < known.length) report("replay-once", "each run once", ids.join(", "));
+    const unbegun = evidence.runs.filter(
+      (run) => run.threadId === replay.threadId && run.startedAt === null,
+    );
     for (const { runId, events } of parts) {
-      const asked = byId.get(runId)?.flatMap(saidBy) ?? [evidence.stored.get(runId) ?? []];
+      // The runner speaks for a run whose agent has not begun, and does not know its name.
+      const runs = byId.get(runId) ?? (known.includes(runId) ? [] : unbegun);
+      const asked = runs.length > 0 ? runs.flatMap(saidBy) : [evidence.stored.get(runId) ?? []];
       const problems = asked.map((said) => compareReplayed(events, said));
       const [problem = null] = problems;
       if (problem !== null && !problems.includes(null)) {
@@ -107,7 +114,7 @@ function replaysIn(processes: readonly ProcessHistory[]): Replay[] {
 function splitByRun(events: readonly EventLike[]): { runId: string; events: EventLike[] }[] {
   const parts: { runId: string; events: EventLike[] }[] = [];
   for (const event of events) {
-    if (event.type === "RUN_STARTED") parts.push({ runId: String(event.runId), events: [event] });
+    if (event.type === "RUN_STARTED") parts.push({ runId: nameIn([event]), events: [event] });
     else parts.at(-1)?.events.push(event);
   }
   return parts;

@@ -3,13 +3,14 @@ import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { reduceWithClients } from "../events/clients.ts";
 import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
-import { isKept, type RunHistory, saidBy, wasReportedLost } from "./runs.ts";
+import { isDiscarded, isKept, type RunHistory, saidBy, wasReportedLost } from "./runs.ts";
+import { rowsByKey } from "./snapshot.ts";
 
 /** How many runs of a round are reduced by real clients as well: it takes them long. */
 const REDUCED_BY_CLIENTS = 12;
 
 /** That what is stored was said by an agent, from its beginning, and is closed by one terminal event. */
-export function checkStored({ runs, stored, processes }: Evidence): Violation[] {
+export function checkStored({ runs, stored, processes, after }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const report = (rule: string, expected: string, seen: string) =>
     void violations.push({ rule, expected, seen });
@@ -23,6 +24,10 @@ export function checkStored({ runs, stored, processes }: Evidence): Violation[] 
       report("one-terminal-event", `one terminal event, the last, in ${runId}`, types.join(", "));
     }
     const asked = byId.get(runId) ?? [];
+    if (asked.some(isDiscarded)) {
+      report("discarded-is-gone", `nothing of ${runId}, which another run superseded`, "a row");
+      continue;
+    }
     if (asked.length === 0) report("nothing-invented", "only runs that someone asked for", runId);
     // What is kept of a run that was completed is compared with what its client saw.
     if (asked.length === 0 || asked.some(isKept)) continue;
@@ -33,12 +38,17 @@ export function checkStored({ runs, stored, processes }: Evidence): Violation[] 
       report("prefix", `${runId} whole, or ended with RUN_INTERRUPTED`, JSON.stringify(last));
     }
   }
+  const names = after.runs.map(({ runId }) => runId);
+  for (const runId of new Set(names.filter((name, at) => names.indexOf(name) !== at))) {
+    report("stored-once", `one row of ${runId}`, "several");
+  }
+  const rows = rowsByKey(after);
   for (const { records } of processes) {
     for (const record of records) {
       if (record.what !== "fault" || !record.point.startsWith("after commit")) continue;
-      for (const runId of [...record.batch.append, ...record.batch.finish]) {
-        if (stored.has(runId)) continue;
-        report("committed-is-kept", `${runId}, which was committed before a kill`, "no row");
+      for (const run of [...record.batch.append, ...record.batch.finish]) {
+        if (rows.has(run)) continue;
+        report("committed-is-kept", `${run}, which was committed before a kill`, "no row");
       }
     }
   }

@@ -58,13 +58,14 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   return `${code}: ${message}`;
 }
 
-/** Whether another process may have had the thread while the run asked for it. */
+/** Whether another run may have had the thread while the run asked for it. */
 function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean {
   return runs.some(
     (other) =>
       other.threadId === run.threadId &&
-      other.process !== run.process &&
-      storeCodeOf(other) !== "THREAD_ALREADY_RUNNING" &&
+      other !== run &&
+      // One of the same process stands in the way while it asks for the thread, refused or not.
+      (other.process === run.process || storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") &&
       other.requestedAt <= (run.completedAt ?? 0) &&
       (other.completedAt ?? other.process.endedAt) >= run.requestedAt,
   );

@@ -13,6 +13,7 @@ import {
 } from "./faults/kills.ts";
 import { loseFile } from "./faults/lost-file.ts";
 import { lookFromOutside } from "./faults/outside-look.ts";
+import { postTwice } from "./faults/posted-twice.ts";
 import { stopProcess } from "./faults/stop.ts";
 import {
   EXIT,
@@ -125,5 +126,10 @@ export const FAULTS: readonly Fault[] = [
     name: "four-processes",
     what: "four processes on overlapping threads, each killed and restarted",
     run: killFour,
+  },
+  {
+    name: "posted-twice",
+    what: "run ids that come again, and requests that are sent twice, to several processes",
+    run: postTwice,
   },
 ];

@@ -113,6 +113,7 @@ function replay(events: readonly EventLike[], error?: string): Told {
 const rowOf = (runId: string, events = compacted(runId), id = 1): StoredRun => ({
   id,
   threadId: "t",
+  epoch: id,
   runId,
   events: JSON.stringify(events),
 });
@@ -131,7 +132,14 @@ function factsOf(made: Made = {}): RoundFacts {
   const runs = made.rows ?? [rowOf("r1")];
   const journal = made.journal ?? [];
   const threads = runs.length === 0 ? [] : [{ threadId: "t", runCount: runs.length }];
-  const snapshot: StoreSnapshot = { integrity: "ok", runs, journal, running: [], threads };
+  const snapshot: StoreSnapshot = {
+    integrity: "ok",
+    runs,
+    journal,
+    running: [],
+    kept: [],
+    threads,
+  };
   return {
     processes: made.processes ?? [processOf("p", wholeRun("r1"))],
     before: { ...snapshot, ...made.before },
@@ -167,6 +175,64 @@ describe("a round in which all is well", () => {
   });
 });
 
+/** Runs of one id, which are told apart by their names. */
+function named(runName: string, events: readonly EventLike[]): EventLike[] {
+  return events.map((event) =>
+    event.type === "RUN_STARTED" ? { ...event, runId: "same", runName } : event,
+  );
+}
+
+/** The first of two runs of one id was superseded by the second. */
+function superseded(rows: readonly StoredRun[]): Made {
+  const yielding = wholeRun("r1", named("r1", answer("r1"))).map((record) =>
+    record.what === "requested" ? { ...record, yields: true } : record,
+  );
+  const aborted: Told = { what: "aborted", runId: "r1" };
+  const first = processOf("p", [...yielding.slice(0, -2), aborted, ...yielding.slice(-2)]);
+  const second = wholeRun("r2", named("r2", answer("r2"))).map((record, at) => {
+    return { ...record, at: 1_000_000 + at };
+  });
+  return { processes: [first, processOf("q", second)], rows };
+}
+
+describe("a round in which run ids come again", () => {
+  const rows = ["r1", "r2"].map((name, at) => rowOf(name, named(name, compacted(name)), at + 1));
+
+  it("breaks no rule when both runs are stored and replayed", async () => {
+    const runs = ["r1", "r2"].flatMap((name) => wholeRun(name, named(name, answer(name))));
+    const shown = replay(["r1", "r2"].flatMap((name) => named(name, compacted(name))));
+    const processes = [processOf("p", runs), processOf("check", [shown])];
+    expect(await rulesBrokenBy({ processes, rows })).toEqual([]);
+  });
+
+  it("breaks no rule when the one that was superseded is gone", async () => {
+    expect(await rulesBrokenBy(superseded(rows.slice(1)))).toEqual([]);
+  });
+
+  it("shows that one that was superseded was stored", async () => {
+    expect(await rulesBrokenBy(superseded(rows))).toEqual(["discarded-is-gone"]);
+  });
+
+  it("shows that a run was stored twice", async () => {
+    const [first, second] = rows as [StoredRun, StoredRun];
+    const twice = [first, { ...second, runId: "r1", events: first.events }];
+    const runs = wholeRun("r1", named("r1", answer("r1")));
+    expect(await rulesBrokenBy({ processes: [processOf("p", runs)], rows: twice })).toEqual([
+      "stored-once",
+    ]);
+  });
+
+  it("shows that a run was stored with what another of its id said", async () => {
+    const [first] = rows as [StoredRun];
+    const mixed = named("r1", compacted("r1")).map((event) =>
+      event.type === "TEXT_MESSAGE_CONTENT" ? { ...event, messageId: "answer-r2" } : event,
+    );
+    const processes = [processOf("p", wholeRun("r1", named("r1", answer("r1"))))];
+    const changed = [{ ...first, events: JSON.stringify(mixed) }];
+    expect(await rulesBrokenBy({ processes, rows: changed })).toEqual(["completed-is-kept"]);
+  });
+});
+
 describe("of processes and the file, it is reported that", () => {
   const cases: readonly (readonly [what: string, rule: string, made: Made])[] = [
     [
@@ -181,11 +247,7 @@ describe("of processes and the file, it is reported that", () => {
     ],
     ["the file was corrupt before", "integrity", { before: { integrity: "row 1 missing" } }],
     ["the file is corrupt", "integrity", { after: { integrity: "row 1 missing" } }],
-    [
-      "a thread is held",
-      "threads-are-free",
-      { after: { running: [{ threadId: "t", runId: "r2" }] } },
-    ],
+    ["a thread is held", "threads-are-free", { after: { running: [{ threadId: "t", epoch: 2 }] } }],
     [
       "the count of runs is wrong",
       "run-count",
@@ -198,9 +260,13 @@ describe("of processes and the file, it is reported that", () => {
     [
       "a journal belongs to no run",
       "journal",
-      { journal: [{ runId: "r2", seq: 0, events: "[]" }] },
+      { journal: [{ threadId: "t", epoch: 2, seq: 0, events: "[]" }] },
     ],
-    ["a journal is left", "journal", { journal: [{ runId: "r1", seq: 0, events: "[]" }] }],
+    [
+      "a journal is left",
+      "journal",
+      { journal: [{ threadId: "t", epoch: 1, seq: 0, events: "[]" }] },
+    ],
     [
       "a journal was written to after the end of its run",
       "journal",
@@ -208,7 +274,8 @@ describe("of processes and the file, it is reported that", () => {
         processes: [processOf("p", wholeRun("r1")), processOf("q", [], { startedAt: 2000 })],
         journal: [
           {
-            runId: "r1",
+            threadId: "t",
+            epoch: 1,
             seq: 0,
             events: JSON.stringify([
               { type: "TEXT_MESSAGE_CONTENT", messageId: "answer-r1", delta: "one two three" },
@@ -384,7 +451,7 @@ describe("of what is stored, it is reported that", () => {
   });
 
   it("it lacks a run that had been committed before a kill", async () => {
-    const batch = { claim: [], append: ["r1"], finish: [] };
+    const batch = { claim: [], append: ["1 t"], finish: [] };
     const fault: Told = { what: "fault", fault: "kill", point: "after commit-append", batch };
     const processes = [processOf("p", [...partOfRun("r1"), fault], killed)];
     expect(await rulesBrokenBy({ processes, rows: [] })).toEqual(["committed-is-kept"]);

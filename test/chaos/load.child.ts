@@ -8,7 +8,17 @@ import { isTerminal } from "../../src/events/event.ts";
 import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
 import { Random } from "../support/random.ts";
 import { inputOf } from "../support/scripted-agent.ts";
-import { type Plan, planLate, planRetry, planRun, planShort, play, type RunIds } from "./agents.ts";
+import {
+  nameOf,
+  type Plan,
+  planAgain,
+  planLate,
+  planRetry,
+  planRun,
+  planShort,
+  play,
+  type RunIds,
+} from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
 import { OPEN_SECOND_RUNNER, readOrders } from "./orders.ts";
 
@@ -34,37 +44,41 @@ function trouble(fields: object, message: string): void {
 }
 
 const logger: Logger = { debug() {}, info() {}, warn: trouble, error: trouble };
-const { dbPath, leaseMs, lingerMs } = orders;
+const { dbPath, leaseMs, lingerMs, onConcurrentRun } = orders;
 const runner = new SqliteAgentRunner({
   dbPath,
   leaseMs,
   lingerMs,
   logger,
-  onConcurrentRun: "reject",
+  onConcurrentRun,
   stopTimeoutMs: STOP_TIMEOUT_MS,
 });
 
 function agentOf(run: RunIds, plan: Plan) {
   const abort = new AbortController();
+  const runId = nameOf(run);
   let ended = false;
   const end = () => {
-    if (!ended) log.write({ what: "agent-ended", runId: run.runId });
+    if (!ended) log.write({ what: "agent-ended", runId });
     ended = true;
   };
   const agent = {
     agentId: plan.shape,
     async runAgent(_input: unknown, { onEvent }: { onEvent(params: { event: BaseEvent }): void }) {
-      log.write({ what: "agent-started", ...run, shape: plan.shape });
+      log.write({ what: "agent-started", threadId: run.threadId, runId, shape: plan.shape });
       try {
         await play(plan, run, abort.signal, (event) => {
-          if (!ended) log.write({ what: "emit", runId: run.runId, event });
+          if (!ended) log.write({ what: "emit", runId, event });
           onEvent({ event: event as unknown as BaseEvent });
         });
       } finally {
         end();
       }
     },
-    abortRun: () => abort.abort(),
+    abortRun() {
+      log.write({ what: "aborted", runId });
+      abort.abort();
+    },
   };
   return { agent, end };
 }
@@ -72,8 +86,9 @@ function agentOf(run: RunIds, plan: Plan) {
 /** Resolves with whether the run was refused. */
 function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
   const { agent, end } = agentOf(run, plan);
-  const { threadId, runId } = run;
-  log.write({ what: "requested", ...run });
+  const { threadId } = run;
+  const runId = nameOf(run);
+  log.write({ what: "requested", threadId, runId, yields: onConcurrentRun === "supersede" });
   let refused = false;
   return new Promise((resolve) => {
     const done = (error?: string) => {
@@ -81,7 +96,7 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
       tell("run");
       resolve(refused);
     };
-    runner.run({ threadId, agent, input: inputOf(threadId, runId) }).subscribe({
+    runner.run({ threadId, agent, input: inputOf(threadId, run.runId) }).subscribe({
       next: (raw) => {
         const event = raw as unknown as EventLike;
         log.write({ what: "saw", runId, event });
@@ -95,7 +110,7 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
     if (plan.stopAfterMs !== null) {
       // A store that is lost cannot be asked about runs of other processes.
       const stop = () =>
-        runner.stop({ threadId, runId }).catch((error) => trouble(error, "no stop"));
+        runner.stop({ threadId, runId: run.runId }).catch((error) => trouble(error, "no stop"));
       setTimeout(() => void stop(), plan.stopAfterMs);
     }
   });
@@ -109,6 +124,23 @@ async function converse(threadId: string): Promise<void> {
     const plan = isLate ? planLate(run, random) : planRun(run, random, orders.mix);
     const refused = await runOnce(run, plan);
     await pause(refused ? random.integer(10, 40) : random.integer(0, 10));
+  }
+}
+
+/** Clients that make few run ids, and send what they ask for twice when the answer takes long. */
+async function converseAgain(threadId: string, runIds: readonly string[]): Promise<void> {
+  const random = new Random(orders.seed, orders.name, threadId);
+  for (let count = 0; !ending; count++) {
+    const runName = `${orders.name}.${threadId}.${count}`;
+    const run = { threadId, runId: random.pick(runIds), runName };
+    const posts = [runOnce(run, planAgain(run, random))];
+    if (random.chance(0.5)) {
+      const again = { ...run, runName: `${runName}.again` };
+      await pause(random.integer(0, 30));
+      posts.push(runOnce(again, planAgain(again, random)));
+    }
+    const refused = await Promise.all(posts);
+    await pause(refused.includes(true) ? random.integer(5, 20) : random.integer(0, 10));
   }
 }
 
@@ -170,7 +202,9 @@ commands.on("line", (line) => {
   told.push(line === OPEN_SECOND_RUNNER ? openSecondRunner() : retry(JSON.parse(line) as RunIds));
 });
 await Promise.all([
-  ...orders.threadIds.map(converse),
+  ...orders.threadIds.map((threadId) =>
+    orders.runIds === null ? converse(threadId) : converseAgain(threadId, orders.runIds),
+  ),
   ...Array.from({ length: LISTENERS }, (_, at) => listen(at)),
 ]);
 await Promise.all(told);

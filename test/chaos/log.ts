@@ -1,9 +1,18 @@
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
 import type { EventLike } from "../../src/events/event.ts";
 
-/** What a process says of itself, one line each, in the order in which it happened. */
+/**
+ * What a process says of itself, one line each, in the order in which it happened. `runId` is the
+ * name of a run (`nameOf`), which is its id where no other run has that.
+ */
 export type LogRecord = { readonly at: number } & (
-  | { readonly what: "requested"; readonly threadId: string; readonly runId: string }
+  | {
+      readonly what: "requested";
+      readonly threadId: string;
+      readonly runId: string;
+      /** The run gives its place to one that is asked for later. */
+      readonly yields?: boolean;
+    }
   | {
       readonly what: "agent-started";
       readonly threadId: string;
@@ -14,6 +23,8 @@ export type LogRecord = { readonly at: number } & (
   | { readonly what: "emit"; readonly runId: string; readonly event: EventLike }
   /** The agent is done, told to abort, or cut off. */
   | { readonly what: "agent-ended"; readonly runId: string }
+  /** The runner has told the agent to abort. */
+  | { readonly what: "aborted"; readonly runId: string }
   /** The client that asked for the run was given this. */
   | { readonly what: "saw"; readonly runId: string; readonly event: EventLike }
   /** `error` when the stream broke instead, or could not be had. */
@@ -47,7 +58,7 @@ export type LogRecord = { readonly at: number } & (
   | { readonly what: "opened"; readonly running: number }
 );
 
-/** The runs with which the transaction under way is concerned. */
+/** The runs with which the transaction under way is concerned: claims by id, others by `keyOf`. */
 export interface BatchRuns {
   readonly claim: readonly string[];
   readonly append: readonly string[];

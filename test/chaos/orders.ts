@@ -9,6 +9,9 @@ export interface Orders {
   readonly lateThreadIds: readonly string[];
   readonly leaseMs: number;
   readonly lingerMs: number;
+  readonly onConcurrentRun: "reject" | "supersede" | "enqueue";
+  /** The ids that its clients give to runs, again and again; null: each run has one of its own. */
+  readonly runIds: readonly string[] | null;
   /** How often each kind of run is to come. */
   readonly mix: "usual" | "many-silent";
   /** Of those, each is waited for when the one before it has sprung. */

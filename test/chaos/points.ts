@@ -1,3 +1,4 @@
+import { keyOf } from "../../src/protocol/run-key.ts";
 import type { BatchRuns } from "./log.ts";
 import type { Point } from "./orders.ts";
 
@@ -58,12 +59,12 @@ export class PointFinder {
       return ["claim"];
     }
     if (APPEND.test(sql)) {
-      batch.append.push(String(parameters[0]));
+      batch.append.push(keyOf({ threadId: String(parameters[0]), epoch: Number(parameters[1]) }));
       return ["append"];
     }
     const interrupted = parameters.some((value) => String(value).includes('"RUN_INTERRUPTED"'));
     if (interrupted) return ["recovery"];
-    batch.finish.push(String(parameters[1]));
+    batch.finish.push(keyOf({ threadId: String(parameters[0]), epoch: Number(parameters.at(-1)) }));
     return ["finish"];
   }
 }

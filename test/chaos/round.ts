@@ -139,6 +139,8 @@ export class Round {
       lateThreadIds: [],
       // Of its own chance: processes may be started in any order.
       lingerMs: new Random(this.#seed, name).pick([2, 5, 5, 20]),
+      onConcurrentRun: "reject",
+      runIds: null,
       mix: "usual",
       traps: [],
       clockPath: null,

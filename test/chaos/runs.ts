@@ -1,12 +1,17 @@
 import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import type { ProcessHistory } from "./load-process.ts";
+import type { LogRecord } from "./log.ts";
 
 /** One run as its process told of it. Times are microseconds, null for what did not happen. */
 export interface RunHistory {
   readonly process: ProcessHistory;
   readonly threadId: string;
+  /** Its name, which no other run has. */
   readonly runId: string;
   readonly requestedAt: number;
+  /** Whether it gives its place to one that is asked for later. */
+  readonly yields: boolean;
+  aborted: boolean;
   shape: string | null;
   startedAt: number | null;
   /** When its agent ended, or the process did. */
@@ -31,8 +36,7 @@ function runsOf(process: ProcessHistory): RunHistory[] {
   const runs = new Map<string, Building>();
   for (const record of process.records) {
     if (record.what === "requested") {
-      const { threadId, runId } = record;
-      runs.set(runId, newRun(process, threadId, runId, record.at));
+      runs.set(record.runId, newRun(process, record));
       continue;
     }
     const run = "runId" in record && record.runId !== null ? runs.get(record.runId) : undefined;
@@ -42,6 +46,7 @@ function runsOf(process: ProcessHistory): RunHistory[] {
       run.shape = record.shape;
     } else if (record.what === "emit") run.emitted.push({ at: record.at, event: record.event });
     else if (record.what === "agent-ended") run.endedAt ??= record.at;
+    else if (record.what === "aborted") run.aborted = true;
     else if (record.what === "saw") run.saw.push(record.event);
     else if (record.what === "trouble") run.troubleCode = record.code;
     else if (record.what === "completed") {
@@ -55,15 +60,15 @@ function runsOf(process: ProcessHistory): RunHistory[] {
 
 function newRun(
   process: ProcessHistory,
-  threadId: string,
-  runId: string,
-  requestedAt: number,
+  { threadId, runId, at, yields = false }: Extract<LogRecord, { what: "requested" }>,
 ): Building {
   return {
     process,
     threadId,
     runId,
-    requestedAt,
+    requestedAt: at,
+    yields,
+    aborted: false,
     shape: null,
     startedAt: null,
     endedAt: null,
@@ -109,7 +114,6 @@ export const STORE_CODES: ReadonlySet<unknown> = new Set([
   "STORE_FAILED",
   "FILE_REPLACED",
   "THREAD_ALREADY_RUNNING",
-  "RUN_ID_TAKEN",
   "LEASE_LOST",
   "QUEUE_FULL",
   "RUNNER_CLOSED",
@@ -128,8 +132,14 @@ export function wasReportedLost(run: RunHistory): boolean {
   return isLoss && run.saw.at(-1)?.type === "RUN_ERROR";
 }
 
+/** Another run took its place: nothing of it is to be kept. */
+export function isDiscarded(run: RunHistory): boolean {
+  return run.yields && run.completedAt !== null && (run.aborted || run.startedAt === null);
+}
+
 /** Told to its client that it is complete, and that nothing went wrong with storing it. */
 export function isKept(run: RunHistory): boolean {
   const last = run.saw.at(-1);
-  return run.completedAt !== null && last !== undefined && isTerminal(last) && !storeCodeOf(run);
+  const hasEnd = run.completedAt !== null && last !== undefined && isTerminal(last);
+  return hasEnd && !storeCodeOf(run) && !isDiscarded(run);
 }

@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
+import type { EventLike } from "../../src/events/event.ts";
+import { keyOf } from "../../src/protocol/run-key.ts";
 import { RUN_COUNTS } from "../support/version-1.ts";
 
 /** All of a file that a round is judged by. */
@@ -7,26 +9,73 @@ export interface StoreSnapshot {
   readonly integrity: string;
   readonly runs: readonly StoredRun[];
   readonly journal: readonly JournalSegment[];
-  readonly running: readonly { readonly threadId: string; readonly runId: string | null }[];
+  readonly running: readonly RunOfThread[];
+  /** Runs that are over, and whose journals are kept for those who follow them. */
+  readonly kept: readonly RunOfThread[];
   readonly threads: readonly { readonly threadId: string; readonly runCount: number }[];
 }
 
-export interface StoredRun {
-  readonly id: number;
+/** A run as the file knows it. */
+export interface RunOfThread {
   readonly threadId: string;
+  /** Null in rows of version 1. */
+  readonly epoch: number | null;
+}
+
+export interface StoredRun extends RunOfThread {
+  readonly id: number;
+  /** The run's name. */
   readonly runId: string;
   /** JSON. */
   readonly events: string;
 }
 
-export interface JournalSegment {
-  readonly runId: string;
+export interface JournalSegment extends RunOfThread {
   readonly seq: number;
   /** JSON. */
   readonly events: string;
 }
 
-const NO_FILE: StoreSnapshot = { integrity: "ok", runs: [], journal: [], running: [], threads: [] };
+const NO_FILE: StoreSnapshot = {
+  integrity: "ok",
+  runs: [],
+  journal: [],
+  running: [],
+  kept: [],
+  threads: [],
+};
+
+interface AgentRunRow {
+  readonly id: number;
+  readonly thread_id: string;
+  readonly run_id: string;
+  readonly events: string;
+  /** This and what follows is not there in a file of version 1. */
+  readonly epoch?: number | null;
+  readonly client_run_id?: string | null;
+}
+
+/** The name that a run gives itself, or its id. */
+export function nameIn(events: readonly EventLike[], id = ""): string {
+  const started = events.find(({ type }) => type === "RUN_STARTED");
+  return String(started?.runName ?? started?.runId ?? id);
+}
+
+export function keyOfRow({ threadId, epoch }: RunOfThread): string {
+  return keyOf({ threadId, epoch: epoch ?? 0 });
+}
+
+/** What is stored of each run of which anything may be in the journal. */
+export function rowsByKey({ runs }: StoreSnapshot): Map<string, StoredRun> {
+  const rows = new Map<string, StoredRun>();
+  for (const row of runs) {
+    rows.set(keyOfRow(row), row);
+    // One that was ended by others is stored under the epoch behind that of its claim.
+    if (row.epoch === null || !row.events.includes('"RUN_INTERRUPTED"')) continue;
+    rows.set(keyOfRow({ ...row, epoch: row.epoch - 1 }), row);
+  }
+  return rows;
+}
 
 /** Reads the file as another program would. It must not write: a fresh process is to find it as it is. */
 export function takeSnapshot(dbPath: string): StoreSnapshot {
@@ -44,18 +93,21 @@ export function takeSnapshot(dbPath: string): StoreSnapshot {
     const ifThere = <Row>(table: string, sql: string) => (tables.has(table) ? all<Row>(sql) : []);
     return {
       integrity,
-      runs: ifThere(
-        "agent_runs",
-        `SELECT id, thread_id AS threadId, run_id AS runId, events FROM agent_runs ORDER BY id`,
+      runs: ifThere<AgentRunRow>("agent_runs", "SELECT * FROM agent_runs ORDER BY id").map(
+        ({ id, thread_id: threadId, run_id, client_run_id, epoch = null, events }) => {
+          const runId = nameIn(JSON.parse(events) as EventLike[], client_run_id ?? run_id);
+          return { id, threadId, epoch, runId, events };
+        },
       ),
       journal: ifThere(
         "run_events",
-        `SELECT run_id AS runId, seq, events FROM run_events ORDER BY run_id, seq`,
+        "SELECT thread_id AS threadId, epoch, seq, events FROM run_events ORDER BY 1, 2, 3",
       ),
-      running: ifThere(
+      running: ifThere<{ thread_id: string; epoch?: number | null }>(
         "run_state",
-        `SELECT thread_id AS threadId, current_run_id AS runId FROM run_state WHERE is_running = 1`,
-      ),
+        "SELECT * FROM run_state WHERE is_running = 1",
+      ).map(({ thread_id: threadId, epoch = null }) => ({ threadId, epoch })),
+      kept: ifThere("kept_journals", "SELECT thread_id AS threadId, epoch FROM kept_journals"),
       threads: ifThere("threads", RUN_COUNTS),
     };
   } finally {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTask } from "node:timers/promises";
 import {
   type ClaimedRun,
   type ClaimOutcome,
@@ -5,6 +6,7 @@ import {
   type HistoryCursor,
   type HistoryPage,
   type HistorySegment,
+  type LiveRun,
   type RunStore,
   RunStoreError,
   type StoreStats,
@@ -15,12 +17,14 @@ type Event = HistorySegment["events"][number];
 interface StoredRun {
   readonly threadId: string;
   readonly runId: string;
+  readonly epoch: number;
   readonly events: readonly Event[];
 }
 
 interface Holder extends Pick<ClaimRequest, "onLost" | "onStopRequested"> {
   readonly store: MemoryRunStore;
   readonly runId: string;
+  readonly epoch: number;
   readonly events: Event[];
   stopRequested: boolean;
 }
@@ -30,6 +34,8 @@ export class MemoryRuns {
   readonly stored: StoredRun[] = [];
   readonly holders = new Map<string, Holder>();
   readonly liveStores = new Set<MemoryRunStore>();
+  /** The last epoch of each thread. */
+  readonly #epochs = new Map<string, number>();
   #waiting: (() => void)[] = [];
 
   /** Wakes all who wait for something to happen. */
@@ -51,9 +57,17 @@ export class MemoryRuns {
     return holder !== undefined && this.liveStores.has(holder.store) ? holder : undefined;
   }
 
-  isTaken(runId: string): boolean {
-    const holders = [...this.holders.values()];
-    return [...this.stored, ...holders].some((run) => run.runId === runId);
+  nextEpoch(threadId: string): number {
+    const epoch = (this.#epochs.get(threadId) ?? 0) + 1;
+    this.#epochs.set(threadId, epoch);
+    return epoch;
+  }
+
+  /** The run that holds the thread, and the last epoch that is over. */
+  now(threadId: string): Pick<HistoryPage, "live" | "endedUpTo"> {
+    const last = this.#epochs.get(threadId) ?? 0;
+    const endedUpTo = this.holders.has(threadId) ? last - 1 : last;
+    return { live: liveRun(this.holderOf(threadId)), endedUpTo };
   }
 
   messageIds(threadId: string): Set<unknown> {
@@ -103,9 +117,6 @@ export class MemoryRunStore implements RunStore {
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
     this.#assertOpen();
     const { threadId, runId, messageIds, onLost, onStopRequested } = request;
-    if (this.#runs.isTaken(runId)) {
-      return { kind: "refused", code: "RUN_ID_TAKEN", message: `the id ${runId} is taken` };
-    }
     const before = this.#runs.holders.get(threadId);
     if (before !== undefined && this.#runs.liveStores.has(before.store)) {
       if (request.supersede && before.store !== this) before.onStopRequested({ discard: true });
@@ -113,7 +124,8 @@ export class MemoryRunStore implements RunStore {
       return { kind: "refused", code: "THREAD_ALREADY_RUNNING", message };
     }
     if (before !== undefined) this.#recover(threadId, before);
-    const own = { store: this, runId, events: [], stopRequested: false };
+    const epoch = this.#runs.nextEpoch(threadId);
+    const own = { store: this, runId, epoch, events: [], stopRequested: false };
     const holder: Holder = { ...own, onLost, onStopRequested };
     this.#runs.holders.set(threadId, holder);
     const known = this.#runs.messageIds(threadId);
@@ -123,8 +135,10 @@ export class MemoryRunStore implements RunStore {
 
   async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
     this.#assertOpen();
+    // Whoever has claimed a thread before knows by then that it did.
+    await nextTask();
     const from = (cursor as Cursor | null) ?? { run: 0, event: 0, upTo: this.#runs.stored.length };
-    const live = cursor === null ? (this.#runs.holderOf(threadId)?.runId ?? null) : null;
+    const now = cursor === null ? this.#runs.now(threadId) : { live: null, endedUpTo: 0 };
     const segments: HistorySegment[] = [];
     let length = 0;
     let begin = from.event;
@@ -139,24 +153,27 @@ export class MemoryRunStore implements RunStore {
       }
       const last = end === events.length;
       if (end > begin || last) {
-        segments.push({ runId, first: begin === 0, last, events: events.slice(begin, end) });
+        const slice = { first: begin === 0, last, events: events.slice(begin, end) };
+        segments.push({ runId, ...slice });
       }
-      if (!last) return { segments, next: { run, event: end, upTo: from.upTo }, live };
+      if (!last) return { segments, next: { run, event: end, upTo: from.upTo }, ...now };
       begin = 0;
     }
-    return { segments, next: null, live };
+    return { segments, next: null, ...now };
   }
 
-  async runningRun(threadId: string): Promise<string | null> {
+  async runningRun(threadId: string): Promise<LiveRun | null> {
     this.#assertOpen();
     const holder = this.#runs.holderOf(threadId);
-    return holder === undefined || holder.stopRequested ? null : holder.runId;
+    return holder?.stopRequested === true ? null : liveRun(holder);
   }
 
-  async *follow(threadId: string, runId: string, signal: AbortSignal) {
+  async *follow(threadId: string, epoch: number, signal: AbortSignal) {
+    const ended = this.#runs.stored.find((run) => run.threadId === threadId && run.epoch === epoch);
+    if (ended !== undefined) yield ended.events;
     const holder = this.#runs.holders.get(threadId);
     let at = 0;
-    while (holder?.runId === runId && !signal.aborted) {
+    while (holder?.epoch === epoch && !signal.aborted) {
       this.#assertOpen();
       if (holder.events.length > at) {
         const news = holder.events.slice(at);
@@ -217,6 +234,7 @@ export class MemoryRunStore implements RunStore {
       throw new RunStoreError("LEASE_LOST", "the thread was taken over by another run");
     };
     return {
+      epoch: holder.epoch,
       setInput: () => undefined,
       append: (event) => {
         const copy = storable(event, []);
@@ -240,11 +258,15 @@ export class MemoryRunStore implements RunStore {
     const message = "The store was closed before the run ended";
     const error = { type: "RUN_ERROR", message, code: "RUN_INTERRUPTED" };
     if (holder.events.length === 0) this.#runs.holders.delete(threadId);
-    else this.#store(threadId, holder, [...holder.events, error]);
+    else
+      this.#store(threadId, { ...holder, epoch: this.#runs.nextEpoch(threadId) }, [
+        ...holder.events,
+        error,
+      ]);
   }
 
-  #store(threadId: string, { runId }: Holder, events: readonly Event[]): void {
-    this.#runs.stored.push({ threadId, runId, events });
+  #store(threadId: string, { runId, epoch }: Holder, events: readonly Event[]): void {
+    this.#runs.stored.push({ threadId, runId, epoch, events });
     this.#runs.holders.delete(threadId);
     this.#runs.changed();
     this.#batches++;
@@ -253,6 +275,10 @@ export class MemoryRunStore implements RunStore {
   #assertOpen(): void {
     if (!this.#open) throw new RunStoreError("RUNNER_CLOSED", "the store is closed");
   }
+}
+
+function liveRun(holder: Holder | undefined): LiveRun | null {
+  return holder === undefined ? null : { runId: holder.runId, epoch: holder.epoch };
 }
 
 function isEvent(value: unknown): value is Event {

@@ -52,28 +52,17 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         expect(outcome.kind).toBe("claimed");
       });
 
-      test("a run id that is stored is refused, on its own thread and on any other", async () => {
+      test("each claim of a thread has a higher epoch than those before it", async () => {
         const store = openOne();
-        await storeRun(store, "t", "r");
-        for (const threadId of ["t", "other"]) {
-          const outcome = await claim(store, threadId, "r");
-          expect(outcome).toMatchObject({ kind: "refused", code: "RUN_ID_TAKEN" });
-          expect(await store.runningRun(threadId)).toBeNull();
+        const epochs: number[] = [];
+        for (const [at, end] of ["finish", "release", "finish"].entries()) {
+          const run = await claimed(store, "t", `r${at}`);
+          epochs.push(run.epoch);
+          if (end === "finish") await run.finish(notStalled);
+          else await run.release();
         }
-      });
-
-      test("a run id that is in flight on another thread is refused", async () => {
-        const store = openOne();
-        await claimed(store, "t", "r");
-        const outcome = await claim(store, "other", "r");
-        expect(outcome).toMatchObject({ kind: "refused", code: "RUN_ID_TAKEN" });
-      });
-
-      test("a refusal says why, in words", async () => {
-        const store = openOne();
-        await storeRun(store, "t", "r");
-        const outcome = await claim(store, "t", "r");
-        expect(outcome.kind === "refused" && outcome.message).toMatch(/\S/);
+        const ascending = [...new Set(epochs)].sort((a, b) => a - b);
+        expect(epochs).toEqual(ascending);
       });
 
       test("a claim that was made behind a finish finds the thread free", async () => {
@@ -136,7 +125,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         await storeRun(store, `${id}2`, "r2");
         expect(await history(store, id)).toEqual([run("r", [custom(1)])]);
         const next = await claimed(store, id, "r3");
-        expect(await store.runningRun(id)).toBe("r3");
+        expect((await store.runningRun(id))?.runId).toBe("r3");
         expect(await store.runningRun(`${id}2`)).toBeNull();
         await next.release();
       });
@@ -144,13 +133,17 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
       test.each(IDS)("a run id with %s", async (_, id) => {
         const store = openOne();
         const mine = await claimed(store, "t", id);
-        expect(await store.runningRun("t")).toBe(id);
+        expect((await store.runningRun("t"))?.runId).toBe(id);
         mine.append(custom(1));
         await store.flush();
         mine.append(custom(2));
         await mine.finish(notStalled);
         expect(await history(store, "t")).toEqual([run(id, [custom(1), custom(2)])]);
-        expect(await claim(store, "t", id)).toMatchObject({ code: "RUN_ID_TAKEN" });
+        await storeRun(store, "t", id, [custom(3)]);
+        expect(await history(store, "t")).toEqual([
+          run(id, [custom(1), custom(2)]),
+          run(id, [custom(3)]),
+        ]);
       });
 
       test.each(IDS)("a message id with %s", async (_, id) => {
@@ -167,6 +160,80 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
           await run.finish(notStalled);
         }
         expect(await history(store, "t")).toHaveLength(3);
+      });
+    });
+
+    describe("a run id that comes again", () => {
+      test("on its thread, once the run that had it is over: both are kept, under that id", async () => {
+        const store = openOne();
+        for (const value of [1, 2, 3]) await storeRun(store, "t", "r", [custom(value)]);
+        expect(await history(store, "t")).toEqual([1, 2, 3].map((n) => run("r", [custom(n)])));
+      });
+
+      test("behind a finish that is not stored yet", async () => {
+        const store = openOne();
+        const first = await claimed(store, "t", "r");
+        first.append(custom(1));
+        await store.flush();
+        const finishing = first.finish(notStalled);
+        const second = await claimed(store, "t", "r");
+        second.append(custom(2));
+        await Promise.all([finishing, second.finish(notStalled)]);
+        expect(await history(store, "t")).toEqual([run("r", [custom(1)]), run("r", [custom(2)])]);
+      });
+
+      test("after a release: nothing of the run before it is found in the second", async () => {
+        const store = openOne();
+        const first = await claimed(store, "t", "r");
+        first.append(custom(1));
+        await store.flush();
+        await first.release();
+        const second = await claimed(store, "t", "r");
+        second.append(custom(2));
+        await store.flush();
+        // What the first one says late is not about the second.
+        await first.release();
+        expect(await store.runningRun("t")).toEqual({ runId: "r", epoch: second.epoch });
+        second.append(custom(3));
+        await second.finish(notStalled);
+        await expect(first.finish(notStalled)).rejects.toMatchObject({ code: "LEASE_LOST" });
+        expect(await history(store, "t")).toEqual([run("r", [custom(2), custom(3)])]);
+      });
+
+      test("on many threads at once, in flight and stored", async () => {
+        const store = openOne();
+        const threads = Array.from({ length: 30 }, (_, at) => `t${at}`);
+        for (const turn of [1, 2]) {
+          const runs = await Promise.all(threads.map((threadId) => claimed(store, threadId, "r")));
+          for (const [at, mine] of runs.entries()) mine.append(custom(`${at} ${turn} a`));
+          await store.flush();
+          for (const [at, mine] of runs.entries()) mine.append(custom(`${at} ${turn} b`));
+          await Promise.all(runs.map((mine) => mine.finish(notStalled)));
+        }
+        for (const [at, threadId] of threads.entries()) {
+          const said = (turn: number) => [custom(`${at} ${turn} a`), custom(`${at} ${turn} b`)];
+          expect(await history(store, threadId)).toEqual([run("r", said(1)), run("r", said(2))]);
+        }
+      });
+
+      test("its messages are known on the threads that have them, and on no other", async () => {
+        const store = openOne();
+        await storeRun(store, "t1", "r", [started("t1", "r", ["a"])]);
+        await storeRun(store, "t2", "r", [started("t2", "r", ["b"])]);
+        await storeRun(store, "t1", "r", [started("t1", "r", ["c"])]);
+        expect(await seen(store, "t1", "r", ["a", "b", "c"])).toEqual([true, false, true]);
+        expect(await seen(store, "t2", "r", ["a", "b", "c"])).toEqual([false, true, false]);
+      });
+
+      test("a run of several pages among others of its id comes whole, and in its place", async () => {
+        const store = openOne();
+        const large = Array.from({ length: 40 }, (_, at) => custom(`${at} ${"x".repeat(5000)}`));
+        for (const events of [[custom(1)], large, [custom(2)]]) {
+          await storeRun(store, "t", "r", events);
+        }
+        expect(await history(store, "t")).toEqual(
+          [[custom(1)], large, [custom(2)]].map((events) => run("r", events)),
+        );
       });
     });
 
@@ -234,7 +301,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const store = openOne();
         expect(await store.runningRun("t")).toBeNull();
         const run = await claimed(store, "t", "r");
-        expect(await store.runningRun("t")).toBe("r");
+        expect((await store.runningRun("t"))?.runId).toBe("r");
         expect(await store.runningRun("other")).toBeNull();
         await run.finish(notStalled);
         expect(await store.runningRun("t")).toBeNull();
@@ -310,7 +377,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         await first.release();
         const second = await claimed(store, "t", "r2");
         await first.release();
-        expect(await store.runningRun("t")).toBe("r2");
+        expect((await store.runningRun("t"))?.runId).toBe("r2");
         await second.finish(notStalled);
       });
 
@@ -330,7 +397,61 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
           segments: [],
           next: null,
           live: null,
+          endedUpTo: 0,
         });
+      });
+
+      test("says up to which epoch runs are over, stored or not", async () => {
+        const store = openOne();
+        const endedUpTo = async () => (await store.readHistory("t", null)).endedUpTo;
+        const first = await claimed(store, "t", "r");
+        expect(await endedUpTo()).toBeLessThan(first.epoch);
+        await first.finish(notStalled);
+        expect(await endedUpTo()).toBeGreaterThanOrEqual(first.epoch);
+        const second = await claimed(store, "t", "r");
+        expect(await endedUpTo()).toBeLessThan(second.epoch);
+        await second.release();
+        expect(await endedUpTo()).toBeGreaterThanOrEqual(second.epoch);
+      });
+
+      test("names a run of this store as live only when its claim was answered", async () => {
+        const store = openOne();
+        await store.ready();
+        for (let turn = 0; turn < 60; turn++) {
+          let epoch: number | null = null;
+          const claiming = claimed(store, "t", "r").then((run) => {
+            epoch = run.epoch;
+            return run;
+          });
+          const live = async () => {
+            for (;;) {
+              const { live } = await store.readHistory("t", null);
+              if (live === null) continue;
+              return { live: live.epoch, answered: epoch };
+            }
+          };
+          for (const seen of await Promise.all([live(), live()])) {
+            expect(seen.answered).toBe(seen.live);
+          }
+          await (await claiming).release();
+        }
+      });
+
+      test("of runs up to that epoch it holds all that is kept, and nothing of later ones", async () => {
+        const store = openOne();
+        const ended: number[] = [];
+        for (let turn = 0; turn < 20; turn++) {
+          const mine = await claimed(store, "t", `r${turn}`);
+          const finishing = mine.finish(notStalled);
+          // While it is being stored: one says that it is over if and only if the other has it.
+          const page = await store.readHistory("t", null);
+          const isOver = page.endedUpTo >= mine.epoch;
+          expect(page.segments.at(-1)?.runId === `r${turn}`).toBe(isOver);
+          expect(page.live === null).toBe(isOver);
+          await finishing;
+          ended.push(page.endedUpTo);
+        }
+        expect(ended).toEqual(ended.toSorted((a, b) => a - b));
       });
 
       test("runs come in the order in which they were finished", async () => {
@@ -613,16 +734,66 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const mine = await claimed(one, "t", "r1");
         const outcome = await claim(other, "t", "r2");
         expect(outcome).toMatchObject({ kind: "refused", code: "THREAD_ALREADY_RUNNING" });
-        expect(await other.runningRun("t")).toBe("r1");
+        expect(outcome.kind === "refused" && outcome.message).toMatch(/\S/);
+        expect((await other.runningRun("t"))?.runId).toBe("r1");
         await mine.finish(notStalled);
         expect(await claim(other, "t", "r2")).toMatchObject({ kind: "claimed" });
-        expect(await one.runningRun("t")).toBe("r2");
+        expect((await one.runningRun("t"))?.runId).toBe("r2");
       });
 
-      test("a run id that one of them uses is refused to the other", async () => {
+      test("both may use one run id at once, on different threads", async () => {
         const [one, other] = openTwo();
-        await claimed(one, "t1", "r");
-        expect(await claim(other, "t2", "r")).toMatchObject({ code: "RUN_ID_TAKEN" });
+        const first = await claimed(one, "t1", "r");
+        const second = await claimed(other, "t2", "r");
+        first.append(custom(1));
+        second.append(custom(2));
+        await Promise.all([one.flush(), other.flush()]);
+        await Promise.all([first.finish(notStalled), second.finish(notStalled)]);
+        expect(await history(other, "t1")).toEqual([run("r", [custom(1)])]);
+        expect(await history(one, "t2")).toEqual([run("r", [custom(2)])]);
+      });
+
+      test("followers of two runs of one id, on one thread, each get their own", async () => {
+        const [one, other] = openTwo();
+        await other.ready();
+        const first = await claimed(one, "t", "r");
+        first.append(custom(1));
+        await one.flush();
+        const ofFirst = followed(other, "t", first.epoch);
+        first.append(finished("t", "r"));
+        const finishing = first.finish(notStalled);
+        const second = await claimed(one, "t", "r");
+        second.append(custom(2));
+        await one.flush();
+        const ofSecond = followed(other, "t", second.epoch);
+        second.append(finished("t", "r"));
+        await Promise.all([finishing, second.finish(notStalled)]);
+        expect(await ofFirst).toEqual([custom(1), finished("t", "r")]);
+        expect(await ofSecond).toEqual([custom(2), finished("t", "r")]);
+        // And so does whoever comes when both are over.
+        expect(await followed(other, "t", first.epoch)).toEqual(await ofFirst);
+      });
+
+      test("runs of one id that were in flight on several threads are each ended as their own", async () => {
+        const open = setUp();
+        const one = opened(open());
+        const threads = ["t1", "t2", "t3"];
+        await storeRun(one, "t2", "r", [custom("before")]);
+        for (const threadId of threads) {
+          const mine = await claimed(one, threadId, "r");
+          mine.append(custom(threadId));
+        }
+        await one.close(CLOSE_MS);
+        const next = opened(open());
+        const interrupted = expect.objectContaining({ code: "RUN_INTERRUPTED" });
+        for (const threadId of threads) {
+          const runs = (await history(next, threadId)).map(({ runId, events }) => [
+            runId,
+            ...events,
+          ]);
+          const before = threadId === "t2" ? [["r", custom("before")]] : [];
+          expect(runs).toEqual([...before, ["r", custom(threadId), interrupted]]);
+        }
       });
 
       test("of many claims of one thread at once, exactly one gets it", async () => {
@@ -646,7 +817,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const mine = await claimed(one, "t", "r2");
         expect(await other.readHistory("t", null)).toMatchObject({
           segments: [{ runId: "r1" }],
-          live: "r2",
+          live: { runId: "r2", epoch: mine.epoch },
         });
         expect(await other.readHistory("elsewhere", null)).toMatchObject({ live: null });
         await mine.finish(notStalled);
@@ -661,7 +832,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const told: Event[] = [];
         const half = Promise.withResolvers<void>();
         const follow = async () => {
-          for await (const segment of other.follow("t", "r", new AbortController().signal)) {
+          for await (const segment of other.follow("t", mine.epoch, new AbortController().signal)) {
             told.push(...segment);
             if (told.length >= 20) half.resolve();
           }
@@ -674,7 +845,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         await one.flush();
         await half.promise;
         // Whoever comes later gets all of it, too.
-        const late = followed(other, "t", "r");
+        const late = followed(other, "t", mine.epoch);
         for (const event of events.slice(20)) mine.append(event);
         mine.append(finished("t", "r"));
         await mine.finish(notStalled);
@@ -687,7 +858,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const [one, other] = openTwo();
         await other.ready();
         const mine = await claimed(one, "t", "r");
-        const following = followed(other, "t", "r");
+        const following = followed(other, "t", mine.epoch);
         mine.append(custom(1));
         mine.append(finished("t", "r"));
         await mine.finish(notStalled);
@@ -701,7 +872,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         const begun = Promise.withResolvers<void>();
         const told: Event[] = [];
         const follow = async () => {
-          for await (const segment of other.follow("t", "r", new AbortController().signal)) {
+          for await (const segment of other.follow("t", mine.epoch, new AbortController().signal)) {
             told.push(...segment);
             begun.resolve();
           }
@@ -725,7 +896,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         await one.flush();
         const left = new AbortController();
         const follow = async () => {
-          for await (const _ of other.follow("t", "r", left.signal));
+          for await (const _ of other.follow("t", mine.epoch, left.signal));
         };
         const leaving = follow();
         left.abort();
@@ -740,7 +911,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         expect(await other.requestStop("elsewhere", null)).toBe(false);
         // What is asked of one's own run is not asked of the store.
         expect(await one.requestStop("t", "r")).toBe(false);
-        expect(await other.runningRun("t")).toBe("r");
+        expect((await other.runningRun("t"))?.runId).toBe("r");
         expect(await other.requestStop("t", "r")).toBe(true);
         expect(await mine.asked).toMatchObject({ discard: false });
         expect(await other.runningRun("t")).toBeNull();
@@ -749,7 +920,7 @@ export function describeRunStore(name: string, { shared }: StoreTraits, setUp: S
         expect(await other.requestStop("t", null)).toBe(false);
         // The next run of the thread has nothing to do with it.
         const next = await claimed(one, "t", "r2");
-        expect(await other.runningRun("t")).toBe("r2");
+        expect((await other.runningRun("t"))?.runId).toBe("r2");
         await next.release();
       });
 
@@ -861,10 +1032,10 @@ async function claimedToBeStopped(
 }
 
 /** All that a follower is told, from the first event. */
-async function followed(store: RunStore, threadId: string, runId: string): Promise<Event[]> {
+async function followed(store: RunStore, threadId: string, epoch: number): Promise<Event[]> {
   const events: Event[] = [];
   const { signal } = new AbortController();
-  for await (const segment of store.follow(threadId, runId, signal)) events.push(...segment);
+  for await (const segment of store.follow(threadId, epoch, signal)) events.push(...segment);
   return events;
 }
 

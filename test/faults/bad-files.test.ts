@@ -277,7 +277,7 @@ describe("a file system that is read-only", () => {
 describe("a page that is found corrupt only later", () => {
   it("fails a run with CORRUPT when its claim finds it", async () => {
     const dbPath = await storedFile();
-    const { from, to } = rootOf(dbPath, "sqlite_autoindex_agent_runs_1");
+    const { from, to } = rootOf(dbPath, "threads");
     flipBits(dbPath, from, to);
     const runner = openRunner({ dbPath });
     const agent = answeringAgent();

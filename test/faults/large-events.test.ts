@@ -141,7 +141,9 @@ it("a run too long to be stored is recovered as far as it can be, and the file o
   const db = new Database(dbPath);
   db.exec(`INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
            VALUES ('t', 1, 'long', 'an instance that is gone', 0, 1)`);
-  const insert = db.prepare("INSERT INTO run_events (run_id, seq, events) VALUES ('long', ?, ?)");
+  const insert = db.prepare(
+    "INSERT INTO run_events (thread_id, epoch, seq, events) VALUES ('t', 1, ?, ?)",
+  );
   insert.run(0, '[{"type":"RUN_STARTED","threadId":"t","runId":"long"}]');
   for (const seq of [1, 2]) {
     const value = "x".repeat(140 * MB);

@@ -171,6 +171,45 @@ describe("a writer that is terminated", () => {
     },
   );
 
+  it("after each commit, before its answer, stores each run once though all have one id", async () => {
+    const seen = new WeakSet<object>();
+    sabotage.losesAnswerTo = (request) => {
+      const { ops = [] } = request as { ops?: readonly WriterOp[] };
+      const isNew = ops.some((op) => !seen.has(op));
+      for (const op of ops) seen.add(op);
+      return isNew;
+    };
+    onTestFinished(() => {
+      sabotage.losesAnswerTo = null;
+    });
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, lingerMs: 0 });
+    const threads = ["t1", "t2", "t3"];
+    const words = ["one", "two", "three"];
+    const converse = async (threadId: string) => {
+      for (const word of words) {
+        const agent = scriptedAgent(async function* ({ input }) {
+          yield started(input);
+          yield* text(`${word} of ${threadId}`, word);
+          await runner.flush();
+          yield finished(input);
+        });
+        const events = await runToEnd(runner, threadId, "same", agent);
+        expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+      }
+    };
+    await Promise.all(threads.map(converse));
+    for (const threadId of threads) {
+      const rows = runRows(dbPath, threadId);
+      expect(rows.map((row) => spokenIn(eventsOf(row)))).toEqual(words);
+      const epoch = "SELECT epoch FROM run_state WHERE thread_id = ?";
+      expect(valueIn(dbPath, epoch, threadId)).toBe(words.length);
+      const replay = await replayOf(runner, threadId);
+      expect(runIdsIn(replay)).toEqual(words.map(() => "same"));
+    }
+    await runner.close();
+  });
+
   it("is replaced for a run in flight, and the run is stored whole", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });

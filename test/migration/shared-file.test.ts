@@ -12,7 +12,14 @@ import {
   runToEnd,
   spokenIn,
 } from "../support/open-runner.ts";
-import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  inputOf,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { copyOfVersion1, expectTrueRunCounts, Version1 } from "../support/version-1.ts";
 
 describe.skipIf(version1Missing)(
@@ -113,6 +120,48 @@ describe.skipIf(version1Missing)(
         expect(left).toEqual(["ours-2", "ours-3"]);
       });
       expect(runIdsIn(await replayOf(runner, threadId))).toEqual(["ours-2", "ours-3"]);
+      expectTrueRunCounts(dbPath);
+    });
+
+    test("an id of a run of version 1 may come again, and version 1 reads both and purges both", async () => {
+      const dbPath = copyOfVersion1();
+      const runner = openRunner({ dbPath });
+      const threadId = "getting-started";
+      const [theirs] = runIdsIn(await replayOf(runner, threadId)) as string[];
+      const runId = theirs ?? "";
+      const agent = () =>
+        scriptedAgent(function* ({ input }) {
+          yield started(input);
+          yield* text(`again on ${input.threadId}`, "again");
+          yield finished(input);
+        });
+      for (const thread of [threadId, "another thread", threadId]) {
+        await runToEnd(runner, thread, runId, agent());
+      }
+      expect(runIdsIn(await replayOf(runner, threadId)).filter((id) => id === runId)).toHaveLength(
+        3,
+      );
+      expect(runIdsIn(await replayOf(runner, "another thread"))).toEqual([runId]);
+      await verifyWithClients(await replayOf(runner, threadId));
+      withDatabase(dbPath, (db) => {
+        const version1 = new Version1(db);
+        const rows = version1.chain(threadId);
+        expect(rows.slice(-2).map((row) => spokenIn(eventsOf(row)))).toEqual(["again", "again"]);
+        expect(new Set(rows.map((row) => row.run_id)).size).toBe(rows.length);
+        // Now only the last one of the thread is left.
+        const last = rows.at(-1);
+        db.prepare("UPDATE agent_runs SET created_at = created_at + 1000 WHERE id = ?").run(
+          last?.id,
+        );
+        expect(version1.purgeBefore((last?.created_at ?? 0) + 1000)).toBeGreaterThan(3);
+        expect(version1.chain(threadId).map((row) => row.id)).toEqual([last?.id]);
+      });
+      expectTrueRunCounts(dbPath);
+      expect(runIdsIn(await replayOf(runner, threadId))).toEqual([runId]);
+      // What was purged is new again, and what is left is not.
+      const input = inputOf(threadId, runId, ["question-1", `again on ${threadId}`]);
+      const [first] = await collect(runner.run({ threadId, agent: agent(), input }));
+      expect(first).toMatchObject({ input: { messages: [{ id: "question-1" }] } });
       expectTrueRunCounts(dbPath);
     });
 

@@ -79,14 +79,14 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     const config = { dbPath, instanceId: "test", leaseMs: 15_000, file: null } as const;
     const context = createWriterContext(db, config);
 
-    let claims = 0;
+    let number = 0;
     function claimed(threadId: string): string[] {
       const messageIds = ["answer-run-1", "new"];
       const seen = threadId === "long" ? [true, false] : [false, false];
-      const runId = `claim ${++claims}`;
+      const runId = `claim ${++number}`;
       db.exec("UPDATE run_state SET is_running = 0");
       executed.length = 0;
-      const op = { kind: "claim", threadId, runId, messageIds, supersede: false } as const;
+      const op = { kind: "claim", number, threadId, runId, messageIds, supersede: false } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
       // As better-sqlite3 reports them, with the values in place of the parameters.
       return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));
@@ -109,7 +109,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     claimed("none");
     const ofLong = claimed("long");
     const withoutTime = (sql: string) =>
-      sql.replace(/\d{13}(\.0)?/g, "?").replace(/epoch = \d+(\.0)?/, "epoch = ?");
+      sql.replace(/\d{13}(\.0)?/g, "?").replace(/(epoch|claim_number) = \d+(\.0)?/g, "$1 = ?");
     const ofEmpty = claimed("none").map(withoutTime);
     // Messages of an empty thread need not be looked up.
     const isLookUp = (sql: string) => sql.includes("thread_messages");

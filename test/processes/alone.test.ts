@@ -34,8 +34,8 @@ async function runJournaled(
   await agent.started;
   agent.emit(started(ids), ...text(`m of ${threadId}`, "journaled"));
   await runner.flush();
-  const segments = "SELECT count(*) FROM run_events WHERE run_id = ?";
-  expect(valueIn(dbPath, segments, ids.runId)).toBeGreaterThan(0);
+  const segments = "SELECT count(*) FROM run_events WHERE thread_id = ?";
+  expect(valueIn(dbPath, segments, threadId)).toBeGreaterThan(0);
   agent.emit(finished(ids));
   agent.finish();
   expect(spokenIn(await run.done)).toBe("journaled");

@@ -26,9 +26,10 @@ function setUp() {
   const context = contextOf(randomUUID());
   const { statements } = context;
   beat(context);
-  const keep = (runId: string) => keepJournal(context, { runId, seq: 0, events: "[{}]" }, []);
+  const keep = (threadId: string, epoch = 1) =>
+    keepJournal(context, { threadId, epoch, seq: 0, events: "[{}]" }, []);
   const journals = () =>
-    db.prepare<[], string>("SELECT DISTINCT run_id FROM run_events ORDER BY 1").pluck().all();
+    db.prepare<[], string>("SELECT DISTINCT thread_id FROM run_events ORDER BY 1").pluck().all();
   return { context, contextOf, keep, journals, statements };
 }
 
@@ -40,7 +41,7 @@ test("are kept for 30 s after they were first seen while another process is ther
   kept.sweep();
   vi.advanceTimersByTime(20_000);
   keep("second");
-  statements.insertSegment.run("in flight", 0, "[]");
+  statements.insertSegment.run("in flight", 1, 0, "[]");
   kept.sweep();
   expect(journals()).toEqual(["first", "in flight", "second"]);
   vi.advanceTimersByTime(10_000);
@@ -64,4 +65,17 @@ test("go after 5 s when this process is alone", () => {
   vi.advanceTimersByTime(1);
   kept.sweep();
   expect(journals()).toEqual([]);
+});
+
+test("of two runs of a thread, each is kept for its own time", () => {
+  const { context, keep, statements } = setUp();
+  const kept = new KeptJournals(context);
+  keep("thread", 1);
+  kept.sweep();
+  vi.advanceTimersByTime(3000);
+  keep("thread", 2);
+  kept.sweep();
+  vi.advanceTimersByTime(2000);
+  kept.sweep();
+  expect(statements.keptJournals.all()).toEqual([{ thread_id: "thread", epoch: 2 }]);
 });

@@ -66,19 +66,20 @@ export class RunnerProcess {
 
   /** Begins a run; does not wait for the agent, which may have to wait itself. */
   run(threadId: string, runId: string, { onAbort = "end" as OnAbort } = {}): DistantRun {
-    const watched = this.#watch((stream) => ({ do: "run", stream, threadId, runId, onAbort }));
+    const run = ++this.#lastId;
+    const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort });
     return {
       ...watched,
-      started: () => this.#ask<void>({ do: "started", runId }),
-      emit: (...events) => this.#ask<void>({ do: "emit", runId, events }),
-      finish: () => this.#ask<void>({ do: "finish", runId }),
-      fail: (message) => this.#ask<void>({ do: "fail", runId, message }),
-      aborts: () => this.#ask<number>({ do: "aborts", runId }),
+      started: () => this.#ask<void>({ do: "started", run }),
+      emit: (...events) => this.#ask<void>({ do: "emit", run, events }),
+      finish: () => this.#ask<void>({ do: "finish", run }),
+      fail: (message) => this.#ask<void>({ do: "fail", run, message }),
+      aborts: () => this.#ask<number>({ do: "aborts", run }),
     };
   }
 
   connect(threadId: string): Watched {
-    return this.#watch((stream) => ({ do: "connect", stream, threadId }));
+    return this.#watch({ do: "connect", stream: ++this.#lastId, threadId });
   }
 
   stop(threadId: string, runId?: string): Promise<boolean> {
@@ -140,12 +141,11 @@ export class RunnerProcess {
     });
   }
 
-  #watch(command: (stream: number) => Command): Watched {
-    const stream = ++this.#lastId;
+  #watch(command: Command & { readonly stream: number }): Watched {
     const events = new ReplaySubject<BaseEvent>();
-    this.#streams.set(stream, events);
+    this.#streams.set(command.stream, events);
     // What goes wrong shows in the stream that stays silent, and with the reason here.
-    this.#ask(command(stream)).catch((error: unknown) => events.error(error));
+    this.#ask(command).catch((error: unknown) => events.error(error));
     return watch(events);
   }
 

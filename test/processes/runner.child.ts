@@ -20,12 +20,12 @@ export type Command =
       readonly runId: string;
       readonly onAbort: OnAbort;
     }
-  /** Answered when the run's agent has begun. */
-  | { readonly do: "started"; readonly runId: string }
-  | { readonly do: "emit"; readonly runId: string; readonly events: readonly ScriptEvent[] }
-  | { readonly do: "finish"; readonly runId: string }
-  | { readonly do: "fail"; readonly runId: string; readonly message: string }
-  | { readonly do: "aborts"; readonly runId: string }
+  /** Answered when the agent has begun whose run has this stream. */
+  | { readonly do: "started"; readonly run: number }
+  | { readonly do: "emit"; readonly run: number; readonly events: readonly ScriptEvent[] }
+  | { readonly do: "finish"; readonly run: number }
+  | { readonly do: "fail"; readonly run: number; readonly message: string }
+  | { readonly do: "aborts"; readonly run: number }
   | { readonly do: "connect"; readonly stream: number; readonly threadId: string }
   | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
   | { readonly do: "isRunning"; readonly threadId: string }
@@ -81,11 +81,12 @@ process.on("worker", (thread: Worker) => {
 });
 
 const runner = new SqliteAgentRunner({ ...options, logger });
-const agents = new Map<string, PuppetAgent>();
+/** By the stream of the run. */
+const agents = new Map<number, PuppetAgent>();
 
-async function agentOf(runId: string): Promise<PuppetAgent> {
-  const agent = agents.get(runId);
-  if (agent === undefined) throw new Error(`no run ${runId}`);
+async function agentOf(run: number): Promise<PuppetAgent> {
+  const agent = agents.get(run);
+  if (agent === undefined) throw new Error(`no run has the stream ${run}`);
   await agent.started;
   return agent;
 }
@@ -95,24 +96,24 @@ async function obey(command: Command): Promise<unknown> {
     case "run": {
       const { stream, threadId, runId, onAbort } = command;
       const agent = puppetAgent(ON_ABORT[onAbort]);
-      agents.set(runId, agent);
+      agents.set(stream, agent);
       tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
       return undefined;
     }
     case "started":
-      await agentOf(command.runId);
+      await agentOf(command.run);
       return undefined;
     case "emit":
-      (await agentOf(command.runId)).emit(...command.events);
+      (await agentOf(command.run)).emit(...command.events);
       return undefined;
     case "finish":
-      (await agentOf(command.runId)).finish();
+      (await agentOf(command.run)).finish();
       return undefined;
     case "fail":
-      (await agentOf(command.runId)).fail(new Error(command.message));
+      (await agentOf(command.run)).fail(new Error(command.message));
       return undefined;
     case "aborts":
-      return agents.get(command.runId)?.aborts();
+      return agents.get(command.run)?.aborts();
     case "connect":
       tell(command.stream, runner.connect(command));
       return undefined;

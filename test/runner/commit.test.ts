@@ -101,7 +101,8 @@ describe("what is stored", () => {
     await agent.started;
     agent.emit(started(ids), { type: "CUSTOM", name: "n", value: 1 });
     await runner.flush();
-    const journal = "SELECT group_concat(events) FROM run_events WHERE run_id = 'r' AND seq >= 0";
+    const journal =
+      "SELECT group_concat(events) FROM run_events WHERE thread_id = 't' AND seq >= 0";
     expect(valueIn(dbPath, journal)).toContain('"value":1');
     expect(runRows(dbPath, "t")).toEqual([]);
     agent.emit(finished(ids));

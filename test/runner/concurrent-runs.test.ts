@@ -247,39 +247,16 @@ describe('onConcurrentRun "enqueue"', () => {
     expect(waiting.isStarted()).toBe(false);
   });
 
-  test("a run goes on to its turn when the one before it fails, or is refused", async () => {
+  test("a run goes on to its turn when the one before it fails, or ends before it began", async () => {
     const { runner, agent } = await busy("enqueue");
-    const second = watch(runner.run(request("first", puppetAgent())));
+    const second = watch(runner.run(request("second", puppetAgent())));
+    await runner.stop({ threadId: "t", runId: "second" });
     const third = puppetAgent();
     const stream = runner.run(request("third", third));
     agent.fail(new Error("broken"));
-    expect((await second.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "RUN_ID_TAKEN" });
+    expect((await second.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
     await third.started;
     play(third, "third");
     expect(spokenIn(await collect(stream))).toBe("of third");
-  });
-});
-
-describe("a run id that is taken", () => {
-  test("is refused before the agent starts, by one RUN_ERROR that every client can see", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    await runToEnd(runner, "t", "r", answeringAgent());
-    const agent = puppetAgent();
-    const events = await collect(runner.run(request("r", agent)));
-    expect(events).toEqual([
-      { type: "RUN_ERROR", code: "RUN_ID_TAKEN", message: expect.stringContaining('"r"') },
-    ]);
-    await verifyWithClients(events);
-    expect(agent.isStarted()).toBe(false);
-    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
-    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
-  });
-
-  test("does not hide the history from a client that connects meanwhile", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    for (const runId of ["r1", "r2", "r3"]) await runToEnd(runner, "t", runId, answeringAgent());
-    const refused = watch(runner.run(request("r2", puppetAgent())));
-    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2", "r3"]);
-    await refused.done;
   });
 });

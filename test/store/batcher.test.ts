@@ -49,7 +49,7 @@ interface Numbered {
 class ModelWriter {
   /** Names of the operations, in the order in which they first took effect. */
   readonly applied: string[] = [];
-  /** By run, the numbers of the events stored. */
+  /** By run, which is a thread here, the numbers of the events stored. */
   readonly events = new Map<string, number[]>();
   readonly batches: (readonly WriterOp[])[] = [];
   poison: string | null = null;
@@ -102,7 +102,7 @@ class ModelWriter {
     this.applied.push(name);
     if (op.kind !== "append" && op.kind !== "finish") return;
     const numbers = (JSON.parse(op.events) as Numbered[]).map(({ n }) => n);
-    this.events.set(op.runId, [...(this.events.get(op.runId) ?? []), ...numbers]);
+    this.events.set(op.threadId, [...(this.events.get(op.threadId) ?? []), ...numbers]);
   }
 }
 
@@ -115,22 +115,23 @@ function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
 }
 
 function nameOf(op: WriterOp): string {
-  return `${op.kind} ${op.runId}${op.kind === "append" ? ` ${op.seq}` : ""}`;
+  return `${op.kind} ${op.threadId}${op.kind === "append" ? ` ${op.seq}` : ""}`;
 }
 
-function release(runId: string): WriterOp {
-  return { kind: "release", threadId: "t", runId, epoch: 1, segments: 0, seq: 0, events: "[]" };
+function release(threadId: string): WriterOp {
+  return { kind: "release", threadId, epoch: 1, segments: 0, seq: 0, events: "[]" };
 }
 
-function claim(runId: string): WriterOp {
-  return { kind: "claim", threadId: "t", runId, messageIds: [], supersede: false };
+function claim(threadId: string): WriterOp {
+  const run = { number: 1, threadId, runId: "r", messageIds: [], supersede: false };
+  return { kind: "claim", ...run };
 }
 
-function finish(runId: string, buffer?: { events: string; segments: number }): WriterOp {
+function finish(threadId: string, buffer?: { events: string; segments: number }): WriterOp {
   const { events, segments } = buffer ?? { events: "[]", segments: 0 };
   const op = {
-    threadId: "t",
-    runId,
+    threadId,
+    runId: "r",
     epoch: 1,
     agentId: null,
     segments,
@@ -141,8 +142,8 @@ function finish(runId: string, buffer?: { events: string; segments: number }): W
   return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
 }
 
-function newBuffer(runId: string, onLost: (error: RunStoreError) => void = () => {}): RunBuffer {
-  const run = { threadId: "t", runId, agentId: null, epoch: 1 };
+function newBuffer(threadId: string, onLost: (error: RunStoreError) => void = () => {}): RunBuffer {
+  const run = { threadId, runId: "r", agentId: null, epoch: 1 };
   return new RunBuffer(run, { rawEvents: true }, onLost);
 }
 
@@ -238,14 +239,14 @@ async function play(commands: readonly Command[], writer: ModelWriter): Promise<
     if (action === "release") enqueue(release(`release ${count++}`));
     if (action === "event") {
       const buffer = bufferOf(run);
-      const numbers = trace.pushed.get(buffer.runId);
+      const numbers = trace.pushed.get(buffer.threadId);
       push(batcher, buffer, numbers?.length ?? 0, size);
       numbers?.push(numbers.length);
     }
     if (action === "finish") {
       const buffer = bufferOf(run);
       const { segments } = buffer;
-      enqueue(finish(buffer.runId, { ...batcher.take(buffer), segments }));
+      enqueue(finish(buffer.threadId, { ...batcher.take(buffer), segments }));
       buffers.delete(run);
     }
     if (action === "flush") {
@@ -611,7 +612,7 @@ it("gathers what comes while a batch is in flight into the next one", async () =
   const rest = ["2", "3", "4"].map((name) => batcher.enqueue(release(name)));
   await vi.advanceTimersByTimeAsync(20);
   await Promise.all([first, ...rest]);
-  expect(writer.batches.map((batch) => batch.map(({ runId }) => runId))).toEqual([
+  expect(writer.batches.map((batch) => batch.map(({ threadId }) => threadId))).toEqual([
     ["1"],
     ["2", "3", "4"],
   ]);

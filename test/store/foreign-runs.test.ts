@@ -15,7 +15,7 @@ afterEach(() => {
 /** Longer than it goes without a look while someone waits. */
 const LONG_MS = 10_000;
 
-/** The runs of a file, by id, as far as they are journaled; and what was asked about them. */
+/** The runs of a file, each on a thread of its name, as far as they are journaled; and what was asked about them. */
 class ModelFile {
   readonly runs = new Map<string, { readonly segments: EventLike[][]; running: boolean }>();
   readonly held = new Set<string>();
@@ -51,7 +51,7 @@ class ModelFile {
   /** Follows a run until it ends or `signal`; resolves with the types of what it saw. */
   async follow(runId: string, signal = new AbortController().signal): Promise<string[]> {
     const types: string[] = [];
-    for await (const events of this.foreign.follow("t", runId, signal)) {
+    for await (const events of this.foreign.follow(runId, 1, signal)) {
       types.push(...events.map(({ type }) => type));
     }
     return types;
@@ -59,8 +59,8 @@ class ModelFile {
 
   #answer({ runs, threads }: LookRequest): LookMessage {
     return {
-      runs: runs.map(({ runId, afterId }) => {
-        const { segments, running } = this.runs.get(runId) ?? { segments: [], running: false };
+      runs: runs.map(({ threadId, afterId }) => {
+        const { segments, running } = this.runs.get(threadId) ?? { segments: [], running: false };
         // One segment a look, as if each were as long as an answer may be.
         const next = segments.slice(afterId, afterId + 1);
         const more = segments.length > afterId + 1;

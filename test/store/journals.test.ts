@@ -32,9 +32,11 @@ function openWriter(dbPath = tempDatabase()) {
     runId,
     epoch: epochs.get(runId) ?? 1,
   });
+  let number = 0;
   const claim = (runId: string): WriterOp => {
     const { threadId } = leaseOf(runId);
-    return { kind: "claim", threadId, runId, messageIds: [], supersede: false };
+    number++;
+    return { kind: "claim", number, threadId, runId, messageIds: [], supersede: false };
   };
   const append = (runId: string, seq: number): WriterOp => {
     const events = JSON.stringify([{ type: "CUSTOM", name: `${runId} ${seq}`, value: null }]);
@@ -48,7 +50,9 @@ function openWriter(dbPath = tempDatabase()) {
   const journaled = () =>
     Object.fromEntries(
       db
-        .prepare<[], [string, number]>("SELECT run_id, count(*) FROM run_events GROUP BY run_id")
+        .prepare<[], [string, number]>(
+          "SELECT substr(thread_id, 11), count(*) FROM run_events GROUP BY 1",
+        )
         .raw()
         .all(),
     );
@@ -144,18 +148,20 @@ describe("the rows of a run that has ended", () => {
     expect(journaled()).toEqual({});
   });
 
-  test("go with those of a run that is released, whose id may be used again", () => {
+  test("of one that was released are no part of the next run, whose id is the same", () => {
     const writer = openWriter();
     const { commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("other"), claim("again"));
     appendAll(writer, ["other", "again"], 2);
-    const lease = { threadId: "thread of again", runId: "again", epoch: 1 };
+    const lease = { threadId: "thread of again", epoch: 1 };
     commit({ kind: "release", ...lease, segments: 2, seq: 2, events: "[]" });
-    expect(journaled()).toEqual({ other: 2 });
     commit(claim("again"));
     commit(append("again", 0));
+    expect(journaled()).toEqual({ other: 2, again: 3 });
     commit(finish("again", 1));
     expect(namesIn("again")).toEqual(["again 0"]);
+    commit(finish("other", 2));
+    expect(journaled()).toEqual({});
   });
 });
 
@@ -166,7 +172,7 @@ test("who comes to follow a run that has just ended gets it as it is stored, not
   appendAll(writer, ["other", "a"], 2);
   const look = () => {
     const request = { ...context, statements: prepareReaderStatements(db) };
-    const run = { threadId: "thread of a", runId: "a", afterId: 0, begun: false };
+    const run = { threadId: "thread of a", epoch: 1, afterId: 0, begun: false };
     return lookAt(request, { runs: [run], threads: [] }).runs[0];
   };
   expect(look()).toMatchObject({ running: true, more: false, stored: null });

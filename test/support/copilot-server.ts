@@ -48,6 +48,8 @@ export class ScriptAgent extends AbstractAgent {
 }
 
 export interface CopilotServer {
+  /** What CopilotKit's clients call `runtimeUrl`. */
+  readonly runtimeUrl: string;
   readonly runUrl: string;
   readonly connectUrl: string;
   /** Whether there was a run to stop. */
@@ -73,8 +75,10 @@ export async function startCopilotServer(
   };
   onTestFinished(close);
   const { port } = server.address() as AddressInfo;
-  const url = `http://127.0.0.1:${port}${BASE_PATH}/agent/default`;
+  const runtimeUrl = `http://127.0.0.1:${port}${BASE_PATH}`;
+  const url = `${runtimeUrl}/agent/default`;
   return {
+    runtimeUrl,
     runUrl: `${url}/run`,
     connectUrl: `${url}/connect`,
     async stop(threadId) {

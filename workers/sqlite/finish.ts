@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
@@ -83,7 +84,7 @@ export function compactEvents(events: readonly EventLike[], input: string): Comp
 }
 
 /**
- * Stores one run. Returns a warning or undefined.
+ * Stores one run.
  *
  * Its parent stays NULL: a version 1 runner, which reads a thread along the chain of parents, takes
  * it for one of the thread's first runs, shows it in its place in time, and goes on showing it when
@@ -93,52 +94,47 @@ export function storeRun(
   { statements, messages }: WriterContext,
   run: RunToStore,
   events: CompactedEvents,
-): string | undefined {
-  const { threadId, epoch, agentId, finishedAt } = run;
+): void {
+  const { threadId, runId, epoch, input, agentId, finishedAt } = run;
   const recent = messages.recentOf(threadId, epoch);
-  const insertAs = (runId: string) =>
-    statements.insertRun.run(threadId, runId, events.json, run.input, finishedAt, agentId, epoch);
+  const insertAs = (id: string, clientId: string | null) =>
+    statements.insertRun.run(
+      ...[threadId, id, clientId, events.json, input, finishedAt, agentId, epoch],
+    );
 
-  let warning: string | undefined;
-  let inserted = insertAs(run.runId);
-  if (inserted.changes === 0) {
-    // Someone outside wrote a row with this id after the claim had found it free.
-    const runId = `${run.runId}#${epoch}`;
-    inserted = insertAs(runId);
-    expectChange(inserted, "a run");
-    warning = `run id ${JSON.stringify(run.runId)} was taken meanwhile; stored as ${JSON.stringify(runId)}`;
-  }
+  let inserted = insertAs(runId, null);
+  // The client's id has come before, on this thread or on another.
+  if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
+  expectChange(inserted, "a run");
   const id = Number(inserted.lastInsertRowid);
   const { messageIds, json } = events;
   messages.add(recent, { agentId, finishedAt, id, messageIds, length: json.length });
-  return warning;
 }
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
-  const { threadId, runId, epoch, finishedAt } = op;
+  const { threadId, epoch, finishedAt } = op;
   // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
-  const { changes } = context.statements.freeThreadHeldBy.run(finishedAt, threadId, runId, epoch);
+  const { changes } = context.statements.freeThreadHeldBy.run(finishedAt, threadId, epoch);
   if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactIds !== null) {
     const run = { ...op, input: op.input ?? "{}" };
-    return answer(storeRun(context, run, { json: op.events, messageIds: op.compactIds }));
+    storeRun(context, run, { json: op.events, messageIds: op.compactIds });
+    return OK;
   }
   const tail = parseEvents(op.events) ?? [];
-  const segmentIds = op.segments > 0 ? context.journals.take(op.runId) : [];
+  const segmentIds = op.segments > 0 ? context.journals.take(op) : [];
   const journal = op.segments > 0 ? readJournal(context, segmentIds) : null;
   const events = journal === null ? tail : [...journal.events, ...tail];
   const input = op.input ?? journal?.input ?? "{}";
-  const warning = storeRun(context, { ...op, input }, compactEvents(events, input));
+  storeRun(context, { ...op, input }, compactEvents(events, input));
   if (journal !== null) {
     if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
     else context.journals.bury(segmentIds);
   }
   const missing = op.segments - (journal?.segments ?? 0);
-  return answer(
-    missing > 0 ? `the run was stored without ${missing} segments that its journal lacks` : warning,
-  );
-}
-
-function answer(warning: string | undefined): OpResult {
-  return warning === undefined ? OK : { ok: true, warning };
+  if (missing <= 0) return OK;
+  return {
+    ok: true,
+    warning: `the run was stored without ${missing} segments that its journal lacks`,
+  };
 }

@@ -1,62 +1,85 @@
 import type {
   FollowMessage,
   FollowRequest,
+  HistoryPageMessage,
+  HoldingRun,
   LookMessage,
   LookRequest,
   RunningMessage,
 } from "../../src/protocol/messages.ts";
+import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
+import { keyOfRow } from "./journal-scan.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
-import type { FollowedSegmentRow, RunStateRow } from "./statements.ts";
+import type { FollowedSegmentRow, ReaderStatements, RunStateRow } from "./statements.ts";
+import { epochOf, findStoredRun, VERSION_1_EPOCH } from "./stored-runs.ts";
 
 /** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;
 
 /** The run that holds a thread, if its owner is alive and it was not told to stop. */
 export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
-  const state = liveState(context, threadId);
-  return { runId: state?.stop_requested === null ? state.current_run_id : null };
-}
-
-/** The run that holds a thread, if its owner is alive. */
-export function liveRun(context: ReaderContext, threadId: string): string | null {
-  return liveState(context, threadId)?.current_run_id ?? null;
-}
-
-function liveState(context: ReaderContext, threadId: string): RunStateRow | null {
   const state = context.statements.stateOfThread.get(threadId);
-  return hasLiveOwner(context, state) ? state : null;
+  const runs = hasLiveOwner(context, state) && state.stop_requested === null;
+  return { run: runs ? holdingRun(context, state) : null };
+}
+
+/** The run that holds a thread, if its owner is alive, and the last epoch that was over. */
+export function threadNow(
+  context: ReaderContext,
+  threadId: string,
+): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
+  const state = context.statements.stateOfThread.get(threadId);
+  if (state === undefined) return { live: null, endedUpTo: 0 };
+  const isOver = state.is_running !== 1;
+  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
+  return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
+}
+
+function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
+  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
+  if (runId === null) return null;
+  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
 }
 
 /** What became of runs and threads of other instances, as of one moment. */
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
-    held: request.threads.map((threadId) => liveRun(context, threadId) !== null),
+    held: request.threads.map((threadId) => threadNow(context, threadId).live !== null),
   }))();
 }
 
 /** Reads what has come since the last look once, for all runs. */
 function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): FollowMessage[] {
   const upToId = statements.lastSegment.get() ?? 0;
-  const news = new Map(runs.map((run) => [run.runId, new News(run, upToId)]));
+  const news = new Map(runs.map((run) => [keyOf(run), new News(run, upToId)]));
   const from = Math.min(...runs.map(({ afterId }) => afterId));
-  const runIds = runs.map(({ runId }) => runId);
   if (from < upToId) {
-    for (const row of statements.segmentsOfRuns.iterate(from, JSON.stringify(runIds))) {
-      news.get(row.run_id)?.add(row);
+    const pairs = JSON.stringify(runs.map(({ threadId, epoch }) => [threadId, epoch]));
+    for (const row of statements.segmentsOfRuns.iterate(from, pairs)) {
+      news.get(keyOfRow(row))?.add(row);
     }
   }
-  return runs.map(({ threadId, runId, begun }) => {
-    const { segments, afterId, more } = news.get(runId) as News;
-    const state = statements.stateOfThread.get(threadId);
+  return runs.map((run) => {
+    const { segments, afterId, more } = news.get(keyOf(run)) as News;
+    const state = statements.stateOfThread.get(run.threadId);
+    const isLast = state !== undefined && epochOf(state) === run.epoch;
     // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
-    const running = state?.is_running === 1 && state.current_run_id === runId;
+    const running = isLast && state.is_running === 1;
     // Of a run that is stored, there may be rows left of its journal, but not its last events.
-    const stored = running || begun ? null : (statements.eventsOfStoredRun.get(runId) ?? null);
+    const stored = running || run.begun ? null : storedEvents(statements, run, isLast);
     if (stored !== null) return { segments: [], afterId, more: false, running, stored };
     return { segments, afterId, more, running, stored };
   });
+}
+
+/** The events of a run that has ended; `isLast` says that its thread has not been held since. */
+function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean): string | null {
+  // The rows of version 1 do not say which run they are of: only the last one is certain.
+  if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
+  const id = findStoredRun(statements, run);
+  return id === undefined ? null : (statements.eventsOfRun.get(id) ?? null);
 }
 
 /** What has come of one run. */

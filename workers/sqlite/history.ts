@@ -4,7 +4,7 @@ import type {
   PageRequest,
   PageSegment,
 } from "../../src/protocol/messages.ts";
-import { liveRun } from "./follow.ts";
+import { threadNow } from "./follow.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { parseEvents } from "./segments.ts";
 
@@ -13,6 +13,11 @@ const PAGE_LENGTH = 64 * 1024;
 
 /** How many rows larger than a page are kept cut up, for the pages that follow. */
 const CUT_ROWS = 4;
+
+/** What is said of a thread with the first page of its history. */
+type Now = Pick<HistoryPageMessage, "live" | "endedUpTo">;
+
+const LATER: Now = { live: null, endedUpTo: 0 };
 
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
@@ -25,7 +30,7 @@ export class HistoryPages {
   }
 
   read({ threadId, cursor }: PageRequest): HistoryPageMessage {
-    const { live, from } = cursor === null ? this.#begin(threadId) : { live: null, from: cursor };
+    const { from, ...now } = cursor === null ? this.#begin(threadId) : { from: cursor, ...LATER };
     const segments: PageSegment[] = [];
     let { afterId, chunk } = from;
     let length = 0;
@@ -36,7 +41,7 @@ export class HistoryPages {
       for (; chunk < chunks.length; chunk++) {
         const events = chunks[chunk] ?? "[]";
         if (length > 0 && length + events.length > PAGE_LENGTH) {
-          return { segments, next: { afterId, chunk, upToId }, live };
+          return { segments, next: { afterId, chunk, upToId }, ...now };
         }
         length += events.length;
         const last = chunk === chunks.length - 1;
@@ -46,14 +51,14 @@ export class HistoryPages {
       afterId = row.id;
       chunk = 0;
     }
-    return { segments, next: null, live };
+    return { segments, next: null, ...now };
   }
 
   /** Where the history ends and which run goes on behind it, as of one moment. */
-  #begin(threadId: string): { readonly live: string | null; readonly from: PageCursor } {
+  #begin(threadId: string): Now & { readonly from: PageCursor } {
     const begin = () => {
       const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
-      return { live: liveRun(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
+      return { ...threadNow(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
     };
     return this.#context.db.transaction(begin)();
   }

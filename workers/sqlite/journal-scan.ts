@@ -1,4 +1,5 @@
-import type { WriterStatements } from "./statements.ts";
+import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
+import type { RunKeyRow, WriterStatements } from "./statements.ts";
 
 /** Where the segments of one run stand in `run_events`. */
 export interface Journal {
@@ -8,8 +9,13 @@ export interface Journal {
   lastSeq: number;
 }
 
+/** `keyOf` the run that a row is of. */
+export function keyOfRow({ thread_id: threadId, epoch }: RunKeyRow): string {
+  return keyOf({ threadId, epoch });
+}
+
 /**
- * All journals that are in the file, by run, found by reading it through: `run_events` has no
+ * All journals that are in the file, by `keyOf` their run, found by reading it through: `run_events` has no
  * index, which every segment would have to pay for. Later questions read what has come since only.
  */
 export class JournalScan {
@@ -22,10 +28,12 @@ export class JournalScan {
   }
 
   journals(): ReadonlyMap<string, Journal> {
-    for (const { id, run_id, seq } of this.#statements.segmentsBehind.iterate(this.#upTo)) {
-      const journal = this.#journals.get(run_id);
+    for (const row of this.#statements.segmentsBehind.iterate(this.#upTo)) {
+      const { id, seq } = row;
+      const key = keyOfRow(row);
+      const journal = this.#journals.get(key);
       if (journal === undefined) {
-        this.#journals.set(run_id, { ids: [id], lastSeq: seq });
+        this.#journals.set(key, { ids: [id], lastSeq: seq });
       } else {
         journal.ids.push(id);
         journal.lastSeq = seq;
@@ -35,7 +43,7 @@ export class JournalScan {
     return this.#journals;
   }
 
-  idsOf(runId: string): readonly number[] {
-    return this.journals().get(runId)?.ids ?? [];
+  idsOf(run: RunKey): readonly number[] {
+    return this.journals().get(keyOf(run))?.ids ?? [];
   }
 }

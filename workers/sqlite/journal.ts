@@ -1,6 +1,8 @@
 import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../src/protocol/messages.ts";
+import type { RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
+import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** The seq under which a run's input stands in its journal, before all events. */
@@ -17,33 +19,21 @@ const LEASE_LOST: OpResult = {
   },
 };
 
-interface Lease {
-  readonly threadId: string;
-  readonly runId: string;
-  readonly epoch: number;
+/** True while the thread belongs to this run: the check before every write. */
+function holdsLease({ statements }: WriterContext, { threadId, epoch }: RunKey): boolean {
+  return statements.isHeldBy.get(threadId, epoch) !== undefined;
 }
 
-/** True while the thread belongs to this run of this epoch: the check before every write. */
-function holdsLease(context: WriterContext, lease: Lease): boolean {
-  const { threadId, runId, epoch } = lease;
-  return context.statements.isHeldBy.get(threadId, runId, epoch) !== undefined;
-}
-
-/** True when this very run was stored before: the batch is being sent again. */
-function wasStored(context: WriterContext, lease: Lease): boolean {
-  const stored = context.statements.storedRunEpoch.get(lease.runId);
-  return stored?.thread_id === lease.threadId && stored.epoch === lease.epoch;
-}
-
-/** The answer to a write of a run that does not hold its thread. */
-export function answerWithoutLease(context: WriterContext, lease: Lease): OpResult {
-  return wasStored(context, lease) ? OK : LEASE_LOST;
+/** The answer to a write of a run that does not hold its thread, if only because it was stored. */
+export function answerWithoutLease({ statements }: WriterContext, run: RunKey): OpResult {
+  // Then its batch is being sent again.
+  return findStoredRun(statements, run) !== undefined ? OK : LEASE_LOST;
 }
 
 export function append(context: WriterContext, op: AppendOp): OpResult {
   if (!holdsLease(context, op)) return answerWithoutLease(context, op);
-  if (op.input !== null) context.journals.append(op.runId, INPUT_SEQ, op.input);
-  context.journals.append(op.runId, op.seq, op.events);
+  if (op.input !== null) context.journals.append(op, INPUT_SEQ, op.input);
+  context.journals.append(op, op.seq, op.events);
   return OK;
 }
 
@@ -54,20 +44,20 @@ export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
 /** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult {
   if (holdsLease(context, op)) {
-    if (op.segments > 0) {
-      const ids = context.journals.take(op.runId);
+    const { threadId, epoch, segments } = op;
+    if (segments > 0) {
+      const ids = context.journals.take(op);
       if (hasNeighbours(context)) keepJournal(context, op, ids);
-      // Now and not later: the id is given back with the thread, and another run may bear it.
-      else deleteSegments(context, ids);
+      else context.journals.bury(ids);
     }
-    expectChange(context.statements.freeThread.run(Date.now(), op.threadId), "the end of a run");
+    const freed = context.statements.freeThreadHeldBy.run(Date.now(), threadId, epoch);
+    expectChange(freed, "the end of a run");
   }
   return OK;
 }
 
 /** The segment with which a run ended that was never journaled. */
-interface LastSegment {
-  readonly runId: string;
+interface LastSegment extends RunKey {
   readonly seq: number;
   readonly events: string;
 }
@@ -78,21 +68,24 @@ interface LastSegment {
  */
 export function keepJournal(
   { statements }: WriterContext,
-  { runId, seq, events }: LastSegment,
+  { threadId, epoch, seq, events }: LastSegment,
   segmentIds: readonly number[],
 ): void {
   const ids = [...segmentIds];
   if (events !== "[]") {
-    const inserted = statements.insertSegment.run(runId, seq, events);
+    const inserted = statements.insertSegment.run(threadId, epoch, seq, events);
     expectChange(inserted, "the last segment of a journal");
     ids.push(Number(inserted.lastInsertRowid));
   }
-  statements.keepJournal.run(runId, JSON.stringify(ids));
+  statements.keepJournal.run(threadId, epoch, JSON.stringify(ids));
 }
 
 /** Deletes a journal that was kept, if there is one of this run. */
-export function forgetKeptJournal({ statements }: WriterContext, runId: string): void {
-  const ids = statements.forgetJournal.get(runId);
+export function forgetKeptJournal(
+  { statements }: WriterContext,
+  { threadId, epoch }: RunKey,
+): void {
+  const ids = statements.forgetJournal.get(threadId, epoch);
   if (ids !== undefined) statements.deleteSegments.run(ids);
 }
 

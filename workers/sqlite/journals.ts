@@ -1,5 +1,6 @@
+import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
-import { type Journal, JournalScan } from "./journal-scan.ts";
+import { type Journal, JournalScan, keyOfRow } from "./journal-scan.ts";
 import type { WriterStatements } from "./statements.ts";
 
 /** Rows of ended runs are looked through when there are so many more of them, */
@@ -24,7 +25,7 @@ const NO_SEQ = -2;
 export class Journals {
   readonly #statements: WriterStatements;
   readonly #instanceId: string;
-  /** By run, the one with the oldest first segment first. Null when it is not known. */
+  /** By `keyOf` the run, the one with the oldest first segment first. Null when it is not known. */
   #live: Map<string, Journal> | null = null;
   /** Whether the file may hold rows of ended runs that are not known here. */
   #hasOrphans = true;
@@ -39,28 +40,31 @@ export class Journals {
   }
 
   /** Adds a segment, unless the run has it already: its batch may be sent again. */
-  append(runId: string, seq: number, events: string): void {
+  append(run: RunKey, seq: number, events: string): void {
     const live = this.#known();
-    const journal = live.get(runId) ?? { ids: [], lastSeq: NO_SEQ };
+    const key = keyOf(run);
+    const journal = live.get(key) ?? { ids: [], lastSeq: NO_SEQ };
     if (seq <= journal.lastSeq) return;
-    const inserted = this.#statements.insertSegment.run(runId, seq, events);
+    const { threadId, epoch } = run;
+    const inserted = this.#statements.insertSegment.run(threadId, epoch, seq, events);
     expectChange(inserted, "a segment of the journal");
     journal.ids.push(Number(inserted.lastInsertRowid));
     journal.lastSeq = seq;
-    live.set(runId, journal);
+    live.set(key, journal);
   }
 
   /** The rows of a run that has ended: they are the caller's now. */
-  take(runId: string): number[] {
+  take(run: RunKey): number[] {
     const live = this.#known();
-    const ids = live.get(runId)?.ids ?? [];
-    live.delete(runId);
+    const key = keyOf(run);
+    const ids = live.get(key)?.ids ?? [];
+    live.delete(key);
     return ids;
   }
 
   /** Someone else has ended the run, and deals with its rows. */
-  forget(runId: string): void {
-    this.#live?.delete(runId);
+  forget(run: RunKey): void {
+    this.#live?.delete(keyOf(run));
   }
 
   /** Has rows deleted that were taken, now or later. */
@@ -100,9 +104,9 @@ export class Journals {
   /** Reads what is in the file, if it is not known: before any run of the batch has ended. */
   load(): void {
     if (this.#live !== null) return;
-    const own = new Set(this.#statements.runsOfOwner.all(this.#instanceId));
+    const own = new Set(this.#statements.runsOfOwner.all(this.#instanceId).map(keyOfRow));
     const journals = own.size === 0 ? [] : new JournalScan(this.#statements).journals();
-    this.#live = new Map([...journals].filter(([runId]) => own.has(runId)));
+    this.#live = new Map([...journals].filter(([key]) => own.has(key)));
   }
 
   #known(): Map<string, Journal> {

@@ -1,3 +1,4 @@
+import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
 import { hasLiveNeighbours } from "./instances.ts";
 import { forgetKeptJournal } from "./journal.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -13,7 +14,7 @@ const KEPT_ALONE_MS = 5000;
  */
 export class KeptJournals {
   readonly #context: WriterContext;
-  /** Run id to the moment in which this process first saw its journal kept. */
+  /** `keyOf` a run to the moment in which this process first saw its journal kept. */
   #seenAt = new Map<string, number>();
 
   constructor(context: WriterContext) {
@@ -23,15 +24,18 @@ export class KeptJournals {
   /** Deletes those that were kept for long enough. */
   sweep(): void {
     const { db, statements } = this.#context;
-    const runIds = statements.keptJournals.all();
+    const kept = statements.keptJournals
+      .all()
+      .map(({ thread_id: threadId, epoch }): RunKey => ({ threadId, epoch }));
     const now = performance.now();
-    this.#seenAt = new Map(runIds.map((runId) => [runId, this.#seenAt.get(runId) ?? now]));
-    if (runIds.length === 0) return;
+    const seenAt = (run: RunKey) => this.#seenAt.get(keyOf(run)) ?? now;
+    this.#seenAt = new Map(kept.map((run) => [keyOf(run), seenAt(run)]));
+    if (kept.length === 0) return;
     const keptMs = hasLiveNeighbours(this.#context) ? KEPT_MS : KEPT_ALONE_MS;
-    const due = runIds.filter((runId) => now - (this.#seenAt.get(runId) ?? now) >= keptMs);
+    const due = kept.filter((run) => now - seenAt(run) >= keptMs);
     if (due.length === 0) return;
     const forget = db.transaction(() => {
-      for (const runId of due) forgetKeptJournal(this.#context, runId);
+      for (const run of due) forgetKeptJournal(this.#context, run);
     });
     forget.immediate();
   }

@@ -1,4 +1,5 @@
 import type { WriterNotice } from "../../src/protocol/messages.ts";
+import { keyOf } from "../../src/protocol/run-key.ts";
 import { concernsWholeFile } from "./fault.ts";
 import { beat, forgetDeadInstances, hasNeighbours } from "./instances.ts";
 import { KeptJournals } from "./kept-journals.ts";
@@ -135,11 +136,11 @@ export class Neighbours {
 
   /** Hands over what other instances ask of runs of this one. */
   #passOn(): void {
-    for (const { runId, discard } of ownRunsToStop(this.#context)) {
-      const word = `${discard} ${runId}`;
+    for (const run of ownRunsToStop(this.#context)) {
+      const word = `${run.discard} ${keyOf(run)}`;
       if (this.#told.has(word)) continue;
       this.#told.add(word);
-      this.#tell({ kind: "stop", runId, discard });
+      this.#tell({ kind: "stop", ...run });
     }
   }
 

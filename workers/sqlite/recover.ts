@@ -8,6 +8,7 @@ import { deleteSegments, keepJournal } from "./journal.ts";
 import { JournalScan } from "./journal-scan.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { RunStateRow } from "./statements.ts";
+import { epochOf } from "./stored-runs.ts";
 import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
 
 const INTERRUPTED = "The process that executed this run ended before the run did";
@@ -29,24 +30,25 @@ export function recoverRun(
   { keep, scan = new JournalScan(context.statements) }: RecoverOptions,
 ): void {
   const { statements, journals } = context;
-  const runId = state.current_run_id;
+  const { thread_id: threadId, current_run_id: runId } = state;
+  const interrupted = { threadId, epoch: epochOf(state) };
   expectChange(
-    statements.takeFromDeadOwner.run(Date.now(), state.thread_id),
+    statements.takeFromDeadOwner.run(Date.now(), threadId),
     "the end of an interrupted run",
   );
   if (runId === null) return;
-  const segmentIds = scan.idsOf(runId);
+  const segmentIds = scan.idsOf(interrupted);
   // It may be one of this instance that its main thread gave up.
-  journals.forget(runId);
+  journals.forget(interrupted);
   const journal = readJournal(context, segmentIds);
-  if (journal.events.length === 0 || statements.storedRunEpoch.get(runId) !== undefined) {
+  if (journal.events.length === 0) {
     deleteSegments(context, segmentIds);
     return;
   }
   const parts = new OpenParts();
   for (const event of journal.events) parts.observe(event);
   const closing = finalizeRun(parts, {
-    threadId: state.thread_id,
+    threadId,
     runId,
     stopped: false,
     code: "RUN_INTERRUPTED",
@@ -54,17 +56,17 @@ export function recoverRun(
   });
   const input = journal.input ?? "{}";
   const run = {
-    threadId: state.thread_id,
+    threadId,
     runId,
     // Not its owner's, who may only have slept: its late writes do not find themselves stored, and
-    // are refused.
-    epoch: (state.epoch ?? 0) + 1,
+    // are refused. The next claim has a later one.
+    epoch: interrupted.epoch + 1,
     agentId: null,
     input,
     finishedAt: Date.now(),
   };
   storeRun(context, run, compactEvents([...journal.events, ...closing], input));
-  const end = { runId, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
+  const end = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
   if (keep) keepJournal(context, end, segmentIds);
   else deleteSegments(context, segmentIds);
 }

@@ -34,8 +34,13 @@ const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: st
   ["agent_runs", "agent_id", "TEXT"],
   // Null in rows that someone else inserted, which is how the triggers below tell them apart.
   ["agent_runs", "epoch", "INTEGER"],
+  // The id that the client gave the run, where `run_id` is another: that column is UNIQUE, and a
+  // client's id may come again. Null where `run_id` is the client's.
+  ["agent_runs", "client_run_id", "TEXT"],
   ["run_state", "epoch", "INTEGER"],
   ["run_state", "owner_id", "TEXT"],
+  // `ClaimOp.number` of the claim that took the thread for `owner_id`.
+  ["run_state", "claim_number", "INTEGER"],
   ["run_state", "stop_requested", "INTEGER"],
 ];
 
@@ -50,7 +55,8 @@ const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: st
 const VERSION_2 = `
 CREATE TABLE IF NOT EXISTS run_events (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
-  run_id TEXT NOT NULL,
+  thread_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
   seq INTEGER NOT NULL,
   events TEXT NOT NULL
 );
@@ -79,11 +85,14 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   heartbeat_uptime INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept_journals (
-  run_id TEXT PRIMARY KEY,
+  thread_id TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
   -- JSON: an array of ids in run_events.
-  segment_ids TEXT NOT NULL
+  segment_ids TEXT NOT NULL,
+  PRIMARY KEY (thread_id, epoch)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS idx_running ON run_state(current_run_id) WHERE is_running = 1;
+-- Of the threads that are held: the few whose run is to stop are found at once.
+CREATE INDEX IF NOT EXISTS idx_running ON run_state(stop_requested) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs
 WHEN NEW.epoch IS NULL BEGIN
   INSERT INTO threads (thread_id, created_at, messages_stale)

@@ -8,17 +8,21 @@ export interface RunStateRow {
   readonly epoch: number | null;
   readonly owner_id: string | null;
   readonly updated_at: number;
+  /** `ClaimOp.number` of the owner's claim. */
+  readonly claim_number: number | null;
   readonly stop_requested: number | null;
 }
 
 const RUN_STATE =
-  "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, stop_requested";
+  "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, claim_number, stop_requested";
 const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime";
 
-const IS_RUN_ID_USED = `
-  EXISTS (SELECT 1 FROM agent_runs WHERE run_id = ?)
-  OR EXISTS (SELECT 1 FROM run_state WHERE current_run_id = ? AND is_running = 1)
-  OR EXISTS (SELECT 1 FROM kept_journals WHERE run_id = ?)`;
+/**
+ * The next epoch of a thread. A version 1 runner replaces the row of a thread that it takes, and the
+ * epoch is lost with it: then it goes on behind those that are stored.
+ */
+const NEXT_EPOCH = `1 + coalesce(run_state.epoch,
+  (SELECT max(epoch) FROM agent_runs WHERE agent_runs.thread_id = run_state.thread_id), 0)`;
 
 export interface InstanceRow {
   readonly instance_id: string;
@@ -37,28 +41,33 @@ export interface SegmentRow {
   readonly events: string;
 }
 
+/** What a run is known by. */
+export interface RunKeyRow {
+  readonly thread_id: string;
+  readonly epoch: number;
+}
+
 /** Where a segment stands, without what it holds. */
-export interface SegmentPlaceRow {
+export interface SegmentPlaceRow extends RunKeyRow {
   readonly id: number;
-  readonly run_id: string;
   readonly seq: number;
 }
 
 /** A segment of one of several runs. */
-export interface FollowedSegmentRow {
+export interface FollowedSegmentRow extends RunKeyRow {
   readonly id: number;
-  readonly run_id: string;
   readonly events: string;
 }
 
 export interface StoredRunRow {
   readonly id: number;
+  /** The id that the client gave the run. */
   readonly run_id: string;
   /** Null when they are longer than what was asked for. */
   readonly events: string | null;
 }
 
-/** Who holds a thread: the writer asks before a claim, the readers for `isRunning`. */
+/** Who holds a thread and who held it: the writer asks before a claim, the readers for `isRunning`. */
 function prepareOwnerStatements(db: Database) {
   return {
     stateOfThread: db.prepare<[string], RunStateRow>(
@@ -66,6 +75,9 @@ function prepareOwnerStatements(db: Database) {
     ),
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
+    ),
+    epochsOfThread: db.prepare<[string], { id: number; epoch: number | null }>(
+      "SELECT id, epoch FROM agent_runs WHERE thread_id = ? ORDER BY id DESC",
     ),
   };
 }
@@ -84,55 +96,44 @@ export function prepareWriterStatements(db: Database) {
     rollbackToSavepoint: db.prepare("ROLLBACK TO operation"),
 
     ...prepareOwnerStatements(db),
-    runsOfOwner: db
-      .prepare<[string], string>(
-        `SELECT current_run_id FROM run_state
-         WHERE is_running = 1 AND current_run_id IS NOT NULL AND owner_id = ?`,
-      )
-      .pluck(),
+    runsOfOwner: db.prepare<[string], RunKeyRow>(
+      "SELECT thread_id, epoch FROM run_state WHERE is_running = 1 AND owner_id = ?",
+    ),
     runsOfOthers: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
-    isRunIdUsed: db.prepare<[string, string, string], number>(`SELECT ${IS_RUN_ID_USED}`).pluck(),
-    holderOfRun: db.prepare<[string], RunStateRow>(
-      `SELECT ${RUN_STATE} FROM run_state WHERE current_run_id = ? AND is_running = 1`,
-    ),
     takeFreeThread: db
-      .prepare<[string, string, string, number], number>(
-        `INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
-         VALUES (?, 1, ?, ?, ?, 1)
+      .prepare<[string, string, string, number, number], number>(
+        `INSERT INTO run_state
+           (thread_id, is_running, current_run_id, owner_id, claim_number, updated_at, epoch)
+         VALUES (?, 1, ?, ?, ?, ?, 1)
          ON CONFLICT (thread_id) DO UPDATE SET
            is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
-           updated_at = excluded.updated_at, stop_requested = NULL, epoch = coalesce(epoch, 0) + 1
+           claim_number = excluded.claim_number, updated_at = excluded.updated_at,
+           stop_requested = NULL, epoch = ${NEXT_EPOCH}
          WHERE is_running IS NOT 1
          RETURNING epoch`,
       )
       .pluck(),
-    takeThreadOfEpoch: db.prepare<[string, string, number, string, number, string, string, string]>(
-      `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, updated_at = ?,
-         stop_requested = NULL, epoch = epoch + 1
-       WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ? AND NOT (${IS_RUN_ID_USED})`,
+    takeThreadOfEpoch: db.prepare<[string, string, number, number, string, number]>(
+      `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
+         updated_at = ?, stop_requested = NULL, epoch = epoch + 1
+       WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
     isHeldBy: db
-      .prepare<[string, string, number], number>(
-        `SELECT 1 FROM run_state
-         WHERE thread_id = ? AND is_running = 1 AND current_run_id = ? AND epoch = ?`,
+      .prepare<[string, number], number>(
+        "SELECT 1 FROM run_state WHERE thread_id = ? AND +is_running = 1 AND epoch = ?",
       )
       .pluck(),
-    freeThreadHeldBy: db.prepare<[number, string, string, number]>(
+    freeThreadHeldBy: db.prepare<[number, string, number]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
          stop_requested = NULL, updated_at = ?
-       WHERE thread_id = ? AND +is_running = 1 AND +current_run_id = ? AND epoch = ?`,
+       WHERE thread_id = ? AND +is_running = 1 AND epoch = ?`,
     ),
     // Its owner is gone, or only slept: nothing of that claim is true any more.
     takeFromDeadOwner: db.prepare<[number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
-         stop_requested = NULL, updated_at = ?, epoch = coalesce(epoch, 0) + 1
-       WHERE thread_id = ?`,
-    ),
-    freeThread: db.prepare<[number, string]>(
-      `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
-         stop_requested = NULL, updated_at = ?
+         stop_requested = NULL, updated_at = ?, epoch = ${NEXT_EPOCH}
        WHERE thread_id = ?`,
     ),
 
@@ -143,22 +144,21 @@ export function prepareWriterStatements(db: Database) {
     requestEnd: db.prepare<[number, string]>(
       "UPDATE run_state SET stop_requested = ? WHERE thread_id = ? AND is_running = 1",
     ),
-    ownRunsToStop: db.prepare<[string], { run_id: string; stop_requested: number }>(
-      `SELECT current_run_id AS run_id, stop_requested FROM run_state
-       WHERE is_running = 1 AND stop_requested IS NOT NULL AND owner_id = ?`,
+    ownRunsToStop: db.prepare<[string], RunKeyRow & { stop_requested: number }>(
+      `SELECT thread_id, epoch, stop_requested FROM run_state
+       WHERE is_running = 1 AND stop_requested > 0 AND owner_id = ?`,
     ),
 
-    storedRunEpoch: db.prepare<[string], { thread_id: string; epoch: number | null }>(
-      "SELECT thread_id, epoch FROM agent_runs WHERE run_id = ?",
-    ),
-    insertRun: db.prepare<[string, string, string, string, number, string | null, number]>(
+    insertRun: db.prepare<
+      [string, string, string | null, string, string, number, string | null, number]
+    >(
       `INSERT INTO agent_runs
-         (thread_id, run_id, events, input, created_at, version, agent_id, epoch)
-       VALUES (?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
+         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch)
+       VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
     ),
 
-    insertSegment: db.prepare<[string, number, string]>(
-      "INSERT INTO run_events (run_id, seq, events) VALUES (?, ?, ?)",
+    insertSegment: db.prepare<[string, number, number, string]>(
+      "INSERT INTO run_events (thread_id, epoch, seq, events) VALUES (?, ?, ?, ?)",
     ),
     // Ids as a JSON array.
     segments: db.prepare<[string], SegmentRow>(
@@ -166,23 +166,26 @@ export function prepareWriterStatements(db: Database) {
        ORDER BY id`,
     ),
     segmentsBehind: db.prepare<[number], SegmentPlaceRow>(
-      "SELECT id, run_id, seq FROM run_events WHERE id > ? ORDER BY id",
+      "SELECT id, thread_id, epoch, seq FROM run_events WHERE id > ? ORDER BY id",
     ),
     deleteSegments: db.prepare<[string]>(
       "DELETE FROM run_events WHERE id IN (SELECT value FROM json_each(?))",
     ),
     deleteOrphanedSegments: db.prepare<[]>(
       `DELETE FROM run_events
-       WHERE run_id NOT IN (SELECT current_run_id FROM run_state
-           WHERE is_running = 1 AND current_run_id IS NOT NULL)
-         AND run_id NOT IN (SELECT run_id FROM kept_journals)`,
+       WHERE (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM run_state
+           WHERE is_running = 1 AND epoch IS NOT NULL)
+         AND (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM kept_journals)`,
     ),
-    keepJournal: db.prepare<[string, string]>(
-      "INSERT INTO kept_journals (run_id, segment_ids) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    keepJournal: db.prepare<[string, number, string]>(
+      `INSERT INTO kept_journals (thread_id, epoch, segment_ids) VALUES (?, ?, ?)
+       ON CONFLICT DO NOTHING`,
     ),
-    keptJournals: db.prepare<[], string>("SELECT run_id FROM kept_journals").pluck(),
+    keptJournals: db.prepare<[], RunKeyRow>("SELECT thread_id, epoch FROM kept_journals"),
     forgetJournal: db
-      .prepare<[string], string>("DELETE FROM kept_journals WHERE run_id = ? RETURNING segment_ids")
+      .prepare<[string, number], string>(
+        "DELETE FROM kept_journals WHERE thread_id = ? AND epoch = ? RETURNING segment_ids",
+      )
       .pluck(),
 
     isMessageSeen: db
@@ -243,19 +246,19 @@ export function prepareReaderStatements(db: Database) {
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
     runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
-      `SELECT id, run_id, iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
+      `SELECT id, coalesce(client_run_id, run_id) AS run_id,
+         iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
     ),
     eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
-    // Runs as a JSON array of ids. The input of a run stands at seq -1, before all events.
+    // Runs as a JSON array of pairs. The input of a run stands at seq -1, before all events.
     segmentsOfRuns: db.prepare<[number, string], FollowedSegmentRow>(
-      `SELECT id, run_id, events FROM run_events
-       WHERE id > ? AND seq >= 0 AND run_id IN (SELECT value FROM json_each(?)) ORDER BY id`,
+      `SELECT id, thread_id, epoch, events FROM run_events
+       WHERE id > ? AND seq >= 0
+         AND (thread_id, epoch) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))
+       ORDER BY id`,
     ),
     lastSegment: db.prepare<[], number | null>("SELECT max(id) FROM run_events").pluck(),
-    eventsOfStoredRun: db
-      .prepare<[string], string>("SELECT events FROM agent_runs WHERE run_id = ?")
-      .pluck(),
     ...prepareOwnerStatements(db),
   };
 }

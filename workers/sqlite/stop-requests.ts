@@ -1,4 +1,5 @@
 import type { OpResult, StopOp } from "../../src/protocol/messages.ts";
+import type { RunKey } from "../../src/protocol/run-key.ts";
 import { hasLiveOwner } from "./ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -18,14 +19,14 @@ export function requestStop(context: WriterContext, op: StopOp): OpResult {
   return { ok: true, stopped: statements.requestStop.run(STOP, op.threadId).changes === 1 };
 }
 
-export interface RunToStop {
-  readonly runId: string;
+export interface RunToStop extends RunKey {
   readonly discard: boolean;
 }
 
 /** The runs of this instance that another one wants to end. */
 export function ownRunsToStop({ statements, config }: WriterContext): readonly RunToStop[] {
-  return statements.ownRunsToStop
-    .all(config.instanceId)
-    .map((row) => ({ runId: row.run_id, discard: row.stop_requested === STOP_AND_DISCARD }));
+  return statements.ownRunsToStop.all(config.instanceId).map((row) => {
+    const discard = row.stop_requested === STOP_AND_DISCARD;
+    return { threadId: row.thread_id, epoch: row.epoch, discard };
+  });
 }

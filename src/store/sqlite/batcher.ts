@@ -163,8 +163,8 @@ export class Batcher {
   #appendBuffer(buffer: RunBuffer): void {
     const { input } = buffer;
     buffer.input = null;
-    const { threadId, runId, epoch } = buffer;
-    const op = { kind: "append", threadId, runId, epoch, input, ...this.take(buffer) } as const;
+    const { threadId, epoch } = buffer;
+    const op = { kind: "append", threadId, epoch, input, ...this.take(buffer) } as const;
     this.enqueue(op).then(
       (result) => {
         if (!result.ok) buffer.onLost(RunStoreError.from(result.fault));

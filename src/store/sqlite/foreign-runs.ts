@@ -1,6 +1,7 @@
 import { type EventLike, isTerminal } from "../../events/event.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { LookMessage, LookRequest } from "../../protocol/messages.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 
 /** Looks again after this, should the word of a change be lost with the writer that had it. */
 const LOOK_AGAIN_MS = 1000;
@@ -9,13 +10,11 @@ export interface ForeignRunsOptions {
   readonly look: (request: LookRequest) => Promise<LookMessage>;
   /** Called when someone begins to wait while nobody did. */
   readonly onWanted: () => void;
-  readonly parse: (json: string, threadId: string, runId: string) => readonly EventLike[];
+  readonly parse: (json: string, run: RunKey) => readonly EventLike[];
 }
 
 /** A run that another process executes, for as long as someone here follows it. */
-interface Followed {
-  readonly threadId: string;
-  readonly runId: string;
+interface Followed extends RunKey {
   /** All that is known of it, from its first event. */
   readonly segments: (readonly EventLike[])[];
   afterId: number;
@@ -43,6 +42,7 @@ interface Waiter {
  */
 export class ForeignRuns {
   readonly #options: ForeignRunsOptions;
+  /** By `keyOf` the run. */
   readonly #followed = new Map<string, Followed>();
   readonly #waiters = new Set<Waiter>();
   #looking = false;
@@ -57,11 +57,11 @@ export class ForeignRuns {
   /** The run's events from its first, until it has ended; or until the signal. */
   async *follow(
     threadId: string,
-    runId: string,
+    epoch: number,
     signal: AbortSignal,
   ): AsyncGenerator<readonly EventLike[], void, undefined> {
     if (this.#ended !== null) throw this.#ended;
-    const run = this.#followedRun(threadId, runId);
+    const run = this.#followedRun({ threadId, epoch });
     const follower: Follower = { wake() {} };
     run.followers.add(follower);
     signal.addEventListener("abort", () => follower.wake(), { once: true });
@@ -83,7 +83,7 @@ export class ForeignRuns {
       }
     } finally {
       run.followers.delete(follower);
-      if (run.followers.size === 0) this.#followed.delete(runId);
+      if (run.followers.size === 0) this.#followed.delete(keyOf(run));
     }
   }
 
@@ -119,13 +119,14 @@ export class ForeignRuns {
     this.#failAll(error);
   }
 
-  #followedRun(threadId: string, runId: string): Followed {
-    let run = this.#followed.get(runId);
+  #followedRun({ threadId, epoch }: RunKey): Followed {
+    const key = keyOf({ threadId, epoch });
+    let run = this.#followed.get(key);
     if (run === undefined) {
       const state = { afterId: 0, ended: false, failure: null, followers: new Set<Follower>() };
-      run = { threadId, runId, segments: [], ...state };
+      run = { threadId, epoch, segments: [], ...state };
       this.#want();
-      this.#followed.set(runId, run);
+      this.#followed.set(key, run);
       this.changed();
     }
     return run;
@@ -145,8 +146,8 @@ export class ForeignRuns {
       if (runs.length === 0 && waiters.length === 0) break;
       try {
         const seen = await this.#options.look({
-          runs: runs.map(({ threadId, runId, afterId, segments }) => {
-            return { threadId, runId, afterId, begun: segments.length > 0 };
+          runs: runs.map(({ threadId, epoch, afterId, segments }) => {
+            return { threadId, epoch, afterId, begun: segments.length > 0 };
           }),
           threads: waiters.map(({ threadId }) => threadId),
         });
@@ -166,7 +167,7 @@ export class ForeignRuns {
       const news = seen[at];
       if (news === undefined) continue;
       for (const json of news.stored === null ? news.segments : [news.stored]) {
-        run.segments.push(this.#options.parse(json, run.threadId, run.runId));
+        run.segments.push(this.#options.parse(json, run));
       }
       run.afterId = news.afterId;
       if (news.more) this.#lookAgain = true;

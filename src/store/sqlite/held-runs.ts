@@ -1,3 +1,4 @@
+import type { RunKey } from "../../protocol/run-key.ts";
 import type { ClaimRequest } from "../run-store.ts";
 import type { RunBuffer } from "./run-buffer.ts";
 
@@ -32,8 +33,8 @@ export class HeldRuns implements Iterable<HeldRun> {
     last.buffer.heldAt = at;
   }
 
-  find(runId: string): HeldRun | undefined {
-    return this.#runs.find(({ buffer }) => buffer.runId === runId);
+  find({ threadId, epoch }: RunKey): HeldRun | undefined {
+    return this.#runs.find(({ buffer }) => buffer.threadId === threadId && buffer.epoch === epoch);
   }
 
   [Symbol.iterator](): Iterator<HeldRun> {

@@ -8,6 +8,7 @@ import type {
   Batch,
   BatchMessage,
   HistoryPageMessage,
+  HoldingRun,
   LookMessage,
   OpenedFiles,
   OpenedMessage,
@@ -19,6 +20,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import type {
   BackupOptions,
   BackupResult,
@@ -28,6 +30,7 @@ import type {
   HistoryCursor,
   HistoryPage,
   HistorySegment,
+  LiveRun,
   RunStore,
   StoreStats,
 } from "../run-store.ts";
@@ -49,6 +52,11 @@ export interface SqliteRunStoreOptions extends Omit<WorkerConfig, "file"> {
   /** Whether a completed run is synced to the disk. */
   readonly durability: "full" | "normal";
   readonly logger: Logger;
+}
+
+interface Unsaved {
+  readonly runId: string;
+  readonly error: RunStoreError;
 }
 
 /** How long the last sync, and the last request to a writer, to checkpoint and end, may take. */
@@ -77,9 +85,14 @@ export class SqliteRunStore implements RunStore {
   readonly #backups: Backups;
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
-  /** Runs that could not be stored, with the reason. */
-  readonly #unsaved = new Map<string, RunStoreError>();
-  /** Runs that were to be released, and hold their thread in the file still. */
+  #lastClaim = 0;
+  /** The numbers of the claims that are not answered yet. */
+  readonly #unanswered = new Set<number>();
+  /** Called when any claim was answered. */
+  #claimWaiters: (() => void)[] = [];
+  /** Runs that could not be stored, with the reason; by `keyOf` the run. */
+  readonly #unsaved = new Map<string, Unsaved>();
+  /** `keyOf` the runs that were to be released, and hold their thread in the file still. */
   readonly #unreleased = new Set<string>();
   /** Why nothing is stored any more: the file has lost its name. */
   #fileLost: RunStoreError | null = null;
@@ -134,7 +147,7 @@ export class SqliteRunStore implements RunStore {
     this.#foreign = new ForeignRuns({
       look: (look) => this.#read<LookMessage>({ kind: "look", look }),
       onWanted: () => this.#watch(),
-      parse: (json, threadId, runId) => this.#parse(json, threadId, runId),
+      parse: (json, { threadId, epoch }) => this.#parse(json, { threadId, epoch }),
     });
   }
 
@@ -149,31 +162,39 @@ export class SqliteRunStore implements RunStore {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    const number = ++this.#lastClaim;
+    this.#unanswered.add(number);
+    try {
+      return await this.#claim(request, number);
+    } finally {
+      this.#unanswered.delete(number);
+      if (this.#claimWaiters.length > 0) for (const wake of this.#claimWaiters.splice(0)) wake();
+    }
+  }
+
+  async #claim(request: ClaimRequest, number: number): Promise<ClaimOutcome> {
     const { threadId, runId, messageIds, supersede } = request;
-    const op = { kind: "claim", threadId, runId, messageIds, supersede } as const;
+    const op = { kind: "claim", number, threadId, runId, messageIds, supersede } as const;
     const askedAt = performance.now();
     const result = await this.#batcher.enqueue(op);
     if (result.ok && result.claim !== undefined) {
       const { epoch, seen } = result.claim;
       // So late an answer may be of a process that slept, and whose thread was taken over since.
       const isLate = performance.now() - askedAt > this.#options.leaseMs / 2;
-      if (isLate && !(await this.#confirm({ threadId, runId, epoch })).ok)
-        return this.claim(request);
+      const run = { threadId, runId, epoch };
+      if (isLate && !(await this.#confirm(run)).ok) return this.claim(request);
       const onLost = (error: RunStoreError) => {
-        if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
+        if (error.code !== "LEASE_LOST") this.#unsaved.set(keyOf(run), { runId, error });
         request.onLost(error);
       };
       const rawEvents = this.#options.storeRawEvents;
       const buffer = new RunBuffer({ ...request, epoch }, { rawEvents }, onLost);
-      this.#unreleased.delete(runId);
       this.#held.add({ buffer, onStopRequested: request.onStopRequested });
       return { kind: "claimed", run: this.#claimedRun(buffer), seen };
     }
     if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
     const { code, message } = result.fault;
-    if (code === "THREAD_ALREADY_RUNNING" || code === "RUN_ID_TAKEN") {
-      return { kind: "refused", code, message };
-    }
+    if (code === "THREAD_ALREADY_RUNNING") return { kind: "refused", code, message };
     throw RunStoreError.from(result.fault);
   }
 
@@ -182,17 +203,20 @@ export class SqliteRunStore implements RunStore {
     const message = await this.#read<HistoryPageMessage>({ kind: "page", page });
     const segments: HistorySegment[] = [];
     for (const { events, ...segment } of message.segments) {
-      segments.push({ ...segment, events: this.#parse(events, threadId, segment.runId) });
+      const { runId } = segment;
+      segments.push({ ...segment, events: this.#parse(events, { threadId, runId }) });
     }
-    return { segments, next: message.next, live: this.#unlessEnded(message.live) };
+    await this.#answered(message.live);
+    const { next, endedUpTo } = message;
+    return { segments, next, live: this.#unlessEnded(threadId, message.live), endedUpTo };
   }
 
   follow(
     threadId: string,
-    runId: string,
+    epoch: number,
     signal: AbortSignal,
   ): AsyncIterable<readonly EventLike[]> {
-    return this.#foreign.follow(threadId, runId, signal);
+    return this.#foreign.follow(threadId, epoch, signal);
   }
 
   async requestStop(threadId: string, runId: string | null): Promise<boolean> {
@@ -205,9 +229,9 @@ export class SqliteRunStore implements RunStore {
     return this.#foreign.released(threadId, signal);
   }
 
-  async runningRun(threadId: string): Promise<string | null> {
-    const { runId } = await this.#read<RunningMessage>({ kind: "running", threadId });
-    return this.#unlessEnded(runId);
+  async runningRun(threadId: string): Promise<LiveRun | null> {
+    const { run } = await this.#read<RunningMessage>({ kind: "running", threadId });
+    return this.#unlessEnded(threadId, run);
   }
 
   get overloaded(): boolean {
@@ -423,7 +447,7 @@ export class SqliteRunStore implements RunStore {
         this.#warnRecovered(notice);
         return;
       case "stop":
-        this.#held.find(notice.runId)?.onStopRequested(notice);
+        this.#held.find(notice)?.onStopRequested(notice);
         return;
       case "replaced":
         this.#loseFile(RunStoreError.from(notice.fault));
@@ -443,9 +467,8 @@ export class SqliteRunStore implements RunStore {
     );
   }
 
-  #confirm(lease: Pick<RunBuffer, "threadId" | "runId" | "epoch">): Promise<OpResult> {
-    const { threadId, runId, epoch } = lease;
-    return this.#batcher.enqueue({ kind: "confirm", threadId, runId, epoch });
+  #confirm({ threadId, epoch }: RunKey): Promise<OpResult> {
+    return this.#batcher.enqueue({ kind: "confirm", threadId, epoch });
   }
 
   #warnRecovered({ runs, fault }: OpenedMessage["recovered"]): void {
@@ -458,7 +481,9 @@ export class SqliteRunStore implements RunStore {
 
   #claimedRun(buffer: RunBuffer): ClaimedRun {
     const { threadId, runId, agentId, epoch } = buffer;
+    const key = keyOf(buffer);
     return {
+      epoch,
       setInput: (input: unknown) => {
         const { json, lost } = serializeValue(input);
         buffer.input = json;
@@ -477,46 +502,62 @@ export class SqliteRunStore implements RunStore {
         const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
         const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
-        await this.#complete(runId, this.#batcher.enqueue(op, onStalled), onStalled);
+        await this.#complete(buffer, this.#batcher.enqueue(op, onStalled), onStalled);
       },
       release: async () => {
         this.#held.remove(buffer);
         const { segments } = buffer;
         const tail = this.#batcher.take(buffer);
-        const op = { kind: "release", threadId, runId, epoch, segments, ...tail } as const;
+        const op = { kind: "release", threadId, epoch, segments, ...tail } as const;
         // Until the store says otherwise.
-        this.#unreleased.add(runId);
-        if ((await this.#batcher.enqueue(op)).ok) this.#unreleased.delete(runId);
+        this.#unreleased.add(key);
+        if ((await this.#batcher.enqueue(op)).ok) this.#unreleased.delete(key);
       },
     };
   }
 
+  /**
+   * Resolves when this process knows by its epoch what it has claimed: a reader may see a claim in
+   * the file before the writer's answer is here.
+   */
+  async #answered(live: HoldingRun | null): Promise<void> {
+    if (live === null || live.ownClaim === null) return;
+    while (this.#unanswered.has(live.ownClaim)) {
+      await new Promise<void>((resolve) => this.#claimWaiters.push(resolve));
+    }
+    // What was told to the caller of `claim` in this task has been dealt with in the next one.
+    await nextTask();
+  }
+
   /** Nobody would end the wait of one who follows a run that has ended. */
-  #unlessEnded(runId: string | null): string | null {
-    const hasEnded = runId !== null && (this.#unsaved.has(runId) || this.#unreleased.has(runId));
-    return hasEnded ? null : runId;
+  #unlessEnded(threadId: string, live: HoldingRun | null): LiveRun | null {
+    if (live === null) return null;
+    const { runId, epoch } = live;
+    const key = keyOf({ threadId, epoch });
+    return this.#unsaved.has(key) || this.#unreleased.has(key) ? null : { runId, epoch };
   }
 
   async #complete(
-    runId: string,
+    run: RunBuffer,
     stored: Promise<OpResult>,
     onStalled: (error: RunStoreError) => void,
   ): Promise<void> {
+    const { runId } = run;
     let result: OpResult;
     try {
       result = await stored;
       if (result.ok) await this.#walSync?.sync(onStalled);
     } catch (cause) {
       const error = toRunStoreError(cause);
-      this.#unsaved.set(runId, error);
+      this.#unsaved.set(keyOf(run), { runId, error });
       throw error;
     }
     if (!result.ok) {
       const error = RunStoreError.from(result.fault);
-      if (error.code !== "LEASE_LOST") this.#unsaved.set(runId, error);
+      if (error.code !== "LEASE_LOST") this.#unsaved.set(keyOf(run), { runId, error });
       throw error;
     }
-    this.#unsaved.delete(runId);
+    this.#unsaved.delete(keyOf(run));
     if (result.warning !== undefined) this.#options.logger.warn({ runId }, result.warning);
   }
 
@@ -540,15 +581,16 @@ export class SqliteRunStore implements RunStore {
     }
   }
 
-  #parse(json: string, threadId: string, runId: string): readonly EventLike[] {
+  /** `run` says in the log whose events they are. */
+  #parse(json: string, run: Readonly<Record<string, unknown>>): readonly EventLike[] {
     try {
       const events: unknown = JSON.parse(json);
       if (Array.isArray(events)) return events as readonly EventLike[];
     } catch (error) {
-      this.#options.logger.error({ err: error, threadId, runId }, "a stored run cannot be read");
+      this.#options.logger.error({ err: error, ...run }, "a stored run cannot be read");
       return [];
     }
-    this.#options.logger.error({ threadId, runId }, "a stored run holds no list of events");
+    this.#options.logger.error({ ...run }, "a stored run holds no list of events");
     return [];
   }
 
@@ -562,11 +604,11 @@ export class SqliteRunStore implements RunStore {
 
   #reportUnsaved(code: "PERSISTENCE_FAILED" | "CLOSE_INCOMPLETE"): void {
     if (this.#unsaved.size === 0) return;
-    const [[runId, first] = ["", undefined]] = this.#unsaved;
+    const [first] = this.#unsaved.values();
     throw new RunStoreError(
       code,
-      `${this.#unsaved.size} run(s) could not be stored, ${JSON.stringify(runId)} among them: ${first?.message}`,
-      { cause: first },
+      `${this.#unsaved.size} run(s) could not be stored, ${JSON.stringify(first?.runId)} among them: ${first?.error.message}`,
+      { cause: first?.error },
     );
   }
 

@@ -1,0 +1,226 @@
+import "../support/leak-guard.ts";
+import { describe, expect, test } from "vitest";
+import type { OnConcurrentRun } from "../../src/index.ts";
+import { verifyWithClients } from "../events/clients.ts";
+import { runRows, valueIn } from "../support/database-file.ts";
+import {
+  collect,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
+import { type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
+import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const ids = { threadId: "t", runId: "r" };
+
+function request(agent: PuppetAgent) {
+  return { threadId: "t", agent, input: inputOf("t", "r", []) };
+}
+
+/** Has said `word`, and waits. */
+function begin(agent: PuppetAgent, word: string): void {
+  agent.emit(started(ids), ...text(`m-${word}`, word));
+}
+
+function end(agent: PuppetAgent): void {
+  agent.emit(finished(ids));
+  agent.finish();
+}
+
+/** A runner whose thread "t" has the run "r", which has said "first" and waits. */
+async function busy(onConcurrentRun: OnConcurrentRun) {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath, onConcurrentRun });
+  const agent = puppetAgent();
+  const first = watch(runner.run(request(agent)));
+  await agent.started;
+  begin(agent, "first");
+  return { dbPath, runner, agent, first };
+}
+
+describe("a run id that comes again", () => {
+  test("pitfall 35: on its thread, once the run that had it is over: both are stored and replayed", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const word of ["one ", "two ", "three "]) {
+      const agent = puppetAgent();
+      const run = watch(runner.run(request(agent)));
+      await agent.started;
+      begin(agent, word);
+      end(agent);
+      expect((await run.done).at(-1)).toEqual(finished(ids));
+    }
+    for (const again of [runner, openRunner({ dbPath })]) {
+      const replay = await replayOf(again, "t");
+      expect(runIdsIn(replay)).toEqual(["r", "r", "r"]);
+      expect(spokenIn(replay)).toBe("one two three ");
+      await verifyWithClients(replay);
+    }
+  });
+
+  test("while the first is being committed", async () => {
+    const { runner, agent, first } = await busy("throw");
+    end(agent);
+    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    await Promise.resolve();
+    await Promise.resolve();
+    const second = puppetAgent();
+    const run = watch(runner.run(request(second)));
+    await second.started;
+    begin(second, "second");
+    // One of the two, or both, come from memory.
+    const meanwhile = watch(runner.connect({ threadId: "t" }));
+    end(second);
+    await Promise.all([first.done, run.done]);
+    const replay = await replayOf(runner, "t");
+    expect(spokenIn(replay)).toBe("firstsecond");
+    expect(typesOf(await meanwhile.done)).toEqual(typesOf(replay));
+    await verifyWithClients(meanwhile.events);
+  });
+
+  test("pitfall 35: on many threads at the same time", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const threads = Array.from({ length: 50 }, (_, at) => `t${at}`);
+    const runs = await Promise.all(
+      threads.map((threadId) => runToEnd(runner, threadId, "r", answeringAgent())),
+    );
+    for (const [at, threadId] of threads.entries()) {
+      expect(runs[at]?.at(-1)).toEqual(finished({ threadId, runId: "r" }));
+      expect(spokenIn(await replayOf(runner, threadId))).toBe("answer to r");
+    }
+  });
+
+  test("keeps the client's id beside the column that has each once", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const threadId of ["t", "t", "other"]) {
+      await runToEnd(runner, threadId, "r", answeringAgent());
+    }
+    const rows = [...runRows(dbPath, "t"), ...runRows(dbPath, "other")];
+    expect(new Set(rows.map((row) => row.run_id)).size).toBe(3);
+    const clientIds = "SELECT group_concat(coalesce(client_run_id, run_id)) FROM agent_runs";
+    expect(valueIn(dbPath, clientIds)).toBe("r,r,r");
+  });
+
+  test("is shown with a live run of that id behind a stored one", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    const agent = puppetAgent();
+    const run = watch(runner.run(request(agent)));
+    await agent.started;
+    begin(agent, "live");
+    const connected = watch(runner.connect({ threadId: "t" }));
+    await connected.until(({ delta }) => delta === "live");
+    end(agent);
+    await run.done;
+    expect(spokenIn(await connected.done)).toBe("answer to rlive");
+    await verifyWithClients(connected.events);
+  });
+});
+
+describe("a POST that is sent twice, the first still executing", () => {
+  test('with "throw": throws, and leaves the first alone', async () => {
+    const { runner, agent, first } = await busy("throw");
+    expect(() => runner.run(request(puppetAgent()))).toThrow("Thread already running");
+    end(agent);
+    expect((await first.done).at(-1)).toEqual(finished(ids));
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("first");
+  });
+
+  test('with "reject": is refused, and leaves the first alone', async () => {
+    const { runner, agent, first } = await busy("reject");
+    const second = puppetAgent();
+    const [refusal] = await collect(runner.run(request(second)));
+    expect(refusal).toMatchObject({ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" });
+    expect(second.isStarted()).toBe(false);
+    end(agent);
+    expect((await first.done).at(-1)).toEqual(finished(ids));
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("first");
+  });
+
+  test('pitfall 35: with "supersede": the first is aborted and discarded, the second is stored', async () => {
+    const { dbPath, runner, agent, first } = await busy("supersede");
+    await runner.flush();
+    const second = puppetAgent();
+    const run = watch(runner.run(request(second)));
+    expect(agent.aborts()).toBe(1);
+    await second.started;
+    await first.done;
+    begin(second, "second");
+    // In another process nobody can run on the thread meanwhile, and what it sees is the second.
+    const other = openRunner({ dbPath, onConcurrentRun: "reject" });
+    const [refusal] = await runToEnd(other, "t", "elsewhere", answeringAgent());
+    expect(refusal).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });
+    await runner.flush();
+    const follower = watch(other.connect({ threadId: "t" }));
+    await follower.until(({ delta }) => delta === "second");
+    end(second);
+    expect((await run.done).at(-1)).toEqual(finished(ids));
+    expect(spokenIn(await follower.done)).toBe("second");
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("second");
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+  });
+
+  test('with "supersede", many times: the last one is stored, alone', async () => {
+    const { runner } = await busy("supersede");
+    const agents = Array.from({ length: 20 }, () => puppetAgent());
+    const runs = agents.map((agent) => watch(runner.run(request(agent))));
+    const last = agents.at(-1) as PuppetAgent;
+    await last.started;
+    begin(last, "last");
+    end(last);
+    await Promise.all(runs.map(({ done }) => done));
+    expect(agents.filter((agent) => agent.isStarted())).toEqual([last]);
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("last");
+  });
+
+  test('with "enqueue": both are stored, one after the other', async () => {
+    const { runner, agent, first } = await busy("enqueue");
+    const second = puppetAgent();
+    const run = watch(runner.run(request(second)));
+    const connected = watch(runner.connect({ threadId: "t" }));
+    end(agent);
+    await second.started;
+    await first.done;
+    begin(second, "second");
+    end(second);
+    expect((await run.done).at(-1)).toEqual(finished(ids));
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("firstsecond");
+    await verifyWithClients(await connected.done);
+  });
+});
+
+describe("stop with a run id", () => {
+  test("means the run that executes, and not one of that id that waits behind it", async () => {
+    const { runner, agent, first } = await busy("enqueue");
+    const second = puppetAgent();
+    const run = watch(runner.run(request(second)));
+    expect(await runner.stop(ids)).toBe(true);
+    expect(agent.aborts()).toBe(1);
+    await first.done;
+    await second.started;
+    begin(second, "second");
+    end(second);
+    expect((await run.done).at(-1)).toEqual(finished(ids));
+    expect(second.aborts()).toBe(0);
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("firstsecond");
+  });
+
+  test("means the run that executes, and not one of that id that is over", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    expect(await runner.stop(ids)).toBe(false);
+    const agent = puppetAgent();
+    const run = watch(runner.run(request(agent)));
+    await agent.started;
+    expect(await runner.stop(ids)).toBe(true);
+    await run.done;
+    expect(agent.aborts()).toBe(1);
+  });
+});
