@@ -88,6 +88,23 @@ export interface ReleaseOp {
   readonly events: string;
 }
 
+/** Free the thread if a claim that was given up holds it: its answer was lost, and nobody executes. */
+export interface WithdrawOp {
+  readonly kind: "withdraw";
+  readonly threadId: string;
+  /** The claim's number. */
+  readonly number: number;
+}
+
+/** Free the thread of a run that cannot be stored. */
+export interface GiveUpOp {
+  readonly kind: "giveUp";
+  readonly threadId: string;
+  readonly epoch: number;
+  /** Whether what was journaled is stored, ended with an error, or forgotten. */
+  readonly keep: boolean;
+}
+
 /** Ask whether a run still holds its thread. */
 export interface ConfirmOp {
   readonly kind: "confirm";
@@ -103,7 +120,15 @@ export interface StopOp {
   readonly runId: string | null;
 }
 
-export type WriterOp = ClaimOp | AppendOp | FinishOp | ReleaseOp | ConfirmOp | StopOp;
+export type WriterOp =
+  | ClaimOp
+  | AppendOp
+  | FinishOp
+  | ReleaseOp
+  | WithdrawOp
+  | GiveUpOp
+  | ConfirmOp
+  | StopOp;
 
 export interface ClaimResult {
   readonly epoch: number;

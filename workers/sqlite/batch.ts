@@ -2,6 +2,8 @@ import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { claim } from "./claim.ts";
 import { concernsWholeFile, toFault } from "./fault.ts";
 import { finish } from "./finish.ts";
+import { giveUp, withdraw } from "./give-up.ts";
+import { beat } from "./instances.ts";
 import { append, confirm, release } from "./journal.ts";
 import { requestStop } from "./stop-requests.ts";
 import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
@@ -16,6 +18,10 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return finish(context, op);
     case "release":
       return release(context, op);
+    case "withdraw":
+      return withdraw(context, op);
+    case "giveUp":
+      return giveUp(context, op);
     case "confirm":
       return confirm(context, op);
     case "stop":
@@ -40,6 +46,12 @@ function applyAlone(context: WriterContext, op: WriterOp): OpResult {
   }
 }
 
+/** Someone may have put a backup in place of the content, which knows nothing of this instance. */
+function putRowBack(context: WriterContext): void {
+  const { statements, config } = context;
+  if (statements.instance.get(config.instanceId) === undefined) beat(context);
+}
+
 function inTransaction(
   context: WriterContext,
   ops: readonly WriterOp[],
@@ -49,7 +61,7 @@ function inTransaction(
   try {
     statements.begin.run();
     context.journals.load();
-    context.messages.begin();
+    if (context.messages.begin()) putRowBack(context);
     const results = ops.map((op) => applyOne(context, op));
     context.journals.sweep();
     statements.commit.run();

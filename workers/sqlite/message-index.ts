@@ -60,9 +60,11 @@ export class MessageIndex {
     this.#statements = statements;
   }
 
-  /** Sees whether anyone else has written: called when a transaction has begun. */
-  begin(): void {
+  /** Whether anyone else has written since the last transaction: called when one has begun. */
+  begin(): boolean {
+    const before = this.#dataVersion;
     this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
+    return this.#dataVersion !== before;
   }
 
   /** The last claim of a thread that is remembered. */

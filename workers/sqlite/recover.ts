@@ -1,6 +1,6 @@
 import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
-import type { StoreFault } from "../../src/protocol/errors.ts";
+import type { RunStoreErrorCode, StoreFault } from "../../src/protocol/errors.ts";
 import { concernsWholeFile, expectChange, toFault } from "./fault.ts";
 import { compactEvents, readJournal, storeRun } from "./finish.ts";
 import { beat } from "./instances.ts";
@@ -18,6 +18,9 @@ export interface RecoverOptions {
   readonly keep: boolean;
   /** Whoever recovers several runs looks through the journals once. */
   readonly scan?: JournalScan;
+  /** What the run ends with, if not with `RUN_INTERRUPTED`. */
+  readonly code?: RunStoreErrorCode;
+  readonly message?: string;
 }
 
 /**
@@ -27,9 +30,11 @@ export interface RecoverOptions {
 export function recoverRun(
   context: WriterContext,
   state: RunStateRow,
-  { keep, scan = new JournalScan(context.statements) }: RecoverOptions,
+  options: RecoverOptions,
 ): void {
   const { statements, journals } = context;
+  const { keep, code = "RUN_INTERRUPTED", message = INTERRUPTED } = options;
+  const scan = options.scan ?? new JournalScan(statements);
   const { thread_id: threadId, current_run_id: runId } = state;
   const interrupted = { threadId, epoch: epochOf(state) };
   expectChange(
@@ -51,8 +56,8 @@ export function recoverRun(
     threadId,
     runId,
     stopped: false,
-    code: "RUN_INTERRUPTED",
-    message: INTERRUPTED,
+    code,
+    message,
   });
   const input = journal.input ?? "{}";
   const run = {

@@ -346,6 +346,8 @@ function bytesOf(op: WriterOp): number {
     case "finish":
       return OP_OVERHEAD_BYTES + op.events.length + (op.input?.length ?? 0);
     case "release":
+    case "withdraw":
+    case "giveUp":
     case "confirm":
     case "stop":
       return OP_OVERHEAD_BYTES;

@@ -11,6 +11,8 @@ export class RunBuffer {
   readonly onLost: (error: RunStoreError) => void;
   /** JSON of the run's input until it was sent. */
   input: string | null = null;
+  /** Why the run can never be stored whole, or null. */
+  failure: RunStoreError | null = null;
   /** When the oldest event here is due, in milliseconds of `performance.now()`. */
   dueAt = 0;
   /** Its place in `HeldRuns`. */

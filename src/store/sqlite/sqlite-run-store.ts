@@ -92,6 +92,8 @@ export class SqliteRunStore implements RunStore {
   #claimWaiters: (() => void)[] = [];
   /** Runs that could not be stored, with the reason; by `keyOf` the run. */
   readonly #unsaved = new Map<string, Unsaved>();
+  /** Claims that were refused here, and may hold their thread in the file still. */
+  readonly #withdrawn = new Set<number>();
   /** `keyOf` the runs that were to be released, and hold their thread in the file still. */
   readonly #unreleased = new Set<string>();
   /** Why nothing is stored any more: the file has lost its name. */
@@ -176,7 +178,10 @@ export class SqliteRunStore implements RunStore {
     const { threadId, runId, messageIds, supersede } = request;
     const op = { kind: "claim", number, threadId, runId, messageIds, supersede } as const;
     const askedAt = performance.now();
-    const result = await this.#batcher.enqueue(op);
+    const result = await this.#batcher.enqueue(op).catch((error: RunStoreError) => {
+      this.#withdraw(threadId, number);
+      throw error;
+    });
     if (result.ok && result.claim !== undefined) {
       const { epoch, seen } = result.claim;
       // So late an answer may be of a process that slept, and whose thread was taken over since.
@@ -184,7 +189,10 @@ export class SqliteRunStore implements RunStore {
       const run = { threadId, runId, epoch };
       if (isLate && !(await this.#confirm(run)).ok) return this.claim(request);
       const onLost = (error: RunStoreError) => {
-        if (error.code !== "LEASE_LOST") this.#unsaved.set(keyOf(run), { runId, error });
+        if (error.code !== "LEASE_LOST") {
+          buffer.failure ??= error;
+          this.#unsaved.set(keyOf(run), { runId, error });
+        }
         request.onLost(error);
       };
       const rawEvents = this.#options.storeRawEvents;
@@ -497,6 +505,11 @@ export class SqliteRunStore implements RunStore {
       },
       finish: async (onStalled) => {
         this.#held.remove(buffer);
+        if (buffer.failure !== null) {
+          this.#batcher.take(buffer);
+          void this.#giveUp(buffer);
+          throw buffer.failure;
+        }
         const { segments, compactIds, input } = buffer;
         buffer.input = null;
         const tail = this.#batcher.take(buffer);
@@ -532,7 +545,8 @@ export class SqliteRunStore implements RunStore {
   /** Nobody would end the wait of one who follows a run that has ended. */
   #unlessEnded(threadId: string, live: HoldingRun | null): LiveRun | null {
     if (live === null) return null;
-    const { runId, epoch } = live;
+    const { runId, epoch, ownClaim } = live;
+    if (ownClaim !== null && this.#withdrawn.has(ownClaim)) return null;
     const key = keyOf({ threadId, epoch });
     return this.#unsaved.has(key) || this.#unreleased.has(key) ? null : { runId, epoch };
   }
@@ -550,15 +564,47 @@ export class SqliteRunStore implements RunStore {
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#unsaved.set(keyOf(run), { runId, error });
+      void this.#giveUp(run);
       throw error;
     }
     if (!result.ok) {
       const error = RunStoreError.from(result.fault);
-      if (error.code !== "LEASE_LOST") this.#unsaved.set(keyOf(run), { runId, error });
+      if (error.code === "LEASE_LOST") throw error;
+      this.#unsaved.set(keyOf(run), { runId, error });
+      void this.#giveUp(run);
       throw error;
     }
     this.#unsaved.delete(keyOf(run));
     if (result.warning !== undefined) this.#options.logger.warn({ runId }, result.warning);
+  }
+
+  /** Frees the thread of a claim that was refused here, in case it was committed all the same. */
+  #withdraw(threadId: string, claim: number): void {
+    this.#withdrawn.add(claim);
+    this.#batcher.enqueue({ kind: "withdraw", threadId, number: claim }).then(
+      () => this.#withdrawn.delete(claim),
+      (error: RunStoreError) => this.#reportHeld(threadId, error),
+    );
+  }
+
+  /** Frees the thread of a run that can never be stored. What its journal holds is kept if it can be. */
+  async #giveUp({ threadId, epoch }: RunKey): Promise<void> {
+    for (const keep of [true, false]) {
+      try {
+        const result = await this.#batcher.enqueue({ kind: "giveUp", threadId, epoch, keep });
+        if (result.ok) return;
+        if (!keep) this.#reportHeld(threadId, RunStoreError.from(result.fault));
+      } catch (error) {
+        if (!keep) this.#reportHeld(threadId, toRunStoreError(error));
+      }
+    }
+  }
+
+  /** The next process that opens the file, or the next run of the thread here, frees it. */
+  #reportHeld(threadId: string, error: RunStoreError): void {
+    if (this.#closed.signal.aborted || this.#fileLost !== null) return;
+    const fields = { err: error, code: error.code, threadId };
+    this.#options.logger.error(fields, "a thread that nobody uses could not be freed");
   }
 
   async #read<V>(request: ReaderRequest): Promise<V> {

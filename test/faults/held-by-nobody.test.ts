@@ -1,0 +1,138 @@
+import "../support/leak-guard.ts";
+import Database from "better-sqlite3";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { WriterRequest } from "../../src/protocol/messages.ts";
+import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import { openRunner, replayOf, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+import { sabotage } from "./watched-pools.ts";
+
+vi.mock("piscina", async (original) => {
+  // Mocks come before all imports.
+  const { watchPools } = await import("./watched-pools.ts");
+  return watchPools(await original());
+});
+
+afterEach(() => {
+  sabotage.losesAnswerTo = null;
+});
+
+/** Two runners on one file, as two processes have them. */
+async function twoRunners(options: { readonly lingerMs?: number } = {}) {
+  const dbPath = tempDatabase();
+  const owner = openRunner({ dbPath, ...options });
+  const other = openRunner({ dbPath });
+  await Promise.all([owner.ready(), other.ready()]);
+  /** The other runner tries until the thread is free. */
+  const takeOver = async (threadId: string) => {
+    let attempt = 0;
+    await eventually(async () => {
+      const events = await runToEnd(other, threadId, `other-${++attempt}`, answeringAgent());
+      return events.at(-1)?.type === "RUN_FINISHED";
+    });
+  };
+  return { dbPath, owner, other, takeOver };
+}
+
+test("a claim that was committed, and refused since its answer was lost, gives its thread back", {
+  timeout: 60_000,
+}, async () => {
+  const { dbPath, owner, other, takeOver } = await twoRunners();
+  const locker = new Database(dbPath);
+  onTestFinished(() => void locker.close());
+  const hasClaim = (request: unknown) => {
+    const { kind, ...batch } = request as WriterRequest;
+    return kind === "batch" && "ops" in batch && batch.ops.some((op) => op.kind === "claim");
+  };
+  sabotage.losesAnswerTo = (request) => {
+    if (!hasClaim(request)) return false;
+    sabotage.losesAnswerTo = null;
+    // No writer can open the file from here on.
+    locker.exec("BEGIN IMMEDIATE");
+    return true;
+  };
+  const agent = heldAgent();
+  const events = await runToEnd(owner, "t", "refused", agent);
+  expect(events).toMatchObject([
+    { type: "RUN_ERROR", code: expect.stringMatching(/BUSY|WRITER_DIED/) },
+  ]);
+  expect(agent.inputs).toEqual([]);
+  expect(valueIn(dbPath, "SELECT is_running FROM run_state WHERE thread_id = 't'")).toBe(1);
+  // Nobody executes: nothing is running, and nothing is waited for.
+  expect(await owner.isRunning({ threadId: "t" })).toBe(false);
+  expect(await replayOf(owner, "t")).toEqual([]);
+  locker.exec("COMMIT");
+  await takeOver("t");
+  expect(await other.isRunning({ threadId: "t" })).toBe(false);
+  expect(spokenIn(await replayOf(owner, "t"))).toMatch(/^answer to other-/);
+});
+
+/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+const ignore = (dbPath: string, write: string, when: string) =>
+  withDatabase(dbPath, (db) => {
+    db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
+      BEGIN SELECT RAISE(IGNORE); END`);
+  });
+
+describe("a run that can never be stored", () => {
+  test("gives its thread back, and its client is told", async () => {
+    const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
+    ignore(dbPath, "INSERT ON agent_runs", "NEW.run_id LIKE 'lost%'");
+    const events = await runToEnd(owner, "t", "lost", answeringAgent());
+    expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+    await takeOver("t");
+    expect(await owner.isRunning({ threadId: "t" })).toBe(false);
+    await expect(owner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
+  });
+
+  test("because a part of it was not journaled is kept up to that part, closed with an error", async () => {
+    const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
+    ignore(dbPath, "INSERT ON run_events", "NEW.seq > 0");
+    const more = Promise.withResolvers<void>();
+    const agent = scriptedAgent(async function* ({ input, aborted }) {
+      yield started(input);
+      yield* text("first", "journaled");
+      await more.promise;
+      yield* text("second", "not journaled");
+      await aborted;
+      yield finished(input);
+    });
+    const run = watch(owner.run({ threadId: "t", agent, input: inputOf("t", "cut") }));
+    await run.until(({ messageId, type }) => messageId === "first" && type === "TEXT_MESSAGE_END");
+    await eventually(() => valueIn(dbPath, "SELECT max(seq) FROM run_events") === 0);
+    more.resolve();
+    expect((await run.done).at(-1)).toMatchObject({
+      type: "RUN_ERROR",
+      code: "PERSISTENCE_FAILED",
+    });
+    await takeOver("t");
+    const [cut] = runRows(dbPath, "t");
+    const stored = eventsOf(cut);
+    expect(spokenIn(stored)).toBe("journaled");
+    expect(stored.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+  });
+});
+
+test("a claim on a restored backup puts its instance's row back: no other process takes the thread over", async () => {
+  const { dbPath, owner, other } = await twoRunners();
+  await runToEnd(owner, "t", "first", answeringAgent());
+  // As the content of a backup has it, in which this runner is not known.
+  withDatabase(dbPath, (db) => db.exec("DELETE FROM runner_instances"));
+  const agent = heldAgent();
+  const run = watch(owner.run({ threadId: "t", agent, input: inputOf("t", "held") }));
+  await agent.halfway;
+  const refused = await runToEnd(other, "t", "second", answeringAgent());
+  expect(refused).toMatchObject([{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }]);
+  agent.release();
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+});
