@@ -60,6 +60,8 @@ export interface FinishOp {
   readonly agentId: string | null;
   /** How many segments of this run were sent before. */
   readonly segments: number;
+  /** UTF-16 units of them that no `CompactOp` was sent to read. */
+  readonly unread: number;
   /** Position in the run of the first of `events`. */
   readonly seq: number;
   /** JSON array of the events that follow the journal. */
@@ -86,6 +88,15 @@ export interface ReleaseOp {
   readonly seq: number;
   /** JSON array of the events that follow the journal: for those who follow the run elsewhere. */
   readonly events: string;
+}
+
+/** Read a piece of the journal of a run that has ended, and compact it: its finish follows. */
+export interface CompactOp {
+  readonly kind: "compact";
+  readonly threadId: string;
+  readonly epoch: number;
+  /** UTF-16 units of JSON to read. */
+  readonly length: number;
 }
 
 /** Free the thread if a claim that was given up holds it: its answer was lost, and nobody executes. */
@@ -123,6 +134,7 @@ export interface StopOp {
 export type WriterOp =
   | ClaimOp
   | AppendOp
+  | CompactOp
   | FinishOp
   | ReleaseOp
   | WithdrawOp

@@ -135,6 +135,7 @@ function finish(threadId: string, buffer?: { events: string; segments: number })
     epoch: 1,
     agentId: null,
     segments,
+    unread: 0,
     seq: 0,
     events,
     input: null,

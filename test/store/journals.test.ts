@@ -44,7 +44,15 @@ function openWriter(dbPath = tempDatabase()) {
   };
   const finish = (runId: string, segments: number): WriterOp => {
     const rest = { agentId: null, compactIds: null, input: null, finishedAt: 1 };
-    return { kind: "finish", ...leaseOf(runId), segments, seq: segments, events: "[]", ...rest };
+    return {
+      kind: "finish",
+      ...leaseOf(runId),
+      segments,
+      unread: 0,
+      seq: segments,
+      events: "[]",
+      ...rest,
+    };
   };
   /** Runs in the journal, and how many segments each has. */
   const journaled = () =>

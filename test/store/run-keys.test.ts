@@ -41,7 +41,7 @@ const append = (epoch: number, word: string, threadId = "t"): WriterOp => {
 };
 const finish = (epoch: number, word: string, threadId = "t", segments = 0): WriterOp => {
   const events = JSON.stringify([{ type: "CUSTOM", name: word, value: null }]);
-  const run = { threadId, runId: "r", epoch, agentId: null, segments, seq: segments };
+  const run = { threadId, runId: "r", epoch, agentId: null, segments, unread: 0, seq: segments };
   return { kind: "finish", ...run, events, compactIds: null, input: null, finishedAt: 1 };
 };
 

@@ -1,7 +1,7 @@
 import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { claim } from "./claim.ts";
 import { concernsWholeFile, toFault } from "./fault.ts";
-import { finish } from "./finish.ts";
+import { compact, finish } from "./finish.ts";
 import { giveUp, withdraw } from "./give-up.ts";
 import { beat } from "./instances.ts";
 import { append, confirm, release } from "./journal.ts";
@@ -18,6 +18,8 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return finish(context, op);
     case "release":
       return release(context, op);
+    case "compact":
+      return compact(context, op);
     case "withdraw":
       return withdraw(context, op);
     case "giveUp":

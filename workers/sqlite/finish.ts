@@ -1,54 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
-import { collectMessageIds } from "../../src/events/message-ids.ts";
-import type { FinishOp, OpResult } from "../../src/protocol/messages.ts";
+import type { CompactOp, FinishOp, OpResult } from "../../src/protocol/messages.ts";
+import type { RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
-import { answerWithoutLease, INPUT_SEQ, keepJournal, OK } from "./journal.ts";
+import { answerWithoutLease, holdsLease, keepJournal, OK } from "./journal.ts";
+import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-export interface Journal {
-  readonly events: readonly EventLike[];
-  /** JSON of the RunAgentInput, or null when it was not journaled. */
-  readonly input: string | null;
-  /** How many segments `events` come from. */
-  readonly segments: number;
-  /** The seq of the last of them. */
-  readonly lastSeq: number;
-}
-
-/**
- * UTF-16 units of a journal that are stored as a run. A run becomes one string, which can hold twice
- * as many, and one value, of which SQLite takes a billion bytes.
- */
-const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
-
-/**
- * What was journaled of a run, in order, up to the first segment that cannot be read, or that makes
- * it too long.
- */
-export function readJournal(context: WriterContext, segmentIds: readonly number[]): Journal {
-  const events: EventLike[] = [];
-  let input: string | null = null;
-  let segments = 0;
-  let lastSeq = INPUT_SEQ;
-  let length = 0;
-  for (const row of context.statements.segments.iterate(JSON.stringify(segmentIds))) {
-    if (row.seq === INPUT_SEQ) {
-      input = row.events;
-      continue;
-    }
-    length += row.events.length;
-    const segment = length > MAX_JOURNAL_LENGTH ? null : parseEvents(row.events);
-    if (segment === null) break;
-    for (const event of segment) events.push(event);
-    segments++;
-    lastSeq = row.seq;
-  }
-  return { events, input, segments, lastSeq };
-}
 
 export interface RunToStore {
   readonly threadId: string;
@@ -58,29 +17,6 @@ export interface RunToStore {
   readonly input: string;
   /** Milliseconds since the epoch. */
   readonly finishedAt: number;
-}
-
-/** The events of a run as they are to be stored, and the message ids among them. */
-export interface CompactedEvents {
-  readonly json: string;
-  readonly messageIds: Iterable<string>;
-}
-
-function stateOfInput(input: string): unknown {
-  try {
-    const value: unknown = JSON.parse(input);
-    return typeof value === "object" && value !== null && "state" in value
-      ? value.state
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-export function compactEvents(events: readonly EventLike[], input: string): CompactedEvents {
-  const hasDelta = events.some((event) => event.type === "STATE_DELTA");
-  const compacted = compactRun(events, hasDelta ? { state: stateOfInput(input) } : {});
-  return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
 }
 
 /**
@@ -122,19 +58,45 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
     return OK;
   }
   const tail = parseEvents(op.events) ?? [];
-  const segmentIds = op.segments > 0 ? context.journals.take(op) : [];
-  const journal = op.segments > 0 ? readJournal(context, segmentIds) : null;
-  const events = journal === null ? tail : [...journal.events, ...tail];
-  const input = op.input ?? journal?.input ?? "{}";
-  storeRun(context, { ...op, input }, compactEvents(events, input));
-  if (journal !== null) {
-    if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
-    else context.journals.bury(segmentIds);
+  if (op.segments === 0) {
+    const input = op.input ?? "{}";
+    storeRun(context, { ...op, input }, compactEvents(tail, input));
+    return OK;
   }
-  const missing = op.segments - (journal?.segments ?? 0);
+  const segmentIds = context.journals.take(op);
+  const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
+  storeRun(context, { ...op, input }, events);
+  if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
+  else context.journals.bury(segmentIds);
+  const missing = op.segments - segments;
   if (missing <= 0) return OK;
   return {
     ok: true,
     warning: `the run was stored without ${missing} segments that its journal lacks`,
   };
+}
+
+/** A journaled run and its `tail`, compacted: what was not read ahead is read now. */
+function readToEnd(
+  context: WriterContext,
+  run: RunKey,
+  segmentIds: readonly number[],
+  tail: readonly EventLike[],
+): { readonly segments: number; readonly input: string; readonly events: CompactedEvents } {
+  const ahead = context.longRuns.take(run);
+  if (ahead !== null) {
+    ahead.read(Number.POSITIVE_INFINITY);
+    ahead.add(tail);
+    return { segments: ahead.segments, input: ahead.input ?? "{}", events: ahead.finish() };
+  }
+  const journal = readJournal(context.statements, segmentIds);
+  const input = journal.input ?? "{}";
+  const events = compactEvents([...journal.events, ...tail], input);
+  return { segments: journal.segments, input, events };
+}
+
+/** Reads a piece of a long run ahead: `LongRuns`. */
+export function compact(context: WriterContext, op: CompactOp): OpResult {
+  if (holdsLease(context, op)) context.longRuns.readAhead(op, op.length);
+  return OK;
 }

@@ -2,11 +2,9 @@ import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../src/protoco
 import type { RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
+import { INPUT_SEQ } from "./read-journal.ts";
 import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-/** The seq under which a run's input stands in its journal, before all events. */
-export const INPUT_SEQ = -1;
 
 /** One object for all that went well: the copy to the main thread writes it once a batch. */
 export const OK: OpResult = { ok: true };

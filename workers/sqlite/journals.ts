@@ -53,6 +53,11 @@ export class Journals {
     live.set(key, journal);
   }
 
+  /** The rows of a run. */
+  idsOf(run: RunKey): readonly number[] {
+    return this.#known().get(keyOf(run))?.ids ?? [];
+  }
+
   /** The rows of a run that has ended: they are the caller's now. */
   take(run: RunKey): number[] {
     const live = this.#known();

@@ -2,11 +2,12 @@ import { finalizeRun } from "../../src/events/finalize.ts";
 import { OpenParts } from "../../src/events/open-parts.ts";
 import type { RunStoreErrorCode, StoreFault } from "../../src/protocol/errors.ts";
 import { concernsWholeFile, expectChange, toFault } from "./fault.ts";
-import { compactEvents, readJournal, storeRun } from "./finish.ts";
+import { storeRun } from "./finish.ts";
 import { beat } from "./instances.ts";
 import { deleteSegments, keepJournal } from "./journal.ts";
 import { JournalScan } from "./journal-scan.ts";
 import { hasLiveOwner } from "./ownership.ts";
+import { compactEvents, readJournal } from "./read-journal.ts";
 import type { RunStateRow } from "./statements.ts";
 import { epochOf } from "./stored-runs.ts";
 import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
@@ -45,7 +46,7 @@ export function recoverRun(
   const segmentIds = scan.idsOf(interrupted);
   // It may be one of this instance that its main thread gave up.
   journals.forget(interrupted);
-  const journal = readJournal(context, segmentIds);
+  const journal = readJournal(statements, segmentIds);
   if (journal.events.length === 0) {
     deleteSegments(context, segmentIds);
     return;

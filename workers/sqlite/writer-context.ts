@@ -2,6 +2,7 @@ import type { Database } from "better-sqlite3";
 import type { WorkerConfig } from "../../src/protocol/messages.ts";
 import { Journals } from "./journals.ts";
 import { Liveness } from "./liveness.ts";
+import { LongRuns } from "./long-runs.ts";
 import { MessageIndex } from "./message-index.ts";
 import { ownIdentity, type ProcessIdentity } from "./process-identity.ts";
 import { prepareWriterStatements, type WriterStatements } from "./statements.ts";
@@ -12,6 +13,7 @@ export interface WriterContext {
   readonly statements: WriterStatements;
   readonly messages: MessageIndex;
   readonly journals: Journals;
+  readonly longRuns: LongRuns;
   readonly config: WorkerConfig;
   readonly identity: ProcessIdentity;
   readonly liveness: Liveness;
@@ -30,11 +32,13 @@ export function createWriterContext(
   const identity = ownIdentity();
   const { instanceId } = config;
   const liveness = new Liveness({ statements, instanceId, identity, file });
-  return { db, statements, messages, journals, config, identity, liveness, file };
+  const longRuns = new LongRuns(statements, journals);
+  return { db, statements, messages, journals, longRuns, config, identity, liveness, file };
 }
 
 /** Forgets what was learned in a transaction that is rolled back: it is not true any more. */
-export function forgetUncommitted({ messages, journals }: WriterContext): void {
+export function forgetUncommitted({ messages, journals, longRuns }: WriterContext): void {
   messages.reset();
   journals.reset();
+  longRuns.reset();
 }

@@ -214,8 +214,9 @@ export class Batcher {
     let count = 0;
     let bytes = 0;
     for (const entry of this.#queue) {
-      if (count > 0 && bytes + entry.bytes > this.#options.maxBatchBytes) break;
-      bytes += entry.bytes;
+      const weight = entry.bytes + journalRead(entry.op);
+      if (count > 0 && bytes + weight > this.#options.maxBatchBytes) break;
+      bytes += weight;
       count++;
       if (entry.order <= this.#aloneUpTo || count === MAX_BATCH_OPS) break;
     }
@@ -345,6 +346,7 @@ function bytesOf(op: WriterOp): number {
     case "append":
     case "finish":
       return OP_OVERHEAD_BYTES + op.events.length + (op.input?.length ?? 0);
+    case "compact":
     case "release":
     case "withdraw":
     case "giveUp":
@@ -352,6 +354,12 @@ function bytesOf(op: WriterOp): number {
     case "stop":
       return OP_OVERHEAD_BYTES;
   }
+}
+
+/** What of a journal the writer has to read for an operation, in UTF-16 units. */
+function journalRead(op: WriterOp): number {
+  if (op.kind === "finish") return op.unread;
+  return op.kind === "compact" ? op.length : 0;
 }
 
 function idsLength(op: ClaimOp): number {

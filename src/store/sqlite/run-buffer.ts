@@ -21,6 +21,7 @@ export class RunBuffer {
   #seq = 0;
   #sentSeq = 0;
   #segments = 0;
+  #takenLength = 0;
 
   constructor(
     run: { threadId: string; runId: string; agentId: string | null; epoch: number },
@@ -45,6 +46,11 @@ export class RunBuffer {
     return this.#segments;
   }
 
+  /** UTF-16 units of JSON that were taken from here. */
+  get takenLength(): number {
+    return this.#takenLength;
+  }
+
   /** `SegmentBuilder.compactIds`, when the whole run is still here. */
   get compactIds(): readonly string[] | null {
     return this.#segments > 0 ? null : this.#segment.compactIds;
@@ -61,6 +67,7 @@ export class RunBuffer {
     const seq = this.#sentSeq;
     if (this.#seq > seq) this.#segments++;
     this.#sentSeq = this.#seq;
+    this.#takenLength += this.#segment.length;
     return { seq, events: this.#segment.take() };
   }
 }

@@ -67,6 +67,8 @@ const WAL_WARN_BYTES = 128 * 1024 * 1024;
 const REOPEN_MS = 50;
 /** The wait doubles with each time, up to this. */
 const MAX_REOPEN_MS = 2000;
+/** UTF-16 units of a journal that are read and compacted in one batch. */
+const PIECE_LENGTH = 1024 * 1024;
 const READ_ATTEMPTS = 5;
 /** While other processes open a file or recover it, SQLite may call it busy without waiting. */
 const BUSY_READ_MS = 50;
@@ -510,11 +512,23 @@ export class SqliteRunStore implements RunStore {
           void this.#giveUp(buffer);
           throw buffer.failure;
         }
-        const { segments, compactIds, input } = buffer;
+        const { segments, compactIds, input, takenLength } = buffer;
         buffer.input = null;
+        // Its compaction is not to hold up the other runs, or the heartbeats.
+        const pieces = Math.floor(takenLength / PIECE_LENGTH);
+        const unread = takenLength - pieces * PIECE_LENGTH;
+        for (let piece = 0; piece < pieces; piece++) this.#readAhead(buffer);
         const tail = this.#batcher.take(buffer);
         const run = { threadId, runId, agentId, epoch, finishedAt: Date.now() };
-        const op = { kind: "finish", ...run, segments, ...tail, compactIds, input } as const;
+        const op = {
+          kind: "finish",
+          ...run,
+          segments,
+          unread,
+          ...tail,
+          compactIds,
+          input,
+        } as const;
         await this.#complete(buffer, this.#batcher.enqueue(op, onStalled), onStalled);
       },
       release: async () => {
@@ -576,6 +590,14 @@ export class SqliteRunStore implements RunStore {
     }
     this.#unsaved.delete(keyOf(run));
     if (result.warning !== undefined) this.#options.logger.warn({ runId }, result.warning);
+  }
+
+  /** If this fails, the run is read whole when it is stored. */
+  #readAhead({ threadId, epoch }: RunKey): void {
+    const op = { kind: "compact", threadId, epoch, length: PIECE_LENGTH } as const;
+    this.#batcher.enqueue(op).catch((error: RunStoreError) => {
+      this.#options.logger.debug({ err: error, threadId }, "a long run was not read ahead");
+    });
   }
 
   /** Frees the thread of a claim that was refused here, in case it was committed all the same. */
