@@ -2,7 +2,7 @@ import { lastValueFrom, toArray } from "rxjs";
 import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { compareWithSaid } from "../chaos/content.ts";
-import { takeSnapshot } from "../chaos/snapshot.ts";
+import { type StoreSnapshot, takeSnapshot } from "../chaos/snapshot.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import type { Facts, ImageJob, ImageVerdict, RunFacts, Violation } from "./facts.ts";
 
@@ -18,13 +18,15 @@ export async function checkImage(job: ImageJob, facts: Facts): Promise<ImageVerd
   );
   const verdict = { acknowledged: acknowledged.length, violations };
   let replays: ReadonlyMap<string, readonly EventLike[]>;
+  let snapshot: StoreSnapshot;
   try {
     replays = await useThreads(job.dbPath, facts.threadIds, report);
+    snapshot = takeSnapshot(job.dbPath);
   } catch (error) {
     report("opens", String(error));
     return verdict;
   }
-  const { integrity, runs: rows } = takeSnapshot(job.dbPath);
+  const { integrity, runs: rows } = snapshot;
   if (integrity !== "ok") report("integrity", integrity.slice(0, 300));
 
   const stored = new Map<string, readonly EventLike[]>();

@@ -12,8 +12,9 @@ interface Version {
   readonly at: number;
   readonly begin: number;
   readonly end: number;
-  /** Null: zeros, since the file was cut before it. */
-  readonly bytes: Buffer | null;
+  readonly bytes: Buffer;
+  /** It is what a cut of the file has left of the sector, and there when the cut is. */
+  readonly isCut: boolean;
 }
 
 interface Size {
@@ -22,6 +23,7 @@ interface Size {
   readonly begin: number;
   readonly end: number;
   readonly size: number;
+  readonly isCut: boolean;
 }
 
 export interface Period {
@@ -33,7 +35,8 @@ export interface Period {
  * One file: what programs read of it, and what the disk is sure to hold.
  *
  * The disk holds of each sector the version that the last successful sync guarantees, or any that
- * was written since. Every sector chooses for itself, and so does the size of the file.
+ * was written since. Every sector chooses for itself, and so does the size of the file. A cut of
+ * the file has happened as a whole or not at all: no file system leaves holes where it cuts.
  *
  * A sync guarantees the writes that had ended before it began, if it succeeds. One that fails
  * guarantees nothing, and leaves a hole, as Linux does: the pages that were dirty may be on the disk or
@@ -71,7 +74,7 @@ export class SimulatedFile {
     this.#cache = withRoom(this.#cache, to);
     data.copy(this.#cache, offset);
     if (to > this.#size) this.#resize(to, when);
-    this.#note(Math.floor(offset / SECTOR_BYTES), Math.ceil(to / SECTOR_BYTES), when);
+    this.#note(Math.floor(offset / SECTOR_BYTES), Math.ceil(to / SECTOR_BYTES), when, false);
   }
 
   truncate(size: number, when: Period): void {
@@ -81,7 +84,7 @@ export class SimulatedFile {
     this.#cache.fill(0, size);
     this.#resize(size, when);
     if (size > before) return;
-    this.#note(Math.floor(size / SECTOR_BYTES), Math.ceil(before / SECTOR_BYTES), when);
+    this.#note(Math.floor(size / SECTOR_BYTES), Math.ceil(before / SECTOR_BYTES), when, true);
   }
 
   /** A sync that began and ended then has succeeded. */
@@ -91,7 +94,7 @@ export class SimulatedFile {
         const versions = this.#unsynced.get(sector);
         const covered = versions?.findLastIndex(({ end }) => end < sync.begin) ?? -1;
         if (versions === undefined || covered === -1) continue;
-        this.#keep(sector, versions[covered]?.bytes ?? null);
+        this.#keep(sector, versions[covered]?.bytes ?? ZEROS);
         if (covered === versions.length - 1) this.#unsynced.delete(sector);
         else versions.splice(0, covered + 1);
       }
@@ -117,37 +120,36 @@ export class SimulatedFile {
     const size = this.#sizes[chosen]?.size ?? this.#baseSize;
     const image = Buffer.alloc(size);
     this.#base.copy(image, 0, 0, Math.min(size, this.#base.length));
+    const lastCut = this.#sizes.slice(0, chosen + 1).findLast(({ isCut }) => isCut);
     // In order, so that what is drawn for one sector does not depend on when others were written.
     const sectors = [...this.#unsynced].sort(([a], [b]) => a - b);
     for (const [sector, versions] of sectors) {
       const at = sector * SECTOR_BYTES;
-      const choice = style.choose(versions);
-      const version = versions[choice];
+      const gone = versions.findLastIndex(({ isCut, begin }) => isCut && begin === lastCut?.begin);
+      versions[gone]?.bytes.copy(image, at);
+      const possible = versions.slice(gone + 1).filter(({ isCut }) => !isCut);
+      const version = possible[style.choose(possible)];
       if (version === undefined || at >= size) continue;
-      const bytes = version.bytes ?? ZEROS;
       const tear = style.tears() ? random.integer(1, SECTOR_BYTES - 1) : SECTOR_BYTES;
-      bytes.copy(image, at, 0, Math.min(tear, size - at));
+      version.bytes.copy(image, at, 0, Math.min(tear, size - at));
     }
     return image;
   }
 
   #resize(size: number, { begin, end }: Period): void {
+    const isCut = size < this.#size;
     this.#size = size;
-    this.#sizes.push({ file: this.name, at: null, begin, end, size });
+    this.#sizes.push({ file: this.name, at: null, begin, end, size, isCut });
   }
 
   /** Notes what the sectors hold now. */
-  #note(from: number, to: number, { begin, end }: Period): void {
+  #note(from: number, to: number, { begin, end }: Period, isCut: boolean): void {
     for (let sector = from; sector < to; sector++) {
       const at = sector * SECTOR_BYTES;
-      const isThere = at < this.#size;
-      const bytes = isThere ? Buffer.allocUnsafeSlow(SECTOR_BYTES) : null;
-      if (bytes !== null) {
-        bytes.fill(0);
-        this.#cache.copy(bytes, 0, at, at + SECTOR_BYTES);
-      }
+      const bytes = Buffer.alloc(SECTOR_BYTES);
+      this.#cache.copy(bytes, 0, at, at + SECTOR_BYTES);
+      const version = { file: this.name, at, begin, end, bytes, isCut };
       const versions = this.#unsynced.get(sector);
-      const version = { file: this.name, at, begin, end, bytes };
       if (versions === undefined) this.#unsynced.set(sector, [version]);
       else versions.push(version);
     }
@@ -165,10 +167,10 @@ export class SimulatedFile {
     return dirty;
   }
 
-  #keep(sector: number, bytes: Buffer | null): void {
+  #keep(sector: number, bytes: Buffer): void {
     const at = sector * SECTOR_BYTES;
     this.#base = withRoom(this.#base, at + SECTOR_BYTES);
-    (bytes ?? ZEROS).copy(this.#base, at);
+    bytes.copy(this.#base, at);
   }
 }
 
