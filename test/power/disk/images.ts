@@ -80,20 +80,29 @@ function timelineOf(calls: readonly Call[]): Step[] {
 
 const isSync = ({ kind }: Call) => kind === "sync" || kind === "sync-directory";
 
-/** Moments of all kinds: any, just after something was acknowledged, and about the rare calls. */
+/** Moments of all kinds: any, just after a run was acknowledged, and about the rare calls. */
 function drawCuts(
   calls: readonly Call[],
   acknowledged: readonly number[],
   count: number,
   random: Random,
 ): number[] {
-  const last = Math.max(1, ...calls.slice(-50).map(({ begin }) => begin));
+  const last = calls.at(-1)?.begin ?? 1;
+  acknowledged = [...acknowledged].sort((a, b) => a - b);
   const rare = calls.filter(({ kind }) => kind !== "write" && kind !== "mark");
+  const failed = calls.filter((call) => isSync(call) && call.failed);
   const cuts: number[] = [];
   for (let at = 0; at < count; at++) {
-    const kind = random.pick(["any", "any", "acknowledged", "acknowledged", "rare", "end"]);
+    const kinds = ["any", "any", "acknowledged", "acknowledged", "rare", "end"];
+    if (failed.length > 0) kinds.push("failed", "failed");
+    const kind = random.pick(kinds);
     if (kind === "acknowledged" && acknowledged.length > 0) cuts.push(random.pick(acknowledged));
-    else if (kind === "rare" && rare.length > 0) {
+    else if (kind === "failed") {
+      // When it was made good, some runs are acknowledged at once.
+      const { begin } = random.pick(failed);
+      const after = acknowledged.filter((tick) => tick > begin).slice(0, 12);
+      cuts.push(after.length > 0 ? random.pick(after) : begin);
+    } else if (kind === "rare" && rare.length > 0) {
       cuts.push(Math.max(1, random.pick(rare).begin + random.integer(-3, 6)));
     } else if (kind === "end") cuts.push(last);
     else cuts.push(random.integer(1, last));
