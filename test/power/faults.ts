@@ -55,6 +55,28 @@ async function failSyncsBesideReader(scene: Scene): Promise<void> {
   await Promise.all([child.finish(), reader.finish()]);
 }
 
+async function failAndDie(scene: Scene): Promise<void> {
+  const child = scene.start("fails");
+  await child.until("trouble IO_ERROR");
+  await child.kill();
+  const next = scene.start("next");
+  await next.until("run", scene.random.integer(40, 80));
+  await next.finish();
+}
+
+async function failAndBeJoined(scene: Scene): Promise<void> {
+  const child = scene.start("fails");
+  await child.until("ready");
+  const reader = await scene.visit("holds");
+  await child.until("trouble IO_ERROR");
+  // It opened the file after the failure: no sync of its own tells it.
+  const late = scene.start("late");
+  await late.until("run", scene.random.integer(20, 60));
+  await reader.finish();
+  await child.finish();
+  await late.finish();
+}
+
 async function shareTheFile(scene: Scene): Promise<void> {
   const children = [0, 1, 2].map((at) =>
     scene.start(`p${at}`, {
@@ -136,6 +158,18 @@ export const FAULTS: readonly Fault[] = [
     what: "the same, with a reader that begins between the failure and what makes it good",
     run: failSyncsBesideReader,
     failedSyncs: somePlaces,
+  },
+  {
+    name: "failing-syncs-killed",
+    what: "a process that is killed when a sync has failed, and another that goes on",
+    run: failAndDie,
+    failedSyncs: (random) => ({ wal: [random.integer(5, 20)] }),
+  },
+  {
+    name: "failing-syncs-joined",
+    what: "a reader keeps a failed sync from being made good, and another process opens the file",
+    run: failAndBeJoined,
+    failedSyncs: (random) => ({ wal: [random.integer(5, 20)] }),
   },
   { name: "processes", what: "three processes on one file", run: shareTheFile },
   {

@@ -50,8 +50,8 @@ export class Scene {
     return this.#spawn(name, args, { POWER_ORDERS: JSON.stringify(all) });
   }
 
-  /** Starts another program on the file, which reads in long transactions or checkpoints. */
-  async visit(what: "reads" | "checkpoints"): Promise<RecordedProcess> {
+  /** Starts another program on the file, which reads in long transactions, holds one, or checkpoints. */
+  async visit(what: "reads" | "holds" | "checkpoints"): Promise<RecordedProcess> {
     const args = [pathOf("visitor.child.ts"), this.dbPath, what, String(this.#seed)];
     const child = this.#spawn(what, args, {});
     await child.until("ready");

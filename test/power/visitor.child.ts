@@ -1,4 +1,5 @@
-// Another program on the file, until its stdin ends: it reads in long transactions, or checkpoints.
+// Another program on the file, until its stdin ends: it reads in long transactions, holds one that
+// long, or checkpoints.
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { Random } from "../support/random.ts";
@@ -11,7 +12,11 @@ process.stdin.once("end", () => {
 });
 process.stdin.resume();
 
-const db = new Database(dbPath, { readonly: what === "reads", timeout: 200 });
+const db = new Database(dbPath, { readonly: what !== "checkpoints", timeout: 200 });
+if (what === "holds") {
+  db.exec("BEGIN");
+  db.prepare("SELECT count(*) FROM agent_runs").get();
+}
 process.stdout.write("ready\n");
 while (!ending) {
   if (what === "reads") {
@@ -21,7 +26,8 @@ while (!ending) {
     db.exec("COMMIT");
     // Long enough for a checkpoint that waits for all readers.
     await pause(random.integer(0, 120));
-  } else {
+  } else if (what === "holds") await pause(20);
+  else {
     const mode = random.pick(["PASSIVE", "FULL", "RESTART", "TRUNCATE"]);
     db.pragma(`wal_checkpoint(${mode})`);
     await pause(random.integer(5, 80));

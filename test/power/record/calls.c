@@ -283,18 +283,23 @@ int posix_fallocate(int fd, off_t offset, off_t length) {
  * Whether this sync is to fail, as Linux fails them: what was to be written is given up and called
  * clean. Each descriptor that was open then is told once, by its own next sync.
  */
-static int fails(int fd, enum file_kind kind, int *is_new) {
-  *is_new = 0;
+static int is_to_fail(int fd, enum file_kind kind) {
   if (!has_sync_faults(kind)) return 0;
   struct sync_faults *faults = &record_header()->faults[kind - 1];
   uint64_t place = atomic_fetch_add(&faults->count, 1) + 1;
   for (int at = 0; at < MAX_FAILURES; at++) {
-    if (faults->places[at] == place) *is_new = 1;
-  }
-  if (*is_new) {
+    if (faults->places[at] != place) continue;
     atomic_store(&faults->failed_inode, fds[fd].inode);
-    atomic_fetch_add(&faults->failures, 1);
+    fds[fd].failures_seen = atomic_fetch_add(&faults->failures, 1) + 1;
+    return 1;
   }
+  return 0;
+}
+
+/* Whether another sync failed that this descriptor is to be told of. */
+static int is_told(int fd, enum file_kind kind) {
+  if (!has_sync_faults(kind)) return 0;
+  struct sync_faults *faults = &record_header()->faults[kind - 1];
   uint64_t failures = atomic_load(&faults->failures);
   int told = fds[fd].failures_seen < failures && faults->failed_inode == fds[fd].inode;
   fds[fd].failures_seen = failures;
@@ -306,18 +311,16 @@ static int sync_recorded(int fd, int (*real)(int)) {
   if (kind == NOT_RECORDED || kind == MARK_FILE) {
     return getenv("POWER_NO_SYNC") == NULL ? real(fd) : 0;
   }
-  int is_new;
   struct entry *entry =
       begin_entry(kind == DIRECTORY ? SYNC_DIRECTORY : SYNC, fds[fd].inode, NULL, 0);
-  int is_to_fail = fails(fd, kind, &is_new);
-  // One that only reports an earlier failure does write what has become dirty since.
-  if (is_new) {
+  if (is_to_fail(fd, kind)) {
     errno = EIO;
     return (int)ended(entry, -1);
   }
-  int result = real(fd);
-  if (!is_to_fail) return (int)ended(entry, result);
-  ended(entry, result);
+  int result = (int)ended(entry, real(fd));
+  // Asked when it has ended, as the kernel does: one that fails meanwhile may have failed for this one.
+  // What became dirty since was written, so that the record calls it a success.
+  if (result != 0 || !is_told(fd, kind)) return result;
   errno = EIO;
   return -1;
 }
