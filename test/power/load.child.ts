@@ -73,7 +73,9 @@ function runOnce(runner: SqliteAgentRunner, run: RunIds, plan: Plan): Promise<vo
       complete: () => done(true),
     });
     if (plan.stopAfterMs !== null) {
-      setTimeout(() => void runner.stop({ threadId, runId }), plan.stopAfterMs);
+      // A store that cannot be asked ends the run in its own way.
+      const stop = () => runner.stop({ threadId, runId }).catch(() => false);
+      setTimeout(stop, plan.stopAfterMs);
     }
   });
 }
