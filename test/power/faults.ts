@@ -44,7 +44,7 @@ async function failSyncs(scene: Scene): Promise<void> {
 function somePlaces(random: Random): FailedSyncs {
   const places = (count: number, to: number) =>
     Array.from({ length: count }, () => random.integer(4, to));
-  return { wal: places(3, 60), database: random.chance(0.5) ? places(2, 9) : [] };
+  return { wal: places(6, 60), database: random.chance(0.5) ? places(2, 9) : [] };
 }
 
 async function failSyncsBesideReader(scene: Scene): Promise<void> {
