@@ -11,6 +11,8 @@ import { runRound } from "./round.ts";
 
 /** A recording takes some seconds, and an image a tenth of one. */
 const MAX_IMAGES_PER_ROUND = 40;
+/** One is recorded, which is much waiting, while images of the other are checked. */
+const ROUNDS_AT_ONCE = 2;
 
 async function main(options: Options): Promise<number> {
   if (options.list) {
@@ -44,17 +46,22 @@ async function runRounds(options: Options, library: string, checkers: Checkers):
   });
   const perRound = Math.min(MAX_IMAGES_PER_ROUND, Math.ceil(options.images / faults.length));
   let left = options.images;
-  for (let number = 1; left > 0; number++) {
-    const fault = faults[(number - 1) % faults.length];
-    if (fault === undefined) throw new Error("there are no faults");
-    const images = Math.min(perRound, left);
-    left -= images;
-    report.begin(number, fault.name);
-    const onImage = (image: Parameters<typeof report.image>[1]) => report.image(fault.name, image);
-    const round = { seed, number, images, durability, keep, library, checkers, onImage };
-    await runRound(fault, round);
-    report.end(fault.name);
-  }
+  let rounds = 0;
+  const lane = async () => {
+    while (left > 0) {
+      const number = ++rounds;
+      const fault = faults[(number - 1) % faults.length];
+      if (fault === undefined) throw new Error("there are no faults");
+      const images = Math.min(perRound, left);
+      left -= images;
+      const told = report.begin(number, fault.name);
+      const onImage = told.image;
+      const round = { seed, number, images, durability, keep, library, checkers, onImage };
+      await runRound(fault, round);
+      told.end();
+    }
+  };
+  await Promise.all(Array.from({ length: ROUNDS_AT_ONCE }, lane));
   report.summarize();
   return report.violations > 0 ? 1 : 0;
 }

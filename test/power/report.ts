@@ -22,9 +22,6 @@ export class Report {
   readonly #totals = new Map<string, Total>();
   readonly #isLive = process.stdout.isTTY === true;
   #images = 0;
-  #shown = 0;
-  #round = 0;
-  #startedAt = 0;
 
   constructor(options: Options) {
     this.#options = options;
@@ -41,33 +38,29 @@ export class Report {
     console.log(`${fault}: left out, ${why}`);
   }
 
-  begin(round: number, fault: string): void {
-    this.#round = round;
-    this.#shown = 0;
-    this.#startedAt = performance.now();
-    this.#totalOf(fault).recordings++;
-    this.#draw(fault, "recording");
-  }
-
-  image(fault: string, image: CheckedImage): void {
-    const { acknowledged, violations } = image;
-    const total = this.#totalOf(fault);
-    const lost = violations.filter(({ rule }) => rule === "lost").length;
-    total.images++;
-    total.acknowledged += acknowledged;
-    total.lost += lost;
-    total.lossy += lost > 0 ? 1 : 0;
-    total.other += violations.length - lost;
-    this.#images++;
-    if (violations.length > 0 && this.#shown++ < SHOWN_PER_ROUND) this.#explain(fault, image);
-    this.#draw(fault, `image ${image.number}`);
-  }
-
-  end(fault: string): void {
-    this.#totalOf(fault).ms += performance.now() - this.#startedAt;
-    if (this.#isLive) process.stdout.write("\r\x1b[K");
-    const hidden = this.#shown - SHOWN_PER_ROUND;
-    if (hidden > 0) console.log(`round ${this.#round} ${fault}: ${hidden} more images failed`);
+  /** A round begins; returns what is to be told of it. */
+  begin(round: number, fault: string): { image(image: CheckedImage): void; end(): void } {
+    const total = this.#totals.get(fault) ?? newTotal();
+    this.#totals.set(fault, total);
+    total.recordings++;
+    const startedAt = performance.now();
+    const name = `round ${round} ${fault}`;
+    let failed = 0;
+    this.#draw(`${name}: recording`);
+    return {
+      image: (image) => {
+        this.#images++;
+        count(image, total);
+        if (image.violations.length > 0 && failed++ < SHOWN_PER_ROUND) this.#explain(name, image);
+        this.#draw(`${name}: image ${image.number}`);
+      },
+      end: () => {
+        total.ms += performance.now() - startedAt;
+        if (this.#isLive) process.stdout.write("\r\x1b[K");
+        const hidden = failed - SHOWN_PER_ROUND;
+        if (hidden > 0) console.log(`${name}: ${hidden} more images failed`);
+      },
+    };
   }
 
   summarize(): void {
@@ -101,11 +94,9 @@ export class Report {
     );
   }
 
-  #explain(fault: string, { number, cut, style, violations, kept }: CheckedImage): void {
+  #explain(round: string, { number, cut, style, violations, kept }: CheckedImage): void {
     if (this.#isLive) process.stdout.write("\r\x1b[K");
-    console.log(
-      `round ${this.#round} ${fault}, image ${number} (cut at ${cut}, survives: ${style})`,
-    );
+    console.log(`${round}, image ${number} (cut at ${cut}, survives: ${style})`);
     for (const [rule, all] of Map.groupBy(violations, (violation) => violation.rule)) {
       const more = all.length > 1 ? `, and ${all.length - 1} more` : "";
       console.log(`  ${rule}: ${all[0]?.seen}${more}`);
@@ -118,18 +109,21 @@ export class Report {
     if (kept !== null) console.log(`  kept: ${kept}`);
   }
 
-  #draw(fault: string, step: string): void {
+  #draw(step: string): void {
     if (!this.#isLive) return;
     const filled = Math.round((this.#images / this.#options.images) * BAR_WIDTH);
     const bar = "#".repeat(filled).padEnd(BAR_WIDTH, ".");
-    process.stdout.write(`\r\x1b[K[${bar}] round ${this.#round} ${fault}: ${step}`);
+    process.stdout.write(`\r\x1b[K[${bar}] ${step}`);
   }
+}
 
-  #totalOf(fault: string): Total {
-    const total = this.#totals.get(fault) ?? newTotal();
-    this.#totals.set(fault, total);
-    return total;
-  }
+function count({ acknowledged, violations }: CheckedImage, total: Total): void {
+  const lost = violations.filter(({ rule }) => rule === "lost").length;
+  total.images++;
+  total.acknowledged += acknowledged;
+  total.lost += lost;
+  total.lossy += lost > 0 ? 1 : 0;
+  total.other += violations.length - lost;
 }
 
 function newTotal(): Total {
