@@ -185,14 +185,15 @@ describe("a sync that fails", () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
     const steps: string[] = [];
+    const files = { walPath, wal: statSync(walPath, { bigint: true }) };
     const sync = new WalSync({
-      wal: async () => ({ walPath, wal: statSync(walPath, { bigint: true }) }),
+      wal: async () => files,
       rewrite: async () => void steps.push("rewrite"),
       onTrouble: ({ code }) => void steps.push(code),
     });
     disk.observe = () => () => void steps.push("sync");
     // A sync of another process may have failed before: this descriptor is not told of that.
-    await sync.prepare();
+    await sync.prepare(files);
     expect(steps).toEqual(["rewrite"]);
     await sync.sync(() => {});
     expect(steps).toEqual(["rewrite", "sync"]);
