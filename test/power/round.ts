@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Random } from "../support/random.ts";
 import type { Checkers } from "./checkers.ts";
-import { drawImages } from "./disk/images.ts";
+import { drawImages, type Image } from "./disk/images.ts";
 import type { ImageVerdict } from "./facts.ts";
 import type { Fault } from "./faults.ts";
 import { recordScene } from "./record-scene.ts";
@@ -43,10 +43,7 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<voi
     for (const image of drawImages(recording, images, seed, fault.name, number)) {
       const directory = join(place, `image-${image.number}`);
       const check = await checkers.next();
-      const write = (to: string) => {
-        mkdirSync(to);
-        for (const [name, content] of image.files) writeFileSync(join(to, name), content);
-      };
+      const write = (to: string) => writeImage(image, to);
       write(directory);
       const judge = async () => {
         const { cut, style } = image;
@@ -70,5 +67,17 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<voi
   } finally {
     process.off("exit", remove);
     if (!isKept) remove();
+  }
+}
+
+function writeImage({ files }: Image, directory: string): void {
+  mkdirSync(directory);
+  const written = new Map<Buffer, string>();
+  for (const [name, content] of files) {
+    const path = join(directory, name);
+    const other = written.get(content);
+    if (other === undefined) writeFileSync(path, content);
+    else linkSync(other, path);
+    written.set(content, path);
   }
 }

@@ -93,13 +93,20 @@ export class SimulatedDisk {
     this.#changes = this.#changes.filter((change) => !isCovered(change));
   }
 
-  /** The files that a power cut may leave now. */
+  /** The files that a power cut may leave now. Two names of one file have the same buffer. */
   afterCut(style: Style, random: Random): Map<string, Buffer> {
     const names = new Map(this.#base);
     for (const change of this.#changes) {
       if (style.choose([change]) === 0) change.apply(names);
     }
-    return new Map([...names].map(([name, file]) => [name, file.afterCut(style, random)]));
+    const contents = new Map<SimulatedFile, Buffer>();
+    const image = new Map<string, Buffer>();
+    for (const [name, file] of names) {
+      const content = contents.get(file) ?? file.afterCut(style, random);
+      contents.set(file, content);
+      image.set(name, content);
+    }
+    return image;
   }
 
   #change(file: string, { begin, end }: Period, apply: Change["apply"]): void {

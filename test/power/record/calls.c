@@ -356,6 +356,12 @@ int unlinkat(int directory, const char *path, int flags) {
   return (int)ended(entry, real(directory, path, flags));
 }
 
+int remove(const char *path) {
+  REAL(remove);
+  struct stat stat;
+  return lstat(path, &stat) == 0 && !S_ISDIR(stat.st_mode) ? unlink(path) : real(path);
+}
+
 int rename(const char *from, const char *to) {
   REAL(rename);
   struct entry *entry = begin_names(RENAME, from, to);
