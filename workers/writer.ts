@@ -19,10 +19,11 @@ import { concernsWholeFile, Fault, toFault } from "./sqlite/fault.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instance-lock.ts";
 import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
 import { Neighbours } from "./sqlite/neighbours.ts";
-import { abandon, checkpoint, type OpenedDatabase, openForWriting } from "./sqlite/open.ts";
+import { abandon, type OpenedDatabase, openForWriting } from "./sqlite/open.ts";
 import type { OpenFiles } from "./sqlite/open-files.ts";
 import { Reading } from "./sqlite/reading.ts";
 import { recoverDeadRuns } from "./sqlite/recover.ts";
+import { rewriteWal } from "./sqlite/rewrite-wal.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/writer-context.ts";
 
@@ -158,8 +159,10 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
     case "batch":
       writer.neighbours?.notice();
       return commitNext(writer, request);
-    case "checkpoint":
-      checkpoint(writer.context.db);
+    case "rewrite-wal":
+      if (writer.files === null) return null;
+      writer.files.check();
+      rewriteWal(writer.db, writer.files.walPath);
       return null;
     case "check":
       writer.files?.check();

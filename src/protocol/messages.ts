@@ -258,8 +258,8 @@ export type WriterRequest =
   | { readonly kind: "look"; readonly look: LookRequest }
   /** Someone waits for what other instances do: see now whether there are any. */
   | { readonly kind: "watch" }
-  /** Move everything from the WAL into the database file, sync that, and empty the WAL. */
-  | { readonly kind: "checkpoint" }
+  /** Write to the WAL what it holds, so that the next sync puts all of it on the disk. */
+  | { readonly kind: "rewrite-wal" }
   /** See whether the open file still has its name. */
   | { readonly kind: "check" }
   /** Of a database in memory, which no other thread can read. */

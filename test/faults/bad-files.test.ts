@@ -327,3 +327,24 @@ describe("a page that is found corrupt only later", () => {
     await runner.close();
   });
 });
+
+describe("a file that a power cut left while it was made, with a rollback journal and a WAL", () => {
+  it("is opened, and serves", async () => {
+    const dbPath = tempDatabase();
+    const db = new Database(dbPath);
+    db.pragma("journal_mode = WAL");
+    db.close();
+    // https://www.sqlite.org/fileformat.html#the_rollback_journal: no pages, of a file that had none.
+    const journal = Buffer.alloc(512);
+    journal.write("d9d505f920a163d7", "hex");
+    journal.writeUInt32BE(512, 20);
+    journal.writeUInt32BE(4096, 24);
+    writeFileSync(`${dbPath}-journal`, journal);
+    writeFileSync(`${dbPath}-wal`, Buffer.alloc(32, "x"));
+    const runner = openRunner({ dbPath });
+    await runner.ready();
+    const events = await runToEnd(runner, "t", "r", answeringAgent());
+    expect(events.at(-1)?.type).toBe("RUN_FINISHED");
+    expect(existsSync(`${dbPath}-journal`)).toBe(false);
+  });
+});

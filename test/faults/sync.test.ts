@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import type * as Fs from "node:fs";
 import { copyFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import Database from "better-sqlite3";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { RunStoreError } from "../../src/protocol/errors.ts";
 import { WalSync } from "../../src/store/sqlite/wal-sync.ts";
@@ -160,7 +161,7 @@ test("a WAL that is deleted while it is synced acknowledges nothing", async () =
 
 describe("a sync that fails", () => {
   test.each(["EIO", "ENOSPC"])(
-    "with %s is made good by a checkpoint, and the run completes",
+    "with %s is made good by writing the WAL again, and the run completes",
     async (code) => {
       const dbPath = tempDatabase();
       const logger = collectingLogger();
@@ -168,7 +169,7 @@ describe("a sync that fails", () => {
       disk.plan = [code];
       const events = await runToEnd(runner, "t", "r", answeringAgent());
       expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-      // The kernel may call clean what it could not write: only a new copy counts, and an empty WAL.
+      // The kernel may call clean what it could not write: it is written again, and synced.
       expect(disk.syncs).toBe(2);
       const expected = code === "ENOSPC" ? "DISK_FULL" : "IO_ERROR";
       expect(logger.lines).toMatchObject([
@@ -180,6 +181,44 @@ describe("a sync that fails", () => {
     },
   );
 
+  test("has the WAL written again before the next, and so has a WAL that was just opened", async () => {
+    const walPath = `${tempDatabase()}-wal`;
+    writeFileSync(walPath, "");
+    const steps: string[] = [];
+    const files = { walPath, wal: statSync(walPath, { bigint: true }) };
+    const sync = new WalSync({
+      wal: async () => files,
+      rewrite: async () => void steps.push("rewrite"),
+      onTrouble: ({ code }) => void steps.push(code),
+    });
+    disk.observe = () => () => void steps.push("sync");
+    // A sync of another process may have failed before: this descriptor is not told of that.
+    await sync.prepare(files);
+    expect(steps).toEqual(["rewrite"]);
+    await sync.sync(() => {});
+    expect(steps).toEqual(["rewrite", "sync"]);
+    disk.plan = ["EIO"];
+    await sync.sync(() => {});
+    expect(steps.slice(2)).toEqual(["IO_ERROR", "rewrite", "sync"]);
+    await sync.end(new RunStoreError("RUNNER_CLOSED", "closed"));
+  });
+
+  test("is made good beside a long reader", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runToEnd(runner, "t", "first", answeringAgent());
+    const reader = new Database(dbPath, { readonly: true });
+    try {
+      reader.exec("BEGIN");
+      expect(reader.prepare("SELECT count(*) FROM agent_runs").pluck().get()).toBe(1);
+      disk.plan = ["EIO"];
+      const events = await runToEnd(runner, "t", "second", answeringAgent());
+      expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    } finally {
+      reader.close();
+    }
+  });
+
   test("for as long as 5 s is told to the stream, and goes on being tried until close", async () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
@@ -189,7 +228,7 @@ describe("a sync that fails", () => {
       const reports: string[] = [];
       const sync = new WalSync({
         wal: async () => ({ walPath, wal: statSync(walPath, { bigint: true }) }),
-        checkpoint: async () => {
+        rewrite: async () => {
           vi.advanceTimersByTime(3000);
           if (isBroken) throw new Error("no");
         },

@@ -1,4 +1,4 @@
-import { realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type BetterSqlite3 from "better-sqlite3";
 import { messageOf } from "../../src/protocol/errors.ts";
@@ -47,9 +47,13 @@ function pathToOpen({ dbPath, file }: WorkerConfig): string {
   return realpathSync(dbPath);
 }
 
-function hasUnfinishedWal(path: string): boolean {
+/**
+ * Whether the WAL holds something, and can be read without writing. A power cut while the file was
+ * made may leave the rollback journal of that beside the WAL: it has to be rolled back first.
+ */
+function hasReadableWal(path: string): boolean {
   const wal = statSync(`${path}-wal`, { throwIfNoEntry: false });
-  return wal !== undefined && wal.size > 0;
+  return wal !== undefined && wal.size > 0 && !existsSync(`${path}-journal`);
 }
 
 /**
@@ -91,7 +95,7 @@ function enterWal(db: BetterSqlite3.Database): void {
 export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const Database = loadDriver();
   const path = pathToOpen(config);
-  if (hasUnfinishedWal(path)) inspectWithoutWriting(Database, path);
+  if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
   const db = new Database(path, {
     timeout: BUSY_TIMEOUT_MS,
     fileMustExist: config.dbPath !== ":memory:",
@@ -147,16 +151,6 @@ export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): vo
 export function fileOf(db: BetterSqlite3.Database): string {
   const [main] = db.pragma("database_list") as { file: string }[];
   return main?.file ?? "";
-}
-
-/**
- * Moves everything from the WAL into the database file, syncs that, and empties the WAL. A WAL that
- * keeps its frames would be read again after a power cut, as far as the disk has it, in place of newer
- * pages of the database. Throws `BUSY` while a reader needs the WAL.
- */
-export function checkpoint(db: BetterSqlite3.Database): void {
-  const [result] = db.pragma("wal_checkpoint(TRUNCATE)") as { busy: number }[];
-  if (result?.busy !== 0) throw new Fault("BUSY", "a checkpoint was kept from being complete");
 }
 
 /** A connection that cannot write, for history pages. */

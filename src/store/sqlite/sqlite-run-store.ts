@@ -141,7 +141,7 @@ export class SqliteRunStore implements RunStore {
         ? null
         : new WalSync({
             wal: () => this.#openWal(),
-            checkpoint: () => this.#askWriter({ kind: "checkpoint" }),
+            rewrite: () => this.#askWriter({ kind: "rewrite-wal" }),
             onTrouble,
           });
     this.#backups = new Backups({

@@ -13,8 +13,8 @@ type WalFile = Pick<OpenedFiles, "wal" | "walPath">;
 export interface WalSyncOptions {
   /** Asks the writer for the files that it has open, which it checks. */
   readonly wal: () => Promise<WalFile>;
-  /** Has the writer move everything from the WAL into the database file, sync that, and empty the WAL. */
-  readonly checkpoint: () => Promise<unknown>;
+  /** Has the writer write to the WAL what it holds, so that the next sync puts all of it on the disk. */
+  readonly rewrite: () => Promise<unknown>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
 
@@ -33,9 +33,10 @@ interface Waiter {
  * that was committed before it began.
  *
  * After a sync that failed, the kernel may have dropped the pages that it could not write, and call
- * them clean: a later sync succeeds, and the WAL on the disk has a hole. What stands before the hole
- * would override newer pages of the database after a power cut. So the WAL is emptied by a checkpoint,
- * and that is synced, before anything else is called synced.
+ * them clean: a later sync succeeds, and the WAL on the disk has a hole. So the WAL is written again,
+ * as it is, before anything else is called synced. The same goes for a WAL that was just opened: a
+ * sync of another process may have failed, or of one that has died since, and a descriptor is not
+ * told of failures before it was opened.
  */
 export class WalSync {
   readonly #options: WalSyncOptions;
@@ -43,7 +44,8 @@ export class WalSync {
   #waiters: Waiter[] = [];
   #syncing: Waiter[] = [];
   #running: Promise<void> | null = null;
-  #hasFailed = false;
+  /** The disk may lack parts of the WAL that no sync will write. */
+  #mayHaveHole = true;
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
   lastError: RunStoreError | null = null;
@@ -53,11 +55,15 @@ export class WalSync {
   }
 
   /**
-   * Opens the WAL before the first sync. A descriptor is told of each sync of the WAL that fails after
-   * it was opened, whoever asked for it: SQLite says nothing of its own that fail in a checkpoint.
+   * Opens the WAL before the first sync, and writes it again: before a checkpoint moves what it holds
+   * into the database. A descriptor is told of each sync of the WAL that fails after it was opened,
+   * whoever asked for it: SQLite says nothing of its own that fail in a checkpoint.
    */
   async prepare(files: WalFile): Promise<void> {
-    if (!this.#ended.signal.aborted) await this.#descriptor(async () => files);
+    const { signal } = this.#ended;
+    if (!signal.aborted) await this.#descriptor(async () => files);
+    // A writer that was told to close must not be asked for anything more.
+    if (!signal.aborted) await this.#whole();
   }
 
   /**
@@ -106,13 +112,12 @@ export class WalSync {
   }
 
   async #sync(): Promise<void> {
-    if (this.#hasFailed) await this.#options.checkpoint();
     for (;;) {
-      const fd = await this.#descriptor();
+      const fd = await this.#whole();
       try {
         await syncFile(fd);
       } catch (error) {
-        this.#hasFailed = true;
+        this.#mayHaveHole = true;
         throw error;
       }
       // The inode of an open file is in memory: this does not wait for the disk.
@@ -121,7 +126,17 @@ export class WalSync {
       // then all of it is in the database file, synced, and its successor has another WAL.
       await this.#close();
     }
-    this.#hasFailed = false;
+  }
+
+  /** A descriptor of the WAL, all of which the next sync puts on the disk, or fails. */
+  async #whole(): Promise<number> {
+    // Opened first: it is told of what fails from then on.
+    const fd = await this.#descriptor();
+    if (this.#mayHaveHole) {
+      await this.#options.rewrite();
+      this.#mayHaveHole = false;
+    }
+    return fd;
   }
 
   #descriptor(wal = this.#options.wal): Promise<number> {
@@ -134,6 +149,7 @@ export class WalSync {
 
   async #open(ask: () => Promise<WalFile>): Promise<number> {
     const { wal, walPath } = await ask();
+    this.#mayHaveHole = true;
     // Windows syncs only what may be written.
     const fd = await openFile(walPath, "r+");
     const { dev, ino } = fstatSync(fd, { bigint: true });

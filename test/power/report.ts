@@ -1,0 +1,137 @@
+import type { Options } from "./options.ts";
+import type { CheckedImage } from "./round.ts";
+
+interface Total {
+  recordings: number;
+  images: number;
+  acknowledged: number;
+  /** Images in which runs that were acknowledged are missing, and how many runs. */
+  lossy: number;
+  lost: number;
+  /** Violations of any other rule. */
+  other: number;
+  ms: number;
+}
+
+const SHOWN_PER_ROUND = 3;
+const BAR_WIDTH = 24;
+
+/** What the caller is shown. */
+export class Report {
+  readonly #options: Options;
+  readonly #totals = new Map<string, Total>();
+  readonly #isLive = process.stdout.isTTY === true;
+  #images = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+    const { seed, images, durability } = options;
+    console.log(`power: seed ${seed}, ${images} image(s), durability ${durability}`);
+  }
+
+  get violations(): number {
+    const totals = [...this.#totals.values()];
+    return totals.reduce((sum, { lost, other }) => sum + lost + other, 0);
+  }
+
+  skip(fault: string, why: string): void {
+    console.log(`${fault}: left out, ${why}`);
+  }
+
+  /** A round begins; returns what is to be told of it. */
+  begin(round: number, fault: string): { image(image: CheckedImage): void; end(): void } {
+    const total = this.#totals.get(fault) ?? newTotal();
+    this.#totals.set(fault, total);
+    total.recordings++;
+    const startedAt = performance.now();
+    const name = `round ${round} ${fault}`;
+    let failed = 0;
+    this.#draw(`${name}: recording`);
+    return {
+      image: (image) => {
+        this.#images++;
+        count(image, total);
+        if (image.violations.length > 0 && failed++ < SHOWN_PER_ROUND) this.#explain(name, image);
+        this.#draw(`${name}: image ${image.number}`);
+      },
+      end: () => {
+        total.ms += performance.now() - startedAt;
+        if (this.#isLive) process.stdout.write("\r\x1b[K");
+        const hidden = failed - SHOWN_PER_ROUND;
+        if (hidden > 0) console.log(`${name}: ${hidden} more images failed`);
+      },
+    };
+  }
+
+  summarize(): void {
+    const head = [
+      "fault",
+      "recordings",
+      "images",
+      "acknowledged",
+      "lossy",
+      "lost",
+      "other",
+      "time",
+    ];
+    const sum = newTotal();
+    for (const total of this.#totals.values()) {
+      for (const key of Object.keys(sum) as (keyof Total)[]) sum[key] += total[key];
+    }
+    const rows = [...this.#totals].map(([fault, total]) => toCells(fault, total));
+    const table = [head, ...rows, toCells("all", sum)];
+    const widths = head.map((_, at) => Math.max(...table.map((cells) => cells[at]?.length ?? 0)));
+    console.log("");
+    for (const cells of table) {
+      const padded = cells.map((cell, at) =>
+        at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
+      );
+      console.log(padded.join("  "));
+    }
+    const outcome = this.violations === 0 ? "0 violations" : `${this.violations} VIOLATION(S)`;
+    console.log(
+      `\n${outcome}: ${sum.images} images, ${sum.acknowledged} acknowledged runs looked for, ${sum.lost} lost`,
+    );
+  }
+
+  #explain(round: string, { number, cut, style, violations, kept }: CheckedImage): void {
+    if (this.#isLive) process.stdout.write("\r\x1b[K");
+    console.log(`${round}, image ${number} (cut at ${cut}, survives: ${style})`);
+    for (const [rule, all] of Map.groupBy(violations, (violation) => violation.rule)) {
+      const more = all.length > 1 ? `, and ${all.length - 1} more` : "";
+      console.log(`  ${rule}: ${all[0]?.seen}${more}`);
+    }
+    const { seed, images, durability } = this.#options;
+    const only = this.#options.faults.map(({ name }) => name).join();
+    console.log(
+      `  repeat: npm run power -- --seed ${seed} --images ${images} --durability ${durability} --only ${only}`,
+    );
+    if (kept !== null) console.log(`  kept: ${kept}`);
+  }
+
+  #draw(step: string): void {
+    if (!this.#isLive) return;
+    const filled = Math.round((this.#images / this.#options.images) * BAR_WIDTH);
+    const bar = "#".repeat(filled).padEnd(BAR_WIDTH, ".");
+    process.stdout.write(`\r\x1b[K[${bar}] ${step}`);
+  }
+}
+
+function count({ acknowledged, violations }: CheckedImage, total: Total): void {
+  const lost = violations.filter(({ rule }) => rule === "lost").length;
+  total.images++;
+  total.acknowledged += acknowledged;
+  total.lost += lost;
+  total.lossy += lost > 0 ? 1 : 0;
+  total.other += violations.length - lost;
+}
+
+function newTotal(): Total {
+  return { recordings: 0, images: 0, acknowledged: 0, lossy: 0, lost: 0, other: 0, ms: 0 };
+}
+
+function toCells(fault: string, total: Total): string[] {
+  const { recordings, images, acknowledged, lossy, lost, other, ms } = total;
+  const numbers = [recordings, images, acknowledged, lossy, lost, other].map(String);
+  return [fault, ...numbers, `${(ms / 1000).toFixed(1)} s`];
+}
