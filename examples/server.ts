@@ -1,5 +1,6 @@
 // `npm start`: an ordinary CopilotKit runtime on a durable runner. Environment: PORT, DB_PATH,
-// AGENT_PACE_MS (how long the demo agent takes for a token), OPENAI_API_KEY (adds "assistant").
+// AGENT_PACE_MS (how long the demo agent takes for a token), OPENAI_API_KEY (adds "assistant"),
+// ALLOWED_HOSTS (names beside localhost by which it may be called, and whose pages may; commas between).
 import "./no-telemetry.ts";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -9,6 +10,7 @@ import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
 import { type Logger, SqliteAgentRunner } from "../src/index.ts";
 import { curlLines } from "./curl-lines.ts";
+import { Gate } from "./gate.ts";
 import { ShowcaseAgent } from "./showcase-agent.ts";
 
 const HOST = "127.0.0.1";
@@ -31,8 +33,10 @@ const runtime = new CopilotRuntime({
       : {}),
   },
 });
+const gate = new Gate((process.env.ALLOWED_HOSTS ?? "").split(",").filter((name) => name !== ""));
+const cors = { origin: (origin: string) => (gate.allowsOrigin(origin) ? origin : null) };
 const server = createServer(
-  createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors: { origin: ifLocal } }),
+  gate.guard(createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors })),
 );
 
 await listen();
@@ -80,11 +84,6 @@ async function shutDown() {
   server.closeIdleConnections();
   await Promise.race([closed, sleep(FAREWELL_MS)]);
   process.exit(0);
-}
-
-/** Lets the pages of this machine, on any port, call the runtime; those of other sites may not. */
-function ifLocal(origin: string) {
-  return ["localhost", HOST].includes(URL.parse(origin)?.hostname ?? "") ? origin : null;
 }
 
 function wholeNumber(name: string, fallback: number, max: number): number {

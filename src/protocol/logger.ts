@@ -1,7 +1,37 @@
+import { messageOf } from "./errors.ts";
+
 /** Where a runner reports what it cannot tell a caller. Any pino logger is one. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
+}
+
+const LEVELS = ["debug", "info", "warn", "error"] as const;
+
+/** `logger`, for those who cannot deal with its failures: what it throws or rejects with is a warning of the process. */
+export function guardLogger(logger: Logger): Logger {
+  const guarded = LEVELS.map((level) => {
+    const log = (fields: object, message: string) => void write(logger, level, fields, message);
+    return [level, log] as const;
+  });
+  return Object.fromEntries(guarded) as unknown as Logger;
+}
+
+/** Async, so that the promise of an async logger is waited for. */
+async function write(
+  logger: Logger,
+  level: (typeof LEVELS)[number],
+  fields: object,
+  message: string,
+): Promise<void> {
+  try {
+    const written: unknown = logger[level](fields, message);
+    await written;
+  } catch (error) {
+    process.emitWarning(`the logger failed at "${message}": ${messageOf(error)}`, {
+      code: "DURABLE_AGENT_RUNNER_LOGGER",
+    });
+  }
 }

@@ -1,17 +1,19 @@
-import type { BaseEvent } from "@ag-ui/core";
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import type { Observable } from "rxjs";
 import {
   messageOf,
-  type RunStoreError,
+  RunStoreError,
   type RunStoreErrorCode,
   toRunStoreError,
 } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
-import type { AgentInput, RunRequest } from "./agent.ts";
+import type { AgentInput, RunnableAgent, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
 import type { OnConcurrentRun } from "./options.ts";
-import { messageIdOf, RunStream } from "./run-stream.ts";
+import { messagesNewTo, type ReadInput, readInput } from "./read-input.ts";
+import { RunStream } from "./run-stream.ts";
 
 /**
  * One run, from the request to its commit.
@@ -29,6 +31,11 @@ import { messageIdOf, RunStream } from "./run-stream.ts";
  *
  * A run that has not begun may be refused, and ends at once. Back from stopping to running it goes
  * only when `abortRun` throws.
+ *
+ * All of it, the agent above all, executes in the AsyncLocalStorage context of the `run` call that
+ * asked for it: whoever ends the run before it, stops it, or has it wait is somebody else.
+ *
+ * Whatever the agent, its input and its events throw when they are touched is caught where they are.
  */
 type State = "waiting" | "claiming" | "running" | "stopping" | "closing" | "settled" | "ended";
 
@@ -57,6 +64,11 @@ export interface RunEnvironment {
   readonly storeInput: "new-messages" | "full";
 }
 
+/** A request whose ids were read, once, and are strings. */
+export interface CheckedRequest extends RunRequest {
+  readonly runId: string;
+}
+
 /** What the thread's book-keeping is told. */
 export interface RunListener {
   /** The agent is done: the next run of the thread may start. */
@@ -68,7 +80,9 @@ export interface RunListener {
 export class ActiveRun {
   readonly threadId: string;
   readonly runId: string;
-  readonly #request: RunRequest;
+  readonly #agent: RunnableAgent;
+  readonly #input: RunAgentInput;
+  readonly #inOwnContext = AsyncLocalStorage.snapshot();
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
   readonly #stream: RunStream;
@@ -81,13 +95,14 @@ export class ActiveRun {
   /** Ends the wait for a run of another process. */
   #waiting: AbortController | null = null;
 
-  constructor(request: RunRequest, environment: RunEnvironment, listener: RunListener) {
+  constructor(request: CheckedRequest, environment: RunEnvironment, listener: RunListener) {
     this.threadId = request.threadId;
-    this.runId = request.input.runId;
-    this.#request = request;
+    this.runId = request.runId;
+    this.#agent = request.agent;
+    this.#input = request.input;
     this.#environment = environment;
     this.#listener = listener;
-    this.#stream = new RunStream(request.threadId, request.input);
+    this.#stream = new RunStream(this.threadId, this.runId);
     this.#state = "waiting";
   }
 
@@ -132,16 +147,19 @@ export class ActiveRun {
   }
 
   /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#inOwnContext(() => this.#start());
+  }
+
+  async #start(): Promise<void> {
     this.#enter("claiming");
-    const { storeInput } = this.#environment;
-    const { input } = this.#request;
+    let input: ReadInput;
     let claim: ClaimOutcome;
     try {
-      claim = await this.#claim();
+      ({ input, claim } = await this.#claim());
     } catch (cause) {
       const error = toRunStoreError(cause);
-      this.refuse(error.code, error.message);
+      this.#refuse(error.code, error.message);
       return;
     }
     // Superseded or closed while the store was asked.
@@ -150,12 +168,14 @@ export class ActiveRun {
       return;
     }
     if (claim.kind === "refused") {
-      this.refuse(claim.code, claim.message);
+      this.#refuse(claim.code, claim.message);
       return;
     }
     this.#claimed = claim.run;
-    this.#stream.attach(claim.run, claim.seen);
-    claim.run.setInput(storeInput === "full" ? input : this.#stream.newInput);
+    const newInput = messagesNewTo(input, claim.seen);
+    this.#stream.setInput(newInput);
+    this.#stream.attach(claim.run);
+    claim.run.setInput(this.#environment.storeInput === "full" ? input.all : newInput);
     this.#enter("running");
     await this.#execute();
   }
@@ -165,6 +185,25 @@ export class ActiveRun {
    * refuses and is insisted on is cut off like one that ignores it.
    */
   stop({ insist = false } = {}): boolean {
+    return this.#inOwnContext(() => this.#stop(insist));
+  }
+
+  /** Ends the run at once, for another to take its place: its output is not stored. */
+  supersede(): void {
+    this.#inOwnContext(() => this.#supersede());
+  }
+
+  /** Ends a run whose agent has not begun with one RUN_ERROR. */
+  refuse(code: RunStoreErrorCode, message: string): void {
+    this.#inOwnContext(() => this.#refuse(code, message));
+  }
+
+  /** Ends a run that executes, whatever its agent does. */
+  cutOff(): void {
+    this.#inOwnContext(() => this.#settle({}));
+  }
+
+  #stop(insist: boolean): boolean {
     if (this.#stopRequested || !this.isActive) return false;
     this.#stopRequested = true;
     // Not begun: `#execute` finds the flag and does not begin.
@@ -185,41 +224,45 @@ export class ActiveRun {
     return true;
   }
 
-  /** Ends the run at once, for another to take its place: its output is not stored. */
-  supersede(): void {
+  #supersede(): void {
     if (this.#state === "waiting" || this.#state === "claiming") {
       this.#stopRequested = true;
       this.#close({});
       this.#end();
       return;
     }
-    this.stop();
+    this.#stop(false);
     this.#stopRequested = true;
     if (this.isActive) this.#settle({ discard: true });
   }
 
-  /** Ends a run whose agent has not begun with one RUN_ERROR. */
-  refuse(code: RunStoreErrorCode, message: string): void {
+  #refuse(code: RunStoreErrorCode, message: string): void {
     if (this.#state !== "waiting" && this.#state !== "claiming") return;
     this.#refused = true;
     this.#stream.fail(code, message);
     this.#end();
   }
 
+  /** Reads the input, and takes the thread. */
+  async #claim(): Promise<{ readonly input: ReadInput; readonly claim: ClaimOutcome }> {
+    const input = readInput(this.#input);
+    this.#stream.setInput(input.all);
+    return { input, claim: await this.#claimThread(input.messageIds) };
+  }
+
   /** Asks the store for the thread until it is free, if this run is to wait, or else once. */
-  async #claim(): Promise<ClaimOutcome> {
+  async #claimThread(messageIds: readonly string[]): Promise<ClaimOutcome> {
     const { store, onConcurrentRun } = this.#environment;
-    const { input, agent } = this.#request;
-    const messages = Array.isArray(input.messages) ? input.messages : [];
     const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
+    const agentId = this.#agentId();
     for (;;) {
       const outcome = await store.claim({
         threadId: this.threadId,
         runId: this.runId,
-        agentId: agent.agentId ?? null,
-        messageIds: messages.map((message) => messageIdOf(message)),
+        agentId,
+        messageIds,
         supersede: onConcurrentRun === "supersede",
-        onLost: (error) => this.#lose(error),
+        onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
       if (outcome.kind === "claimed" || !waits || !this.#isIn("claiming")) return outcome;
@@ -244,8 +287,8 @@ export class ActiveRun {
       return;
     }
     try {
-      await this.#request.agent.runAgent(this.#request.input as AgentInput, {
-        onEvent: ({ event }) => this.#receive(event),
+      await this.#agent.runAgent(this.#input as AgentInput, {
+        onEvent: (params) => this.#receive(params),
         onNewMessage() {},
         onRunStartedEvent() {},
       });
@@ -255,30 +298,67 @@ export class ActiveRun {
     }
   }
 
-  /** An event of the agent. Late ones, of an agent that was cut off or goes on talking, are fenced. */
-  #receive(event: BaseEvent): void {
-    const late = this.#state !== "running" && this.#state !== "stopping";
-    if (late || (this.#stream.ended && event.type !== "RUN_STARTED")) {
-      if (!this.#warnedLate) {
-        this.#warnedLate = true;
-        this.#environment.logger.warn(
-          { threadId: this.threadId, runId: this.runId, type: event.type },
-          "the agent emitted events after its run had ended; they are ignored",
-        );
-      }
-      return;
+  /**
+   * Takes an event of the agent. One that is none, or throws when it is read, fails the run. Nothing is
+   * thrown at the agent: it may emit from a timer, where nobody catches.
+   */
+  #receive(params: { readonly event: BaseEvent }): void {
+    try {
+      this.#emit(params.event);
+    } catch (error) {
+      if (this.#state === "running") this.#abort();
+      this.#settle({ error: { message: messageOf(error) } });
     }
-    this.#stream.emit(event);
   }
 
-  /** Calls the agent's `abortRun`. False when it throws. */
+  /** Late events, of an agent that was cut off or goes on talking, are fenced. */
+  #emit(event: BaseEvent): void {
+    const late = this.#state !== "running" && this.#state !== "stopping";
+    if (late || (this.#stream.ended && event.type !== "RUN_STARTED")) {
+      if (this.#warnedLate) return;
+      this.#warnedLate = true;
+      this.#environment.logger.warn(
+        { threadId: this.threadId, runId: this.runId, type: event.type },
+        "the agent emitted events after its run had ended; they are ignored",
+      );
+    } else if (this.#environment.store.stuck) {
+      const message = "Too much is waiting to be stored, and the store makes no progress";
+      const error = new RunStoreError("QUEUE_FULL", message);
+      this.#report("error", error, "a run in flight is ended");
+      this.#giveUp(error);
+    } else {
+      this.#stream.emit(event);
+    }
+  }
+
+  /** The agent's id if it has one that can be stored. */
+  #agentId(): string | null {
+    try {
+      const agentId: unknown = this.#agent.agentId;
+      return typeof agentId === "string" ? agentId : null;
+    } catch {
+      // A run does not fail because of a name.
+      return null;
+    }
+  }
+
+  /** Calls the agent's `abortRun`. False when it throws; one that rejects is as one that is ignored. */
   #abort(): boolean {
     try {
-      this.#request.agent.abortRun();
+      const aborting: unknown = this.#agent.abortRun();
+      void this.#reportIfRejected(aborting);
       return true;
     } catch (error) {
       this.#report("error", error, "the agent's abortRun threw");
       return false;
+    }
+  }
+
+  async #reportIfRejected(aborting: unknown): Promise<void> {
+    try {
+      await aborting;
+    } catch (error) {
+      this.#report("error", error, "the agent's abortRun rejected");
     }
   }
 
@@ -311,8 +391,10 @@ export class ActiveRun {
   async #commit(claimed: ClaimedRun): Promise<void> {
     try {
       await claimed.finish((error) => {
-        this.#reportUnsaved(error);
-        this.#stream.complete();
+        this.#inOwnContext(() => {
+          this.#reportUnsaved(error);
+          this.#stream.complete();
+        });
       });
     } catch (cause) {
       this.#reportUnsaved(toRunStoreError(cause));
@@ -332,9 +414,13 @@ export class ActiveRun {
   #lose(error: RunStoreError): void {
     if (!this.isActive) return;
     this.#report("error", error, "a run in flight cannot be stored any more");
+    this.#giveUp(unsavedError(error));
+  }
+
+  #giveUp(error: { readonly code: RunStoreErrorCode; readonly message: string }): void {
     // Even if that fails, its events are fenced off.
     this.#abort();
-    this.#settle({ error: unsavedError(error) });
+    this.#settle({ error });
   }
 
   #reportUnsaved(error: RunStoreError): void {

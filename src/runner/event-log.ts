@@ -1,26 +1,41 @@
 import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
+import { copyEvent } from "../events/copy.ts";
 import type { EventLike } from "../events/event.ts";
 import { type PackedEvents, packEvents, unpackEvents } from "../events/pack.ts";
 
 /** Events that are packed together. Twice as many stay as they came: those of most runs do. */
 const BLOCK = 1000;
 
+interface Listener {
+  readonly subscriber: Subscriber<BaseEvent>;
+  /** The place of its first live event: it was given those before when it subscribed. */
+  readonly from: number;
+}
+
 /**
  * The events of one run, in order: each is passed on in the tick it is added, and whoever
  * subscribes later gets all of them first.
  *
- * Does what a `ReplaySubject` does, lets a reader see how far it has come, and takes less memory and
- * time: what came long ago is packed, and unpacked again for whoever asks, and an event makes nothing
- * but its place in the list.
+ * Recorded is what an event was when it was added, in objects that nobody else holds: agents use an
+ * object again, and subscribers change what they are given.
+ *
+ * A subscriber may cause further events while it is given one, by stopping the run for example. Those
+ * are recorded at once and passed on, in the same tick, when every listener has had the one before:
+ * all listeners see one order, which is that of the store.
+ *
+ * Does what a `ReplaySubject` does, lets a reader see how far it has come, and takes less memory:
+ * what came long ago is packed, and unpacked again for whoever asks.
  */
 export class EventLog {
   readonly #blocks: PackedEvents[] = [];
   /** The events behind the blocks. */
   #recent: BaseEvent[] = [];
-  /** Who listens: another list whenever one comes or leaves, so that a round goes on undisturbed. */
-  #listeners: readonly Subscriber<BaseEvent>[] = [];
+  readonly #listeners = new Set<Listener>();
   #completed = false;
+  #isPassingOn = false;
+  /** Recorded while another event was passed on. */
+  #queued: BaseEvent[] = [];
 
   get length(): number {
     return this.#blocks.length * BLOCK + this.#recent.length;
@@ -31,21 +46,21 @@ export class EventLog {
   }
 
   add(event: BaseEvent): void {
-    this.#recent.push(event);
+    const recorded = copy(event);
+    this.#recent.push(recorded);
     if (this.#recent.length > 2 * BLOCK) {
       this.#blocks.push(
         packEvents(this.#recent.slice(0, BLOCK) as readonly object[] as EventLike[]),
       );
       this.#recent = this.#recent.slice(BLOCK);
     }
-    for (const listener of this.#listeners) listener.next(event);
+    if (this.#isPassingOn) this.#queued.push(recorded);
+    else if (this.#listeners.size > 0) this.#passOn(event);
   }
 
   complete(): void {
     this.#completed = true;
-    const listeners = this.#listeners;
-    this.#listeners = [];
-    for (const listener of listeners) listener.complete();
+    if (!this.#isPassingOn) this.#completeListeners();
   }
 
   /** The events in the places `from` to `to` - 1. */
@@ -53,20 +68,20 @@ export class EventLog {
     const events: BaseEvent[] = [];
     const end = Math.min(to, this.length);
     for (let at = Math.max(from, 0); at < end; ) {
-      const stretch = this.#stretch(at).slice(0, end - at);
+      const stretch = this.#stretch(at, end);
       for (const event of stretch) events.push(event);
       at += stretch.length;
     }
     return events;
   }
 
-  /** All events from the place `from` on, those to come included. */
+  /** All events from the place `from` on: as recorded, then the very objects that are added. */
   from(from = 0): Observable<BaseEvent> {
     return new Observable<BaseEvent>((subscriber) => {
       let at = from;
       // By place: a subscriber may cause further events while it is given these.
       while (at < this.length) {
-        for (const event of this.#stretch(at)) {
+        for (const event of this.#stretch(at, this.length)) {
           if (subscriber.closed) return undefined;
           at++;
           subscriber.next(event);
@@ -76,17 +91,52 @@ export class EventLog {
         subscriber.complete();
         return undefined;
       }
-      this.#listeners = [...this.#listeners, subscriber];
-      return () => {
-        this.#listeners = this.#listeners.filter((listener) => listener !== subscriber);
-      };
+      const listener: Listener = { subscriber, from: at };
+      this.#listeners.add(listener);
+      return () => void this.#listeners.delete(listener);
     });
   }
 
-  /** One or more events from the place `at` on. */
-  #stretch(at: number): readonly BaseEvent[] {
-    const block = this.#blocks[Math.floor(at / BLOCK)];
-    if (block === undefined) return this.#recent.slice(at - this.#blocks.length * BLOCK);
-    return unpackEvents(block).slice(at % BLOCK) as readonly object[] as BaseEvent[];
+  #passOn(event: BaseEvent): void {
+    this.#isPassingOn = true;
+    let place = this.length - 1;
+    try {
+      this.#tell(place, event);
+      // The list grows while it is gone through. The agent may have used the objects again by now.
+      for (const next of this.#queued) this.#tell(++place, copy(next));
+    } finally {
+      this.#isPassingOn = false;
+      this.#queued = [];
+    }
+    if (this.#completed) this.#completeListeners();
   }
+
+  #tell(place: number, event: BaseEvent): void {
+    for (const { subscriber, from } of this.#listeners) {
+      if (place >= from) subscriber.next(event);
+    }
+  }
+
+  #completeListeners(): void {
+    const listeners = [...this.#listeners];
+    this.#listeners.clear();
+    for (const { subscriber } of listeners) subscriber.complete();
+  }
+
+  /** Copies of one or more events in the places from `at` on, up to `end` - 1. */
+  #stretch(at: number, end: number): readonly BaseEvent[] {
+    const block = this.#blocks[Math.floor(at / BLOCK)];
+    if (block === undefined) {
+      const packed = this.#blocks.length * BLOCK;
+      return this.#recent.slice(at - packed, end - packed).map(copy);
+    }
+    const start = at - (at % BLOCK);
+    const events = unpackEvents(block) as readonly object[] as BaseEvent[];
+    return events.slice(at - start, end - start).map(copy);
+  }
+}
+
+/** Event types are strings in `src/events`, and an enum in `@ag-ui/core`. */
+function copy(event: BaseEvent): BaseEvent {
+  return copyEvent(event as unknown as EventLike) as unknown as BaseEvent;
 }

@@ -13,7 +13,11 @@ export interface RunnerOptions {
   onConcurrentRun?: OnConcurrentRun | undefined;
   /** Milliseconds after which an agent that ignores its abort is cut off. Default 10 000. */
   stopTimeoutMs?: number | undefined;
-  /** Milliseconds that `close` waits for active runs before it stops them. Default 10 000. */
+  /**
+   * Milliseconds that `close` takes: half of them for active runs to end by themselves, a quarter for
+   * those that were told to stop, the rest for storing, which has 2 s at least. Default 6000, so that
+   * a process ends before Docker kills it (10 s) whatever its agents and its disk do.
+   */
   closeTimeoutMs?: number | undefined;
   /** Whether the stored input holds the messages new to the thread (default) or all of them. */
   storeInput?: "new-messages" | "full" | undefined;
@@ -33,7 +37,10 @@ export interface SqliteAgentRunnerOptions extends RunnerOptions {
   lingerMs?: number | undefined;
   /** Bytes of JSON at which a batch, or a run's waiting events, are sent. Default 1 MiB. */
   maxBatchBytes?: number | undefined;
-  /** Bytes of unwritten JSON past which new runs are refused with `QUEUE_FULL`. Default 64 MiB. */
+  /**
+   * Bytes of unwritten JSON past which new runs are refused with `QUEUE_FULL`, and, if the store makes
+   * no progress, runs that go on emitting are ended with it. Default 64 MiB.
+   */
   maxPendingBytes?: number | undefined;
   /** Threads that read history. Default 1. */
   readers?: number | undefined;
@@ -70,7 +77,7 @@ const DEFAULTS: ResolvedOptions = {
   readers: 1,
   leaseMs: 15_000,
   stopTimeoutMs: 10_000,
-  closeTimeoutMs: 10_000,
+  closeTimeoutMs: 6000,
   storeInput: "new-messages",
   storeRawEvents: true,
   logger: STDERR_LOGGER,

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTask } from "node:timers/promises";
 import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
@@ -148,6 +149,8 @@ async function replayLive(
 ): Promise<void> {
   if (subscriber.closed) return;
   const { log } = run;
+  // The run, and what it emits, is in the context of its own request.
+  const inOwnContext = AsyncLocalStorage.snapshot();
   repair.startRun(run.runId, { live: true });
   let position = 0;
   // What is there already goes out in pieces, so that a long run does not hold up the loop.
@@ -162,7 +165,7 @@ async function replayLive(
     const follow = log.from(position).subscribe({
       next: (event) => {
         // What a refused run says is for the one who asked for it.
-        if (!run.refused) repair.next(event);
+        if (!run.refused) inOwnContext(() => repair.next(event));
       },
       complete: resolve,
     });

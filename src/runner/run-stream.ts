@@ -1,4 +1,4 @@
-import type { BaseEvent, Message, RunAgentInput } from "@ag-ui/core";
+import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import { type EventLike, isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/finalize.ts";
 import { OpenParts } from "../events/open-parts.ts";
@@ -18,15 +18,14 @@ export interface Closing {
  */
 export class RunStream {
   readonly log = new EventLog();
-  readonly #threadId: string;
-  readonly #input: RunAgentInput;
+  readonly #ids: { readonly threadId: string; readonly runId: string };
   readonly #parts = new OpenParts();
   #claimed: ClaimedRun | null = null;
-  #newMessages: Message[] | undefined;
+  /** What a RUN_STARTED gets that has no input. */
+  #input: RunAgentInput | null = null;
 
-  constructor(threadId: string, input: RunAgentInput) {
-    this.#threadId = threadId;
-    this.#input = input;
+  constructor(threadId: string, runId: string) {
+    this.#ids = { threadId, runId };
   }
 
   /** True when the run's last event was a terminal one. */
@@ -34,40 +33,32 @@ export class RunStream {
     return this.#parts.ended;
   }
 
-  /** The input with only those of its messages that the thread has not stored. */
-  get newInput(): RunAgentInput {
-    const messages = this.#newMessages;
-    return messages === undefined ? this.#input : { ...this.#input, messages };
+  /** From now on, a RUN_STARTED without an input gets this one. */
+  setInput(input: RunAgentInput): void {
+    this.#input = input;
   }
 
-  /** From now on, events are stored. `seen` tells by position which messages of the input are. */
-  attach(claimed: ClaimedRun, seen: readonly boolean[]): void {
+  /** From now on, events are stored. */
+  attach(claimed: ClaimedRun): void {
     this.#claimed = claimed;
-    if (!Array.isArray(this.#input.messages)) return;
-    this.#newMessages = this.#input.messages.filter(
-      (message, at) => messageIdOf(message) === "" || !seen[at],
-    );
   }
 
   /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
   emit(event: BaseEvent): void {
     const { input } = event as { input?: unknown };
     const lacksInput = event.type === "RUN_STARTED" && (input === undefined || input === null);
-    this.#add(lacksInput ? { ...event, input: this.newInput } : event);
-  }
-
-  /** Emits the RUN_STARTED that the agent did not come to emit. */
-  emitStarted(): void {
-    const run = { threadId: this.#threadId, runId: this.#input.runId };
-    this.#add(eventOf({ type: "RUN_STARTED", ...run, input: this.newInput }));
+    this.#add(lacksInput ? this.#withInput(event) : event);
   }
 
   /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
   close({ stopped, error }: Closing): void {
     // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
-    if (stopped && this.log.length === 0) this.emitStarted();
-    const run = { threadId: this.#threadId, runId: this.#input.runId, stopped, ...error };
-    for (const event of finalizeRun(this.#parts, run)) this.#add(eventOf(event));
+    if (stopped && this.log.length === 0) {
+      this.#add(this.#withInput(eventOf({ type: "RUN_STARTED", ...this.#ids })));
+    }
+    for (const event of finalizeRun(this.#parts, { ...this.#ids, stopped, ...error })) {
+      this.#add(eventOf(event));
+    }
   }
 
   /** Tells whoever listens, and not the store, of an error, where a RUN_ERROR may still stand. */
@@ -83,17 +74,15 @@ export class RunStream {
     if (!this.log.completed) this.log.complete();
   }
 
+  #withInput(event: BaseEvent): BaseEvent {
+    return this.#input === null ? event : ({ ...event, input: this.#input } as BaseEvent);
+  }
+
   #add(event: BaseEvent): void {
     this.#parts.observe(event);
     this.#claimed?.append(event);
     this.log.add(event);
   }
-}
-
-/** An id that is no non-empty string does not name a message: such a message is new. */
-export function messageIdOf(message: Message): string {
-  const id: unknown = message?.id;
-  return typeof id === "string" ? id : "";
 }
 
 /** Event types are strings below this room, and an enum in `@ag-ui/core`. */

@@ -1,7 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import { RunStoreError } from "../protocol/errors.ts";
+import { guardLogger } from "../protocol/logger.ts";
+import { InertRunStore } from "../store/sqlite/inert-run-store.ts";
 import { SqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
+import { isOwnThread } from "../store/sqlite/worker-pool.ts";
 import { resolveOptions, type SqliteAgentRunnerOptions } from "./options.ts";
 import { StoreAgentRunner } from "./store-agent-runner.ts";
 
@@ -36,6 +39,9 @@ function warnMemoryInProduction(): void {
  * it to the current schema and ends the runs that a dead process left. A file that cannot be
  * opened is reported to the logger, and to every `run` and `connect` as a RUN_ERROR with a code.
  *
+ * In a worker thread of this package, which loads what the process preloads, it opens nothing: its
+ * runs are refused with `RUNNER_CLOSED`.
+ *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
  * @throws {RunStoreError} `NODE_TOO_OLD`.
  */
@@ -43,13 +49,18 @@ export class SqliteAgentRunner extends StoreAgentRunner {
   constructor(options?: SqliteAgentRunnerOptions) {
     const { dbPath: givenPath, ...resolved } = resolveOptions(options);
     assertNodeVersion();
+    if (isOwnThread()) {
+      super({ ...resolved, store: new InertRunStore() });
+      return;
+    }
     const isMemory = givenPath === ":memory:";
     if (isMemory) warnMemoryInProduction();
     const dbPath = isMemory ? givenPath : resolve(givenPath);
-    const store = new SqliteRunStore({ ...resolved, dbPath, instanceId: randomUUID() });
+    const logger = guardLogger(resolved.logger);
+    const store = new SqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });
     super({ ...resolved, store });
     store.ready().catch((error: RunStoreError) => {
-      resolved.logger.error({ err: error, code: error.code, dbPath }, "cannot open the database");
+      logger.error({ err: error, code: error.code, dbPath }, "cannot open the database");
     });
   }
 }

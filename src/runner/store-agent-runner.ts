@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable } from "rxjs";
-import { RunStoreError } from "../protocol/errors.ts";
+import { messageOf, RunStoreError } from "../protocol/errors.ts";
+import { guardLogger } from "../protocol/logger.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
-import { ActiveRun, type RunEnvironment } from "./active-run.ts";
+import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
 import type { ConnectRequest, IsRunningRequest, RunRequest, StopRequest } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./options.ts";
@@ -19,8 +20,11 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly closeTimeoutMs: number;
 }
 
+/** Shares of `closeTimeoutMs`: when runs are told to stop, and when they are cut off. */
+const STOP_AT = 0.5;
+const CUT_OFF_AT = 0.75;
 /** Storing has this long when closing, even for a runner that waits for no run. */
-const MIN_FLUSH_MS = 5000;
+const MIN_STORE_MS = 2000;
 
 /** The contract of an AgentRunner over any store that implements the port. */
 export class StoreAgentRunner {
@@ -30,7 +34,7 @@ export class StoreAgentRunner {
   #closing: Promise<void> | null = null;
 
   constructor(options: StoreAgentRunnerOptions) {
-    this.#options = options;
+    this.#options = { ...options, logger: guardLogger(options.logger) };
     this.#store = options.store;
   }
 
@@ -52,15 +56,8 @@ export class StoreAgentRunner {
    * @throws {Error} `"Thread already running"`, with `onConcurrentRun: "throw"` (the default).
    */
   run(request: RunRequest): Observable<BaseEvent> {
-    assertId(request?.threadId, "threadId");
-    assertId(request.input?.runId, "input.runId");
-    if (typeof request.agent?.runAgent !== "function") {
-      throw new TypeError(
-        `run: expected agent to have runAgent(), got ${describeValue(request.agent)}`,
-      );
-    }
-    const run = new ActiveRun(request, this.#options, this.#threads);
-    const refusal = this.#refusal(request.threadId);
+    const run = new ActiveRun(checkRequest(request), this.#options, this.#threads);
+    const refusal = this.#refusal(run.threadId);
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
     } else {
@@ -135,8 +132,10 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Takes no more runs, waits for the active ones up to `closeTimeoutMs`, stops the rest, stores
-   * everything and ends the worker threads. Closing twice is closing once.
+   * Takes no more runs, lets the active ones end, stores everything and ends the worker threads, all
+   * within `closeTimeoutMs` and at most 2 s. Runs that are active at half of that time are told to
+   * stop, and are cut off at three quarters of it, whatever `stopTimeoutMs` says. Closing twice is
+   * closing once.
    *
    * @throws {RunStoreError} `CLOSE_INCOMPLETE` when something could not be stored.
    */
@@ -150,7 +149,7 @@ export class StoreAgentRunner {
   }
 
   stats(): RunnerStats {
-    return { ...this.#store.stats(), activeRuns: this.#threads.active.length };
+    return { ...this.#store.stats(), activeRuns: this.#threads.activeCount };
   }
 
   /** Why a run may not be taken on, or null. Makes room for it, or throws, as the options say. */
@@ -180,15 +179,17 @@ export class StoreAgentRunner {
   }
 
   async #close(): Promise<void> {
-    const { closeTimeoutMs, stopTimeoutMs } = this.#options;
-    await this.#idleWithin(closeTimeoutMs);
+    const { closeTimeoutMs } = this.#options;
+    const startedAt = performance.now();
+    const left = (share = 1) => Math.max(0, startedAt + closeTimeoutMs * share - performance.now());
+    await this.#idleWithin(left(STOP_AT));
     for (const run of this.#threads.active) {
       run.refuse("RUNNER_CLOSED", "The runner was closed before this run began");
       run.stop({ insist: true });
     }
-    // An agent that ignores its abort is cut off after `stopTimeoutMs`, so that this ends.
-    await this.#threads.idle();
-    await this.#store.close(Math.max(closeTimeoutMs, stopTimeoutMs, MIN_FLUSH_MS));
+    await this.#idleWithin(left(CUT_OFF_AT));
+    for (const run of this.#threads.active) run.cutOff();
+    await this.#store.close(Math.max(left(), MIN_STORE_MS));
   }
 
   async #idleWithin(ms: number): Promise<void> {
@@ -198,6 +199,28 @@ export class StoreAgentRunner {
     });
     await Promise.race([this.#threads.idle(), timeout]);
     clearTimeout(timer);
+  }
+}
+
+/** Each field is read once: a getter may throw, or say something else the next time. */
+function checkRequest(request: RunRequest): CheckedRequest {
+  const threadId = read("threadId", () => request?.threadId);
+  assertId(threadId, "threadId");
+  const input = read("input", () => request.input);
+  const runId = read("input.runId", () => input?.runId);
+  assertId(runId, "input.runId");
+  const agent = read("agent", () => request.agent);
+  if (typeof read("agent.runAgent", () => agent?.runAgent) !== "function") {
+    throw new TypeError(`run: expected agent to have runAgent(), got ${describeValue(agent)}`);
+  }
+  return { threadId, runId, agent, input };
+}
+
+function read<T>(name: string, get: () => T): T {
+  try {
+    return get();
+  } catch (cause) {
+    throw new TypeError(`run: ${name} cannot be read: ${messageOf(cause)}`, { cause });
   }
 }
 

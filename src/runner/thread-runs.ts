@@ -3,18 +3,20 @@ import type { ActiveRun, RunListener } from "./active-run.ts";
 interface Thread {
   /** The run that stands in the way of the next one, if any. */
   current: ActiveRun | null;
-  /** Runs to start after it, in order of arrival. */
-  readonly waiting: ActiveRun[];
-  /** All runs of the thread whose outcome is not in the store yet, oldest first. */
+  /** Runs to start after it, in order of arrival. Some may have ended meanwhile. */
+  readonly waiting: WaitingRuns;
+  /** All runs of the thread that were started and whose outcome is not in the store yet, oldest first. */
   readonly open: Set<ActiveRun>;
 }
 
 /**
  * The runs of this runner, by thread. A thread is remembered while it has a run that is not
- * stored, and costs nothing after that.
+ * stored, and costs nothing after that. Nothing here searches: tens of thousands may wait.
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
+  /** Runs that execute, claim or wait. */
+  readonly #active = new Set<ActiveRun>();
   #idleWaiters: (() => void)[] = [];
 
   /** The run that stands in the way of a new one on the thread. */
@@ -22,12 +24,9 @@ export class ThreadRuns implements RunListener {
     return this.#threads.get(threadId)?.current ?? null;
   }
 
-  /** The thread's runs that are not in its history yet, oldest first. */
+  /** The thread's runs that are not in its history yet, oldest first; those that wait here are not. */
   open(threadId: string): readonly ActiveRun[] {
-    const thread = this.#threads.get(threadId);
-    return thread === undefined
-      ? []
-      : [...thread.open].filter((run) => !thread.waiting.includes(run));
+    return [...(this.#threads.get(threadId)?.open ?? [])];
   }
 
   /** The run of this id that is current, or else the first that waits. */
@@ -35,51 +34,46 @@ export class ThreadRuns implements RunListener {
     const thread = this.#threads.get(threadId);
     if (thread === undefined) return null;
     if (thread.current?.runId === runId) return thread.current;
-    return thread.waiting.find((run) => run.runId === runId) ?? null;
+    return thread.waiting.find(runId);
   }
 
   /** Starts `run` now, or when the runs before it on its thread have settled. */
   add(run: ActiveRun): void {
     let thread = this.#threads.get(run.threadId);
     if (thread === undefined) {
-      thread = { current: null, waiting: [], open: new Set() };
+      thread = { current: null, waiting: new WaitingRuns(), open: new Set() };
       this.#threads.set(run.threadId, thread);
     }
-    thread.open.add(run);
-    if (thread.current === null) {
-      thread.current = run;
-      void run.start();
-    } else {
-      thread.waiting.push(run);
-    }
+    this.#active.add(run);
+    if (thread.current === null) this.#begin(thread, run);
+    else thread.waiting.add(run);
   }
 
   /** Runs that execute, claim or wait: everything a close has to end. */
   get active(): readonly ActiveRun[] {
-    const runs: ActiveRun[] = [];
-    for (const thread of this.#threads.values()) {
-      for (const run of thread.open) if (run.isActive) runs.push(run);
-    }
-    return runs;
+    return [...this.#active];
+  }
+
+  get activeCount(): number {
+    return this.#active.size;
   }
 
   /** Resolves when no run is active. */
   async idle(): Promise<void> {
-    if (this.active.length === 0) return;
+    if (this.#active.size === 0) return;
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   onSettled(run: ActiveRun): void {
+    this.#active.delete(run);
     const thread = this.#threads.get(run.threadId);
-    if (thread === undefined) return;
-    const at = thread.waiting.indexOf(run);
-    if (at !== -1) thread.waiting.splice(at, 1);
-    if (thread.current === run) {
-      const next = thread.waiting.shift() ?? null;
-      thread.current = next;
-      void next?.start();
+    if (thread?.current === run) {
+      thread.current = null;
+      const next = thread.waiting.take();
+      if (next !== null) this.#begin(thread, next);
     }
-    this.#wakeIdle();
+    if (this.#active.size > 0) return;
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   onEnded(run: ActiveRun): void {
@@ -91,8 +85,46 @@ export class ThreadRuns implements RunListener {
     if (thread.open.size === 0) this.#threads.delete(run.threadId);
   }
 
-  #wakeIdle(): void {
-    if (this.#idleWaiters.length === 0 || this.active.length > 0) return;
-    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  #begin(thread: Thread, run: ActiveRun): void {
+    thread.current = run;
+    thread.open.add(run);
+    void run.start();
+  }
+}
+
+/** A queue whose runs may end while they wait: those are passed over when their turn comes. */
+class WaitingRuns {
+  #runs: ActiveRun[] = [];
+  /** Runs before this place have left. */
+  #head = 0;
+
+  add(run: ActiveRun): void {
+    this.#runs.push(run);
+  }
+
+  /** The first run that still waits, which leaves; null when there is none. */
+  take(): ActiveRun | null {
+    for (;;) {
+      const run = this.#runs[this.#head++];
+      if (run === undefined) {
+        this.#runs = [];
+        this.#head = 0;
+        return null;
+      }
+      // Moving the rest up costs nothing much when it is done rarely.
+      if (this.#head > 1000 && this.#head * 2 > this.#runs.length) {
+        this.#runs = this.#runs.slice(this.#head);
+        this.#head = 0;
+      }
+      if (run.isActive) return run;
+    }
+  }
+
+  find(runId: string): ActiveRun | null {
+    for (let at = this.#head; at < this.#runs.length; at++) {
+      const run = this.#runs[at];
+      if (run?.runId === runId && run.isActive) return run;
+    }
+    return null;
   }
 }

@@ -49,6 +49,9 @@ export interface RunStore {
   /** True when more is waiting to be written than the store is willing to hold. */
   readonly overloaded: boolean;
 
+  /** True when it is overloaded and makes no progress: a run that goes on emitting would fill the memory. */
+  readonly stuck: boolean;
+
   /** Resolves when all that was appended or finished before is stored. */
   flush(): Promise<void>;
 

@@ -98,6 +98,7 @@ interface Cursor {
  */
 export class MemoryRunStore implements RunStore {
   readonly overloaded = false;
+  readonly stuck = false;
   readonly #runs: MemoryRuns;
   #open = true;
   #batches = 0;

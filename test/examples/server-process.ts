@@ -13,14 +13,22 @@ export interface ServerProcess {
   output(): string;
 }
 
-/** `npm start`, on a free port unless `env` says otherwise; killed with the test at the latest. */
-export function spawnServer(env: Record<string, string>): ServerProcess {
+type CleanUp = () => Promise<void>;
+
+/**
+ * `npm start`, on a free port unless `env` says otherwise; killed when `atEnd` calls what it is
+ * given, which is with the test at the latest.
+ */
+export function spawnServer(
+  env: Record<string, string>,
+  atEnd: (kill: CleanUp) => void = onTestFinished,
+): ServerProcess {
   const child = spawn(process.execPath, [SERVER], {
     env: { ...process.env, PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exitCode = once(child, "exit").then(([code]) => code as number | null);
-  onTestFinished(async () => {
+  atEnd(async () => {
     child.kill("SIGKILL");
     await exitCode;
   });
@@ -42,8 +50,9 @@ export interface CurlLines {
 /** Starts a server and reads the three commands that it prints, as a user would. */
 export async function startServer(
   env: Record<string, string>,
+  atEnd?: (kill: CleanUp) => void,
 ): Promise<ServerProcess & { curl: CurlLines }> {
-  const server = spawnServer(env);
+  const server = spawnServer(env, atEnd);
   await new Promise<void>((resolve, reject) => {
     server.child.stdout?.on("data", () => {
       if (curlLinesIn(server.output()).length === 3) resolve();

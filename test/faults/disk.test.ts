@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
@@ -295,6 +296,34 @@ describe("a write lock that someone else holds", () => {
     expect(stream.events).toEqual([]);
     unlock();
     expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+    await runner.close();
+  });
+
+  it("ends a run that goes on when too much waits and nothing is written; what it said is kept", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
+    const { agent, begun } = playedAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    const emit = await begun;
+    for (const event of opening("t", "r")) emit(event);
+    await runner.flush();
+    const unlock = lock(dbPath);
+    while (runner.stats().queueBytes <= 20_000) emit(word("r"));
+    // One burst is no reason yet: the writer had no chance. Now it has, and cannot.
+    while (!typesOf(stream.events).includes("RUN_ERROR")) {
+      emit(word("r"));
+      await nextTurn();
+    }
+    const said = spokenIn(stream.events);
+    const waiting = runner.stats().queueBytes;
+    for (let at = 0; at < 100; at++) emit(word("r"));
+    expect(runner.stats().queueBytes).toBe(waiting);
+    unlock();
+    expect((await stream.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "QUEUE_FULL" });
+    const replay = await replayOf(runner, "t");
+    expect(spokenIn(replay)).toBe(said);
+    expect(replay.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "QUEUE_FULL" });
+    await runner.flush();
     await runner.close();
   });
 

@@ -1,7 +1,11 @@
 import "../support/leak-guard.ts";
 import { existsSync, readdirSync } from "node:fs";
-import { dirname } from "node:path";
-import { describe, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { type SqliteAgentRunnerOptions, StoreAgentRunner } from "../../src/index.ts";
+import { resolveOptions } from "../../src/runner/options.ts";
+import { MemoryRunStore } from "../contract/memory-run-store.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
 import {
   collectingLogger,
@@ -12,7 +16,7 @@ import {
   typesOf,
   watch,
 } from "../support/open-runner.ts";
-import { ignoreAbort, puppetAgent } from "../support/puppet-agent.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -41,7 +45,7 @@ describe("close", () => {
     expect(spokenIn(eventsOf(runRows(dbPath, "t")[0]))).toBe("to the end");
   });
 
-  test("stops what is still active after closeTimeoutMs, and stores it as stopped", async () => {
+  test("stops what is still active when half of closeTimeoutMs is over, and stores it as stopped", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, closeTimeoutMs: 0 });
     const agent = puppetAgent();
@@ -64,7 +68,7 @@ describe("close", () => {
     ],
   ])("ends and stores a run whose agent %s", async (_, onAbort) => {
     const dbPath = tempDatabase();
-    const runner = openRunner({ dbPath, closeTimeoutMs: 0, stopTimeoutMs: 0 });
+    const runner = openRunner({ dbPath, closeTimeoutMs: 0, stopTimeoutMs: 60_000 });
     const agent = puppetAgent(onAbort);
     const watched = watch(runner.run({ ...request("r"), agent }));
     await agent.started;
@@ -160,4 +164,82 @@ describe("close", () => {
       expect.objectContaining({ type: "RUN_ERROR", code: "RUNNER_CLOSED" }),
     ]);
   });
+});
+
+describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  /** A store that writes down when it was told to close, and what time it had. */
+  class ClosingStore extends MemoryRunStore {
+    readonly #startedAt = performance.now();
+    closedAt = -1;
+    timeoutMs = -1;
+
+    override async close(timeoutMs = -1): Promise<void> {
+      this.closedAt = performance.now() - this.#startedAt;
+      this.timeoutMs = timeoutMs;
+      await super.close();
+    }
+  }
+
+  /** Closes a runner with `agent` executing, on a clock that stands until `advance`. */
+  async function closing(agent: PuppetAgent, options: SqliteAgentRunnerOptions = {}) {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const store = new ClosingStore();
+    const logger = collectingLogger();
+    const runner = new StoreAgentRunner({ ...resolveOptions({ ...options, logger }), store });
+    const watched = watch(runner.run({ ...request("r"), agent }));
+    await agent.started;
+    agent.emit(started(ids));
+    const closed = runner.close();
+    return { store, watched, closed, advance: (ms: number) => vi.advanceTimersByTimeAsync(ms) };
+  }
+
+  test("by default: 3 s for runs to end by themselves, until 4.5 s for those that were told to stop", async () => {
+    const agent = puppetAgent(ignoreAbort);
+    const { store, watched, closed, advance } = await closing(agent);
+    await advance(2999);
+    expect(agent.aborts()).toBe(0);
+    await advance(1);
+    expect(agent.aborts()).toBe(1);
+    await advance(1499);
+    expect(store.closedAt).toBe(-1);
+    await advance(1);
+    await closed;
+    expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+    expect(store).toMatchObject({ closedAt: 4500, timeoutMs: 2000 });
+    // Docker's 10 s hold that, and the last sync and the last checkpoint with a second each.
+    expect(store.closedAt + store.timeoutMs + 2000).toBeLessThan(10_000);
+  });
+
+  test("with more time, in the same shares: Kubernetes waits for 30 s", async () => {
+    const agent = puppetAgent(ignoreAbort);
+    const { store, closed, advance } = await closing(agent, { closeTimeoutMs: 26_000 });
+    await advance(13_000 + 6500);
+    await closed;
+    expect(store).toMatchObject({ closedAt: 19_500, timeoutMs: 6500 });
+  });
+
+  test("storing has all the time that the agents did not take", async () => {
+    const agent = puppetAgent();
+    const { store, closed, advance } = await closing(agent);
+    await advance(1000);
+    agent.finish();
+    await advance(0);
+    await closed;
+    expect(store).toMatchObject({ closedAt: 1000, timeoutMs: 5000 });
+  });
+
+  test.each(["ignores its abort", "rejects its abort", "never begins to emit"])(
+    "a process that is told to end, whose agent %s, exits with 0 and has stored the run",
+    async (agent) => {
+      const dbPath = tempDatabase();
+      const script = join(import.meta.dirname, "processes/told-to-end.ts");
+      const child = spawnChild(process.execPath, [script, agent, dbPath]);
+      expect(await nextLine(child)).toBe("running");
+      child.process.kill("SIGTERM");
+      expect(await child.exited).toEqual({ code: 0, stderr: "" });
+      expect(typesOf(eventsOf(runRows(dbPath, "t")[0]))).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
+    },
+  );
 });

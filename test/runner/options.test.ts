@@ -107,7 +107,7 @@ describe("options that are right", () => {
       readers: 1,
       leaseMs: 15_000,
       stopTimeoutMs: 10_000,
-      closeTimeoutMs: 10_000,
+      closeTimeoutMs: 6000,
       storeInput: "new-messages",
       storeRawEvents: true,
     };

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RunStoreError, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
@@ -631,4 +632,30 @@ it("resends a batch whose acknowledgement was lost, unchanged and before anythin
   expect(second).toEqual(first);
   expect(third).toEqual([release("3")]);
   expect(writer.applied).toEqual(["release 1", "release 2", "release 3"]);
+});
+
+describe("what belongs to many requests", () => {
+  const user = new AsyncLocalStorage<string>();
+
+  it("is sent, and complained of, in the context of none of them", async () => {
+    // Fake timers know no contexts.
+    vi.useRealTimers();
+    const writer = new ModelWriter([{ fate: "full", ms: 0 }]);
+    const seen: (string | undefined)[] = [];
+    const batcher = new Batcher({
+      lingerMs: LINGER_MS,
+      maxBatchBytes: MAX_BATCH_BYTES,
+      send(batch) {
+        seen.push(user.getStore());
+        return writer.send(batch);
+      },
+      onTrouble: () => void seen.push(user.getStore()),
+    });
+    await user.run("Ann", () => batcher.enqueue(claim("a")));
+    user.run("Bea", () => push(batcher, newBuffer("b"), 1, 10));
+    await user.run("Cem", () => batcher.flush());
+    // Sent, refused, sent again; then what lingered.
+    expect(seen).toEqual([undefined, undefined, undefined, undefined]);
+    batcher.end(new RunStoreError("RUNNER_CLOSED", "the test is over"));
+  });
 });

@@ -15,6 +15,11 @@ export class Backoff {
     this.#signal = signal;
   }
 
+  /** True when the last try has failed. */
+  get failing(): boolean {
+    return this.#failingSince !== null;
+  }
+
   succeeded(): void {
     this.#failingSince = null;
   }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_SEGMENT_LENGTH } from "../../events/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Batch, BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
@@ -19,6 +20,11 @@ const MAX_BATCH_OPS = 50;
  * main thread is.
  */
 const MAX_FLIGHTS = 3;
+/**
+ * An operation that waits for so long waits for a writer that does not answer. Less is no evidence: an
+ * agent that emits without a pause keeps the answers from being heard.
+ */
+const STUCK_MS = 10_000;
 /** What an operation weighs beside its JSON: its ids, and its place in the queue. */
 const OP_OVERHEAD_BYTES = 200;
 
@@ -62,6 +68,8 @@ interface Flight {
  */
 export class Batcher {
   readonly #options: BatcherOptions;
+  /** Batches carry operations of many requests: they leave in the context of none of them. */
+  readonly #inOwnContext = AsyncLocalStorage.snapshot();
   #queue: Entry[] = [];
   /** In the order in which they were sent, which is that of their answers. */
   #flights: Flight[] = [];
@@ -91,6 +99,11 @@ export class Batcher {
     return this.#pendingBytes;
   }
 
+  /** True while the last write has failed, or the writer answers nothing. */
+  get stuck(): boolean {
+    return this.#backoff.failing || this.#lagMs > STUCK_MS;
+  }
+
   /** Queues an operation; resolves with the writer's result for it. */
   enqueue(op: WriterOp, onStalled?: (error: RunStoreError) => void): Promise<OpResult> {
     if (this.#ended.signal.aborted) {
@@ -106,7 +119,7 @@ export class Batcher {
     if (!this.#draining) {
       this.#draining = true;
       // Whatever else is queued in this turn of the loop goes into the same batch.
-      setImmediate(() => void this.#drain());
+      this.#inOwnContext(() => setImmediate(() => void this.#drain()));
     }
     return promise;
   }
@@ -152,7 +165,7 @@ export class Batcher {
     return {
       queueDepth: this.#inFlight.length + this.#queue.length,
       queueBytes: this.#pendingBytes,
-      lagMs: this.#firstOpen === undefined ? 0 : performance.now() - this.#firstOpen.queuedAt,
+      lagMs: this.#lagMs,
       batches: this.#batches,
       batchSize: this.#batchSize.distribution(),
       commitMs: this.#commitMs.distribution(),
@@ -208,6 +221,10 @@ export class Batcher {
    */
   get #firstOpen(): Entry | undefined {
     return this.#flights[0]?.entries[0] ?? this.#queue[0];
+  }
+
+  get #lagMs(): number {
+    return this.#firstOpen === undefined ? 0 : performance.now() - this.#firstOpen.queuedAt;
   }
 
   #takeBatch(): readonly Entry[] {

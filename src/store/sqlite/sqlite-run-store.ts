@@ -59,8 +59,11 @@ interface Unsaved {
   readonly error: RunStoreError;
 }
 
-/** How long the last sync, and the last request to a writer, to checkpoint and end, may take. */
-const CLOSE_WRITER_MS = 5000;
+/**
+ * What the last sync, and the last request to a writer, to checkpoint and end, may take each when no
+ * time is left for closing. What is not done by then is in the WAL, for whoever opens the file next.
+ */
+const MIN_CLOSE_STEP_MS = 1000;
 /** A busy server's WAL is about 32 MiB. */
 const WAL_WARN_BYTES = 128 * 1024 * 1024;
 /** How long to wait before a writer is asked for the second time to open the file. */
@@ -248,6 +251,10 @@ export class SqliteRunStore implements RunStore {
     return this.#batcher.pendingBytes > this.#options.maxPendingBytes;
   }
 
+  get stuck(): boolean {
+    return this.overloaded && this.#batcher.stuck;
+  }
+
   async flush(): Promise<void> {
     await this.#stored();
     this.#reportUnsaved("PERSISTENCE_FAILED");
@@ -255,6 +262,8 @@ export class SqliteRunStore implements RunStore {
   }
 
   async close(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    const stepMs = () => Math.max(deadline - performance.now(), MIN_CLOSE_STEP_MS);
     this.#foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     const backupsEnded = this.#backups.end();
     await this.#withDeadline(this.#stored(), timeoutMs);
@@ -264,13 +273,13 @@ export class SqliteRunStore implements RunStore {
     this.#batcher.end(error);
     this.#closed.abort();
     // A disk that hangs keeps its file open.
-    await this.#withDeadline(this.#walSync?.end(error) ?? Promise.resolve(), CLOSE_WRITER_MS);
+    await this.#withDeadline(this.#walSync?.end(error) ?? Promise.resolve(), stepMs());
     // Rejections of what was ended reach `#unsaved` before this goes on.
     await delay(0);
     try {
       // The writer's connection is to be the last: the last one takes the WAL file with it.
       if (this.#readers !== this.#writer) await this.#readers.destroy();
-      await this.#withDeadline(this.#askWriter({ kind: "close" }), CLOSE_WRITER_MS);
+      await this.#withDeadline(this.#askWriter({ kind: "close" }), stepMs());
     } catch (cause) {
       const error = toRunStoreError(cause);
       if (error.code !== "FILE_REPLACED") {

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { workerData } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import type { Reply, WorkerConfig, WriterNotice } from "../../protocol/messages.ts";
@@ -9,6 +10,15 @@ const WORKERS = new URL("../../../workers/", import.meta.url);
 
 /** More than the batches under way: reads of a database in memory are not to wait for a place. */
 const MAX_REQUESTS = 8;
+
+/** The name in `workerData` by which our worker threads are known. */
+const OWN_THREAD = "durable-agent-runner";
+
+/** True in a worker thread of this package, where a user's preloaded module may make a runner. */
+export function isOwnThread(): boolean {
+  const data: unknown = workerData;
+  return typeof data === "object" && data !== null && Object.hasOwn(data, OWN_THREAD);
+}
 
 export interface WorkerPoolOptions {
   readonly worker: "writer" | "reader" | "backup";
@@ -86,7 +96,7 @@ export class WorkerPool<Request> {
       // Requests that a thread is given before it has answered the ones before: it answers in order.
       concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
-      workerData: this.#config,
+      workerData: { ...this.#config, [OWN_THREAD]: worker },
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
     pool.on("workerDestroy", () => {

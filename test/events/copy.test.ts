@@ -1,0 +1,105 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { copyEvent } from "../../src/events/copy.ts";
+import type { EventLike } from "../../src/events/event.ts";
+
+const json = JSON.stringify;
+
+/** True if no object of the one is part of the other. */
+function shareNothing(one: unknown, other: unknown): boolean {
+  const objects = new Set<object>();
+  const walk = (value: unknown, visit: (object: object) => boolean): boolean => {
+    if (typeof value !== "object" || value === null) return true;
+    return visit(value) && Object.values(value).every((item) => walk(item, visit));
+  };
+  walk(one, (object) => {
+    if (objects.has(object)) return false;
+    objects.add(object);
+    return true;
+  });
+  return walk(other, (object) => !objects.has(object));
+}
+
+describe("copyEvent", () => {
+  it("gives the same JSON, whatever it holds, in objects of its own", () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (fields) => {
+        const event = { ...fields, type: "CUSTOM" } as EventLike;
+        const before = json(event);
+        const copy = copyEvent(event);
+        expect(json(copy)).toBe(before);
+        expect(shareNothing(event, copy)).toBe(true);
+      }),
+    );
+  });
+
+  it("keeps the key __proto__, undefined and what is no JSON, where objects are plain", () => {
+    const event = JSON.parse('{"type":"CUSTOM","value":{"__proto__":{"a":[1]}}}') as EventLike;
+    expect(json(copyEvent(event))).toBe(json(event));
+    const odd = { type: "CUSTOM", value: [undefined, 1n, Number.NaN, boom] };
+    expect(copyEvent(odd)).toEqual(odd);
+  });
+
+  it("shows of class instances what JSON shows", () => {
+    class Point {
+      readonly x = 1;
+      get hidden(): number {
+        return 2;
+      }
+    }
+    const value = { at: new Date(0), point: new Point(), map: new Map([[1, 2]]) };
+    const copy = copyEvent({ type: "CUSTOM", value, toJSON: undefined });
+    expect(json(copy)).toBe(json({ type: "CUSTOM", value }));
+    expect(shareNothing(value, copy)).toBe(true);
+  });
+
+  it("leaves out, alone, what throws, and what holds itself", () => {
+    const cycle: Record<string, unknown> = { name: "n" };
+    cycle.self = cycle;
+    const event = {
+      type: "CUSTOM",
+      cycle,
+      get broken() {
+        throw new Error("boom");
+      },
+      list: [{ a: 1 }],
+    };
+    expect(copyEvent(event)).toEqual({ type: "CUSTOM", cycle: { name: "n" }, list: [{ a: 1 }] });
+  });
+
+  it("copies what is shared as often as it is there, within bounds", () => {
+    let shared: object = { end: 1 };
+    // 2^30 objects, were they all copied.
+    for (let at = 0; at < 30; at++) shared = { left: shared, right: shared };
+    const copy = copyEvent({ type: "CUSTOM", shared });
+    expect(copy.type).toBe("CUSTOM");
+    expect(copy.shared).not.toBe(shared);
+  });
+
+  it("copies no items that a list does not have", () => {
+    const list: unknown[] = [];
+    list.length = 2 ** 32 - 1;
+    expect(copyEvent({ type: "CUSTOM", name: "n", list })).toMatchObject({ name: "n" });
+  });
+
+  it("gives an event back that JSON does not see, since it has its fields from its class", () => {
+    class Seen {
+      get type() {
+        return "CUSTOM";
+      }
+    }
+    const event = new Seen() as unknown as EventLike;
+    expect(copyEvent(event)).toBe(event);
+  });
+
+  it("never throws", () => {
+    const unreadable = new Proxy({}, { get: () => boom() }) as EventLike;
+    const { proxy, revoke } = Proxy.revocable({ type: "CUSTOM" }, {});
+    revoke();
+    for (const event of [unreadable, proxy]) expect(copyEvent(event) === event).toBe(true);
+  });
+});
+
+function boom(): boolean {
+  throw new Error("boom");
+}

@@ -1,0 +1,142 @@
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type IncomingHttpHeaders, type RequestOptions, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inputOf } from "../support/scripted-agent.ts";
+import { startServer } from "./server-process.ts";
+
+const MIB = 1024 * 1024;
+const JSON_TYPE = { "content-type": "application/json" };
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** One request with exactly these headers, which `fetch` would not send. */
+async function ask(options: RequestOptions, chunks: Iterable<string> = []): Promise<Answer> {
+  const asked = request({ method: "POST", ...options });
+  // A server that refuses a body may close before it has it all.
+  asked.on("error", () => undefined);
+  const response = once(asked, "response");
+  for (const chunk of chunks) {
+    asked.write(chunk);
+    await nextTurn();
+  }
+  asked.end();
+  const [message] = await response;
+  let body = "";
+  message.setEncoding("utf8");
+  for await (const text of message) body += text;
+  return { status: message.statusCode, headers: message.headers, body };
+}
+
+describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
+  const directory = mkdtempSync(join(tmpdir(), "examples-gate-"));
+  let killServer: (() => Promise<void>) | undefined;
+  let port: number;
+  let path: string;
+  let runs = 0;
+  const body = () => JSON.stringify(inputOf("t", `r${runs++}`));
+  const own = () => ({ host: `127.0.0.1:${port}` });
+  const run = (headers: Record<string, string>, chunks: Iterable<string> = [body()]) =>
+    ask({ host: "127.0.0.1", port, path, headers }, chunks);
+
+  beforeAll(async () => {
+    const env = {
+      DB_PATH: join(directory, "gate.db"),
+      AGENT_PACE_MS: "0",
+      ALLOWED_HOSTS: "chat.example.com",
+    };
+    const { curl } = await startServer(env, (kill) => {
+      killServer = kill;
+    });
+    const url = new URL(/http:\S+/.exec(curl.run)?.[0] ?? "");
+    port = Number(url.port);
+    path = url.pathname;
+  });
+  afterAll(async () => {
+    await killServer?.();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  test.each(["127.0.0.1", "localhost", "[::1]"])(
+    "a program of this machine that calls it %s",
+    async (name) => {
+      const answer = await run({ ...JSON_TYPE, host: `${name}:${port}` });
+      expect(answer.status).toBe(200);
+      expect(answer.body).toContain("RUN_FINISHED");
+    },
+  );
+
+  test("a page of this machine on another port, and of a host that is allowed", async () => {
+    for (const origin of ["http://localhost:3000", "https://chat.example.com"]) {
+      const answer = await run({ ...JSON_TYPE, ...own(), origin });
+      expect(answer.status).toBe(200);
+      expect(answer.headers["access-control-allow-origin"]).toBe(origin);
+    }
+    const proxied = await run({ ...JSON_TYPE, host: "chat.example.com" });
+    expect(proxied.status).toBe(200);
+  });
+
+  test.each(["https://evil.example", "null", "http://localhost.evil.example"])(
+    "not a page of %s, whatever it sends",
+    async (origin) => {
+      for (const headers of [JSON_TYPE, { "content-type": "text/plain" }, {}]) {
+        expect((await run({ ...headers, ...own(), origin })).status).toBe(403);
+      }
+      const preflight = { ...own(), origin, "access-control-request-method": "POST" };
+      const asked = await ask({
+        host: "127.0.0.1",
+        port,
+        path,
+        method: "OPTIONS",
+        headers: preflight,
+      });
+      expect(asked.headers["access-control-allow-origin"]).toBeUndefined();
+    },
+  );
+
+  test.each(["evil.example", "127.0.0.1.evil.example", "localhost:1", "localhost"])(
+    "nobody who takes it for %s",
+    async (host) => {
+      expect((await run({ ...JSON_TYPE, host })).status).toBe(403);
+    },
+  );
+
+  test.each(["text/plain", "application/x-www-form-urlencoded", ""])(
+    "no body of type %j, which any page may send unasked",
+    async (type) => {
+      const headers = type === "" ? own() : { ...own(), "content-type": type };
+      expect((await run(headers)).status).toBe(415);
+    },
+  );
+
+  test("no body of more than 4 MiB, whether it says so or not", async () => {
+    const announced = { ...JSON_TYPE, ...own(), "content-length": String(300 * MIB) };
+    expect((await run(announced, ["{"])).status).toBe(413);
+    function* endless() {
+      for (let at = 0; at < 5; at++) yield " ".repeat(MIB);
+    }
+    const chunked = await run({ ...JSON_TYPE, ...own() }, endless());
+    expect(chunked.status).toBe(413);
+    // And it goes on to serve.
+    expect((await run({ ...JSON_TYPE, ...own() })).status).toBe(200);
+  });
+
+  test("and runs no agent for those that it refuses", async () => {
+    const before = await connect();
+    await run({ "content-type": "text/plain", ...own(), origin: "https://evil.example" });
+    expect(await connect()).toBe(before);
+  });
+
+  async function connect(): Promise<number> {
+    const connecting = { host: "127.0.0.1", port, path: path.replace(/run$/, "connect") };
+    const answer = await ask({ ...connecting, headers: { ...JSON_TYPE, ...own() } }, [body()]);
+    return answer.body.split("RUN_STARTED").length;
+  }
+});
