@@ -53,6 +53,8 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   }
   const mayLose = evidence.expectations.losers?.includes(run.process.name) === true;
   if (code === "LEASE_LOST" && mayLose) return null;
+  const isStall = code === "BUSY" || code === "WRITER_DIED" || code === "PERSISTENCE_FAILED";
+  if (isStall && evidence.expectations.stalls === true) return null;
   const isLoss = code === "FILE_REPLACED" || code === "PERSISTENCE_FAILED";
   if (isLoss && evidence.expectations.losesFile === true) return null;
   return `${code}: ${message}`;
@@ -67,6 +69,17 @@ function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean 
       // One of the same process stands in the way while it asks for the thread, refused or not.
       (other.process === run.process || storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") &&
       other.requestedAt <= (run.completedAt ?? 0) &&
-      (other.completedAt ?? other.process.endedAt) >= run.requestedAt,
+      letGoAt(other) >= run.requestedAt,
   );
+}
+
+/** How long a store may take to be able to write again, and free a thread that nobody uses. */
+const FREE_US = 4_000_000;
+
+/** When the thread is free again at the latest. */
+function letGoAt(run: RunHistory): number {
+  if (run.completedAt === null) return run.process.endedAt;
+  const code = storeCodeOf(run);
+  const mayBeHeld = code !== null && code !== "THREAD_ALREADY_RUNNING";
+  return run.completedAt + (mayBeHeld ? FREE_US : 0);
 }

@@ -15,6 +15,8 @@ export interface Expectations {
   readonly losers?: readonly string[];
   /** Processes are to find that their file is lost, and may say so to those who connect. */
   readonly losesFile?: boolean;
+  /** Storing fails for so long that runs are refused, or told that they could not be stored. */
+  readonly stalls?: boolean;
   /** Runs that were in the file before the round. */
   readonly oldRuns?: number;
 }

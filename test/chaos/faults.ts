@@ -11,6 +11,12 @@ import {
   killInMigration,
   killInRecovery,
 } from "./faults/kills.ts";
+import {
+  diskFullPastLease,
+  killInNamespace,
+  lockPastLease,
+  longFinishes,
+} from "./faults/leases.ts";
 import { loseFile } from "./faults/lost-file.ts";
 import { lookFromOutside } from "./faults/outside-look.ts";
 import { postTwice } from "./faults/posted-twice.ts";
@@ -120,6 +126,27 @@ export const FAULTS: readonly Fault[] = [
     name: "outside-look",
     what: "another program looks at the file of a process, which is killed later",
     run: lookFromOutside,
+  },
+  {
+    name: "lock-past-lease",
+    what: "another program holds the write lock for longer than a lease; a writer dies meanwhile",
+    run: lockPastLease,
+    expectations: { stalls: true },
+  },
+  {
+    name: "disk-full-past-lease",
+    what: "no room on the disk for longer than a lease of two processes",
+    run: diskFullPastLease,
+  },
+  {
+    name: "long-finishes",
+    what: "runs whose storing takes long end together, for longer than a lease",
+    run: longFinishes,
+  },
+  {
+    name: "killed-in-namespace",
+    what: "SIGKILL of a process in a pid namespace of its own, as in a container",
+    run: killInNamespace,
   },
   { name: "clock-jumps", what: "clocks that jump past the lease and back", run: jumpClock },
   {

@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { RunIds } from "./agents.ts";
 import { type LogRecord, now, readLog } from "./log.ts";
+import { NEW_PID_NAMESPACE } from "./namespaces.ts";
 import { OPEN_SECOND_RUNNER, type Orders, ordersInEnvironment } from "./orders.ts";
 
 const PRELOAD = new URL("preload.ts", import.meta.url).href;
@@ -64,7 +65,9 @@ export class LoadProcess {
 
   constructor(script: "load.child.ts" | "check.child.ts", orders: Orders) {
     this.orders = orders;
-    this.#child = spawn(process.execPath, ["--import", PRELOAD, pathOf(script)], {
+    const node = [process.execPath, "--import", PRELOAD, pathOf(script)] as const;
+    const [command, ...args] = orders.newPidNamespace ? [...NEW_PID_NAMESPACE, ...node] : node;
+    this.#child = spawn(command, args, {
       env: { ...process.env, ...ordersInEnvironment(orders) },
       stdio: ["pipe", "pipe", "pipe"],
     });

@@ -90,17 +90,20 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
   const runId = nameOf(run);
   log.write({ what: "requested", threadId, runId, yields: onConcurrentRun === "supersede" });
   let refused = false;
+  let failed = false;
   return new Promise((resolve) => {
     const done = (error?: string) => {
       log.write({ what: "completed", runId, ...(error !== undefined && { error }) });
       tell("run");
-      resolve(refused);
+      if (failed && !ending) setTimeout(() => resolve(refused), orders.shyMs);
+      else resolve(refused);
     };
     runner.run({ threadId, agent, input: inputOf(threadId, run.runId) }).subscribe({
       next: (raw) => {
         const event = raw as unknown as EventLike;
         log.write({ what: "saw", runId, event });
         refused = event.code === "THREAD_ALREADY_RUNNING";
+        failed = event.code === "BUSY" || event.code === "WRITER_DIED";
         // Whether it knows or not: the runner lets go of the agent here.
         if (isTerminal(event)) end();
       },

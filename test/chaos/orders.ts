@@ -20,6 +20,10 @@ export interface Orders {
   readonly clockPath: string | null;
   /** How long the writer waits for another's lock, when it is not to be the product's own figure. */
   readonly busyTimeoutMs: number | null;
+  /** How long a thread is left alone on which the store has refused a run. */
+  readonly shyMs: number;
+  /** The process is to run in a pid namespace of its own. */
+  readonly newPidNamespace: boolean;
   /** Heap of a worker thread, when it is to run out. */
   readonly workerHeapMb: number | null;
   /** Of the syncs that complete runs, the places of those that fail, from 0. */
@@ -62,6 +66,10 @@ export type Act =
   /** The thread ends by an error that nobody catches, so many milliseconds later. */
   | { readonly kind: "uncaught"; readonly delayMs: number }
   | { readonly kind: "out-of-memory" }
+  /** The thread ends while another program holds the write lock, for so long. */
+  | { readonly kind: "exit-under-lock"; readonly holdMs: number }
+  /** It takes so long, and the next times, too. */
+  | { readonly kind: "slow"; readonly ms: number; readonly times: number }
   /** SQLite's error, `times` times in a row. `rollback`: SQLite has rolled back by itself. */
   | {
       readonly kind: "sqlite-error";

@@ -145,6 +145,8 @@ export class Round {
       traps: [],
       clockPath: null,
       busyTimeoutMs: null,
+      shyMs: 0,
+      newPidNamespace: false,
       workerHeapMb: null,
       failedSyncs: [],
       ...orders,

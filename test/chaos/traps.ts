@@ -1,5 +1,7 @@
-import { closeSync, existsSync, openSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
 import { type LogWriter, now } from "./log.ts";
@@ -8,6 +10,8 @@ import type { PointFinder } from "./points.ts";
 
 /** What a thread dies of that was told to throw. */
 export const UNCAUGHT = "an error that nobody catches";
+
+const LOCK = fileURLToPath(new URL("lock.child.ts", import.meta.url));
 
 type Driver = typeof import("better-sqlite3");
 
@@ -90,6 +94,16 @@ export class Traps {
         else setTimeout(fail, act.delayMs);
         return;
       }
+      case "exit-under-lock":
+        haveLocked(this.#orders, act.holdMs);
+        process.exit(1);
+        return;
+      case "slow":
+        if (this.#errorsLeft === 0) this.#errorsLeft = act.times;
+        this.#errorsLeft--;
+        if (this.#errorsLeft === 0) this.#next();
+        sleep(act.ms);
+        return;
       case "out-of-memory": {
         const kept: number[][] = [];
         for (;;) kept.push(new Array<number>(20_000).fill(0.5));
@@ -128,6 +142,23 @@ export class Traps {
   #marker(at: number): string {
     return `${this.#orders.logPath}.sprung-${at}`;
   }
+}
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Returns when another program has the write lock; it goes on holding it. */
+function haveLocked({ dbPath, logPath }: Orders, holdMs: number): void {
+  const sign = `${logPath}.locked`;
+  const stdout = openSync(sign, "w");
+  const child = spawn(process.execPath, [LOCK, dbPath, String(holdMs)], {
+    stdio: ["ignore", stdout, "ignore"],
+    detached: true,
+  });
+  child.unref();
+  closeSync(stdout);
+  while (statSync(sign).size === 0) sleep(5);
 }
 
 /** A thread that waits to kill the process while another one is inside of SQLite. */

@@ -38,7 +38,7 @@ export async function fillDisk(round: Round): Promise<void> {
 }
 
 /** A file system of 48 MiB below `directory`; null where none can be mounted. */
-function mountDisk(directory: string): SmallDisk | null {
+export function mountDisk(directory: string): SmallDisk | null {
   const path = join(directory, "disk");
   mkdirSync(path);
   try {
