@@ -56,8 +56,9 @@ function open(config: WorkerConfig): Writer {
       lock = new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
     }
     beat(context);
-    // Nobody follows a run here yet.
-    const recovered = recoverDeadRuns(context, { keep: hasLiveNeighbours(context) });
+    // When the file is first opened here, nobody follows a run in this process yet.
+    const keep = config.file !== null || hasLiveNeighbours(context);
+    const recovered = recoverDeadRuns(context, { keep });
     forgetDeadInstances(context);
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
