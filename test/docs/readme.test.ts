@@ -48,8 +48,8 @@ describe("the README", () => {
   );
 
   it("has a server that starts, makes its database, and ends with exit code 0 when it is told to", async () => {
-    const code = inLanguage("ts").find((snippet) => snippet.startsWith("// server.ts")) ?? "";
-    const file = join(directory, "server.ts");
+    const code = inLanguage("ts").find((snippet) => snippet.startsWith("// server.mts")) ?? "";
+    const file = join(directory, "server.mts");
     writeFileSync(file, code);
     const env = { ...process.env, PORT: "0", COPILOTKIT_TELEMETRY_DISABLED: "true" };
     const server = spawnChild(process.execPath, [file], { cwd: directory, env });

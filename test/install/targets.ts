@@ -92,13 +92,13 @@ export const TARGETS: readonly Target[] = [
     long: bundler !== "esbuild",
     run: (project: Project, tarball: string) => bundleAndTalk(project, tarball, bundler),
   })),
-  server("node", "server.ts"),
+  server("node", "server.mts"),
   {
-    ...server("hono", "server-hono.ts", "hono", "@hono/node-server"),
+    ...server("hono", "server-hono.mts", "hono", "@hono/node-server"),
     long: true,
   },
   {
-    ...server("express", "server-express.ts", "express"),
+    ...server("express", "server-express.mts", "express"),
     long: true,
   },
   {

@@ -52,7 +52,7 @@ const MODULES = {
   nodenext: { module: "nodenext", moduleResolution: "nodenext" },
   bundler: { module: "preserve", moduleResolution: "bundler" },
 };
-const SNIPPETS = ["server.ts", "server-hono.ts", "server-express.ts"];
+const SNIPPETS = ["server.mts", "server-hono.mts", "server-express.mts"];
 const ROUTE = "app/api/copilotkit/[[...slug]]/route.ts";
 
 /** Every snippet and every layout under strict TypeScript, in the ways that projects have it. */
