@@ -6,7 +6,9 @@ import { dirname, join } from "node:path";
 
 /** A command may take this long; an install on a slow line is the longest. */
 const COMMAND_MS = 4 * 60_000;
-const OUTPUT_LIMIT = 4000;
+const OUTPUT_LIMIT = 64 * 1024;
+/** Of which a failure shows the end. */
+const SHOWN_LIMIT = 4000;
 
 const running = new Set<ChildProcess>();
 const directories = new Set<string>();
@@ -109,7 +111,7 @@ export class Project {
     if (code === 0) return output();
     const how =
       code === null ? `was killed, after at most ${COMMAND_MS / 1000} s` : `ended with ${code}`;
-    throw new Error(`${command} ${args.join(" ")} ${how}:\n${output()}`);
+    throw new Error(`${command} ${args.join(" ")} ${how}:\n${output().slice(-SHOWN_LIMIT)}`);
   }
 
   remove(): void {

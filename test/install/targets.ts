@@ -5,6 +5,7 @@ import { buildAndServe } from "./next.ts";
 import type { Project } from "./project.ts";
 import { snippet } from "./snippets.ts";
 import { TALK, talkAsCommonJs, talkTwice } from "./talk.ts";
+import { traceAndTalk } from "./tracing.ts";
 import { checkTypes } from "./types.ts";
 
 export interface Target {
@@ -92,6 +93,11 @@ export const TARGETS: readonly Target[] = [
     long: bundler !== "esbuild",
     run: (project: Project, tarball: string) => bundleAndTalk(project, tarball, bundler),
   })),
+  {
+    name: "nft",
+    what: "the snippet with the files alone that @vercel/nft collects",
+    run: traceAndTalk,
+  },
   server("node", "server.mts"),
   {
     ...server("hono", "server-hono.mts", "hono", "@hono/node-server"),
