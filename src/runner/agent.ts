@@ -7,6 +7,12 @@ import type { EventLike } from "../events/event.ts";
  * every version from 0.0.59 to 1.x fits.
  */
 
+/**
+ * `T` in a project that checks for null. In one that does not (no `strict`), the schemas of 0.0.59 infer
+ * each of their fields as optional, so that nothing may be asked of its inputs and events.
+ */
+type IfStrict<T> = undefined extends string ? object : T;
+
 /** A message of an input. The runner reads its `id` alone. */
 export interface InputMessage {
   readonly id: string;
@@ -35,7 +41,7 @@ export interface RunInput {
  * since under `exactOptionalPropertyTypes` no type of it fits agents of 0.0.59 and of 1.x alike; an
  * agent that reads it declares its own parameter as a `RunAgentInput`.
  */
-export type AgentInput = Omit<RunInput, "resume">;
+export type AgentInput = IfStrict<Omit<RunInput, "resume">>;
 
 /**
  * What the runner needs of an agent. Every `AbstractAgent` of `@ag-ui/client`, 0.0.59 to 1.x, is
@@ -49,7 +55,7 @@ export interface RunnableAgent {
 
 /** The callbacks that the runner hands to `runAgent`. */
 export interface RunSubscriber {
-  onEvent(params: { event: EventLike }): void;
+  onEvent(params: { event: IfStrict<EventLike> }): void;
   /** Does nothing: what the thread has seen is read from its events. Agents may call it. */
   onNewMessage(params: unknown): void;
   /** Does nothing, likewise. */
@@ -62,7 +68,7 @@ export interface RunSubscriber {
  */
 export interface EventStream {
   subscribe(observer: {
-    next(event: { readonly type: string }): void;
+    next(event: IfStrict<{ readonly type: string }>): void;
     error(error: unknown): void;
     complete(): void;
   }): { unsubscribe(): void };
@@ -72,7 +78,7 @@ export interface RunRequest {
   /** The conversation. Any non-empty string. */
   threadId: string;
   agent: RunnableAgent;
-  input: RunInput;
+  input: IfStrict<RunInput>;
 }
 
 export interface ConnectRequest {

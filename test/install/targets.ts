@@ -109,7 +109,7 @@ export const TARGETS: readonly Target[] = [
   },
   {
     name: "types",
-    what: "strict TypeScript: nodenext and bundler, three layouts of @ag-ui/core and rxjs",
+    what: "TypeScript, strict and not, nodenext and bundler, three layouts of @ag-ui/core and rxjs",
     run: checkTypes,
   },
   next("next", "Turbopack", []),

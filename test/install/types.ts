@@ -41,13 +41,18 @@ const ALONE = `
   export { StoreAgentRunner };
 `;
 
-const STRICT = {
-  strict: true,
+const COMMON = {
   noEmit: true,
   target: "es2023",
   types: ["node"],
   noUncheckedIndexedAccess: true,
 };
+/** The last is what Next.js writes for a project that has no configuration. */
+const STRICTNESS = [
+  { strict: true },
+  { strict: true, exactOptionalPropertyTypes: true },
+  { strict: false },
+];
 const MODULES = {
   nodenext: { module: "nodenext", moduleResolution: "nodenext" },
   bundler: { module: "preserve", moduleResolution: "bundler" },
@@ -55,7 +60,7 @@ const MODULES = {
 const SNIPPETS = ["server.mts", "server-hono.mts", "server-express.mts"];
 const ROUTE = "app/api/copilotkit/[[...slug]]/route.ts";
 
-/** Every snippet and every layout under strict TypeScript, in the ways that projects have it. */
+/** Every snippet and every layout, as strict and as loose as projects are. */
 export async function checkTypes(project: Project, tarball: string): Promise<string> {
   const others = ["hono", "@hono/node-server", "express", "@types/express"];
   const tools = ["typescript", "@types/node"];
@@ -67,8 +72,8 @@ export async function checkTypes(project: Project, tarball: string): Promise<str
 
   async function check(files: readonly string[], options: object): Promise<void> {
     for (const module of Object.values(MODULES)) {
-      for (const exactOptionalPropertyTypes of [false, true]) {
-        const compilerOptions = { ...STRICT, ...module, exactOptionalPropertyTypes, ...options };
+      for (const strictness of STRICTNESS) {
+        const compilerOptions = { ...COMMON, ...module, ...strictness, ...options };
         project.write("tsconfig.json", JSON.stringify({ compilerOptions, files }));
         await project.run("npx", ["tsc", "--project", "."]);
         checks++;
