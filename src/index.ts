@@ -1,9 +1,13 @@
+export type { EventLike } from "./events/event.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type {
   AgentInput,
   ConnectRequest,
+  EventStream,
+  InputMessage,
   IsRunningRequest,
+  RunInput,
   RunnableAgent,
   RunRequest,
   RunSubscriber,

@@ -1,6 +1,6 @@
 import type { BaseEvent } from "@ag-ui/core";
 import { EMPTY, Observable } from "rxjs";
-import type { AgentInput, RunRequest } from "../../src/index.ts";
+import type { RunRequest } from "../../src/index.ts";
 import type { BenchRunner } from "./bench-runner.ts";
 
 /** The agents alone: what a run emits goes to whoever subscribed, and nowhere else. */
@@ -8,12 +8,10 @@ export class NoRunner implements BenchRunner {
   run({ agent, input }: RunRequest): Observable<BaseEvent> {
     return new Observable((subscriber) => {
       const onEvent = ({ event }: { event: BaseEvent }) => subscriber.next(event);
-      agent
-        .runAgent(input as AgentInput, { onEvent, onNewMessage() {}, onRunStartedEvent() {} })
-        .then(
-          () => subscriber.complete(),
-          (error: unknown) => subscriber.error(error),
-        );
+      agent.runAgent(input, { onEvent, onNewMessage() {}, onRunStartedEvent() {} }).then(
+        () => subscriber.complete(),
+        (error: unknown) => subscriber.error(error),
+      );
     });
   }
 

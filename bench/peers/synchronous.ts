@@ -1,9 +1,9 @@
 import { compactEvents } from "@ag-ui/client";
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { BaseEvent } from "@ag-ui/core";
 import { finalizeRunEvents } from "@copilotkit/shared";
 import Database from "better-sqlite3";
 import { type Observable, ReplaySubject } from "rxjs";
-import type { AgentInput, ConnectRequest, RunRequest } from "../../src/index.ts";
+import type { ConnectRequest, RunInput, RunRequest } from "../../src/index.ts";
 import type { BenchRunner } from "./bench-runner.ts";
 import { createVersion1Schema } from "./version-1-file.ts";
 
@@ -48,7 +48,7 @@ export class SynchronousRunner implements BenchRunner {
       subject.next(processed);
     };
     agent
-      .runAgent(input as AgentInput, { onEvent, onNewMessage() {}, onRunStartedEvent() {} })
+      .runAgent(input, { onEvent, onNewMessage() {}, onRunStartedEvent() {} })
       .then(finish, finish);
     return subject;
   }
@@ -107,12 +107,7 @@ export class SynchronousRunner implements BenchRunner {
     return { events, lastRunId: rows.at(-1)?.run_id ?? null };
   }
 
-  #insert(
-    threadId: string,
-    input: RunAgentInput,
-    parent: string | null,
-    events: BaseEvent[],
-  ): void {
+  #insert(threadId: string, input: RunInput, parent: string | null, events: BaseEvent[]): void {
     this.#db
       .prepare(
         `INSERT INTO agent_runs

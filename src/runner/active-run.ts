@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import type { Observable } from "rxjs";
+import type { EventLike } from "../events/event.ts";
 import {
   messageOf,
   RunStoreError,
@@ -9,7 +9,7 @@ import {
 } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
-import type { AgentInput, RunnableAgent, RunRequest } from "./agent.ts";
+import type { RunInput, RunnableAgent, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
 import type { OnConcurrentRun } from "./options.ts";
 import { messagesNewTo, type ReadInput, readInput } from "./read-input.ts";
@@ -81,7 +81,7 @@ export class ActiveRun {
   readonly threadId: string;
   readonly runId: string;
   readonly #agent: RunnableAgent;
-  readonly #input: RunAgentInput;
+  readonly #input: RunInput;
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
@@ -107,7 +107,7 @@ export class ActiveRun {
   }
 
   /** What `run` returns: everything the run emits, from its first event, to whoever asks. */
-  get events(): Observable<BaseEvent> {
+  get events(): Observable<EventLike> {
     return this.#stream.log.from();
   }
 
@@ -287,7 +287,7 @@ export class ActiveRun {
       return;
     }
     try {
-      await this.#agent.runAgent(this.#input as AgentInput, {
+      await this.#agent.runAgent(this.#input, {
         onEvent: (params) => this.#receive(params),
         onNewMessage() {},
         onRunStartedEvent() {},
@@ -302,7 +302,7 @@ export class ActiveRun {
    * Takes an event of the agent. One that is none, or throws when it is read, fails the run. Nothing is
    * thrown at the agent: it may emit from a timer, where nobody catches.
    */
-  #receive(params: { readonly event: BaseEvent }): void {
+  #receive(params: { readonly event: EventLike }): void {
     try {
       this.#emit(params.event);
     } catch (error) {
@@ -312,7 +312,7 @@ export class ActiveRun {
   }
 
   /** Late events, of an agent that was cut off or goes on talking, are fenced. */
-  #emit(event: BaseEvent): void {
+  #emit(event: EventLike): void {
     const late = this.#state !== "running" && this.#state !== "stopping";
     if (late || (this.#stream.ended && event.type !== "RUN_STARTED")) {
       if (this.#warnedLate) return;

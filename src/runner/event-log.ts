@@ -1,4 +1,3 @@
-import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
 import { copyEvent } from "../events/copy.ts";
 import type { EventLike } from "../events/event.ts";
@@ -8,7 +7,7 @@ import { type PackedEvents, packEvents, unpackEvents } from "../events/pack.ts";
 const BLOCK = 1000;
 
 interface Listener {
-  readonly subscriber: Subscriber<BaseEvent>;
+  readonly subscriber: Subscriber<EventLike>;
   /** The place of its first live event: it was given those before when it subscribed. */
   readonly from: number;
 }
@@ -30,12 +29,12 @@ interface Listener {
 export class EventLog {
   readonly #blocks: PackedEvents[] = [];
   /** The events behind the blocks. */
-  #recent: BaseEvent[] = [];
+  #recent: EventLike[] = [];
   readonly #listeners = new Set<Listener>();
   #completed = false;
   #isPassingOn = false;
   /** Recorded while another event was passed on. */
-  #queued: BaseEvent[] = [];
+  #queued: EventLike[] = [];
 
   get length(): number {
     return this.#blocks.length * BLOCK + this.#recent.length;
@@ -45,13 +44,11 @@ export class EventLog {
     return this.#completed;
   }
 
-  add(event: BaseEvent): void {
-    const recorded = copy(event);
+  add(event: EventLike): void {
+    const recorded = copyEvent(event);
     this.#recent.push(recorded);
     if (this.#recent.length > 2 * BLOCK) {
-      this.#blocks.push(
-        packEvents(this.#recent.slice(0, BLOCK) as readonly object[] as EventLike[]),
-      );
+      this.#blocks.push(packEvents(this.#recent.slice(0, BLOCK)));
       this.#recent = this.#recent.slice(BLOCK);
     }
     if (this.#isPassingOn) this.#queued.push(recorded);
@@ -64,8 +61,8 @@ export class EventLog {
   }
 
   /** The events in the places `from` to `to` - 1. */
-  slice(from: number, to: number): readonly BaseEvent[] {
-    const events: BaseEvent[] = [];
+  slice(from: number, to: number): readonly EventLike[] {
+    const events: EventLike[] = [];
     const end = Math.min(to, this.length);
     for (let at = Math.max(from, 0); at < end; ) {
       const stretch = this.#stretch(at, end);
@@ -76,8 +73,8 @@ export class EventLog {
   }
 
   /** All events from the place `from` on: as recorded, then the very objects that are added. */
-  from(from = 0): Observable<BaseEvent> {
-    return new Observable<BaseEvent>((subscriber) => {
+  from(from = 0): Observable<EventLike> {
+    return new Observable<EventLike>((subscriber) => {
       let at = from;
       // By place: a subscriber may cause further events while it is given these.
       while (at < this.length) {
@@ -97,13 +94,13 @@ export class EventLog {
     });
   }
 
-  #passOn(event: BaseEvent): void {
+  #passOn(event: EventLike): void {
     this.#isPassingOn = true;
     let place = this.length - 1;
     try {
       this.#tell(place, event);
       // The list grows while it is gone through. The agent may have used the objects again by now.
-      for (const next of this.#queued) this.#tell(++place, copy(next));
+      for (const next of this.#queued) this.#tell(++place, copyEvent(next));
     } finally {
       this.#isPassingOn = false;
       this.#queued = [];
@@ -111,7 +108,7 @@ export class EventLog {
     if (this.#completed) this.#completeListeners();
   }
 
-  #tell(place: number, event: BaseEvent): void {
+  #tell(place: number, event: EventLike): void {
     for (const { subscriber, from } of this.#listeners) {
       if (place >= from) subscriber.next(event);
     }
@@ -124,19 +121,14 @@ export class EventLog {
   }
 
   /** Copies of one or more events in the places from `at` on, up to `end` - 1. */
-  #stretch(at: number, end: number): readonly BaseEvent[] {
+  #stretch(at: number, end: number): readonly EventLike[] {
     const block = this.#blocks[Math.floor(at / BLOCK)];
     if (block === undefined) {
       const packed = this.#blocks.length * BLOCK;
-      return this.#recent.slice(at - packed, end - packed).map(copy);
+      return this.#recent.slice(at - packed, end - packed).map(copyEvent);
     }
     const start = at - (at % BLOCK);
-    const events = unpackEvents(block) as readonly object[] as BaseEvent[];
-    return events.slice(at - start, end - start).map(copy);
+    const events = unpackEvents(block);
+    return events.slice(at - start, end - start).map(copyEvent);
   }
-}
-
-/** Event types are strings in `src/events`, and an enum in `@ag-ui/core`. */
-function copy(event: BaseEvent): BaseEvent {
-  return copyEvent(event as unknown as EventLike) as unknown as BaseEvent;
 }

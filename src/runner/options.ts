@@ -21,7 +21,7 @@ export interface RunnerOptions {
   closeTimeoutMs?: number | undefined;
   /** Whether the stored input holds the messages new to the thread (default) or all of them. */
   storeInput?: "new-messages" | "full" | undefined;
-  /** Where to report what no caller can be told; pino-shaped. Default: errors on stderr. */
+  /** Where to report what no caller can be told; pino-shaped. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
 
@@ -57,11 +57,13 @@ export type ResolvedOptions = {
   >;
 };
 
-/** Errors on stderr, and nothing else. */
+/** Warnings and errors on stderr, and nothing else. */
 const STDERR_LOGGER: Logger = {
   debug() {},
   info() {},
-  warn() {},
+  warn(fields, message) {
+    console.warn(`[durable-agent-runner] ${message}`, fields);
+  },
   error(fields, message) {
     console.error(`[durable-agent-runner] ${message}`, fields);
   },

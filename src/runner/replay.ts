@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTask } from "node:timers/promises";
-import type { BaseEvent } from "@ag-ui/core";
 import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair.ts";
@@ -24,10 +23,9 @@ export function replayThread(
   store: RunStore,
   threadId: string,
   openRuns: () => readonly ActiveRun[],
-): Observable<BaseEvent> {
-  return new Observable<BaseEvent>((subscriber) => {
-    const emit = (event: object) => subscriber.next(event as BaseEvent);
-    const repair = new ReplayRepair(threadId, emit);
+): Observable<EventLike> {
+  return new Observable<EventLike>((subscriber) => {
+    const repair = new ReplayRepair(threadId, (event) => subscriber.next(event));
     replay(store, threadId, openRuns, repair, subscriber).then(
       () => subscriber.complete(),
       (cause: unknown) => {
@@ -44,7 +42,7 @@ async function replay(
   threadId: string,
   openRuns: () => readonly ActiveRun[],
   repair: ReplayRepair,
-  subscriber: Subscriber<BaseEvent>,
+  subscriber: Subscriber<EventLike>,
 ): Promise<void> {
   const open = openRuns();
   // Those that have begun by now come before a run that holds the thread elsewhere after this, and
@@ -98,7 +96,7 @@ async function followForeign(
   threadId: string,
   { runId, epoch }: LiveRun,
   repair: ReplayRepair,
-  subscriber: Subscriber<BaseEvent>,
+  subscriber: Subscriber<EventLike>,
 ): Promise<void> {
   if (subscriber.closed) return;
   const left = new AbortController();
@@ -119,7 +117,7 @@ class Pace {
   async emit(
     events: readonly object[],
     repair: ReplayRepair,
-    subscriber: Subscriber<BaseEvent>,
+    subscriber: Subscriber<EventLike>,
   ): Promise<void> {
     for (const event of events) {
       if (++this.#events % EVENTS_PER_TASK === 0) await nextTask();
@@ -132,7 +130,7 @@ class Pace {
 async function emitPage(
   page: HistoryPage,
   repair: ReplayRepair,
-  subscriber: Subscriber<BaseEvent>,
+  subscriber: Subscriber<EventLike>,
 ): Promise<void> {
   const pace = new Pace();
   for (const segment of page.segments) {
@@ -145,7 +143,7 @@ async function emitPage(
 async function replayLive(
   run: ActiveRun,
   repair: ReplayRepair,
-  subscriber: Subscriber<BaseEvent>,
+  subscriber: Subscriber<EventLike>,
 ): Promise<void> {
   if (subscriber.closed) return;
   const { log } = run;

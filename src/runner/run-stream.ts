@@ -1,9 +1,9 @@
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import { type EventLike, isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/finalize.ts";
 import { OpenParts } from "../events/open-parts.ts";
 import type { RunStoreErrorCode } from "../protocol/errors.ts";
 import type { ClaimedRun } from "../store/run-store.ts";
+import type { RunInput } from "./agent.ts";
 import { EventLog } from "./event-log.ts";
 
 /** How a run ends that its agent did not end itself. */
@@ -22,7 +22,7 @@ export class RunStream {
   readonly #parts = new OpenParts();
   #claimed: ClaimedRun | null = null;
   /** What a RUN_STARTED gets that has no input. */
-  #input: RunAgentInput | null = null;
+  #input: RunInput | null = null;
 
   constructor(threadId: string, runId: string) {
     this.#ids = { threadId, runId };
@@ -34,7 +34,7 @@ export class RunStream {
   }
 
   /** From now on, a RUN_STARTED without an input gets this one. */
-  setInput(input: RunAgentInput): void {
+  setInput(input: RunInput): void {
     this.#input = input;
   }
 
@@ -44,7 +44,7 @@ export class RunStream {
   }
 
   /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
-  emit(event: BaseEvent): void {
+  emit(event: EventLike): void {
     const { input } = event as { input?: unknown };
     const lacksInput = event.type === "RUN_STARTED" && (input === undefined || input === null);
     this.#add(lacksInput ? this.#withInput(event) : event);
@@ -54,10 +54,10 @@ export class RunStream {
   close({ stopped, error }: Closing): void {
     // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
     if (stopped && this.log.length === 0) {
-      this.#add(this.#withInput(eventOf({ type: "RUN_STARTED", ...this.#ids })));
+      this.#add(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
     }
     for (const event of finalizeRun(this.#parts, { ...this.#ids, stopped, ...error })) {
-      this.#add(eventOf(event));
+      this.#add(event);
     }
   }
 
@@ -66,7 +66,7 @@ export class RunStream {
     const [last] = this.log.slice(this.log.length - 1, this.log.length);
     // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
     if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
-    this.log.add(eventOf({ type: "RUN_ERROR", message, code }));
+    this.log.add({ type: "RUN_ERROR", message, code });
   }
 
   /** Ends the stream. Ending it twice is ending it once. */
@@ -74,18 +74,13 @@ export class RunStream {
     if (!this.log.completed) this.log.complete();
   }
 
-  #withInput(event: BaseEvent): BaseEvent {
-    return this.#input === null ? event : ({ ...event, input: this.#input } as BaseEvent);
+  #withInput(event: EventLike): EventLike {
+    return this.#input === null ? event : { ...event, input: this.#input };
   }
 
-  #add(event: BaseEvent): void {
+  #add(event: EventLike): void {
     this.#parts.observe(event);
     this.#claimed?.append(event);
     this.log.add(event);
   }
-}
-
-/** Event types are strings below this room, and an enum in `@ag-ui/core`. */
-function eventOf(event: EventLike): BaseEvent {
-  return event as unknown as BaseEvent;
 }

@@ -35,9 +35,10 @@ function warnMemoryInProduction(): void {
 /**
  * An AgentRunner for `CopilotRuntime` that keeps its threads in a SQLite file.
  *
- * The constructor checks its options and starts the writer thread, which opens the file, brings
- * it to the current schema and ends the runs that a dead process left. A file that cannot be
- * opened is reported to the logger, and to every `run` and `connect` as a RUN_ERROR with a code.
+ * The constructor checks its options and does nothing else. The first use (`ready`, a run, a connect,
+ * a question about a thread) starts the writer thread, which opens the file, brings it to the
+ * current schema and ends the runs that a dead process left. A file that cannot be opened is reported
+ * to the logger, to `ready`, and to every `run` and `connect` as a RUN_ERROR with a code.
  *
  * In a worker thread of this package, which loads what the process preloads, it opens nothing: its
  * runs are refused with `RUNNER_CLOSED`.
@@ -59,8 +60,5 @@ export class SqliteAgentRunner extends StoreAgentRunner {
     const logger = guardLogger(resolved.logger);
     const store = new SqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });
     super({ ...resolved, store });
-    store.ready().catch((error: RunStoreError) => {
-      logger.error({ err: error, code: error.code, dbPath }, "cannot open the database");
-    });
   }
 }

@@ -1,11 +1,17 @@
 import { resolve } from "node:path";
-import type { BaseEvent } from "@ag-ui/core";
 import type { Observable } from "rxjs";
+import type { EventLike } from "../events/event.ts";
 import { messageOf, RunStoreError } from "../protocol/errors.ts";
 import { guardLogger } from "../protocol/logger.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
 import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
-import type { ConnectRequest, IsRunningRequest, RunRequest, StopRequest } from "./agent.ts";
+import type {
+  ConnectRequest,
+  EventStream,
+  IsRunningRequest,
+  RunRequest,
+  StopRequest,
+} from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./options.ts";
 import { replayThread } from "./replay.ts";
@@ -52,10 +58,13 @@ export class StoreAgentRunner {
    * Starts a run, whether or not anyone subscribes to what it returns: the run's events, from the
    * first, completing when the run is committed. Agent failures and refusals are RUN_ERROR events.
    *
+   * An `Observable` of RxJS, and of the caller's own copy of it where the caller says so: see
+   * `EventStream`.
+   *
    * @throws {TypeError} `threadId` or `input.runId` is not a non-empty string, or there is no agent.
    * @throws {Error} `"Thread already running"`, with `onConcurrentRun: "throw"` (the default).
    */
-  run(request: RunRequest): Observable<BaseEvent> {
+  run<Stream extends EventStream = Observable<EventLike>>(request: RunRequest): Stream {
     const run = new ActiveRun(checkRequest(request), this.#options, this.#threads);
     const refusal = this.#refusal(run.threadId);
     if (refusal !== null) {
@@ -63,7 +72,7 @@ export class StoreAgentRunner {
     } else {
       this.#threads.add(run);
     }
-    return run.events;
+    return run.events as EventStream as Stream;
   }
 
   /**
@@ -72,10 +81,11 @@ export class StoreAgentRunner {
    *
    * @throws {TypeError} `threadId` is not a non-empty string.
    */
-  connect(request: ConnectRequest): Observable<BaseEvent> {
+  connect<Stream extends EventStream = Observable<EventLike>>(request: ConnectRequest): Stream {
     assertId(request?.threadId, "threadId");
     const { threadId } = request;
-    return replayThread(this.#store, threadId, () => this.#threads.open(threadId));
+    const events = replayThread(this.#store, threadId, () => this.#threads.open(threadId));
+    return events as EventStream as Stream;
   }
 
   /** Whether the thread has a run, in this process or another, that was not told to stop. */

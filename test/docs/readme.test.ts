@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resolveOptions } from "../../src/runner/options.ts";
 import { ROOT } from "../support/build.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
 
 const execute = promisify(execFile);
 const readme = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -36,26 +37,38 @@ describe("the README", () => {
   });
 
   it.each(inLanguage("ts").map((code, at) => ({ at, code })))(
-    "TypeScript snippet $at runs and type checks",
+    "TypeScript snippet $at type checks",
     async ({ at, code }) => {
       const file = join(directory, `snippet-${at}.ts`);
       writeFileSync(file, code);
-      const { stderr } = await execute(process.execPath, [file], { cwd: directory });
-      expect(stderr).not.toMatch(/error/i);
       const options = ["--noEmit", "--strict", "--skipLibCheck", "--types", "node"];
       const modules = ["--module", "nodenext", "--target", "esnext"];
       await execute("npx", ["tsc", "--ignoreConfig", ...options, ...modules, file], { cwd: ROOT });
     },
   );
 
+  it("has a server that starts, makes its database, and ends with exit code 0 when it is told to", async () => {
+    const code = inLanguage("ts").find((snippet) => snippet.startsWith("// server.mts")) ?? "";
+    const file = join(directory, "server.mts");
+    writeFileSync(file, code);
+    const env = { ...process.env, PORT: "0", COPILOTKIT_TELEMETRY_DISABLED: "true" };
+    const server = spawnChild(process.execPath, [file], { cwd: directory, env });
+    expect(await nextLine(server)).toMatch(/^listening/);
+    expect(existsSync(join(directory, "data/threads.db"))).toBe(true);
+    server.process.kill("SIGTERM");
+    expect(await server.exited).toEqual({ code: 0, stderr: "" });
+  });
+
   it.each(inLanguage("js").map((code, at) => ({ at, code })))(
-    "JavaScript snippet $at runs",
+    "JavaScript snippet $at runs, and finds what it stored when it runs again",
     async ({ at, code }) => {
-      const file = join(directory, `snippet-${at}.js`);
+      const own = mkdtempSync(join(directory, "js-"));
+      const file = join(own, `snippet-${at}.mjs`);
       writeFileSync(file, code);
-      const { stdout, stderr } = await execute(process.execPath, [file], { cwd: directory });
-      expect(stderr).toBe("");
-      if (code.includes("console.log")) expect(stdout).toBe("RUN_FINISHED 5\n");
+      for (const said of ["RUN_FINISHED 5\n", "RUN_FINISHED 10\n"]) {
+        const { stdout, stderr } = await execute(process.execPath, [file], { cwd: own });
+        expect({ stdout, stderr }).toEqual({ stdout: said, stderr: "" });
+      }
     },
   );
 
@@ -66,11 +79,37 @@ describe("the README", () => {
       const words = command.split(" ");
       if (command === "npm ci") continue;
       if (words[1] === "install") {
-        const peers = Object.keys(manifest.peerDependencies);
-        expect(words.slice(2).sort()).toEqual([manifest.name, ...peers].sort());
+        expect(words.slice(2)).toEqual([manifest.name, "@copilotkit/runtime"]);
       } else {
         const script = words[1] === "run" ? words[2] : words[1];
         expect(Object.keys(manifest.scripts)).toContain(script);
+      }
+    }
+  });
+
+  it("links to files and headings that are there, in the package too", async () => {
+    const { stdout } = await execute("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+      cwd: ROOT,
+    });
+    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+    const packed = new Set(files.map(({ path }) => path));
+    for (const page of ["README.md", "docs/servers.md", "CONTRIBUTING.md"]) {
+      const links = [...readFileSync(join(ROOT, page), "utf8").matchAll(/\]\(([^)]+)\)/g)];
+      for (const [, link = ""] of links) {
+        if (link.startsWith("https:")) continue;
+        const [path = "", heading] = link.split("#");
+        const target = path === "" ? page : join(dirname(page), path);
+        expect(packed, `${page}: ${link}`).toContain(target);
+        if (heading === undefined) continue;
+        const headings = readFileSync(join(ROOT, target), "utf8").match(/^#+ .*$/gm) ?? [];
+        const anchors = headings.map((text) =>
+          text
+            .replace(/^#+ /, "")
+            .toLowerCase()
+            .replace(/[^\w -]/g, "")
+            .replaceAll(" ", "-"),
+        );
+        expect(anchors, `${page}: ${link}`).toContain(heading);
       }
     }
   });
@@ -84,6 +123,9 @@ describe("the README", () => {
       name,
       `\`${JSON.stringify(value)}\``,
     ]);
-    expect(listed).toEqual({ ...Object.fromEntries(expected), logger: "errors on stderr" });
+    expect(listed).toEqual({
+      ...Object.fromEntries(expected),
+      logger: "warnings and errors on stderr",
+    });
   });
 });

@@ -3,15 +3,8 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { compactRun } from "../../src/events/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { ReplayRepair } from "../../src/events/repair.ts";
+import { conversations, version1Files } from "../fixtures/sources.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
-import {
-  needs,
-  readRecordedTurns,
-  recordedDirectory,
-  recordedMissing,
-  version1File,
-  version1Missing,
-} from "./shared-data.ts";
 
 beforeAll(() => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
@@ -31,90 +24,84 @@ function repaired(
   return out;
 }
 
-describe.skipIf(recordedMissing)(
-  `recorded conversations${needs(recordedDirectory, recordedMissing)}`,
-  () => {
-    for (const { scenario, turn, input, events } of readRecordedTurns()) {
-      test(`${scenario}, turn ${turn}: stored and replayed, a client sees the same`, async () => {
-        const state = input.state ?? {};
-        const stored = compactRun(events, { state });
-        expect(stored.length).toBeLessThanOrEqual(events.length);
-        const replayed = repaired("t", [{ runId: "r", events: stored }]);
-        await verifyWithClients(replayed);
-        parseWithSchemas(replayed);
-        const before = { messages: [], state };
-        expect(await reduceWithClients(replayed, before)).toEqual(
-          await reduceWithClients(events, before),
-        );
-      });
-    }
-  },
-);
+describe.each(conversations)("conversations, $name", ({ turns }) => {
+  for (const { scenario, turn, input, events } of turns) {
+    test(`${scenario}, turn ${turn}: stored and replayed, a client sees the same`, async () => {
+      const state = input.state ?? {};
+      const stored = compactRun(events, { state });
+      expect(stored.length).toBeLessThanOrEqual(events.length);
+      const replayed = repaired("t", [{ runId: "r", events: stored }]);
+      await verifyWithClients(replayed);
+      parseWithSchemas(replayed);
+      const before = { messages: [], state };
+      expect(await reduceWithClients(replayed, before)).toEqual(
+        await reduceWithClients(events, before),
+      );
+    });
+  }
+});
 
-describe.skipIf(version1Missing)(
-  `a file written by version 1${needs(version1File, version1Missing)}`,
-  () => {
-    interface Row {
-      readonly thread_id: string;
-      readonly run_id: string;
-      readonly events: string;
-    }
+describe.each(version1Files)("a file written by version 1, $name", ({ copy }) => {
+  interface Row {
+    readonly thread_id: string;
+    readonly run_id: string;
+    readonly events: string;
+  }
 
-    function readThreads(): Map<string, { runId: string; events: EventLike[] }[]> {
-      const database = new Database(version1File, { readonly: true });
-      try {
-        const sql = "SELECT thread_id, run_id, events FROM agent_runs ORDER BY id";
-        const threads = Map.groupBy(database.prepare(sql).all() as Row[], (row) => row.thread_id);
-        return new Map(
-          [...threads].map(([threadId, rows]) => [
-            threadId,
-            rows.map((row) => ({
-              runId: row.run_id,
-              events: JSON.parse(row.events) as EventLike[],
-            })),
-          ]),
-        );
-      } finally {
-        database.close();
+  function readThreads(): Map<string, { runId: string; events: EventLike[] }[]> {
+    const database = new Database(copy(), { readonly: true });
+    try {
+      const sql = "SELECT thread_id, run_id, events FROM agent_runs ORDER BY id";
+      const threads = Map.groupBy(database.prepare(sql).all() as Row[], (row) => row.thread_id);
+      return new Map(
+        [...threads].map(([threadId, rows]) => [
+          threadId,
+          rows.map((row) => ({
+            runId: row.run_id,
+            events: JSON.parse(row.events) as EventLike[],
+          })),
+        ]),
+      );
+    } finally {
+      database.close();
+    }
+  }
+
+  test("replays as streams that clients accept, every thread of it", async () => {
+    for (const [threadId, runs] of readThreads()) {
+      const replayed = repaired(threadId, runs);
+      await verifyWithClients(replayed);
+      parseWithSchemas(replayed);
+      for (const event of runs.flatMap((run) => run.events)) {
+        if (event.type !== "RUN_FINISHED") expect(replayed).toContain(event);
       }
     }
+  });
 
-    test("replays as streams that clients accept, every thread of it", async () => {
-      for (const [threadId, runs] of readThreads()) {
-        const replayed = repaired(threadId, runs);
-        await verifyWithClients(replayed);
-        parseWithSchemas(replayed);
-        for (const event of runs.flatMap((run) => run.events)) {
-          if (event.type !== "RUN_FINISHED") expect(replayed).toContain(event);
-        }
-      }
-    });
+  test("names thread and run in the RUN_FINISHED of a stopped run", () => {
+    const threadId = "stopped-then-continued";
+    const runs = readThreads().get(threadId) ?? [];
+    const ends = repaired(threadId, runs).filter((event) => event.type === "RUN_FINISHED");
+    expect(ends).toEqual(runs.map(({ runId }) => ({ type: "RUN_FINISHED", threadId, runId })));
+  });
 
-    test("names thread and run in the RUN_FINISHED of a stopped run", () => {
-      const threadId = "stopped-then-continued";
-      const runs = readThreads().get(threadId) ?? [];
-      const ends = repaired(threadId, runs).filter((event) => event.type === "RUN_FINISHED");
-      expect(ends).toEqual(runs.map(({ runId }) => ({ type: "RUN_FINISHED", threadId, runId })));
-    });
+  test("goes on after a run that failed", () => {
+    const threadId = "failed-then-continued";
+    const runs = readThreads().get(threadId) ?? [];
+    expect(repaired(threadId, runs)).toEqual(runs.flatMap((run) => run.events));
+  });
 
-    test("goes on after a run that failed", () => {
-      const threadId = "failed-then-continued";
-      const runs = readThreads().get(threadId) ?? [];
-      expect(repaired(threadId, runs)).toEqual(runs.flatMap((run) => run.events));
-    });
-
-    test("shows the tool call that was open at the terminal event, before that", () => {
-      const threadId = "open-tool-at-terminal";
-      const runs = readThreads().get(threadId) ?? [];
-      const types = repaired(threadId, runs.slice(0, 1)).map((event) => event.type);
-      expect(types).toEqual([
-        "RUN_STARTED",
-        "TOOL_CALL_START",
-        "TOOL_CALL_ARGS",
-        "TOOL_CALL_END",
-        "TOOL_CALL_RESULT",
-        "RUN_FINISHED",
-      ]);
-    });
-  },
-);
+  test("shows the tool call that was open at the terminal event, before that", () => {
+    const threadId = "open-tool-at-terminal";
+    const runs = readThreads().get(threadId) ?? [];
+    const types = repaired(threadId, runs.slice(0, 1)).map((event) => event.type);
+    expect(types).toEqual([
+      "RUN_STARTED",
+      "TOOL_CALL_START",
+      "TOOL_CALL_ARGS",
+      "TOOL_CALL_END",
+      "TOOL_CALL_RESULT",
+      "RUN_FINISHED",
+    ]);
+  });
+});

@@ -3,7 +3,7 @@ import { onTestFinished } from "vitest";
 
 /**
  * The worker threads that this process starts from now on until the end of the test, in order:
- * a runner's writer comes with the runner, its readers come with the first `connect`.
+ * a runner's writer comes with its first use, its readers come when it is open.
  */
 export function threadsStarted(
   options: { readonly onStart?: (thread: Worker) => void } = {},

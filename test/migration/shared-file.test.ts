@@ -2,7 +2,7 @@ import "../support/leak-guard.ts";
 import type { Message } from "@ag-ui/core";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
-import { needs, version1File, version1Missing } from "../events/shared-data.ts";
+import { version1Files } from "../fixtures/sources.ts";
 import { eventsOf, withDatabase } from "../support/database-file.ts";
 import {
   collect,
@@ -20,11 +20,11 @@ import {
   started,
   text,
 } from "../support/scripted-agent.ts";
-import { copyOfVersion1, expectTrueRunCounts, Version1 } from "../support/version-1.ts";
+import { expectTrueRunCounts, Version1 } from "../support/version-1.ts";
 
-describe.skipIf(version1Missing)(
-  `version 1 and this version on one file${needs(version1File, version1Missing)}`,
-  () => {
+describe.each(version1Files)(
+  "version 1 and this version on one file, $name",
+  ({ copy: copyOfVersion1 }) => {
     test("version 1 reads old and new runs by their parents", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });

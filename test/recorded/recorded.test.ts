@@ -3,13 +3,8 @@ import { type RunAgentInput, RunAgentInputSchema } from "@ag-ui/core";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import type { SqliteAgentRunner } from "../../src/index.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
-import {
-  needs,
-  type RecordedTurn,
-  readRecordedTurns,
-  recordedDirectory,
-  recordedMissing,
-} from "../events/shared-data.ts";
+import type { Turn as RecordedTurn } from "../fixtures/conversations.ts";
+import { conversations } from "../fixtures/sources.ts";
 import { collect, openRunner, replayOf, runIdsIn, watch } from "../support/open-runner.ts";
 import { type ScriptEvent, scriptedAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
@@ -70,65 +65,62 @@ async function play(runner: SqliteAgentRunner, threadId: string, turns: readonly
   return live;
 }
 
-const scenarios = [...Map.groupBy(readRecordedTurns(), ({ scenario }) => scenario)];
+describe.each(conversations)("conversations, $name", ({ turns: all }) => {
+  const scenarios = [...Map.groupBy(all, ({ scenario }) => scenario)];
 
-describe.skipIf(recordedMissing)(
-  `recorded conversations${needs(recordedDirectory, recordedMissing)}`,
-  () => {
-    test("are there", () => {
-      expect(scenarios.length).toBeGreaterThan(0);
-    });
+  test("are there", () => {
+    expect(scenarios.length).toBeGreaterThan(0);
+  });
 
-    for (const [scenario, recorded] of scenarios) {
-      const asRecorded = turnsOf(recorded);
-      const runIds = asRecorded.map(({ runId }) => runId);
+  for (const [scenario, recorded] of scenarios) {
+    const asRecorded = turnsOf(recorded);
+    const runIds = asRecorded.map(({ runId }) => runId);
 
-      for (const validInputs of [false, true]) {
-        const title = validInputs ? `${scenario}, with valid inputs` : scenario;
-        const turns = validInputs ? withValidInputs(asRecorded) : asRecorded;
+    for (const validInputs of [false, true]) {
+      const title = validInputs ? `${scenario}, with valid inputs` : scenario;
+      const turns = validInputs ? withValidInputs(asRecorded) : asRecorded;
 
-        test(`${title}: a client that reloads sees what it saw live`, async () => {
-          const dbPath = tempDatabase();
-          const runner = openRunner({ dbPath });
-          const live = await play(runner, scenario, turns);
-          const replay = await replayOf(runner, scenario);
-          await expectAcceptable(replay, validInputs);
-          expect(runIdsIn(replay)).toEqual(runIds);
-          const seen = await reduceWithClients(live);
-          for (const { messages } of seen) expect(messages).not.toEqual([]);
-          expect(await reduceWithClients(replay)).toEqual(seen);
+      test(`${title}: a client that reloads sees what it saw live`, async () => {
+        const dbPath = tempDatabase();
+        const runner = openRunner({ dbPath });
+        const live = await play(runner, scenario, turns);
+        const replay = await replayOf(runner, scenario);
+        await expectAcceptable(replay, validInputs);
+        expect(runIdsIn(replay)).toEqual(runIds);
+        const seen = await reduceWithClients(live);
+        for (const { messages } of seen) expect(messages).not.toEqual([]);
+        expect(await reduceWithClients(replay)).toEqual(seen);
 
-          await runner.close();
-          expect(await replayOf(openRunner({ dbPath }), scenario)).toEqual(replay);
+        await runner.close();
+        expect(await replayOf(openRunner({ dbPath }), scenario)).toEqual(replay);
+      });
+
+      test(`${title}: so does one that joins in the middle of the last turn`, async () => {
+        const runner = openRunner({ dbPath: tempDatabase(), lingerMs: 0 });
+        const live = await play(runner, scenario, turns.slice(0, -1));
+        const last = turns.at(-1);
+        if (last === undefined) throw new Error("a scenario without turns");
+        const { input, events } = last;
+        const middle = Math.floor(events.length / 2);
+        const reached = Promise.withResolvers<void>();
+        const gate = Promise.withResolvers<void>();
+        const agent = scriptedAgent(async function* () {
+          yield* events.slice(0, middle);
+          reached.resolve();
+          await gate.promise;
+          yield* events.slice(middle);
         });
-
-        test(`${title}: so does one that joins in the middle of the last turn`, async () => {
-          const runner = openRunner({ dbPath: tempDatabase(), lingerMs: 0 });
-          const live = await play(runner, scenario, turns.slice(0, -1));
-          const last = turns.at(-1);
-          if (last === undefined) throw new Error("a scenario without turns");
-          const { input, events } = last;
-          const middle = Math.floor(events.length / 2);
-          const reached = Promise.withResolvers<void>();
-          const gate = Promise.withResolvers<void>();
-          const agent = scriptedAgent(async function* () {
-            yield* events.slice(0, middle);
-            reached.resolve();
-            await gate.promise;
-            yield* events.slice(middle);
-          });
-          const run = watch(runner.run({ threadId: scenario, agent, input }));
-          await reached.promise;
-          const joined = watch(runner.connect({ threadId: scenario }));
-          await joined.until(({ type, runId }) => type === "RUN_STARTED" && runId === last.runId);
-          gate.resolve();
-          live.push(...(await run.done));
-          const replay = await joined.done;
-          await expectAcceptable(replay, validInputs);
-          expect(runIdsIn(replay)).toEqual(runIds);
-          expect(await reduceWithClients(replay)).toEqual(await reduceWithClients(live));
-        });
-      }
+        const run = watch(runner.run({ threadId: scenario, agent, input }));
+        await reached.promise;
+        const joined = watch(runner.connect({ threadId: scenario }));
+        await joined.until(({ type, runId }) => type === "RUN_STARTED" && runId === last.runId);
+        gate.resolve();
+        live.push(...(await run.done));
+        const replay = await joined.done;
+        await expectAcceptable(replay, validInputs);
+        expect(runIdsIn(replay)).toEqual(runIds);
+        expect(await reduceWithClients(replay)).toEqual(await reduceWithClients(live));
+      });
     }
-  },
-);
+  }
+});

@@ -1,8 +1,9 @@
 import "../support/leak-guard.ts";
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import fc from "fast-check";
+import type { Observable } from "rxjs";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { RunnableAgent, SqliteAgentRunner } from "../../src/index.ts";
+import type { EventLike, RunnableAgent, SqliteAgentRunner } from "../../src/index.ts";
 import { runRows } from "../support/database-file.ts";
 import {
   collect,
@@ -256,7 +257,7 @@ test("whatever throws when it is touched: streams end, the process lives, the th
         agent: wrap(plain, what.agent),
         input: wrap(inputOf("t", runId), what.input),
       };
-      let stream: ReturnType<typeof runner.run>;
+      let stream: Observable<EventLike>;
       try {
         stream = runner.run(request as never);
       } catch (error) {

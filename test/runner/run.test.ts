@@ -1,5 +1,4 @@
 import "../support/leak-guard.ts";
-import type { BaseEvent } from "@ag-ui/core";
 import { config, Observable } from "rxjs";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ClientAgent0, ClientAgent1 } from "../support/client-agents.ts";
@@ -103,7 +102,7 @@ describe("events reach subscribers", () => {
   test("in the tick in which the agent emits them, as the same objects", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
-    const seen: BaseEvent[] = [];
+    const seen: ScriptEvent[] = [];
     runner.run({ ...request, agent }).subscribe((event) => seen.push(event));
     await agent.started;
     const events = [

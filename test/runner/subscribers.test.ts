@@ -1,7 +1,8 @@
 import "../support/leak-guard.ts";
-import type { BaseEvent } from "@ag-ui/core";
+
 import { config, type Subscription } from "rxjs";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { EventLike } from "../../src/index.ts";
 import { openRunner, replayOf, typesOf, watch } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { finished, inputOf, started, text } from "../support/scripted-agent.ts";
@@ -24,7 +25,7 @@ describe("what a subscriber does while it is given an event does not change the 
     const { runner, agent, run } = await quiet();
     const first = watch(run);
     run.subscribe((event) => {
-      if ((event.type as string) === "TEXT_MESSAGE_START") void runner.stop({ threadId: "t" });
+      if (event.type === "TEXT_MESSAGE_START") void runner.stop({ threadId: "t" });
     });
     const second = watch(run);
     const follower = watch(runner.connect({ threadId: "t" }));
@@ -44,7 +45,7 @@ describe("what a subscriber does while it is given an event does not change the 
     const next = puppetAgent();
     let later: ReturnType<typeof watch> | undefined;
     run.subscribe((event) => {
-      if ((event.type as string) !== "TEXT_MESSAGE_START") return;
+      if (event.type !== "TEXT_MESSAGE_START") return;
       later = watch(runner.run({ threadId: "t", agent: next, input: inputOf("t", "r2") }));
     });
     const second = watch(run);
@@ -63,7 +64,7 @@ describe("what a subscriber does while it is given an event does not change the 
   test("more events of the agent: each reaches all, in order and in the same tick", async () => {
     const { agent, run } = await quiet();
     run.subscribe((event) => {
-      if ((event.type as string) === "RUN_STARTED") agent.emit(...text("m", "one two"));
+      if (event.type === "RUN_STARTED") agent.emit(...text("m", "one two"));
     });
     const second = watch(run);
     agent.emit(started(ids));
@@ -90,10 +91,9 @@ describe("what a subscriber does while it is given an event does not change the 
     const { agent, run } = await quiet();
     const seen: string[][] = [[], []];
     const subscriptions: Subscription[] = [];
-    const listen = (at: number, event: BaseEvent) => {
-      seen[at]?.push(event.type as string);
-      if ((event.type as string) === "TEXT_MESSAGE_START")
-        for (const each of subscriptions) each.unsubscribe();
+    const listen = (at: number, event: EventLike) => {
+      seen[at]?.push(event.type);
+      if (event.type === "TEXT_MESSAGE_START") for (const each of subscriptions) each.unsubscribe();
     };
     subscriptions.push(run.subscribe((event) => listen(0, event)));
     subscriptions.push(run.subscribe((event) => listen(1, event)));

@@ -1,7 +1,11 @@
-import type { BaseEvent } from "@ag-ui/core";
 import { lastValueFrom, type Observable, toArray } from "rxjs";
 import { onTestFinished } from "vitest";
-import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import {
+  type EventLike,
+  type Logger,
+  SqliteAgentRunner,
+  type SqliteAgentRunnerOptions,
+} from "../../src/index.ts";
 import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
 
 export interface LogLine {
@@ -38,8 +42,8 @@ export function openRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner
 }
 
 /** Everything a stream emits, once it is complete. */
-export async function collect(stream: Observable<BaseEvent>): Promise<ScriptEvent[]> {
-  return (await lastValueFrom(stream.pipe(toArray()))) as unknown as ScriptEvent[];
+export async function collect(stream: Observable<EventLike>): Promise<ScriptEvent[]> {
+  return lastValueFrom(stream.pipe(toArray()));
 }
 
 export interface Watched {
@@ -52,13 +56,12 @@ export interface Watched {
 }
 
 /** Subscribes at once. */
-export function watch(stream: Observable<BaseEvent>): Watched {
+export function watch(stream: Observable<EventLike>): Watched {
   const events: ScriptEvent[] = [];
   const { promise: done, resolve, reject } = Promise.withResolvers<ScriptEvent[]>();
   const waiting = new Set<(event: ScriptEvent) => void>();
   stream.subscribe({
-    next(raw) {
-      const event = raw as unknown as ScriptEvent;
+    next(event) {
       events.push(event);
       for (const tell of [...waiting]) tell(event);
     },

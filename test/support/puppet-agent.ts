@@ -1,4 +1,4 @@
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { RunAgentInput } from "@ag-ui/core";
 import type { RunnableAgent } from "../../src/index.ts";
 import type { ScriptEvent } from "./scripted-agent.ts";
 
@@ -25,7 +25,7 @@ export function puppetAgent(onAbort?: () => void): PuppetAgent {
   const ended = Promise.withResolvers<void>();
   // The runner hears of a failure; a test may let its agent fail before it is run.
   ended.promise.catch(() => undefined);
-  let onEvent: ((params: { event: BaseEvent }) => void) | null = null;
+  let onEvent: ((params: { event: ScriptEvent }) => void) | null = null;
   let aborts = 0;
   return {
     started: started.promise,
@@ -33,11 +33,11 @@ export function puppetAgent(onAbort?: () => void): PuppetAgent {
     aborts: () => aborts,
     emit(...events) {
       if (onEvent === null) throw new Error("the agent was not run yet");
-      for (const event of events) onEvent({ event: event as unknown as BaseEvent });
+      for (const event of events) onEvent({ event });
     },
     finish: ended.resolve,
     fail: ended.reject,
-    runAgent(input, subscriber) {
+    runAgent(input: RunAgentInput, subscriber) {
       onEvent = (params) => subscriber.onEvent(params);
       started.resolve(input);
       return ended.promise;

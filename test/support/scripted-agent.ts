@@ -1,4 +1,4 @@
-import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import type { RunAgentInput } from "@ag-ui/core";
 import type { RunnableAgent } from "../../src/index.ts";
 
 /** Any event, valid or not. */
@@ -31,11 +31,11 @@ export function scriptedAgent(script: Script): ScriptedAgent {
   return {
     inputs,
     aborts: () => aborts,
-    async runAgent(input, { onEvent }) {
+    async runAgent(input: RunAgentInput, { onEvent }) {
       inputs.push(input);
       abort = Promise.withResolvers<void>();
       for await (const event of script({ input, aborted: abort.promise })) {
-        onEvent({ event: event as unknown as BaseEvent });
+        onEvent({ event });
       }
     },
     abortRun() {

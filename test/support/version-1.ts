@@ -1,17 +1,7 @@
-import { copyFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Database } from "better-sqlite3";
 import { expect } from "vitest";
-import { version1File } from "../events/shared-data.ts";
+import type { EventLike } from "../../src/events/event.ts";
 import { type RunRow, withDatabase } from "./database-file.ts";
-import { tempDirectory } from "./temp-file.ts";
-
-/** A copy of the file that a version 1 runner wrote. */
-export function copyOfVersion1(): string {
-  const copy = join(tempDirectory(), "threads.db");
-  copyFileSync(version1File, copy);
-  return copy;
-}
 
 /** The statements of a version 1 runner, as it executes them on whatever file it is given. */
 export class Version1 {
@@ -67,7 +57,6 @@ export class Version1 {
 
   /** Stores a run that answers a message `question-<runId>` in a message `answer-<runId>`. */
   storeRun(threadId: string, runId: string): void {
-    const parent = this.chain(threadId).at(-1)?.run_id ?? null;
     const messages = [{ id: `question-${runId}`, role: "user", content: "asked" }];
     const input = { threadId, runId, messages, state: {}, tools: [], context: [] };
     const messageId = `answer-${runId}`;
@@ -78,13 +67,38 @@ export class Version1 {
       { type: "TEXT_MESSAGE_END", messageId },
       { type: "RUN_FINISHED", threadId, runId },
     ];
+    this.store(threadId, runId, events, input);
+  }
+
+  /** What it does at the end of a run. */
+  store(
+    threadId: string,
+    runId: string,
+    events: readonly EventLike[],
+    input: object,
+    createdAt = Date.now(),
+  ): void {
+    const parent = this.#db
+      .prepare(
+        "SELECT run_id FROM agent_runs WHERE thread_id = ? ORDER BY created_at DESC, id DESC LIMIT 1",
+      )
+      .pluck()
+      .get(threadId);
     this.#db
       .prepare(
         `INSERT INTO agent_runs
            (thread_id, run_id, parent_run_id, events, input, created_at, version)
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
       )
-      .run(threadId, runId, parent, JSON.stringify(events), JSON.stringify(input), Date.now(), 1);
+      .run(
+        threadId,
+        runId,
+        parent ?? null,
+        JSON.stringify(events),
+        JSON.stringify(input),
+        createdAt,
+        1,
+      );
   }
 
   /** The thread as version 1 reads it: from its first run, by `parent_run_id`. */

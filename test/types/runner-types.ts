@@ -6,9 +6,19 @@ import type { AbstractAgent as AbstractAgent0 } from "@ag-ui/client";
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import type { AgentRunner } from "@copilotkit/runtime/v2";
 import { CopilotRuntime } from "@copilotkit/runtime/v2";
-import type { AbstractAgent as AbstractAgent1 } from "ag-ui-client-1";
-import type { Observable } from "rxjs";
-import { type RunnableAgent, SqliteAgentRunner, StoreAgentRunner } from "../../src/index.ts";
+import {
+  type AbstractAgent as AbstractAgent1,
+  type BaseEvent as BaseEvent1,
+  EventType as EventType1,
+  type RunAgentInput as RunAgentInput1,
+} from "ag-ui-client-1";
+import { filter, lastValueFrom, type Observable, toArray } from "rxjs";
+import {
+  type EventLike,
+  type RunnableAgent,
+  SqliteAgentRunner,
+  StoreAgentRunner,
+} from "../../src/index.ts";
 import { MemoryRunStore } from "../contract/memory-run-store.ts";
 
 /** The part of pino's `Logger` that makes it one; its methods are overloaded like this. */
@@ -29,6 +39,7 @@ interface PinoShaped {
 declare const agent0: AbstractAgent0;
 declare const agent1: AbstractAgent1;
 declare const input: RunAgentInput;
+declare const input1: RunAgentInput1;
 declare const pino: PinoShaped;
 
 export function dropIn(): CopilotRuntime {
@@ -43,13 +54,70 @@ export function assignable(): readonly unknown[] {
 
 export function calls(runner: SqliteAgentRunner): readonly unknown[] {
   const stream: Observable<BaseEvent> = runner.run({ threadId: "t", agent: agent0, input });
-  const other: Observable<BaseEvent> = runner.run({ threadId: "t", agent: agent1, input });
+  const other: Observable<BaseEvent1> = runner.run({ threadId: "t", agent: agent1, input: input1 });
   const replay: Observable<BaseEvent> = runner.connect({ threadId: "t" });
   const isRunning: Promise<boolean> = runner.isRunning({ threadId: "t" });
   const stopped: Promise<boolean | undefined> = runner.stop({ threadId: "t", runId: "r" });
   const closed: Promise<void> = runner.close();
   const disposable: AsyncDisposable = runner;
   return [stream, other, replay, isRunning, stopped, closed, disposable];
+}
+
+/** Where nothing says which events are expected, each has a type and any other fields. */
+export async function events(runner: SqliteAgentRunner): Promise<readonly unknown[]> {
+  const { type, delta }: EventLike = await lastValueFrom(runner.connect({ threadId: "t" }));
+  const all: EventLike[] = await lastValueFrom(
+    runner.connect({ threadId: "t" }).pipe(
+      filter((event) => event.type !== "RAW"),
+      toArray(),
+    ),
+  );
+  // @ts-expect-error no stream of events
+  const wrong: Observable<number> = runner.connect({ threadId: "t" });
+  return [type, delta, all, wrong];
+}
+
+/** The runner of a runtime that has another `@ag-ui/core` than the project. */
+interface AgentRunner1 {
+  run(request: {
+    threadId: string;
+    agent: AbstractAgent1;
+    input: RunAgentInput1;
+  }): Observable<BaseEvent1>;
+  connect(request: { threadId: string }): Observable<BaseEvent1>;
+}
+
+export function otherCore(): AgentRunner1 {
+  return new SqliteAgentRunner({ dbPath: "threads.db" });
+}
+
+/** Agents that declare their parameters in terms of one `@ag-ui/core` or of none. */
+export function ownAgents(): readonly RunnableAgent[] {
+  return [
+    {
+      async runAgent(asked: RunAgentInput, { onEvent }) {
+        const { threadId, runId, resume } = asked;
+        onEvent({ event: { type: "RUN_STARTED", threadId, runId } });
+        onEvent({ event: { type: "CUSTOM", name: "resumed", value: resume } });
+      },
+      abortRun() {},
+    },
+    {
+      async runAgent(asked: RunAgentInput1, { onEvent }) {
+        const started: BaseEvent1 = { type: EventType1.RUN_STARTED, runId: asked.runId };
+        onEvent({ event: started });
+      },
+      abortRun() {},
+    },
+    {
+      async runAgent({ threadId, runId, messages }, { onEvent }) {
+        onEvent({
+          event: { type: "RUN_STARTED", threadId, runId, asked: messages.at(-1)?.content },
+        });
+      },
+      abortRun() {},
+    },
+  ];
 }
 
 export function options(): readonly SqliteAgentRunner[] {

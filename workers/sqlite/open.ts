@@ -14,13 +14,16 @@ const BUSY_RETRY_MS = 5;
 
 export type Driver = typeof BetterSqlite3;
 
+// By this name: tools that collect the files of a server follow a `require` and no other call.
+const require = createRequire(import.meta.url);
+
 /**
  * The driver is loaded here and not by an import, so that a native module that does not load is
  * an answer to the first request. As an import it would end the thread before it can answer.
  */
 export function loadDriver(): Driver {
   try {
-    return createRequire(import.meta.url)("better-sqlite3") as Driver;
+    return require("better-sqlite3") as Driver;
   } catch (error) {
     throw new Fault(
       "NATIVE_MODULE_FAILED",

@@ -38,6 +38,7 @@ import { Backups, type BackupThread } from "./backups.ts";
 import { Batcher } from "./batcher.ts";
 import { ForeignRuns } from "./foreign-runs.ts";
 import { HeldRuns } from "./held-runs.ts";
+import { enterFile, leaveFile } from "./open-files.ts";
 import { RunBuffer } from "./run-buffer.ts";
 import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
@@ -76,7 +77,10 @@ const READ_ATTEMPTS = 5;
 /** While other processes open a file or recover it, SQLite may call it busy without waiting. */
 const BUSY_READ_MS = 50;
 
-/** The SQLite store: one writer thread, some reader threads, and the batcher before the writer. */
+/**
+ * The SQLite store: one writer thread, some reader threads, and the batcher before the writer.
+ * Nothing is made before its first use: no thread, no connection, no file.
+ */
 export class SqliteRunStore implements RunStore {
   readonly #options: SqliteRunStoreOptions;
   /** What threads that start from now on are given. */
@@ -90,6 +94,9 @@ export class SqliteRunStore implements RunStore {
   readonly #backups: Backups;
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
+  #used = false;
+  /** The path of the WAL while this store has it open. Null for a database in memory. */
+  #file: string | null = null;
   #lastClaim = 0;
   /** The numbers of the claims that are not answered yet. */
   readonly #unanswered = new Set<number>();
@@ -160,7 +167,10 @@ export class SqliteRunStore implements RunStore {
 
   ready(): Promise<void> {
     if (this.#fileLost !== null) return Promise.reject(this.#fileLost);
-    this.#opening ??= this.#open().catch((error: unknown) => {
+    const isFirst = !this.#used;
+    this.#used = true;
+    this.#opening ??= this.#open().catch((error: RunStoreError) => {
+      if (isFirst) this.#reportUnopened(error);
       // The next call tries again: the disk may have room by then.
       this.#opening = null;
       throw error;
@@ -169,6 +179,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    this.#use();
     const number = ++this.#lastClaim;
     this.#unanswered.add(number);
     try {
@@ -233,6 +244,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   async requestStop(threadId: string, runId: string | null): Promise<boolean> {
+    this.#use();
     const result = await this.#batcher.enqueue({ kind: "stop", threadId, runId });
     if (!result.ok) throw RunStoreError.from(result.fault);
     return result.stopped === true;
@@ -279,7 +291,9 @@ export class SqliteRunStore implements RunStore {
     try {
       // The writer's connection is to be the last: the last one takes the WAL file with it.
       if (this.#readers !== this.#writer) await this.#readers.destroy();
-      await this.#withDeadline(this.#askWriter({ kind: "close" }), stepMs());
+      if (this.#used) {
+        await this.#withDeadline(this.#askWriter({ kind: "close" }), stepMs());
+      }
     } catch (cause) {
       const error = toRunStoreError(cause);
       if (error.code !== "FILE_REPLACED") {
@@ -288,6 +302,8 @@ export class SqliteRunStore implements RunStore {
     } finally {
       await this.#writer.destroy();
       await backupsEnded;
+      if (this.#file !== null) leaveFile(this.#file);
+      this.#file = null;
     }
     this.#reportUnsaved("CLOSE_INCOMPLETE");
     if (this.#fileLost !== null) {
@@ -381,9 +397,23 @@ export class SqliteRunStore implements RunStore {
     for (const { buffer } of [...this.#held]) buffer.onLost(error);
   }
 
+  /** Opens the file before what is sent to the writer next, at the first use. */
+  #use(): void {
+    if (this.#used) return;
+    this.ready().catch(() => undefined);
+  }
+
+  #reportUnopened(error: RunStoreError): void {
+    const { logger, dbPath } = this.#options;
+    logger.error({ err: error, code: error.code, dbPath }, "cannot open the database");
+  }
+
   async #open(): Promise<void> {
     const { recovered, migratedFrom, files } = await this.#askToOpen();
-    if (files !== null) await this.#walSync?.prepare(files);
+    if (files !== null) {
+      this.#enter(files.walPath);
+      await this.#walSync?.prepare(files);
+    }
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
@@ -418,6 +448,18 @@ export class SqliteRunStore implements RunStore {
       request: (request) => this.#writer.request({ kind: "backup", ...request }),
       destroy: async () => undefined,
     };
+  }
+
+  /** Says so when this process has the file open already, and does not say it again for a third. */
+  #enter(file: string): void {
+    if (this.#file !== null || this.#closed.signal.aborted) return;
+    this.#file = file;
+    if (enterFile(file) !== 2) return;
+    this.#options.logger.warn(
+      { dbPath: this.#options.dbPath },
+      "this process has another open runner on this database; if a hot reload left it open, keep " +
+        "the runner across reloads: globalThis.runner ??= new SqliteAgentRunner(options)",
+    );
   }
 
   /**

@@ -1,12 +1,38 @@
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { workerData } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import type { Reply, WorkerConfig, WriterNotice } from "../../protocol/messages.ts";
 
-/** The workers lie beside `src` in source and in `dist` alike, and end as this file does. */
-const EXTENSION = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
-const WORKERS = new URL("../../../workers/", import.meta.url);
+const require = createRequire(import.meta.url);
+
+/**
+ * The workers lie beside `src`, in source and in `dist` alike. Each is named twice, in two literal forms,
+ * for the tools that collect the files of a server: Turbopack follows the imports of what is in
+ * `require.resolve`, and `@vercel/nft` those of what is in `new URL`.
+ */
+const WORKERS = {
+  writer: {
+    url: new URL("../../../workers/writer.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/writer.js"),
+  },
+  reader: {
+    url: new URL("../../../workers/reader.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/reader.js"),
+  },
+  backup: {
+    url: new URL("../../../workers/backup.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/backup.js"),
+  },
+};
+
+function fileOf(worker: keyof typeof WORKERS): string {
+  const { url, resolve } = WORKERS[worker];
+  // In source, the workers end as this file does, and nothing is bundled.
+  if (import.meta.url.endsWith(".ts")) return fileURLToPath(url).replace(/\.js$/, ".ts");
+  return resolve();
+}
 
 /** More than the batches under way: reads of a database in memory are not to wait for a place. */
 const MAX_REQUESTS = 8;
@@ -21,7 +47,7 @@ export function isOwnThread(): boolean {
 }
 
 export interface WorkerPoolOptions {
-  readonly worker: "writer" | "reader" | "backup";
+  readonly worker: keyof typeof WORKERS;
   readonly threads: number;
   readonly config: WorkerConfig;
   /** What a request is rejected with when its thread ends under it. */
@@ -89,7 +115,7 @@ export class WorkerPool<Request> {
     if (this.#pool !== null) return this.#pool;
     const { worker, threads } = this.#options;
     const pool = new Piscina<Request, Reply<unknown>>({
-      filename: fileURLToPath(new URL(worker + EXTENSION, WORKERS)),
+      filename: fileOf(worker),
       // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
       atomics: "disabled",
       minThreads: 1,
