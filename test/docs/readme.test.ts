@@ -1,11 +1,20 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { resolveOptions } from "../../src/runner/options.ts";
 import { ROOT } from "../support/build.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
+import { valueIn } from "../support/database-file.ts";
 
 const execute = promisify(execFile);
 const readme = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -59,18 +68,23 @@ describe("the README", () => {
     expect(await server.exited).toEqual({ code: 0, stderr: "" });
   });
 
-  it.each(inLanguage("js").map((code, at) => ({ at, code })))(
-    "JavaScript snippet $at runs, and finds what it stored when it runs again",
-    async ({ at, code }) => {
-      const own = mkdtempSync(join(directory, "js-"));
-      const file = join(own, `snippet-${at}.mjs`);
-      writeFileSync(file, code);
-      for (const said of ["RUN_FINISHED 5\n", "RUN_FINISHED 10\n"]) {
-        const { stdout, stderr } = await execute(process.execPath, [file], { cwd: own });
-        expect({ stdout, stderr }).toEqual({ stdout: said, stderr: "" });
-      }
-    },
-  );
+  it("has scripts that run: a talk, which finds what it stored when it runs again, and a backup of it", async () => {
+    const own = mkdtempSync(join(directory, "js-"));
+    const run = async (name: string) => {
+      const { stdout, stderr } = await execute(process.execPath, [join(own, name)], { cwd: own });
+      expect(stderr).toBe("");
+      return stdout;
+    };
+    const scripts = inLanguage("js");
+    const names = scripts.map((code) => /^\/\/ (\S+)\n/.exec(code)?.[1] ?? "");
+    for (const [at, name] of names.entries()) writeFileSync(join(own, name), scripts[at] ?? "");
+    expect(names).toEqual(["talk.mjs", "backup.mjs"]);
+    expect(await run("talk.mjs")).toBe("RUN_FINISHED 5\n");
+    expect(await run("talk.mjs")).toBe("RUN_FINISHED 10\n");
+    const [, path = "", bytes] = /(\S+\.db) (\d+)\n$/.exec(await run("backup.mjs")) ?? [];
+    expect(statSync(join(own, path)).size).toBe(Number(bytes));
+    expect(valueIn(join(own, path), "SELECT count(*) FROM agent_runs")).toBe(2);
+  });
 
   it("names commands that there are", () => {
     const commands = inLanguage("sh").flatMap((code) => code.trim().split(/ && |\n/));
