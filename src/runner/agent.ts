@@ -23,7 +23,7 @@ export interface InputMessage {
 /** The input of a run: what a `RunAgentInput` of `@ag-ui/core` is. */
 export interface RunInput {
   readonly threadId: string;
-  /** Names the run; any non-empty string that no run has had before. */
+  /** Names the run: any non-empty string. It may come again once the run that has it is over. */
   readonly runId: string;
   readonly parentRunId?: string | undefined;
   readonly state?: unknown;

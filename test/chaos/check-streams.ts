@@ -66,10 +66,20 @@ function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean 
     (other) =>
       other.threadId === run.threadId &&
       other !== run &&
-      // One of the same process stands in the way while it asks for the thread, refused or not.
-      (other.process === run.process || storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") &&
+      mayHaveHeld(other, run) &&
       other.requestedAt <= (run.completedAt ?? 0) &&
       letGoAt(other) >= run.requestedAt,
+  );
+}
+
+function mayHaveHeld(other: RunHistory, run: RunHistory): boolean {
+  if (storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") return true;
+  // One of the same process stands in the way while it asks for the thread, refused or not.
+  if (other.process === run.process) return true;
+  // A claim may be committed just before its process is stopped. When the process wakes, the thread
+  // is another's, so that it asks again, and is refused.
+  return other.process.stops.some(
+    ({ from }) => from >= other.requestedAt && from <= (other.completedAt ?? 0),
   );
 }
 

@@ -342,6 +342,34 @@ describe("of a client's stream, it is reported that it", () => {
     expect(await rulesBrokenBy(endedWith("THREAD_ALREADY_RUNNING"))).toEqual(["no-store-error"]);
   });
 
+  /** Both p and q are refused the thread; p was stopped while it asked, as the case has it. */
+  const refusedByEachOther = (stops: Stop[]): Made => {
+    const refused = { type: "RUN_ERROR", message: "no", code: "THREAD_ALREADY_RUNNING" };
+    const ask = (runId: string, from: number, to: number): Told[] => [
+      { ...requested(runId), at: from },
+      { what: "saw", runId, event: refused, at: to },
+      { ...completed(runId), at: to },
+    ];
+    return {
+      processes: [
+        processOf("p", ask("r1", 1000, 30_000), { stops }),
+        processOf("q", ask("r2", 6000, 7000)),
+      ],
+      rows: [],
+    };
+  };
+
+  it("was refused a thread that nobody had, though another run was refused it, too", async () => {
+    expect(await rulesBrokenBy(refusedByEachOther([]))).toContain("no-store-error");
+  });
+
+  it("was refused a thread, but not if a process was stopped that may have claimed it before", async () => {
+    const made = refusedByEachOther([{ from: 2000, to: 20_000 }]);
+    const rules = await rulesBrokenBy(made);
+    // What is left is the refusal of the one that slept, whose place nobody took in this round.
+    expect(rules.filter((rule) => rule === "no-store-error")).toHaveLength(1);
+  });
+
   it("failed, although its agent did not", async () => {
     expect(await rulesBrokenBy(endedWith("INCOMPLETE_STREAM"))).toEqual(["no-other-error"]);
   });
