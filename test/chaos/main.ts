@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { UsageError } from "../support/command-line.ts";
 import { Random } from "../support/random.ts";
 import { FAULTS, type Fault } from "./faults.ts";
-import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
+import { type Options, parseOptions, USAGE } from "./options.ts";
 import { Report } from "./report.ts";
 import { runRound } from "./run-round.ts";
 

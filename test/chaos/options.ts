@@ -1,3 +1,4 @@
+import { only, UsageError, wholeNumber } from "../support/command-line.ts";
 import { FAULTS, type Fault } from "./faults.ts";
 
 export interface Options {
@@ -9,9 +10,6 @@ export interface Options {
   readonly list: boolean;
   readonly keep: boolean;
 }
-
-/** What the caller got wrong. */
-export class UsageError extends Error {}
 
 export const USAGE = `usage: npm run chaos -- [options]
   --seed N       the seed of all that is random (default 1)
@@ -37,26 +35,8 @@ export function parseOptions(args: readonly string[]): Options {
     else if (name === "--seed") options.seed = wholeNumber(name, rest.shift(), 0);
     else if (name === "--rounds") options.rounds = wholeNumber(name, rest.shift(), 1);
     else if (name === "--round") options.round = wholeNumber(name, rest.shift(), 1);
-    else if (name === "--only") options.faults = faultsNamed(rest.shift());
+    else if (name === "--only") options.faults = only(FAULTS, "faults", rest.shift());
     else throw new UsageError(`unknown option ${JSON.stringify(name)}`);
   }
   return options;
-}
-
-function wholeNumber(name: string, value: string | undefined, min: number): number {
-  const number = Number(value);
-  if (value !== undefined && /^\d+$/.test(value) && number >= min && Number.isSafeInteger(number)) {
-    return number;
-  }
-  throw new UsageError(`expected ${name} to be a whole number from ${min}, got ${value}`);
-}
-
-function faultsNamed(names: string | undefined): Fault[] {
-  if (names === undefined) throw new UsageError("expected --only to name faults, got nothing");
-  return names.split(",").map((name) => {
-    const fault = FAULTS.find((known) => known.name === name);
-    if (fault !== undefined) return fault;
-    const known = FAULTS.map((each) => each.name).join(", ");
-    throw new UsageError(`expected --only to name some of ${known}; got ${JSON.stringify(name)}`);
-  });
 }

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { UsageError } from "../support/command-line.ts";
 import { Checkers } from "./checkers.ts";
 import { FAULTS } from "./faults.ts";
-import { type Options, parseOptions, USAGE, UsageError } from "./options.ts";
+import { type Options, parseOptions, USAGE } from "./options.ts";
 import { buildLibrary, CannotRecord } from "./record/library.ts";
 import { Report } from "./report.ts";
 import { runRound } from "./round.ts";
