@@ -120,6 +120,11 @@ export class RunnerProcess {
     return this.#ask({ do: "killWriter" });
   }
 
+  /** Leaves its process no file descriptor to open anything with. */
+  useUpDescriptors(): Promise<void> {
+    return this.#ask({ do: "useUpDescriptors" });
+  }
+
   /** `kill -9`, and waits until the process is gone. */
   kill(): Promise<void> {
     return this.#child.kill();

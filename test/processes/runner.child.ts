@@ -1,5 +1,6 @@
 // `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Obeys the commands on stdin,
 // one JSON a line, and tells on stdout, likewise, how each ended and what its streams emit.
+import { openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
@@ -32,6 +33,8 @@ export type Command =
   | { readonly do: "ready" | "flush" | "close" }
   /** Ends the writer thread; answered when it is gone. */
   | { readonly do: "killWriter" }
+  /** Opens files until the system gives no more. */
+  | { readonly do: "useUpDescriptors" }
   /** Blocks the main thread; the report "blocked" comes before that. */
   | { readonly do: "block"; readonly ms: number };
 
@@ -91,6 +94,14 @@ async function agentOf(run: number): Promise<PuppetAgent> {
   return agent;
 }
 
+function useUpDescriptors(): void {
+  try {
+    for (;;) openSync("/dev/null", "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EMFILE") throw error;
+  }
+}
+
 async function obey(command: Command): Promise<unknown> {
   switch (command.do) {
     case "run": {
@@ -123,6 +134,9 @@ async function obey(command: Command): Promise<unknown> {
       return runner.isRunning(command);
     case "killWriter":
       await writer?.terminate();
+      return undefined;
+    case "useUpDescriptors":
+      useUpDescriptors();
       return undefined;
     case "block":
       report({ kind: "blocked" });

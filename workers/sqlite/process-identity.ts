@@ -20,16 +20,38 @@ function readOrEmpty(read: () => string): string {
   }
 }
 
+/** Where the system tells nothing of a process, though there is one. */
+const UNKNOWN = null;
+const GONE = "";
+
 /**
- * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat), "" for a process that
- * is gone or a zombie, which holds its pid but will never run again.
+ * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat). `GONE` when there is no such
+ * process, or it is a zombie, which holds its pid but will never run again. `UNKNOWN` when that cannot
+ * be read: nobody is dead because this process has no file descriptor left, or because /proc hides the
+ * processes of others (`hidepid`).
  */
-function startTimeOf(pid: number): string {
-  const stat = readOrEmpty(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
+function startTimeOf(pid: number): string | typeof UNKNOWN {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8").trim();
+  } catch {
+    return exists(pid) ? UNKNOWN : GONE;
+  }
   // The second field is the command in parentheses and may itself hold spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const state = fields[0];
-  return state === "Z" || state === "X" ? "" : (fields[19] ?? "");
+  return state === "Z" || state === "X" ? GONE : (fields[19] ?? UNKNOWN);
+}
+
+/** Whether there is a process of that id, a zombie included. */
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it exists and belongs to someone else.
+    return codeOf(error) === "EPERM";
+  }
 }
 
 export function ownIdentity(): ProcessIdentity {
@@ -42,15 +64,11 @@ export function ownIdentity(): ProcessIdentity {
   };
 }
 
-/** False when the process is certainly gone; null when it lives where this host cannot look. */
+/** False when the process is certainly gone; null when this process cannot tell. */
 export function isProcessAlive(process_: ProcessIdentity, own: ProcessIdentity): boolean | null {
-  if (process_.host !== own.host) return null;
-  if (process_.processStart !== null) return startTimeOf(process_.pid) === process_.processStart;
-  try {
-    process.kill(process_.pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it exists and belongs to someone else.
-    return codeOf(error) === "EPERM";
-  }
+  const { host, pid, processStart } = process_;
+  if (host !== own.host) return null;
+  if (processStart === null) return exists(pid);
+  const startTime = startTimeOf(pid);
+  return startTime === UNKNOWN ? null : startTime === processStart;
 }
