@@ -8,7 +8,14 @@ import {
   runIdsIn,
   runToEnd,
 } from "../support/open-runner.ts";
-import { answeringAgent, heldAgent } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 /** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
@@ -50,6 +57,23 @@ describe("a write that a foreign trigger ignores", () => {
     ignore(dbPath, "INSERT ON run_events");
     const events = await runToEnd(runner, "t", "r1", heldAgent());
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+  });
+
+  test("of a segment that leaves together with the run's end is reported, and the run not acknowledged", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, maxBatchBytes: 1000 });
+    await runner.ready();
+    ignore(dbPath, "INSERT ON run_events", "NEW.events LIKE '%lost%'");
+    const agent = scriptedAgent(function* ({ input }) {
+      yield started(input);
+      yield* text("m", "lost".repeat(1000));
+      yield finished(input);
+    });
+    const events = await runToEnd(runner, "t", "r1", agent);
+    expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
+    await expect(runner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
+    await runToEnd(runner, "t", "r2", answeringAgent());
+    expect(runIdsIn(await replayOf(runner, "t"))).toContain("r2");
   });
 
   test("of the end of an interrupted run is reported; other threads go on, and this one once it is gone", async () => {

@@ -639,8 +639,17 @@ export class SqliteRunStore implements RunStore {
       void this.#giveUp(run);
       throw error;
     }
+    const { warning } = result;
+    if (warning !== undefined) this.#options.logger.warn({ runId }, warning);
+    // An append that was on its way when the run ended may have failed alone. What could be stored is
+    // stored, and the thread is free: but the run is not whole.
+    const failure =
+      run.failure ?? (warning === undefined ? null : new RunStoreError("STORE_FAILED", warning));
+    if (failure !== null) {
+      this.#unsaved.set(keyOf(run), { runId, error: failure });
+      throw failure;
+    }
     this.#unsaved.delete(keyOf(run));
-    if (result.warning !== undefined) this.#options.logger.warn({ runId }, result.warning);
   }
 
   /** If this fails, the run is read whole when it is stored. */
