@@ -88,7 +88,7 @@ export async function checkTypes(project: Project, tarball: string): Promise<str
     }
     const own = layout.length > 0 ? ["fits.ts"] : [];
     await check([...SNIPPETS, "route.ts", ...own], { skipLibCheck: true });
-    await check(["alone.ts"], { skipLibCheck: false });
   }
+  await check(["alone.ts"], { skipLibCheck: false });
   return `${checks} checks, ${LAYOUTS.length} layouts of node_modules`;
 }
