@@ -95,6 +95,7 @@ export class SqliteRunStore implements RunStore {
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
   #used = false;
+  #opened = false;
   /** The path of the WAL while this store has it open. Null for a database in memory. */
   #file: string | null = null;
   #lastClaim = 0;
@@ -410,6 +411,7 @@ export class SqliteRunStore implements RunStore {
 
   async #open(): Promise<void> {
     const { recovered, migratedFrom, files } = await this.#askToOpen();
+    this.#opened = true;
     if (files !== null) {
       this.#enter(files.walPath);
       await this.#walSync?.prepare(files);
@@ -685,6 +687,8 @@ export class SqliteRunStore implements RunStore {
   /** The next process that opens the file, or the next run of the thread here, frees it. */
   #reportHeld(threadId: string, error: RunStoreError): void {
     if (this.#closed.signal.aborted || this.#fileLost !== null) return;
+    // A file that was never opened holds no thread of ours. That it was not is reported already.
+    if (!this.#opened) return;
     const fields = { err: error, code: error.code, threadId };
     this.#options.logger.error(fields, "a thread that nobody uses could not be freed");
   }
