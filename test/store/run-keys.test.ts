@@ -163,3 +163,38 @@ describe("a thread whose state a version 1 runner has replaced", () => {
     expect(stored(db).map(([of]) => of)).toEqual([1, 2, 3, null, 4]);
   });
 });
+
+describe("a thread whose row of run_state someone deletes or replaces while its run executes", () => {
+  const lost = { ok: false, fault: { code: "LEASE_LOST" } };
+
+  test.each([
+    "DELETE FROM run_state",
+    "INSERT OR REPLACE INTO run_state (thread_id, is_running, updated_at) VALUES ('t', 0, 0)",
+  ])("goes to the next owner alone: the run from before is not acknowledged (%s)", (statement) => {
+    const db = openFile();
+    const before = openWriter(db, "before");
+    const after = openWriter(db, "after");
+    const first = before.epochOf(claim(1)) as number;
+    db.exec(statement);
+    const second = after.epochOf(claim(1)) as number;
+    expect(before.commit(append(first, "lost"))).toMatchObject([lost]);
+    expect(before.commit({ ...finish(first, "lost"), runId: "first" } as WriterOp)).toMatchObject([
+      lost,
+    ]);
+    expect(after.commit(finish(second, "kept"))).toMatchObject([{ ok: true }]);
+    // Nor does it take the other run for itself.
+    expect(before.commit({ ...finish(first, "lost"), runId: "first" } as WriterOp)).toMatchObject([
+      lost,
+    ]);
+    expect(stored(db)).toEqual([[second, "kept"]]);
+  });
+
+  test("counts its claims on behind those that are stored", () => {
+    const db = openFile();
+    const writer = openWriter(db);
+    const first = writer.epochOf(claim(1)) as number;
+    writer.commit(finish(first, "first"));
+    db.exec("DELETE FROM run_state");
+    expect(writer.epochOf(claim(2))).toBe(first + 1);
+  });
+});

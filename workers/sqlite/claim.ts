@@ -24,7 +24,10 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
   if (known !== undefined && takeKnown(context, op, known)) {
     return claimed(context, op, known + 1);
   }
-  const take = () => statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now());
+  const take = () => {
+    const now = Date.now();
+    return statements.takeFreeThread.get(threadId, runId, instanceId, number, now, threadId);
+  };
   let epoch = take();
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);

@@ -4,7 +4,7 @@ import type { CompactOp, FinishOp, OpResult } from "../../src/protocol/messages.
 import type { RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
 import { hasNeighbours } from "./instances.ts";
-import { answerWithoutLease, holdsLease, keepJournal, OK } from "./journal.ts";
+import { answerWithoutLease, freeThread, holdsLease, keepJournal, OK } from "./journal.ts";
 import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
 import { parseEvents } from "./segments.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -48,9 +48,8 @@ export function storeRun(
 }
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
-  const { threadId, epoch, finishedAt } = op;
   // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
-  const { changes } = context.statements.freeThreadHeldBy.run(finishedAt, threadId, epoch);
+  const { changes } = freeThread(context, op, op.finishedAt);
   if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactIds !== null) {
     const run = { ...op, input: op.input ?? "{}" };

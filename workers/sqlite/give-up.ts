@@ -1,6 +1,7 @@
 import type { GiveUpOp, OpResult, WithdrawOp } from "../../src/protocol/messages.ts";
+import type { RunKey } from "../../src/protocol/run-key.ts";
 import { expectChange } from "./fault.ts";
-import { deleteSegments, holdsLease, OK } from "./journal.ts";
+import { deleteSegments, freeThread, holdsLease, OK } from "./journal.ts";
 import { recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -12,7 +13,7 @@ export function withdraw(context: WriterContext, { threadId, number }: WithdrawO
   const state = statements.stateOfThread.get(threadId);
   const isOurs = state?.owner_id === config.instanceId && state.claim_number === number;
   if (state?.is_running === 1 && isOurs && state.epoch !== null)
-    free(context, threadId, state.epoch);
+    free(context, { threadId, epoch: state.epoch });
   return OK;
 }
 
@@ -21,19 +22,18 @@ export function withdraw(context: WriterContext, { threadId, number }: WithdrawO
  * was journaled of it is stored as an interrupted run is: a beginning, closed, with an error.
  */
 export function giveUp(context: WriterContext, op: GiveUpOp): OpResult {
-  const { threadId, epoch, keep } = op;
+  const { threadId, keep } = op;
   if (!holdsLease(context, op)) return OK;
   const state = context.statements.stateOfThread.get(threadId);
   if (keep && state !== undefined) {
     recoverRun(context, state, { keep: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
   } else {
     deleteSegments(context, context.journals.take(op));
-    free(context, threadId, epoch);
+    free(context, op);
   }
   return OK;
 }
 
-function free({ statements }: WriterContext, threadId: string, epoch: number): void {
-  const freed = statements.freeThreadHeldBy.run(Date.now(), threadId, epoch);
-  expectChange(freed, "the end of a run");
+function free(context: WriterContext, run: RunKey): void {
+  expectChange(freeThread(context, run, Date.now()), "the end of a run");
 }

@@ -18,12 +18,29 @@ const LEASE_LOST: OpResult = {
 };
 
 /** True while the thread belongs to this run: the check before every write. */
-export function holdsLease({ statements }: WriterContext, { threadId, epoch }: RunKey): boolean {
-  return statements.isHeldBy.get(threadId, epoch) !== undefined;
+export function holdsLease(
+  { statements, config }: WriterContext,
+  { threadId, epoch }: RunKey,
+): boolean {
+  return statements.isHeldBy.get(threadId, epoch, config.instanceId) !== undefined;
+}
+
+/**
+ * Frees the thread if this run holds it. `changes` tells whether it did.
+ */
+export function freeThread(
+  { statements, config }: WriterContext,
+  { threadId, epoch }: RunKey,
+  now: number,
+): { readonly changes: number } {
+  return statements.freeThreadHeldBy.run(now, threadId, epoch, config.instanceId);
 }
 
 /** The answer to a write of a run that does not hold its thread, if only because it was stored. */
-export function answerWithoutLease({ statements }: WriterContext, run: RunKey): OpResult {
+export function answerWithoutLease(
+  { statements }: WriterContext,
+  run: RunKey & { readonly runId?: string },
+): OpResult {
   // Then its batch is being sent again.
   return findStoredRun(statements, run) !== undefined ? OK : LEASE_LOST;
 }
@@ -42,14 +59,12 @@ export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
 /** Gives the thread back and forgets the run's journal. Releasing twice is releasing once. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult {
   if (holdsLease(context, op)) {
-    const { threadId, epoch, segments } = op;
-    if (segments > 0) {
+    if (op.segments > 0) {
       const ids = context.journals.take(op);
       if (hasNeighbours(context)) keepJournal(context, op, ids);
       else context.journals.bury(ids);
     }
-    const freed = context.statements.freeThreadHeldBy.run(Date.now(), threadId, epoch);
-    expectChange(freed, "the end of a run");
+    expectChange(freeThread(context, op, Date.now()), "the end of a run");
   }
   return OK;
 }

@@ -23,6 +23,8 @@ const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at,
  */
 const NEXT_EPOCH = `1 + coalesce(run_state.epoch,
   (SELECT max(epoch) FROM agent_runs WHERE agent_runs.thread_id = run_state.thread_id), 0)`;
+/** The first epoch of a thread without a row: of a new one, or of one whose row someone has deleted. */
+const FIRST_EPOCH = "1 + coalesce((SELECT max(epoch) FROM agent_runs WHERE thread_id = ?), 0)";
 
 export interface InstanceRow {
   readonly instance_id: string;
@@ -59,6 +61,13 @@ export interface FollowedSegmentRow extends RunKeyRow {
   readonly events: string;
 }
 
+export interface EpochRow {
+  readonly id: number;
+  readonly epoch: number | null;
+  /** The id that the client gave the run. */
+  readonly run_id: string;
+}
+
 export interface StoredRunRow {
   readonly id: number;
   /** The id that the client gave the run. */
@@ -76,8 +85,9 @@ function prepareOwnerStatements(db: Database) {
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
     ),
-    epochsOfThread: db.prepare<[string], { id: number; epoch: number | null }>(
-      "SELECT id, epoch FROM agent_runs WHERE thread_id = ? ORDER BY id DESC",
+    epochsOfThread: db.prepare<[string], EpochRow>(
+      `SELECT id, epoch, coalesce(client_run_id, run_id) AS run_id FROM agent_runs
+       WHERE thread_id = ? ORDER BY id DESC`,
     ),
   };
 }
@@ -103,10 +113,10 @@ export function prepareWriterStatements(db: Database) {
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
     takeFreeThread: db
-      .prepare<[string, string, string, number, number], number>(
+      .prepare<[string, string, string, number, number, string], number>(
         `INSERT INTO run_state
            (thread_id, is_running, current_run_id, owner_id, claim_number, updated_at, epoch)
-         VALUES (?, 1, ?, ?, ?, ?, 1)
+         VALUES (?, 1, ?, ?, ?, ?, ${FIRST_EPOCH})
          ON CONFLICT (thread_id) DO UPDATE SET
            is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
            claim_number = excluded.claim_number, updated_at = excluded.updated_at,
@@ -120,15 +130,18 @@ export function prepareWriterStatements(db: Database) {
          updated_at = ?, stop_requested = NULL, epoch = epoch + 1
        WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
+    // The owner is asked for too: an epoch may come again when someone deletes or replaces the row of a
+    // run that executes, and its events are not to get into the run of the next owner.
     isHeldBy: db
-      .prepare<[string, number], number>(
-        "SELECT 1 FROM run_state WHERE thread_id = ? AND +is_running = 1 AND epoch = ?",
+      .prepare<[string, number, string], number>(
+        `SELECT 1 FROM run_state
+         WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
       )
       .pluck(),
-    freeThreadHeldBy: db.prepare<[number, string, number]>(
+    freeThreadHeldBy: db.prepare<[number, string, number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
          stop_requested = NULL, updated_at = ?
-       WHERE thread_id = ? AND +is_running = 1 AND epoch = ?`,
+       WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
     ),
     // Its owner is gone, or only slept: nothing of that claim is true any more.
     takeFromDeadOwner: db.prepare<[number, string]>(

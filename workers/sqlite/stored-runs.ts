@@ -13,17 +13,20 @@ export function epochOf(state: RunStateRow): number {
 }
 
 /**
- * The id of a run's row in `agent_runs`, or undefined when the run is not stored.
+ * The id of a run's row in `agent_runs`, or undefined when the run is not stored. With a `runId`, it has
+ * to be that run's: someone may have deleted the row that counts the claims, and an epoch come again.
  *
  * Looks from the newest row of the thread backwards. Epochs ascend with the rows, so the search ends
  * at the first older run, and needs no index.
  */
 export function findStoredRun(
   statements: Pick<OwnerStatements, "epochsOfThread">,
-  { threadId, epoch }: RunKey,
+  { threadId, epoch, runId }: RunKey & { readonly runId?: string },
 ): number | undefined {
   for (const row of statements.epochsOfThread.iterate(threadId)) {
-    if ((row.epoch ?? VERSION_1_EPOCH) === epoch) return row.id;
+    if ((row.epoch ?? VERSION_1_EPOCH) === epoch) {
+      return runId === undefined || row.run_id === runId ? row.id : undefined;
+    }
     // Rows of version 1 stand anywhere between the others.
     if (row.epoch !== null && row.epoch < epoch) return undefined;
   }
