@@ -16,12 +16,15 @@ import {
   runIdsIn,
   runToEnd,
   typesOf,
+  watch,
 } from "../support/open-runner.ts";
 import { outsideSqlites } from "../support/outside-sqlite.ts";
 import { eventually } from "../support/poll.ts";
 import {
   answeringAgent,
   finished,
+  heldAgent,
+  inputOf,
   scriptedAgent,
   started,
   text,
@@ -61,6 +64,37 @@ function storedIn(path: string): Set<unknown> {
 }
 
 describe("a backup", () => {
+  it.each(["-wal", "-journal"])(
+    "does not get a name beside which another database has left its %s: SQLite would take that for the copy's",
+    async (suffix) => {
+      const runner = openRunner({ dbPath: tempDatabase() });
+      await runToEnd(runner, "t", "r", answeringAgent());
+      const path = newPath();
+      writeFileSync(path + suffix, "left behind");
+      await expect(runner.backup(path)).rejects.toMatchObject({ code: "BACKUP_EXISTS" });
+      expect(readdirSync(dirname(path))).toEqual([`backup.db${suffix}`]);
+    },
+  );
+
+  it("holds no thread for runs that execute on the original, though its process lives", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const run = watch(
+      runner.run({ threadId: "t", agent: heldAgent(), input: inputOf("t", "executes") }),
+    );
+    await run.until(({ type }) => type === "RUN_STARTED");
+    await runner.flush();
+    const path = newPath();
+    await runner.backup(path);
+    const copy = openRunner({ dbPath: path });
+    expect(await copy.isRunning({ threadId: "t" })).toBe(false);
+    expect((await replayOf(copy, "t")).at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
+    const next = await runToEnd(copy, "t", "next", answeringAgent());
+    expect(next.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    expect(await runner.isRunning({ threadId: "t" })).toBe(true);
+    await runner.stop({ threadId: "t" });
+    await run.done;
+  });
+
   it("holds all that was acknowledged before it, while two processes write", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });

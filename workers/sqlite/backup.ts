@@ -26,7 +26,9 @@ export async function backUp(
 ): Promise<BackupSize> {
   const { path, partialPath } = request;
   try {
-    if (existsSync(path)) throw alreadyExists(path);
+    // SQLite would take what another database of that name has left for a part of the copy.
+    const taken = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
+    if (taken !== undefined) throw alreadyExists(taken);
     createExclusively(partialPath);
     const size = await copy(db, partialPath, (progress) =>
       tell({ kind: "backup", partialPath, ...progress }),
@@ -72,11 +74,16 @@ async function copy(
   }
 }
 
-/** The copy says of itself that it has a WAL, as its original does: it could not be read where none can be made. */
+/**
+ * The copy says of itself that it has a WAL, as its original does: it could not be read where none can be
+ * made. And it says who executes its runs: they do so on the original. Whoever opens the copy, on this
+ * machine even while they live, is to end those runs, and not to wait for them.
+ */
 function makeOneFile(Database: Driver, partialPath: string): void {
   const copied = new Database(partialPath, { fileMustExist: true });
   try {
     copied.pragma("journal_mode = DELETE");
+    copied.exec("DELETE FROM runner_instances");
   } finally {
     copied.close();
   }
