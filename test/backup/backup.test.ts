@@ -197,7 +197,9 @@ describe("a backup", () => {
       },
     });
     expect(existsSync(path)).toBe(true);
-    expect(logger.lines.map(({ message }) => message)).toEqual(["onProgress of a backup failed"]);
+    // A slow machine is told of its progress more than once.
+    const messages = new Set(logger.lines.map(({ message }) => message));
+    expect(messages).toEqual(new Set(["onProgress of a backup failed"]));
   });
 
   it("of a database in memory holds what was stored, and runs go on meanwhile", async () => {

@@ -24,10 +24,9 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
   if (known !== undefined && takeKnown(context, op, known)) {
     return claimed(context, op, known + 1);
   }
-  const take = () => {
-    const now = Date.now();
-    return statements.takeFreeThread.get(threadId, runId, instanceId, number, now, threadId);
-  };
+  const first = firstEpochOf(context, threadId);
+  const take = () =>
+    statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now(), first);
   let epoch = take();
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);
@@ -45,6 +44,12 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
   return claimed(context, op, epoch);
+}
+
+/** The epoch of a thread without a row of its state: a new one, or one whose row someone has deleted. */
+function firstEpochOf({ statements }: WriterContext, threadId: string): number {
+  if (statements.stateOfThread.get(threadId) !== undefined) return 1;
+  return 1 + (statements.lastEpochOfThread.get(threadId) ?? 0);
 }
 
 /**

@@ -22,9 +22,9 @@ const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at,
  * epoch is lost with it: then it goes on behind those that are stored.
  */
 const NEXT_EPOCH = `1 + coalesce(run_state.epoch,
-  (SELECT max(epoch) FROM agent_runs WHERE agent_runs.thread_id = run_state.thread_id), 0)`;
-/** The first epoch of a thread without a row: of a new one, or of one whose row someone has deleted. */
-const FIRST_EPOCH = "1 + coalesce((SELECT max(epoch) FROM agent_runs WHERE thread_id = ?), 0)";
+  (SELECT epoch FROM agent_runs
+   WHERE agent_runs.thread_id = run_state.thread_id AND epoch IS NOT NULL
+   ORDER BY id DESC LIMIT 1), 0)`;
 
 export interface InstanceRow {
   readonly instance_id: string;
@@ -112,11 +112,18 @@ export function prepareWriterStatements(db: Database) {
     runsOfOthers: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
+    // Epochs ascend with the rows, so the newest row tells, however many there are.
+    lastEpochOfThread: db
+      .prepare<[string], number>(
+        `SELECT epoch FROM agent_runs WHERE thread_id = ? AND epoch IS NOT NULL
+         ORDER BY id DESC LIMIT 1`,
+      )
+      .pluck(),
     takeFreeThread: db
-      .prepare<[string, string, string, number, number, string], number>(
+      .prepare<[string, string, string, number, number, number], number>(
         `INSERT INTO run_state
            (thread_id, is_running, current_run_id, owner_id, claim_number, updated_at, epoch)
-         VALUES (?, 1, ?, ?, ?, ?, ${FIRST_EPOCH})
+         VALUES (?, 1, ?, ?, ?, ?, ?)
          ON CONFLICT (thread_id) DO UPDATE SET
            is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
            claim_number = excluded.claim_number, updated_at = excluded.updated_at,
