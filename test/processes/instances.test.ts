@@ -119,30 +119,6 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
   });
 });
 
-test.skipIf(platform() !== "linux")(
-  "an instance is alive though the process that judges it has no file descriptor left to look at it",
-  { timeout: 30_000 },
-  async () => {
-    const dbPath = tempDatabase();
-    const owner = await RunnerProcess.open({ dbPath, leaseMs: LONG_MS });
-    const run = owner.run("t", "long");
-    await run.started();
-    await run.emit(started({ threadId: "t", runId: "long" }), opening("m"));
-    await owner.flush();
-    const few = ["sh", "-c", 'ulimit -n 200; exec "$0" "$@"'];
-    const judge = await RunnerProcess.open({ dbPath, leaseMs: LONG_MS }, { within: few });
-    // Its reader has the file open.
-    expect(await judge.isRunning("t")).toBe(true);
-    await judge.useUpDescriptors();
-    expect(await judge.isRunning("t")).toBe(true);
-    expect(await judge.run("t", "other").done).toMatchObject(REFUSED);
-    await judge.kill();
-    await run.finish();
-    expect((await run.done).at(-1)).toMatchObject({ code: "INCOMPLETE_STREAM" });
-    await owner.close();
-  },
-);
-
 describe("an instance that the kernel says nothing of", () => {
   const elsewhere = { host: "machine|boot|pid:[1]", pid: 1, process_start: "77" };
 

@@ -94,11 +94,12 @@ export class RunnerProcess {
     return this.#ask({ do: "flush" });
   }
 
-  /** Resolves when its runner has logged this. */
-  async logged(message: string): Promise<LogLine> {
+  /** Resolves when its runner has logged this, so many times. */
+  async logged(message: string, times = 1): Promise<LogLine> {
     return new Promise((resolve) => {
+      let seen = 0;
       this.#logged.subscribe((line) => {
-        if (line.message === message) resolve(line);
+        if (line.message === message && ++seen === times) resolve(line);
       });
     });
   }
@@ -123,6 +124,10 @@ export class RunnerProcess {
   /** Leaves its process no file descriptor to open anything with. */
   useUpDescriptors(): Promise<void> {
     return this.#ask({ do: "useUpDescriptors" });
+  }
+
+  freeDescriptors(): Promise<void> {
+    return this.#ask({ do: "freeDescriptors" });
   }
 
   /** `kill -9`, and waits until the process is gone. */

@@ -1,6 +1,6 @@
 // `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Obeys the commands on stdin,
 // one JSON a line, and tells on stdout, likewise, how each ended and what its streams emit.
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
@@ -33,8 +33,8 @@ export type Command =
   | { readonly do: "ready" | "flush" | "close" }
   /** Ends the writer thread; answered when it is gone. */
   | { readonly do: "killWriter" }
-  /** Opens files until the system gives no more. */
-  | { readonly do: "useUpDescriptors" }
+  /** Opens files until the system gives no more, and closes them again. */
+  | { readonly do: "useUpDescriptors" | "freeDescriptors" }
   /** Blocks the main thread; the report "blocked" comes before that. */
   | { readonly do: "block"; readonly ms: number };
 
@@ -94,9 +94,11 @@ async function agentOf(run: number): Promise<PuppetAgent> {
   return agent;
 }
 
+const descriptors: number[] = [];
+
 function useUpDescriptors(): void {
   try {
-    for (;;) openSync("/dev/null", "r");
+    for (;;) descriptors.push(openSync("/dev/null", "r"));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EMFILE") throw error;
   }
@@ -137,6 +139,9 @@ async function obey(command: Command): Promise<unknown> {
       return undefined;
     case "useUpDescriptors":
       useUpDescriptors();
+      return undefined;
+    case "freeDescriptors":
+      for (const fd of descriptors.splice(0)) closeSync(fd);
       return undefined;
     case "block":
       report({ kind: "blocked" });

@@ -28,6 +28,13 @@ const STUCK_MS = 10_000;
 /** What an operation weighs beside its JSON: its ids, and its place in the queue. */
 const OP_OVERHEAD_BYTES = 200;
 
+/** A batch was not sent: no writer has taken a dead one's place yet, which is not the batch's doing. */
+export class NoWriter extends RunStoreError {
+  constructor(cause: RunStoreError) {
+    super("WRITER_DIED", `no writer thread could open the file: ${cause.message}`, { cause });
+  }
+}
+
 export interface BatcherOptions {
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
@@ -271,14 +278,15 @@ export class Batcher {
         this.#lastError = error;
         await this.#recall();
         if (!error.retryable) return () => this.#fail(entries, error);
-        if (error.code === "WRITER_DIED" && ++deaths === MAX_DEATHS) {
+        const hasDied = error.code === "WRITER_DIED" && !(error instanceof NoWriter);
+        if (hasDied && ++deaths === MAX_DEATHS) {
           return this.#isolate(entries, error);
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
         const batch = this.#reportStall(entries, error);
         this.#flights = [{ ...flight, entries: batch }];
         if (batch.length === 0) return nothing;
-        await this.#backoff.wait(error.code === "WRITER_DIED" ? attempt - 1 : attempt);
+        await this.#backoff.wait(hasDied ? attempt - 1 : attempt);
         if (this.#ended.signal.aborted) return nothing;
         this.#flights = [];
         flight = this.#launch(batch);

@@ -35,7 +35,7 @@ import type {
   StoreStats,
 } from "../run-store.ts";
 import { Backups, type BackupThread } from "./backups.ts";
-import { Batcher } from "./batcher.ts";
+import { Batcher, NoWriter } from "./batcher.ts";
 import { ForeignRuns } from "./foreign-runs.ts";
 import { HeldRuns } from "./held-runs.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
@@ -112,6 +112,8 @@ export class SqliteRunStore implements RunStore {
   /** Why nothing is stored any more: the file has lost its name. */
   #fileLost: RunStoreError | null = null;
   #reopening = false;
+  /** A batch met the end of its writer, and no other writer has opened the file since. */
+  #writerDied = false;
   readonly #closed = new AbortController();
   #walBytes = 0;
   #warnedWal = false;
@@ -369,9 +371,34 @@ export class SqliteRunStore implements RunStore {
   }
 
   async #send(batch: Batch): Promise<BatchMessage> {
-    const message = await this.#askWriter<BatchMessage>({ kind: "batch", ...batch });
-    this.#noteWal(message.walBytes);
-    return message;
+    if (this.#writerDied) await this.#openAgain();
+    try {
+      const message = await this.#askWriter<BatchMessage>({ kind: "batch", ...batch });
+      this.#noteWal(message.walBytes);
+      return message;
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      // A file that was never open may be one that no writer can open.
+      if (error.code === "WRITER_DIED") this.#writerDied = this.#config.file !== null;
+      throw error;
+    }
+  }
+
+  /**
+   * Has a new writer open the file before it is given a batch: that a thread cannot start, or a file
+   * that was open cannot be opened, is no fault of the batch. It passes, as when the process has no file
+   * descriptor left for a while.
+   */
+  async #openAgain(): Promise<void> {
+    try {
+      await this.#askToOpen();
+      this.#writerDied = false;
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      const isKnown = error.retryable && error.code !== "WRITER_DIED";
+      if (isKnown || error.code === "FILE_REPLACED") throw error;
+      throw new NoWriter(error);
+    }
   }
 
   #noteWal(bytes: number): void {
