@@ -24,6 +24,7 @@ const WAYS: readonly (readonly [name: string, take: (dbPath: string) => void])[]
   ["the WAL is deleted", (dbPath) => rmSync(`${dbPath}-wal`)],
   ["the database is moved", (dbPath) => renameSync(dbPath, `${dbPath}.old`)],
   ["the WAL is moved", (dbPath) => renameSync(`${dbPath}-wal`, `${dbPath}.old-wal`)],
+  ["the WAL's index is deleted", (dbPath) => rmSync(`${dbPath}-shm`)],
   [
     "all files of the database are deleted",
     (dbPath) => {

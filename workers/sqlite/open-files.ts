@@ -35,7 +35,9 @@ function replaced(path: string): Fault {
 }
 
 /**
- * The two files that a connection works on: the database and its WAL.
+ * The files that a connection works on: the database, its WAL, and the WAL's index (`-shm`), in which all
+ * processes lock and find what the WAL holds. Without that one's name, the next process makes another
+ * index: the two do not see each other's locks, and write over each other's part of the WAL.
  *
  * The connection goes on with the files it has open, whatever becomes of their names. A commit to a
  * file without its name is lost with the process, so the names are checked before a commit is
@@ -45,6 +47,8 @@ export class OpenFiles {
   readonly db: FileNode;
   readonly wal: FileNode;
   readonly walPath: string;
+  readonly #shm: FileNode;
+  readonly #shmPath: string;
   /** The database's path with links resolved. */
   readonly path: string;
   readonly #dbPath: string;
@@ -57,17 +61,22 @@ export class OpenFiles {
     this.#dbPath = dbPath;
     this.path = file;
     this.walPath = `${file}-wal`;
+    this.#shmPath = `${file}-shm`;
     const db = nodeAt(dbPath);
     const wal = nodeAt(this.walPath);
     if (db === null) throw replaced(dbPath);
+    const shm = nodeAt(this.#shmPath);
     if (wal === null) throw replaced(this.walPath);
+    if (shm === null) throw replaced(this.#shmPath);
+    this.#shm = shm;
     this.db = db;
     this.wal = wal;
   }
 
-  /** Throws `FILE_REPLACED` unless both names are still those of the open files. Returns the WAL's bytes. */
+  /** Throws `FILE_REPLACED` unless all names are still those of the open files. Returns the WAL's bytes. */
   check(): number {
     expectNode(this.#dbPath, this.db);
+    expectNode(this.#shmPath, this.#shm);
     const wal = statOf(this.walPath);
     if (wal === null || !isSame(wal, this.wal)) throw replaced(this.walPath);
     return Number(wal.size);
