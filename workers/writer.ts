@@ -134,7 +134,7 @@ function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessa
     throw new Fault("STORE_FAILED", "the batch before this one was not committed");
   }
   // Without the WAL's index, a commit could write over what another process has in the WAL.
-  writer.files?.check();
+  writer.files?.checkIndex();
   const results = commitBatch(writer.context, ops);
   // What was committed to a file without a name is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;

@@ -73,10 +73,15 @@ export class OpenFiles {
     this.wal = wal;
   }
 
+  /** Throws `FILE_REPLACED` unless the WAL's index has its name still: the least to know before a write. */
+  checkIndex(): void {
+    expectNode(this.#shmPath, this.#shm);
+  }
+
   /** Throws `FILE_REPLACED` unless all names are still those of the open files. Returns the WAL's bytes. */
   check(): number {
     expectNode(this.#dbPath, this.db);
-    expectNode(this.#shmPath, this.#shm);
+    this.checkIndex();
     const wal = statOf(this.walPath);
     if (wal === null || !isSame(wal, this.wal)) throw replaced(this.walPath);
     return Number(wal.size);
