@@ -38,7 +38,8 @@ export class Gate {
     const isLocal = LOCAL_NAMES.includes(host?.hostname ?? "");
     // A name of this machine comes with the port that listens here.
     if (!isOurs || (isLocal && Number(host.port || 80) !== socket.localPort)) {
-      return [403, `This server does not go by the name ${JSON.stringify(headers.host)}.`];
+      const name = JSON.stringify(headers.host);
+      return [403, `This server does not go by the name ${name}: see ALLOWED_HOSTS in the README.`];
     }
     if (headers.origin !== undefined && !this.allowsOrigin(headers.origin)) {
       return [403, `Pages of ${headers.origin} may not call this server.`];

@@ -124,7 +124,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
       value.trim() !== "" &&
       !value.includes("\0") &&
       adviceOnPath(value) === null,
-    advice: (value) => (typeof value === "string" ? adviceOnPath(value) : null),
+    advice: adviceOnPath,
   },
   onConcurrentRun: oneOf("throw", "reject", "supersede", "enqueue"),
   durability: oneOf("full", "normal"),

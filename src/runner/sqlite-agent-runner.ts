@@ -23,11 +23,12 @@ function assertNodeVersion(): void {
   );
 }
 
-function warnMemoryInProduction(): void {
-  if (warnedMemory || process.env.NODE_ENV !== "production") return;
+/** Memory is the default, and an unset variable looks like it. Whoever asked for it outside of production meant it. */
+function warnMemory({ isAskedFor }: { readonly isAskedFor: boolean }): void {
+  if (warnedMemory || (isAskedFor && process.env.NODE_ENV !== "production")) return;
   warnedMemory = true;
   process.emitWarning(
-    'SqliteAgentRunner keeps its threads in memory and loses them when the process ends; set "dbPath" to a file',
+    'SqliteAgentRunner keeps its threads in memory and loses them when the process ends; set "dbPath" to a file, or to ":memory:" if that is meant',
     { code: "DURABLE_AGENT_RUNNER_MEMORY" },
   );
 }
@@ -55,7 +56,7 @@ export class SqliteAgentRunner extends StoreAgentRunner {
       return;
     }
     const isMemory = givenPath === ":memory:";
-    if (isMemory) warnMemoryInProduction();
+    if (isMemory) warnMemory({ isAskedFor: options?.dbPath !== undefined });
     const dbPath = isMemory ? givenPath : resolve(givenPath);
     const logger = guardLogger(resolved.logger);
     const store = new SqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });

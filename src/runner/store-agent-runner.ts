@@ -48,10 +48,11 @@ export class StoreAgentRunner {
    * Resolves when the store is open and recovered. For whoever wants to know at start-up; a run or
    * a connect waits by itself.
    *
-   * @throws {RunStoreError} the store cannot be opened; the code says why.
+   * @throws {RunStoreError} the store cannot be opened: the code says why; or `RUNNER_CLOSED`.
    */
-  ready(): Promise<void> {
-    return this.#store.ready();
+  async ready(): Promise<void> {
+    if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    await this.#store.ready();
   }
 
   /**

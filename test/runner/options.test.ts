@@ -47,8 +47,10 @@ describe("a wrong option is a TypeError that says what was expected and what was
     ["file::memory:?cache=shared", 'write the path alone, ":memory:"'],
     ["sqlite://data/threads.db", "a URL is not taken"],
     ["sqlite:threads.db", 'write the path alone, "threads.db"'],
-    ["libsql://example.turso.io", "a URL is not taken"],
-    ["postgres://user@host/db", "a URL is not taken"],
+    ["libsql://example.turso.io", "SQLite keeps its data in a file of this machine"],
+    ["postgres://user@host/db", "SQLite keeps its data in a file of this machine"],
+    ["https://example.com/threads.db", "SQLite keeps its data in a file of this machine"],
+    ["./data/", "name a file, not a directory"],
     [":memory:?cache=shared", 'write ":memory:"'],
     [":MEMORY:", 'write ":memory:"'],
     [" :memory: ", 'write ":memory:"'],
@@ -59,6 +61,13 @@ describe("a wrong option is a TypeError that says what was expected and what was
     expect(make({ dbPath })).toThrow(TypeError);
     expect(make({ dbPath })).toThrow(`got ${JSON.stringify(dbPath)}; `);
     expect(make({ dbPath })).toThrow(advice);
+  });
+
+  test("dbPath as a URL object: the error says what to write around it", () => {
+    const dbPath = new URL("file:///data/threads.db") as unknown as string;
+    expect(make({ dbPath })).toThrow(
+      /expected dbPath to be .*, got an object; write fileURLToPath/,
+    );
   });
 
   test.each(["C:\\data\\threads.db", "c:/threads.db", "./file:threads.db", "/data/a:b.db", "~.db"])(
@@ -195,20 +204,25 @@ describe("the database file", () => {
   });
 });
 
-describe("NODE_ENV=production", () => {
-  const warningsOf = async (dbPath: string, nodeEnv: string) => {
+describe("a database in memory that may not be meant", () => {
+  const warningsOf = async (dbPath: string | undefined, nodeEnv: string) => {
     const env = { ...process.env, NODE_ENV: nodeEnv };
-    const child = spawnChild(process.execPath, [PRODUCTION, dbPath], { env });
+    const args = dbPath === undefined ? [] : [dbPath];
+    const child = spawnChild(process.execPath, [PRODUCTION, ...args], { env });
     const { code, stderr } = await child.exited;
     expect(code).toBe(0);
     return stderr.match(/DURABLE_AGENT_RUNNER_MEMORY/g)?.length ?? 0;
   };
 
-  test("with a database in memory warns, once a process", async () => {
+  test("with NODE_ENV=production is warned of, once a process", async () => {
     expect(await warningsOf(":memory:", "production")).toBe(1);
   });
 
-  test("with a file does not; nor does a database in memory anywhere else", async () => {
+  test("because no dbPath was given is warned of anywhere", async () => {
+    expect(await warningsOf(undefined, "development")).toBe(1);
+  });
+
+  test("is not warned of elsewhere when it was asked for, nor is a file", async () => {
     expect(await warningsOf(tempDatabase(), "production")).toBe(0);
     expect(await warningsOf(":memory:", "development")).toBe(0);
   });

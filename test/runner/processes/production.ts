@@ -1,6 +1,6 @@
-// Makes runners the way NODE_ENV=production warns about; the warnings are on stderr.
+// Makes runners in the ways that are warned about; the warnings are on stderr.
 import { SqliteAgentRunner } from "../../../src/index.ts";
 
-const [dbPath = ":memory:"] = process.argv.slice(2);
+const [dbPath] = process.argv.slice(2);
 const runners = [new SqliteAgentRunner({ dbPath }), new SqliteAgentRunner({ dbPath })];
 await Promise.all(runners.map((runner) => runner.close()));
