@@ -68,6 +68,30 @@ describe("the README", () => {
     expect(await server.exited).toEqual({ code: 0, stderr: "" });
   });
 
+  it("has a server that answers, with the agent without a key of docs/servers.md, to the line for it", async () => {
+    const page = readFileSync(join(ROOT, "docs/servers.md"), "utf8");
+    const agent = /^```js\n(\/\/ agent\.mjs\n.*?)^```$/ms.exec(page)?.[1] ?? "";
+    const [, url = "", body = ""] = /curl -N (\S+)[^`]*-d '(.*?)'/s.exec(page) ?? [];
+    const own = mkdtempSync(join(directory, "agent-"));
+    writeFileSync(join(own, "agent.mjs"), agent);
+    const server = inLanguage("ts").find((snippet) => snippet.startsWith("// server.mts")) ?? "";
+    const withAgent = server
+      .replace(/new BuiltInAgent\(.*?\) \}/, "agent }")
+      .replace(/console\.log\(.*?\)/, "console.log(server.address().port)");
+    expect(withAgent).toContain("agents: { default: agent }");
+    writeFileSync(join(own, "server.mts"), `import { agent } from "./agent.mjs";\n${withAgent}`);
+    const env = { ...process.env, PORT: "0", COPILOTKIT_TELEMETRY_DISABLED: "true" };
+    const child = spawnChild(process.execPath, [join(own, "server.mts")], { cwd: own, env });
+    const port = await nextLine(child);
+    const headers = { "content-type": "application/json" };
+    const answered = await fetch(url.replace("4000", port), { method: "POST", headers, body });
+    const text = await answered.text();
+    expect(text.match(/"delta":"(.*?)"/g)).toHaveLength(3);
+    expect(text).toContain("RUN_FINISHED");
+    child.process.kill("SIGINT");
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+  });
+
   it("has scripts that run: a talk, which finds what it stored when it runs again, and a backup of it", async () => {
     const own = mkdtempSync(join(directory, "js-"));
     const run = async (name: string) => {
