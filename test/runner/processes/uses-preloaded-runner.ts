@@ -19,8 +19,11 @@ await runner.close();
 
 if (isMainThread) {
   const worker = new Worker(new URL(import.meta.url));
-  const [saidThere] = (await once(worker, "message")) as [string];
-  await once(worker, "exit");
+  // Waited for from the start: it may be gone when its message is dealt with.
+  const [[saidThere]] = (await Promise.all([once(worker, "message"), once(worker, "exit")])) as [
+    [string],
+    unknown,
+  ];
   console.log(`${said} ${saidThere}`);
 } else {
   parentPort?.postMessage(said);
