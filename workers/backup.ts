@@ -1,8 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { BackupRequest, BackupSize, Reply, WorkerConfig } from "../src/protocol/messages.ts";
-import { backUp } from "./sqlite/backup.ts";
-import { toFault } from "./sqlite/fault.ts";
-import { openForReading } from "./sqlite/open.ts";
+import { toFault } from "./sqlite/database/fault.ts";
+import { openForReading } from "./sqlite/database/open.ts";
+import { backUp } from "./sqlite/maintenance/backup.ts";
 
 /** Makes one backup, on a connection of its own that cannot write. */
 export default async function serve(request: BackupRequest): Promise<Reply<BackupSize>> {

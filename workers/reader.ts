@@ -7,12 +7,12 @@ import type {
   RunningMessage,
   WorkerConfig,
 } from "../src/protocol/messages.ts";
-import { toFault } from "./sqlite/fault.ts";
-import { InstanceLock, lockPathOf } from "./sqlite/instance-lock.ts";
-import { Liveness } from "./sqlite/liveness.ts";
-import { fileOf, openForReading } from "./sqlite/open.ts";
-import { ownIdentity } from "./sqlite/process-identity.ts";
-import { Reading } from "./sqlite/reading.ts";
+import { toFault } from "./sqlite/database/fault.ts";
+import { fileOf, openForReading } from "./sqlite/database/open.ts";
+import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
+import { Liveness } from "./sqlite/instances/liveness.ts";
+import { ownIdentity } from "./sqlite/instances/process-identity.ts";
+import { Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
 
 interface Reader {

@@ -13,19 +13,19 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
-import { backUp } from "./sqlite/backup.ts";
-import { commitBatch } from "./sqlite/batch.ts";
-import { concernsWholeFile, Fault, toFault } from "./sqlite/fault.ts";
-import { InstanceLock, lockPathOf } from "./sqlite/instance-lock.ts";
-import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances.ts";
-import { Neighbours } from "./sqlite/neighbours.ts";
-import { abandon, type OpenedDatabase, openForWriting } from "./sqlite/open.ts";
-import type { OpenFiles } from "./sqlite/open-files.ts";
-import { Reading } from "./sqlite/reading.ts";
-import { recoverDeadRuns } from "./sqlite/recover.ts";
-import { rewriteWal } from "./sqlite/rewrite-wal.ts";
+import { concernsWholeFile, Fault, toFault } from "./sqlite/database/fault.ts";
+import { abandon, type OpenedDatabase, openForWriting } from "./sqlite/database/open.ts";
+import type { OpenFiles } from "./sqlite/database/open-files.ts";
+import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
+import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
+import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances/instances.ts";
+import { backUp } from "./sqlite/maintenance/backup.ts";
+import { Neighbours } from "./sqlite/maintenance/maintenance.ts";
+import { Reading } from "./sqlite/reads/reading.ts";
+import { commitBatch } from "./sqlite/runs/batch.ts";
+import { recoverDeadRuns } from "./sqlite/runs/recover.ts";
+import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 import { prepareReaderStatements } from "./sqlite/statements.ts";
-import { createWriterContext, type WriterContext } from "./sqlite/writer-context.ts";
 
 interface Writer extends OpenedDatabase {
   readonly context: WriterContext;

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { Bench } from "tinybench";
 import type { WorkerConfig, WriterOp } from "../../src/protocol/messages.ts";
-import { commitBatch } from "../../workers/sqlite/batch.ts";
-import { openForWriting } from "../../workers/sqlite/open.ts";
-import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
+import { openForWriting } from "../../workers/sqlite/database/open.ts";
+import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
+import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 
 const THREADS = 100;
 

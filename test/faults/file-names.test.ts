@@ -17,7 +17,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { prepareFile } from "../../workers/sqlite/database-file.ts";
+import { prepareFile } from "../../workers/sqlite/database/database-file.ts";
 import { spawnChild } from "../support/child-process.ts";
 import { runRows } from "../support/database-file.ts";
 import { openRunner, replayOf, runIdsIn, runToEnd, typesOf } from "../support/open-runner.ts";

@@ -1,11 +1,11 @@
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
-import { commitBatch } from "../../workers/sqlite/batch.ts";
-import { look as lookAt } from "../../workers/sqlite/follow.ts";
-import { migrate } from "../../workers/sqlite/schema.ts";
+import { migrate } from "../../workers/sqlite/database/schema.ts";
+import { look as lookAt } from "../../workers/sqlite/reads/tail.ts";
+import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
+import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 import { prepareReaderStatements } from "../../workers/sqlite/statements.ts";
-import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 /** A writer without its thread. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { rewriteWal } from "../../workers/sqlite/rewrite-wal.ts";
+import { rewriteWal } from "../../workers/sqlite/database/rewrite-wal.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 let path: string;

@@ -1,10 +1,10 @@
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
-import { commitBatch } from "../../workers/sqlite/batch.ts";
-import { beat } from "../../workers/sqlite/instances.ts";
-import { migrate } from "../../workers/sqlite/schema.ts";
-import { createWriterContext } from "../../workers/sqlite/writer-context.ts";
+import { migrate } from "../../workers/sqlite/database/schema.ts";
+import { beat } from "../../workers/sqlite/instances/instances.ts";
+import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
+import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 import { Version1 } from "../support/version-1.ts";
 
 function openFile() {

@@ -1,5 +1,5 @@
 import type { Database } from "better-sqlite3";
-import { SCHEMA_VERSION } from "./schema.ts";
+import { SCHEMA_VERSION } from "./database/schema.ts";
 
 export interface RunStateRow {
   readonly thread_id: string;

@@ -1,0 +1,69 @@
+import {
+  messageOf,
+  type RunStoreErrorCode,
+  type StoreFault,
+} from "../../../src/protocol/errors.ts";
+
+/** A failure that already knows the code under which the main thread is to see it. */
+export class Fault extends Error {
+  readonly code: RunStoreErrorCode;
+
+  constructor(code: RunStoreErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+// SQLite's primary result codes; extended codes begin with the primary one's name.
+// https://www.sqlite.org/rescode.html
+const SQLITE_CODES: readonly (readonly [prefix: string, code: RunStoreErrorCode])[] = [
+  ["SQLITE_FULL", "DISK_FULL"],
+  ["SQLITE_BUSY", "BUSY"],
+  ["SQLITE_LOCKED", "BUSY"],
+  ["SQLITE_CORRUPT", "CORRUPT"],
+  ["SQLITE_NOTADB", "NOT_A_DATABASE"],
+  ["SQLITE_READONLY", "READ_ONLY"],
+  ["SQLITE_PERM", "READ_ONLY"],
+  ["SQLITE_CANTOPEN", "CANNOT_OPEN"],
+  // A shared-memory file that cannot grow is a full disk, not a broken one.
+  ["SQLITE_IOERR_SHMSIZE", "DISK_FULL"],
+  ["SQLITE_IOERR", "IO_ERROR"],
+];
+
+/** The code that Node and SQLite give their errors, or "". */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : "";
+  return typeof code === "string" ? code : "";
+}
+
+/** Any error, as it may cross the thread boundary. */
+export function toFault(error: unknown): StoreFault {
+  const message = messageOf(error);
+  if (error instanceof Fault) return { code: error.code, message };
+  const sqliteCode = codeOf(error);
+  const known = SQLITE_CODES.find(([prefix]) => sqliteCode.startsWith(prefix));
+  const detail = sqliteCode === "" ? message : `${message} (${sqliteCode})`;
+  return { code: known?.[1] ?? "STORE_FAILED", message: detail };
+}
+
+/**
+ * True when an error says something about the file or the disk, so that every operation of the
+ * batch would meet it; false when it says something about one operation.
+ */
+export function concernsWholeFile(error: unknown): boolean {
+  return toFault(error).code !== "STORE_FAILED" && !(error instanceof Fault);
+}
+
+/**
+ * Checks that a write changed a row before it is acknowledged as done. A trigger that someone added to
+ * the file can make SQLite ignore a write without an error.
+ *
+ * Throws `STORE_FAILED`, which fails this operation and not its neighbours.
+ */
+export function expectChange({ changes }: { readonly changes: number }, what: string): void {
+  if (changes > 0) return;
+  throw new Fault(
+    "STORE_FAILED",
+    `${what} was not stored: the database ignored the write; look for triggers that are not ours`,
+  );
+}

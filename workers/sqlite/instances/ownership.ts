@@ -1,0 +1,15 @@
+import type { ReaderContext } from "../reads/reader-context.ts";
+import type { RunStateRow } from "../statements.ts";
+
+/** Whether the run that a thread's state names may still be executing somewhere. */
+export function hasLiveOwner(
+  { liveness, config }: Pick<ReaderContext, "liveness" | "config">,
+  state: RunStateRow | undefined,
+): state is RunStateRow {
+  if (state?.is_running !== 1) return false;
+  if (state.owner_id === null) {
+    // A version 1 runner took the thread. It has no heartbeat: its own last write stands for one.
+    return Math.abs(Date.now() - state.updated_at) < config.leaseMs;
+  }
+  return liveness.isAlive(state.owner_id);
+}

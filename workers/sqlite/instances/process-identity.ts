@@ -1,0 +1,74 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+import { codeOf } from "../database/fault.ts";
+
+/** What tells one process from every other one, reused pids and containers included. */
+export interface ProcessIdentity {
+  /** Host, boot and pid namespace: a pid means something only within one of these. */
+  readonly host: string;
+  readonly pid: number;
+  /** The kernel's start time of the process, or null where the system does not tell. */
+  readonly processStart: string | null;
+}
+
+function readOrEmpty(read: () => string): string {
+  try {
+    return read().trim();
+  } catch {
+    // Only Linux has /proc; elsewhere the host name stands alone.
+    return "";
+  }
+}
+
+/** Where the system tells nothing of a process, though there is one. */
+const UNKNOWN = null;
+const GONE = "";
+
+/**
+ * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat). `GONE` when there is no such
+ * process, or it is a zombie, which holds its pid but will never run again. `UNKNOWN` when that cannot
+ * be read: nobody is dead because this process has no file descriptor left, or because /proc hides the
+ * processes of others (`hidepid`).
+ */
+function startTimeOf(pid: number): string | typeof UNKNOWN {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8").trim();
+  } catch {
+    return exists(pid) ? UNKNOWN : GONE;
+  }
+  // The second field is the command in parentheses and may itself hold spaces and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0];
+  return state === "Z" || state === "X" ? GONE : (fields[19] ?? UNKNOWN);
+}
+
+/** Whether there is a process of that id, a zombie included. */
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it exists and belongs to someone else.
+    return codeOf(error) === "EPERM";
+  }
+}
+
+export function ownIdentity(): ProcessIdentity {
+  const boot = readOrEmpty(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"));
+  const namespaceOf = (kind: string) => readOrEmpty(() => readlinkSync(`/proc/self/ns/${kind}`));
+  return {
+    host: [hostname(), boot, namespaceOf("pid")].join("|"),
+    pid: process.pid,
+    processStart: startTimeOf(process.pid) || null,
+  };
+}
+
+/** False when the process is certainly gone; null when this process cannot tell. */
+export function isProcessAlive(process_: ProcessIdentity, own: ProcessIdentity): boolean | null {
+  const { host, pid, processStart } = process_;
+  if (host !== own.host) return null;
+  if (processStart === null) return exists(pid);
+  const startTime = startTimeOf(pid);
+  return startTime === UNKNOWN ? null : startTime === processStart;
+}

@@ -1,0 +1,97 @@
+import type {
+  HistoryPageMessage,
+  PageCursor,
+  PageRequest,
+  PageSegment,
+} from "../../../src/protocol/messages.ts";
+import { parseEvents } from "../database/parse-events.ts";
+import type { ReaderContext } from "./reader-context.ts";
+import { threadNow } from "./tail.ts";
+
+/** Bytes of JSON a page holds at most, unless one event alone is longer. */
+const PAGE_LENGTH = 64 * 1024;
+
+/** How many rows larger than a page are kept cut up, for the pages that follow. */
+const CUT_ROWS = 4;
+
+/** What is said of a thread with the first page of its history. */
+type Now = Pick<HistoryPageMessage, "live" | "endedUpTo">;
+
+const LATER: Now = { live: null, endedUpTo: 0 };
+
+/** The pages of a thread's stored runs, in the order in which they were stored. */
+export class HistoryPages {
+  readonly #context: ReaderContext;
+  /** Row id to the row's events in page-sized chunks; the oldest entry goes first. */
+  readonly #cut = new Map<number, readonly string[]>();
+
+  constructor(context: ReaderContext) {
+    this.#context = context;
+  }
+
+  read({ threadId, cursor }: PageRequest): HistoryPageMessage {
+    const { from, ...now } = cursor === null ? this.#begin(threadId) : { from: cursor, ...LATER };
+    const segments: PageSegment[] = [];
+    let { afterId, chunk } = from;
+    let length = 0;
+    const { upToId } = from;
+    const rows = this.#context.statements.runsOfThread;
+    for (const row of rows.iterate(PAGE_LENGTH, threadId, afterId, upToId)) {
+      const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
+      for (; chunk < chunks.length; chunk++) {
+        const events = chunks[chunk] ?? "[]";
+        if (length > 0 && length + events.length > PAGE_LENGTH) {
+          return { segments, next: { afterId, chunk, upToId }, ...now };
+        }
+        length += events.length;
+        const last = chunk === chunks.length - 1;
+        segments.push({ runId: row.run_id, first: chunk === 0, last, events });
+      }
+      this.#cut.delete(row.id);
+      afterId = row.id;
+      chunk = 0;
+    }
+    return { segments, next: null, ...now };
+  }
+
+  /** Where the history ends and which run goes on behind it, as of one moment. */
+  #begin(threadId: string): Now & { readonly from: PageCursor } {
+    const begin = () => {
+      const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
+      return { ...threadNow(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
+    };
+    return this.#context.db.transaction(begin)();
+  }
+
+  #chunksOf(id: number): readonly string[] {
+    const known = this.#cut.get(id);
+    if (known !== undefined) return known;
+    // Someone may have purged the row since; then it has no events any more.
+    const chunks = cutRow(this.#context.statements.eventsOfRun.get(id) ?? "[]");
+    this.#cut.set(id, chunks);
+    const [oldest = id] = this.#cut.keys();
+    if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
+    return chunks;
+  }
+}
+
+/** One long JSON array as several, each at most a page long. What cannot be read stays whole. */
+function cutRow(json: string): readonly string[] {
+  const events = parseEvents(json);
+  if (events === null) return [json];
+  const chunks: string[] = [];
+  let parts: string[] = [];
+  let length = 0;
+  for (const event of events) {
+    const part = JSON.stringify(event);
+    if (length > 0 && length + part.length + 2 > PAGE_LENGTH) {
+      chunks.push(`[${parts.join(",")}]`);
+      parts = [];
+      length = 0;
+    }
+    parts.push(part);
+    length += part.length + 1;
+  }
+  chunks.push(`[${parts.join(",")}]`);
+  return chunks;
+}

@@ -1,0 +1,115 @@
+import type {
+  FollowMessage,
+  FollowRequest,
+  HistoryPageMessage,
+  HoldingRun,
+  LookMessage,
+  LookRequest,
+  RunningMessage,
+} from "../../../src/protocol/messages.ts";
+import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
+import { hasLiveOwner } from "../instances/ownership.ts";
+import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
+import { keyOfRow } from "../state/journal-scan.ts";
+import type { FollowedSegmentRow, ReaderStatements, RunStateRow } from "../statements.ts";
+import type { ReaderContext } from "./reader-context.ts";
+
+/** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
+const LOOK_LENGTH = 256 * 1024;
+
+/** The run that holds a thread, if its owner is alive and it was not told to stop. */
+export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
+  const state = context.statements.stateOfThread.get(threadId);
+  const runs = hasLiveOwner(context, state) && state.stop_requested === null;
+  return { run: runs ? holdingRun(context, state) : null };
+}
+
+/** The run that holds a thread, if its owner is alive, and the last epoch that was over. */
+export function threadNow(
+  context: ReaderContext,
+  threadId: string,
+): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
+  const state = context.statements.stateOfThread.get(threadId);
+  if (state === undefined) return { live: null, endedUpTo: 0 };
+  const isOver = state.is_running !== 1;
+  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
+  return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
+}
+
+function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
+  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
+  if (runId === null) return null;
+  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
+}
+
+/** What became of runs and threads of other instances, as of one moment. */
+export function look(context: ReaderContext, request: LookRequest): LookMessage {
+  return context.db.transaction(() => ({
+    runs: follow(context, request.runs),
+    held: request.threads.map((threadId) => threadNow(context, threadId).live !== null),
+  }))();
+}
+
+/** Reads what has come since the last look once, for all runs. */
+function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): FollowMessage[] {
+  const upToId = statements.lastSegment.get() ?? 0;
+  const news = new Map(runs.map((run) => [keyOf(run), new News(run, upToId)]));
+  const from = Math.min(...runs.map(({ afterId }) => afterId));
+  if (from < upToId) {
+    const pairs = JSON.stringify(runs.map(({ threadId, epoch }) => [threadId, epoch]));
+    for (const row of statements.segmentsOfRuns.iterate(from, pairs)) {
+      news.get(keyOfRow(row))?.add(row);
+    }
+  }
+  return runs.map((run) => {
+    const { segments, afterId, more } = news.get(keyOf(run)) as News;
+    const state = statements.stateOfThread.get(run.threadId);
+    const isLast = state !== undefined && epochOf(state) === run.epoch;
+    // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
+    const running = isLast && state.is_running === 1;
+    // Of a run that is stored, there may be rows left of its journal, but not its last events.
+    const stored = running || run.begun ? null : storedEvents(statements, run, isLast);
+    if (stored !== null) return { segments: [], afterId, more: false, running, stored };
+    return { segments, afterId, more, running, stored };
+  });
+}
+
+/** The events of a run that has ended; `isLast` says that its thread has not been held since. */
+function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean): string | null {
+  // The rows of version 1 do not say which run they are of: only the last one is certain.
+  if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
+  const id = findStoredRun(statements, run);
+  return id === undefined ? null : (statements.eventsOfRun.get(id) ?? null);
+}
+
+/** What has come of one run. */
+class News {
+  readonly segments: string[] = [];
+  readonly #from: number;
+  readonly #upToId: number;
+  #length = 0;
+  #lastId: number;
+  more = false;
+
+  constructor({ afterId }: FollowRequest, upToId: number) {
+    this.#from = afterId;
+    this.#lastId = afterId;
+    // Rows at the end may have been deleted since the last look.
+    this.#upToId = Math.max(afterId, upToId);
+  }
+
+  get afterId(): number {
+    return this.more ? this.#lastId : this.#upToId;
+  }
+
+  add({ id, events }: FollowedSegmentRow): void {
+    if (id <= this.#from || this.more) return;
+    if (this.#length > 0 && this.#length + events.length > LOOK_LENGTH) {
+      this.more = true;
+      return;
+    }
+    this.segments.push(events);
+    this.#length += events.length;
+    this.#lastId = id;
+  }
+}

@@ -1,0 +1,93 @@
+import type { OpResult, WriterOp } from "../../../src/protocol/messages.ts";
+import { concernsWholeFile, toFault } from "../database/fault.ts";
+import { beat } from "../instances/instances.ts";
+import { claim } from "./claim.ts";
+import { compact, finish } from "./finish.ts";
+import { giveUp, withdraw } from "./give-up.ts";
+import { append, confirm, release } from "./journal.ts";
+import { requestStop } from "./stop-requests.ts";
+import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
+
+function apply(context: WriterContext, op: WriterOp): OpResult {
+  switch (op.kind) {
+    case "claim":
+      return claim(context, op);
+    case "append":
+      return append(context, op);
+    case "finish":
+      return finish(context, op);
+    case "release":
+      return release(context, op);
+    case "compact":
+      return compact(context, op);
+    case "withdraw":
+      return withdraw(context, op);
+    case "giveUp":
+      return giveUp(context, op);
+    case "confirm":
+      return confirm(context, op);
+    case "stop":
+      return requestStop(context, op);
+  }
+}
+
+function applyAlone(context: WriterContext, op: WriterOp): OpResult {
+  const { statements } = context;
+  statements.savepoint.run();
+  context.journals.load();
+  try {
+    const result = apply(context, op);
+    statements.releaseSavepoint.run();
+    return result;
+  } catch (error) {
+    forgetUncommitted(context);
+    if (concernsWholeFile(error)) throw error;
+    statements.rollbackToSavepoint.run();
+    statements.releaseSavepoint.run();
+    return { ok: false, fault: toFault(error) };
+  }
+}
+
+/** Someone may have put a backup in place of the content, which knows nothing of this instance. */
+function putRowBack(context: WriterContext): void {
+  const { statements, config } = context;
+  if (statements.instance.get(config.instanceId) === undefined) beat(context);
+}
+
+function inTransaction(
+  context: WriterContext,
+  ops: readonly WriterOp[],
+  applyOne: (context: WriterContext, op: WriterOp) => OpResult,
+): OpResult[] {
+  const { db, statements } = context;
+  try {
+    statements.begin.run();
+    context.journals.load();
+    if (context.messages.begin()) putRowBack(context);
+    const results = ops.map((op) => applyOne(context, op));
+    context.journals.sweep();
+    statements.commit.run();
+    return results;
+  } catch (error) {
+    forgetUncommitted(context);
+    // SQLite has rolled back by itself after some errors, a full disk for one.
+    if (db.inTransaction) statements.rollback.run();
+    throw error;
+  }
+}
+
+/**
+ * Commits a batch in one transaction, in order. A failure of the file or the disk fails all of it
+ * and is thrown; a failure of one operation is found by a second pass, in which each stands in a
+ * savepoint of its own: too dear for every batch, and almost never needed.
+ */
+export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): OpResult[] {
+  // One that an error left open would fail every batch after it.
+  if (context.db.inTransaction) context.statements.rollback.run();
+  try {
+    return inTransaction(context, ops, apply);
+  } catch (error) {
+    if (concernsWholeFile(error)) throw error;
+    return inTransaction(context, ops, applyAlone);
+  }
+}

@@ -1,0 +1,71 @@
+import type { ClaimOp, OpResult } from "../../../src/protocol/messages.ts";
+import { hasLiveOwner } from "../instances/ownership.ts";
+import { recoverRun } from "./recover.ts";
+import { STOP_AND_DISCARD } from "./stop-requests.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+const HELD: OpResult = {
+  ok: false,
+  fault: { code: "THREAD_ALREADY_RUNNING", message: "Thread already running" },
+};
+
+/**
+ * Takes a thread for a run, unless a live owner holds it.
+ *
+ * A run of this very instance never stands in the way: the main thread knows which of its runs
+ * are active and asks only when none is, so what is left here under its name is an orphan; or this
+ * very claim, whose batch was committed before, and its acknowledgement was lost.
+ */
+export function claim(context: WriterContext, op: ClaimOp): OpResult {
+  const { statements, config } = context;
+  const { threadId, runId, number } = op;
+  const { instanceId } = config;
+  const known = context.messages.epochOf(threadId);
+  if (known !== undefined && takeKnown(context, op, known)) {
+    return claimed(context, op, known + 1);
+  }
+  const first = firstEpochOf(context, threadId);
+  const take = () =>
+    statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now(), first);
+  let epoch = take();
+  if (epoch === undefined) {
+    const state = statements.stateOfThread.get(threadId);
+    if (state === undefined) throw new Error("a thread without a state could not be taken");
+    const isOwn = state.owner_id === instanceId;
+    if (isOwn && state.claim_number === number && state.epoch !== null) {
+      return claimed(context, op, state.epoch);
+    }
+    if (!isOwn && hasLiveOwner(context, state)) {
+      if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
+      return HELD;
+    }
+    recoverRun(context, state, { keep: true });
+    epoch = take();
+    if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
+  }
+  return claimed(context, op, epoch);
+}
+
+/** The epoch of a thread without a row of its state: a new one, or one whose row someone has deleted. */
+function firstEpochOf({ statements }: WriterContext, threadId: string): number {
+  if (statements.stateOfThread.get(threadId) !== undefined) return 1;
+  return 1 + (statements.lastEpochOfThread.get(threadId) ?? 0);
+}
+
+/**
+ * Takes a free thread that this instance was the last to hold: what most claims are, in one
+ * statement. False when anything of it is not so.
+ */
+function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
+  const { threadId, runId, number } = op;
+  const { instanceId } = config;
+  const now = Date.now();
+  return (
+    statements.takeThreadOfEpoch.run(runId, instanceId, number, now, threadId, epoch).changes === 1
+  );
+}
+
+function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult {
+  const seen = messages.seen(messages.recentOf(op.threadId, epoch), op.messageIds);
+  return { ok: true, claim: { epoch, seen } };
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from "node:crypto";
+import type { EventLike } from "../../../src/events/event.ts";
+import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messages.ts";
+import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { expectChange } from "../database/fault.ts";
+import { parseEvents } from "../database/parse-events.ts";
+import { hasNeighbours } from "../instances/instances.ts";
+import { answerWithoutLease, freeThread, holdsLease, keepJournal, OK } from "./journal.ts";
+import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+export interface RunToStore {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly epoch: number;
+  readonly agentId: string | null;
+  readonly input: string;
+  /** Milliseconds since the epoch. */
+  readonly finishedAt: number;
+}
+
+/**
+ * Stores one run.
+ *
+ * Its parent stays NULL: a version 1 runner, which reads a thread along the chain of parents, takes
+ * it for one of the thread's first runs, shows it in its place in time, and goes on showing it when
+ * older runs are purged. An index of parents would cost each run a page.
+ */
+export function storeRun(
+  { statements, messages }: WriterContext,
+  run: RunToStore,
+  events: CompactedEvents,
+): void {
+  const { threadId, runId, epoch, input, agentId, finishedAt } = run;
+  const recent = messages.recentOf(threadId, epoch);
+  const insertAs = (id: string, clientId: string | null) =>
+    statements.insertRun.run(
+      ...[threadId, id, clientId, events.json, input, finishedAt, agentId, epoch],
+    );
+
+  let inserted = insertAs(runId, null);
+  // The client's id has come before, on this thread or on another.
+  if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
+  expectChange(inserted, "a run");
+  const id = Number(inserted.lastInsertRowid);
+  const { messageIds, json } = events;
+  messages.add(recent, { agentId, finishedAt, id, messageIds, length: json.length });
+}
+
+export function finish(context: WriterContext, op: FinishOp): OpResult {
+  // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
+  const { changes } = freeThread(context, op, op.finishedAt);
+  if (changes === 0) return answerWithoutLease(context, op);
+  if (op.compactIds !== null) {
+    const run = { ...op, input: op.input ?? "{}" };
+    storeRun(context, run, { json: op.events, messageIds: op.compactIds });
+    return OK;
+  }
+  const tail = parseEvents(op.events) ?? [];
+  if (op.segments === 0) {
+    const input = op.input ?? "{}";
+    storeRun(context, { ...op, input }, compactEvents(tail, input));
+    return OK;
+  }
+  const segmentIds = context.journals.take(op);
+  const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
+  storeRun(context, { ...op, input }, events);
+  if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
+  else context.journals.bury(segmentIds);
+  const missing = op.segments - segments;
+  if (missing <= 0) return OK;
+  return {
+    ok: true,
+    warning: `the run was stored without ${missing} segments that its journal lacks`,
+  };
+}
+
+/** A journaled run and its `tail`, compacted: what was not read ahead is read now. */
+function readToEnd(
+  context: WriterContext,
+  run: RunKey,
+  segmentIds: readonly number[],
+  tail: readonly EventLike[],
+): { readonly segments: number; readonly input: string; readonly events: CompactedEvents } {
+  const ahead = context.longRuns.take(run);
+  if (ahead !== null) {
+    ahead.read(Number.POSITIVE_INFINITY);
+    ahead.add(tail);
+    return { segments: ahead.segments, input: ahead.input ?? "{}", events: ahead.finish() };
+  }
+  const journal = readJournal(context.statements, segmentIds);
+  const input = journal.input ?? "{}";
+  const events = compactEvents([...journal.events, ...tail], input);
+  return { segments: journal.segments, input, events };
+}
+
+/** Reads a piece of a long run ahead: `LongRuns`. */
+export function compact(context: WriterContext, op: CompactOp): OpResult {
+  if (holdsLease(context, op)) context.longRuns.readAhead(op, op.length);
+  return OK;
+}

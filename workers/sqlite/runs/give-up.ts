@@ -1,0 +1,39 @@
+import type { GiveUpOp, OpResult, WithdrawOp } from "../../../src/protocol/messages.ts";
+import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { expectChange } from "../database/fault.ts";
+import { deleteSegments, freeThread, holdsLease, OK } from "./journal.ts";
+import { recoverRun } from "./recover.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+const UNSTORED = "The rest of this run could not be stored";
+
+/** Frees the thread if this instance's claim of that number holds it. No agent has begun. */
+export function withdraw(context: WriterContext, { threadId, number }: WithdrawOp): OpResult {
+  const { statements, config } = context;
+  const state = statements.stateOfThread.get(threadId);
+  const isOurs = state?.owner_id === config.instanceId && state.claim_number === number;
+  if (state?.is_running === 1 && isOurs && state.epoch !== null)
+    free(context, { threadId, epoch: state.epoch });
+  return OK;
+}
+
+/**
+ * Frees the thread of a run whose end cannot be stored, or of which a part was lost. With `keep`, what
+ * was journaled of it is stored as an interrupted run is: a beginning, closed, with an error.
+ */
+export function giveUp(context: WriterContext, op: GiveUpOp): OpResult {
+  const { threadId, keep } = op;
+  if (!holdsLease(context, op)) return OK;
+  const state = context.statements.stateOfThread.get(threadId);
+  if (keep && state !== undefined) {
+    recoverRun(context, state, { keep: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
+  } else {
+    deleteSegments(context, context.journals.take(op));
+    free(context, op);
+  }
+  return OK;
+}
+
+function free(context: WriterContext, run: RunKey): void {
+  expectChange(freeThread(context, run, Date.now()), "the end of a run");
+}

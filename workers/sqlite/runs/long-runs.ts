@@ -1,0 +1,101 @@
+import { RunCompactor } from "../../../src/events/compact.ts";
+import type { EventLike } from "../../../src/events/event.ts";
+import { addMessageIds } from "../../../src/events/message-ids.ts";
+import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
+import type { Journals } from "../state/journal-index.ts";
+import type { WriterStatements } from "../statements.ts";
+import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
+
+/** The beginning of a run that has ended, compacted as far as its journal was read. */
+export class LongRun {
+  readonly #statements: WriterStatements;
+  readonly #ids: readonly number[];
+  readonly #messageIds = new Set<string>();
+  #compactor: RunCompactor | null = null;
+  /** Rows of the journal that were read. */
+  #read = 0;
+  /** UTF-16 units of events that were read. */
+  #length = 0;
+  #input: string | null = null;
+  segments = 0;
+
+  constructor(statements: WriterStatements, ids: readonly number[]) {
+    this.#statements = statements;
+    this.#ids = ids;
+  }
+
+  get input(): string | null {
+    return this.#input;
+  }
+
+  /** Reads on, until `length` UTF-16 units were read or there is nothing more. */
+  read(length: number): void {
+    const until = this.#length + length;
+    while (this.#read < this.#ids.length && this.#length < until) {
+      const ids = this.#ids.slice(this.#read, ++this.#read);
+      const journal = readJournal(this.#statements, ids, this.#length);
+      if (journal.input !== null) this.#input = journal.input;
+      else if (journal.segments === 0) {
+        // Nothing behind a segment that cannot be read, or is too much, is part of the run.
+        this.#read = this.#ids.length;
+      }
+      this.#length += journal.length;
+      this.segments += journal.segments;
+      this.add(journal.events);
+    }
+  }
+
+  add(events: readonly EventLike[]): void {
+    this.#compactor ??= new RunCompactor(stateOfInput(this.#input ?? "{}"));
+    for (const event of events) {
+      this.#compactor.add(event);
+      addMessageIds(this.#messageIds, event);
+    }
+  }
+
+  finish(): CompactedEvents {
+    const events = this.#compactor?.finish() ?? [];
+    return { json: JSON.stringify(events), messageIds: this.#messageIds };
+  }
+}
+
+/**
+ * Runs that have ended, and are so long that reading and compacting them in the transaction that stores
+ * them would hold up everyone. They are read ahead, a piece in each of some batches before that one.
+ *
+ * What is known here may be lost with the thread or a rollback: then the run is read whole when it is
+ * stored.
+ */
+export class LongRuns {
+  readonly #statements: WriterStatements;
+  readonly #journals: Journals;
+  readonly #runs = new Map<string, LongRun>();
+
+  constructor(statements: WriterStatements, journals: Journals) {
+    this.#statements = statements;
+    this.#journals = journals;
+  }
+
+  /** Reads the next `length` UTF-16 units of the run's journal. */
+  readAhead(key: RunKey, length: number): void {
+    const name = keyOf(key);
+    const run =
+      this.#runs.get(name) ?? new LongRun(this.#statements, [...this.#journals.idsOf(key)]);
+    // One that fails is read again, whole, when it is stored.
+    this.#runs.delete(name);
+    run.read(length);
+    this.#runs.set(name, run);
+  }
+
+  take(run: RunKey): LongRun | null {
+    const key = keyOf(run);
+    const known = this.#runs.get(key) ?? null;
+    this.#runs.delete(key);
+    return known;
+  }
+
+  /** Forgets everything: journals may have been rolled back. */
+  reset(): void {
+    this.#runs.clear();
+  }
+}

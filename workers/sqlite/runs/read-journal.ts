@@ -1,0 +1,78 @@
+import { compactRun } from "../../../src/events/compact.ts";
+import type { EventLike } from "../../../src/events/event.ts";
+import { collectMessageIds } from "../../../src/events/message-ids.ts";
+import { parseEvents } from "../database/parse-events.ts";
+import type { WriterStatements } from "../statements.ts";
+
+/** The seq under which a run's input stands in its journal, before all events. */
+export const INPUT_SEQ = -1;
+
+export interface Journal {
+  readonly events: readonly EventLike[];
+  /** JSON of the RunAgentInput, or null when it was not journaled. */
+  readonly input: string | null;
+  /** How many segments `events` come from. */
+  readonly segments: number;
+  /** The seq of the last of them. */
+  readonly lastSeq: number;
+  /** UTF-16 units of JSON that `events` come from. */
+  readonly length: number;
+}
+
+/**
+ * UTF-16 units of a journal that are stored as a run. A run becomes one string, which can hold twice
+ * as many, and one value, of which SQLite takes a billion bytes.
+ */
+const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
+
+/**
+ * What was journaled of a run, in order, up to the first segment that cannot be read, or that makes
+ * it too long.
+ */
+export function readJournal(
+  statements: Pick<WriterStatements, "segments">,
+  segmentIds: readonly number[],
+  lengthBefore = 0,
+): Journal {
+  const events: EventLike[] = [];
+  let input: string | null = null;
+  let segments = 0;
+  let lastSeq = INPUT_SEQ;
+  let length = lengthBefore;
+  for (const row of statements.segments.iterate(JSON.stringify(segmentIds))) {
+    if (row.seq === INPUT_SEQ) {
+      input = row.events;
+      continue;
+    }
+    length += row.events.length;
+    const segment = length > MAX_JOURNAL_LENGTH ? null : parseEvents(row.events);
+    if (segment === null) break;
+    for (const event of segment) events.push(event);
+    segments++;
+    lastSeq = row.seq;
+  }
+  return { events, input, segments, lastSeq, length: length - lengthBefore };
+}
+
+/** The events of a run as they are to be stored, and the message ids among them. */
+export interface CompactedEvents {
+  readonly json: string;
+  readonly messageIds: Iterable<string>;
+}
+
+export function stateOfInput(input: string): unknown {
+  try {
+    const value: unknown = JSON.parse(input);
+    return typeof value === "object" && value !== null && "state" in value
+      ? value.state
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function compactEvents(events: readonly EventLike[], input: string): CompactedEvents {
+  const hasDelta = events.some((event) => event.type === "STATE_DELTA");
+  const compacted = compactRun(events, hasDelta ? { state: stateOfInput(input) } : {});
+  return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
+}
