@@ -13,7 +13,7 @@ import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
 import { Liveness } from "./sqlite/instances/liveness.ts";
 import { ownIdentity } from "./sqlite/instances/process-identity.ts";
 import { Reading } from "./sqlite/reads/reading.ts";
-import { prepareReaderStatements } from "./sqlite/statements.ts";
+import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 
 interface Reader {
   readonly reading: Reading;

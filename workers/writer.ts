@@ -22,10 +22,10 @@ import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances
 import { backUp } from "./sqlite/maintenance/backup.ts";
 import { Neighbours } from "./sqlite/maintenance/maintenance.ts";
 import { Reading } from "./sqlite/reads/reading.ts";
+import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
 import { recoverDeadRuns } from "./sqlite/runs/recover.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
-import { prepareReaderStatements } from "./sqlite/statements.ts";
 
 interface Writer extends OpenedDatabase {
   readonly context: WriterContext;
@@ -59,7 +59,7 @@ function open(config: WorkerConfig): Writer {
     // When the file is first opened here, nobody follows a run in this process yet.
     const keep = config.file !== null || hasLiveNeighbours(context);
     const recovered = recoverDeadRuns(context, { keep });
-    forgetDeadInstances(context);
+    if (forgetDeadInstances(context) > 0) context.journals.sweepOrphans();
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const neighbours =

@@ -2,10 +2,10 @@ import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { migrate } from "../../workers/sqlite/database/schema.ts";
+import { prepareReaderStatements } from "../../workers/sqlite/reads/statements.ts";
 import { look as lookAt } from "../../workers/sqlite/reads/tail.ts";
 import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
 import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
-import { prepareReaderStatements } from "../../workers/sqlite/statements.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 /** A writer without its thread. */

@@ -1,5 +1,18 @@
-import type { WriterContext } from "../runs/writer-context.ts";
+import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import { lockPathOf, removeLock } from "./instance-lock.ts";
+import type { Liveness } from "./liveness.ts";
+import type { ProcessIdentity } from "./process-identity.ts";
+import type { InstanceStatements } from "./statements.ts";
+
+/** The writer's side of this instance: its name, its process, and what it knows of the others. */
+export interface InstanceContext {
+  readonly statements: InstanceStatements;
+  readonly config: WorkerConfig;
+  readonly identity: ProcessIdentity;
+  readonly liveness: Liveness;
+  /** Real path of the database file, or null for one in memory. */
+  readonly file: string | null;
+}
 
 /** Milliseconds on a clock that nobody sets. */
 function uptimeMs(): number {
@@ -7,30 +20,33 @@ function uptimeMs(): number {
 }
 
 /** Writes this runner's sign of life, and its row when there is none yet. */
-export function beat({ statements, config, identity }: WriterContext): void {
+export function beat({ statements, config, identity }: InstanceContext): void {
   const { host, pid, processStart } = identity;
   const { instanceId, leaseMs } = config;
   statements.heartbeat.run(instanceId, host, pid, processStart, leaseMs, Date.now(), uptimeMs());
 }
 
 /** Whether another instance has the file open, alive or not yet found dead. */
-export function hasNeighbours({ statements, config }: WriterContext): boolean {
+export function hasNeighbours({ statements, config }: InstanceContext): boolean {
   return statements.otherInstance.get(config.instanceId) !== undefined;
 }
 
 /** Whether another instance is alive, which may be following what this one does. */
-export function hasLiveNeighbours({ statements, config, liveness }: WriterContext): boolean {
+export function hasLiveNeighbours({ statements, config, liveness }: InstanceContext): boolean {
   return statements.instances
     .all()
     .some((row) => row.instance_id !== config.instanceId && liveness.isRowAlive(row));
 }
 
-/** Removes the rows of runners that are gone, once nothing names them as an owner, and what they left. */
-export function forgetDeadInstances({ statements, journals, liveness, file }: WriterContext): void {
+/**
+ * Removes the rows and the lock files of dead instances that own no run any more. Returns how many
+ * instances are dead, those that still own a run included.
+ */
+export function forgetDeadInstances({ statements, liveness, file }: InstanceContext): number {
   const dead = statements.instances.all().filter((row) => !liveness.isRowAlive(row));
   for (const { instance_id } of dead) {
     const isForgotten = statements.deleteIdleInstance.run(instance_id, instance_id).changes === 1;
     if (isForgotten && file !== null) removeLock(lockPathOf(file, instance_id));
   }
-  if (dead.length > 0) journals.sweepOrphans();
+  return dead.length;
 }

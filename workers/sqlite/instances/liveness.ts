@@ -1,6 +1,6 @@
-import type { InstanceRow, OwnerStatements } from "../statements.ts";
 import { isLocked, lockPathOf } from "./instance-lock.ts";
 import { isProcessAlive, type ProcessIdentity } from "./process-identity.ts";
+import type { InstanceRow, OwnerStatements } from "./statements.ts";
 
 /** What is known of another instance's heart. */
 interface Heart {

@@ -1,9 +1,15 @@
-import type { ReaderContext } from "../reads/reader-context.ts";
-import type { RunStateRow } from "../statements.ts";
+import type { WorkerConfig } from "../../../src/protocol/messages.ts";
+import type { Liveness } from "./liveness.ts";
+import type { RunStateRow } from "./statements.ts";
+
+export interface OwnershipContext {
+  readonly config: Pick<WorkerConfig, "leaseMs">;
+  readonly liveness: Liveness;
+}
 
 /** Whether the run that a thread's state names may still be executing somewhere. */
 export function hasLiveOwner(
-  { liveness, config }: Pick<ReaderContext, "liveness" | "config">,
+  { liveness, config }: OwnershipContext,
   state: RunStateRow | undefined,
 ): state is RunStateRow {
   if (state?.is_running !== 1) return false;

@@ -124,7 +124,7 @@ export class Neighbours {
   #reap(): void {
     this.#reapedAt = performance.now();
     const recovered = recoverDeadRuns(this.#context, { keep: true });
-    forgetDeadInstances(this.#context);
+    if (forgetDeadInstances(this.#context) > 0) this.#context.journals.sweepOrphans();
     this.#kept.sweep();
     // A run that cannot be ended is met again each time, and is told of once.
     const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;

@@ -1,7 +1,7 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { hasLiveNeighbours } from "../instances/instances.ts";
-import { forgetKeptJournal } from "../runs/journal.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
+import { prepareRetainedJournalStatements, type RetainedJournalStatements } from "./statements.ts";
 
 /** How long the journal of a run that has ended is kept for those who follow it, */
 const KEPT_MS = 30_000;
@@ -14,17 +14,19 @@ const KEPT_ALONE_MS = 5000;
  */
 export class KeptJournals {
   readonly #context: WriterContext;
+  readonly #statements: RetainedJournalStatements;
   /** `keyOf` a run to the moment in which this process first saw its journal kept. */
   #seenAt = new Map<string, number>();
 
   constructor(context: WriterContext) {
     this.#context = context;
+    this.#statements = prepareRetainedJournalStatements(context.db);
   }
 
   /** Deletes those that were kept for long enough. */
   sweep(): void {
-    const { db, statements } = this.#context;
-    const kept = statements.keptJournals
+    const { db } = this.#context;
+    const kept = this.#statements.retainedJournals
       .all()
       .map(({ thread_id: threadId, epoch }): RunKey => ({ threadId, epoch }));
     const now = performance.now();
@@ -35,8 +37,13 @@ export class KeptJournals {
     const due = kept.filter((run) => now - seenAt(run) >= keptMs);
     if (due.length === 0) return;
     const forget = db.transaction(() => {
-      for (const run of due) forgetKeptJournal(this.#context, run);
+      for (const run of due) this.#forget(run);
     });
     forget.immediate();
+  }
+
+  #forget({ threadId, epoch }: RunKey): void {
+    const ids = this.#statements.forgetRetainedJournal.get(threadId, epoch);
+    if (ids !== undefined) this.#context.statements.deleteSegments.run(ids);
   }
 }

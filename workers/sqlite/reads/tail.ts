@@ -9,10 +9,11 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
+import type { RunStateRow } from "../instances/statements.ts";
 import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
 import { keyOfRow } from "../state/journal-scan.ts";
-import type { FollowedSegmentRow, ReaderStatements, RunStateRow } from "../statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
+import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
 
 /** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;

@@ -93,15 +93,6 @@ export function keepJournal(
   statements.keepJournal.run(threadId, epoch, JSON.stringify(ids));
 }
 
-/** Deletes a journal that was kept, if there is one of this run. */
-export function forgetKeptJournal(
-  { statements }: WriterContext,
-  { threadId, epoch }: RunKey,
-): void {
-  const ids = statements.forgetJournal.get(threadId, epoch);
-  if (ids !== undefined) statements.deleteSegments.run(ids);
-}
-
 export function deleteSegments({ statements }: WriterContext, ids: readonly number[]): void {
   if (ids.length > 0) statements.deleteSegments.run(JSON.stringify(ids));
 }

@@ -3,12 +3,12 @@ import type { EventLike } from "../../../src/events/event.ts";
 import { addMessageIds } from "../../../src/events/message-ids.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import type { Journals } from "../state/journal-index.ts";
-import type { WriterStatements } from "../statements.ts";
+import type { JournalStatements } from "../state/statements.ts";
 import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
 
 /** The beginning of a run that has ended, compacted as far as its journal was read. */
 export class LongRun {
-  readonly #statements: WriterStatements;
+  readonly #statements: JournalStatements;
   readonly #ids: readonly number[];
   readonly #messageIds = new Set<string>();
   #compactor: RunCompactor | null = null;
@@ -19,7 +19,7 @@ export class LongRun {
   #input: string | null = null;
   segments = 0;
 
-  constructor(statements: WriterStatements, ids: readonly number[]) {
+  constructor(statements: JournalStatements, ids: readonly number[]) {
     this.#statements = statements;
     this.#ids = ids;
   }
@@ -67,11 +67,11 @@ export class LongRun {
  * stored.
  */
 export class LongRuns {
-  readonly #statements: WriterStatements;
+  readonly #statements: JournalStatements;
   readonly #journals: Journals;
   readonly #runs = new Map<string, LongRun>();
 
-  constructor(statements: WriterStatements, journals: Journals) {
+  constructor(statements: JournalStatements, journals: Journals) {
     this.#statements = statements;
     this.#journals = journals;
   }

@@ -2,7 +2,7 @@ import { compactRun } from "../../../src/events/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { collectMessageIds } from "../../../src/events/message-ids.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import type { WriterStatements } from "../statements.ts";
+import type { JournalStatements } from "../state/statements.ts";
 
 /** The seq under which a run's input stands in its journal, before all events. */
 export const INPUT_SEQ = -1;
@@ -30,7 +30,7 @@ const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
  * it too long.
  */
 export function readJournal(
-  statements: Pick<WriterStatements, "segments">,
+  statements: Pick<JournalStatements, "segments">,
   segmentIds: readonly number[],
   lengthBefore = 0,
 ): Journal {

@@ -4,8 +4,8 @@ import type { RunStoreErrorCode, StoreFault } from "../../../src/protocol/errors
 import { concernsWholeFile, expectChange, toFault } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
+import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
-import type { RunStateRow } from "../statements.ts";
 import { storeRun } from "./finish.ts";
 import { deleteSegments, keepJournal } from "./journal.ts";
 import { compactEvents, readJournal } from "./read-journal.ts";

@@ -1,5 +1,6 @@
 import type { RunKey } from "../../../src/protocol/run-key.ts";
-import type { OwnerStatements, RunStateRow } from "../statements.ts";
+import type { RunStateRow } from "../instances/statements.ts";
+import type { StoredRunStatements } from "./statements.ts";
 
 /**
  * Stands for the epoch of a run that a version 1 runner executes or has stored, and which has none.
@@ -20,7 +21,7 @@ export function epochOf(state: RunStateRow): number {
  * at the first older run, and needs no index.
  */
 export function findStoredRun(
-  statements: Pick<OwnerStatements, "epochsOfThread">,
+  statements: StoredRunStatements,
   { threadId, epoch, runId }: RunKey & { readonly runId?: string },
 ): number | undefined {
   for (const row of statements.epochsOfThread.iterate(threadId)) {

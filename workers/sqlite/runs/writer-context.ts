@@ -1,24 +1,36 @@
 import type { Database } from "better-sqlite3";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
+import { prepareTransactionStatements } from "../database/statements.ts";
+import type { InstanceContext } from "../instances/instances.ts";
 import { Liveness } from "../instances/liveness.ts";
-import { ownIdentity, type ProcessIdentity } from "../instances/process-identity.ts";
+import { ownIdentity } from "../instances/process-identity.ts";
+import { prepareInstanceStatements } from "../instances/statements.ts";
 import { Journals } from "../state/journal-index.ts";
 import { MessageIndex } from "../state/message-index.ts";
-import { prepareWriterStatements, type WriterStatements } from "../statements.ts";
+import { prepareJournalStatements, prepareMessageStatements } from "../state/statements.ts";
 import { LongRuns } from "./long-runs.ts";
+import { prepareRunStatements } from "./statements.ts";
+
+/** Every statement that the writer runs once it is open, prepared once. */
+function prepareWriterStatements(db: Database) {
+  return {
+    ...prepareTransactionStatements(db),
+    ...prepareInstanceStatements(db),
+    ...prepareJournalStatements(db),
+    ...prepareMessageStatements(db),
+    ...prepareRunStatements(db),
+  };
+}
+
+export type WriterStatements = ReturnType<typeof prepareWriterStatements>;
 
 /** What the writer's operations work on: its one connection, what it knows of it, and who it is. */
-export interface WriterContext {
+export interface WriterContext extends InstanceContext {
   readonly db: Database;
   readonly statements: WriterStatements;
   readonly messages: MessageIndex;
   readonly journals: Journals;
   readonly longRuns: LongRuns;
-  readonly config: WorkerConfig;
-  readonly identity: ProcessIdentity;
-  readonly liveness: Liveness;
-  /** Real path of the database file, or null for one in memory. */
-  readonly file: string | null;
 }
 
 export function createWriterContext(

@@ -1,7 +1,7 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
-import type { WriterStatements } from "../statements.ts";
 import { type Journal, JournalScan, keyOfRow } from "./journal-scan.ts";
+import type { JournalStatements } from "./statements.ts";
 
 /** Rows of ended runs are looked through when there are so many more of them, */
 const MIN_DEAD = 1000;
@@ -23,7 +23,7 @@ const NO_SEQ = -2;
  * transaction was rolled back.
  */
 export class Journals {
-  readonly #statements: WriterStatements;
+  readonly #statements: JournalStatements;
   readonly #instanceId: string;
   /** By `keyOf` the run, the one with the oldest first segment first. Null when it is not known. */
   #live: Map<string, Journal> | null = null;
@@ -34,7 +34,7 @@ export class Journals {
   #due: number[] = [];
   #enough = MIN_DEAD;
 
-  constructor(statements: WriterStatements, instanceId: string) {
+  constructor(statements: JournalStatements, instanceId: string) {
     this.#statements = statements;
     this.#instanceId = instanceId;
   }

@@ -1,5 +1,5 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import type { RunKeyRow, WriterStatements } from "../statements.ts";
+import type { JournalStatements, RunKeyRow } from "./statements.ts";
 
 /** Where the segments of one run stand in `run_events`. */
 export interface Journal {
@@ -19,11 +19,11 @@ export function keyOfRow({ thread_id: threadId, epoch }: RunKeyRow): string {
  * index, which every segment would have to pay for. Later questions read what has come since only.
  */
 export class JournalScan {
-  readonly #statements: WriterStatements;
+  readonly #statements: JournalStatements;
   readonly #journals = new Map<string, Journal>();
   #upTo = 0;
 
-  constructor(statements: WriterStatements) {
+  constructor(statements: JournalStatements) {
     this.#statements = statements;
   }
 

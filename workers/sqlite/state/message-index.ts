@@ -1,7 +1,10 @@
 import { collectMessageIds } from "../../../src/events/message-ids.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import type { WriterStatements } from "../statements.ts";
+import type { TransactionStatements } from "../database/statements.ts";
+import type { MessageStatements } from "./statements.ts";
+
+type Statements = MessageStatements & Pick<TransactionStatements, "dataVersion">;
 
 /** A thread's latest runs are indexed together when there are so many of them, */
 const MAX_RECENT_RUNS = 16;
@@ -51,12 +54,12 @@ export interface StoredRun {
  * nobody else has changed its rows, which the triggers tell by `threads.messages_stale`.
  */
 export class MessageIndex {
-  readonly #statements: WriterStatements;
+  readonly #statements: Statements;
   /** The least recently used thread comes first. */
   readonly #recent = new Map<string, RecentRuns>();
   #dataVersion = 0;
 
-  constructor(statements: WriterStatements) {
+  constructor(statements: Statements) {
     this.#statements = statements;
   }
 

@@ -1,0 +1,112 @@
+import type { Database } from "better-sqlite3";
+import { SCHEMA_VERSION } from "../database/schema.ts";
+import { RUN_STATE, type RunStateRow } from "../instances/statements.ts";
+import type { RunKeyRow } from "../state/statements.ts";
+
+/**
+ * The next epoch of a thread. A version 1 runner replaces the row of a thread that it takes, and the
+ * epoch is lost with it: then it goes on behind those that are stored.
+ */
+const NEXT_EPOCH = `1 + coalesce(run_state.epoch,
+  (SELECT epoch FROM agent_runs
+   WHERE agent_runs.thread_id = run_state.thread_id AND epoch IS NOT NULL
+   ORDER BY id DESC LIMIT 1), 0)`;
+
+export interface EpochRow {
+  readonly id: number;
+  readonly epoch: number | null;
+  /** The id that the client gave the run. */
+  readonly run_id: string;
+}
+
+/** Finds the row of a run that was stored. */
+export function prepareStoredRunStatements(db: Database) {
+  return {
+    epochsOfThread: db.prepare<[string], EpochRow>(
+      `SELECT id, epoch, coalesce(client_run_id, run_id) AS run_id FROM agent_runs
+       WHERE thread_id = ? ORDER BY id DESC`,
+    ),
+  };
+}
+
+export type StoredRunStatements = ReturnType<typeof prepareStoredRunStatements>;
+
+/** Claims, ends and stored rows of runs, and what other instances ask of them. */
+export function prepareRunStatements(db: Database) {
+  return {
+    ...prepareStoredRunStatements(db),
+    runsOfOthers: db.prepare<[string], RunStateRow>(
+      `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
+    ),
+    // Epochs ascend with the rows, so the newest row tells, however many there are.
+    lastEpochOfThread: db
+      .prepare<[string], number>(
+        `SELECT epoch FROM agent_runs WHERE thread_id = ? AND epoch IS NOT NULL
+         ORDER BY id DESC LIMIT 1`,
+      )
+      .pluck(),
+    takeFreeThread: db
+      .prepare<[string, string, string, number, number, number], number>(
+        `INSERT INTO run_state
+           (thread_id, is_running, current_run_id, owner_id, claim_number, updated_at, epoch)
+         VALUES (?, 1, ?, ?, ?, ?, ?)
+         ON CONFLICT (thread_id) DO UPDATE SET
+           is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
+           claim_number = excluded.claim_number, updated_at = excluded.updated_at,
+           stop_requested = NULL, epoch = ${NEXT_EPOCH}
+         WHERE is_running IS NOT 1
+         RETURNING epoch`,
+      )
+      .pluck(),
+    takeThreadOfEpoch: db.prepare<[string, string, number, number, string, number]>(
+      `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
+         updated_at = ?, stop_requested = NULL, epoch = epoch + 1
+       WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
+    ),
+    // The owner is asked for too: an epoch may come again when someone deletes or replaces the row of a
+    // run that executes, and its events are not to get into the run of the next owner.
+    isHeldBy: db
+      .prepare<[string, number, string], number>(
+        `SELECT 1 FROM run_state
+         WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
+      )
+      .pluck(),
+    freeThreadHeldBy: db.prepare<[number, string, number, string]>(
+      `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
+         stop_requested = NULL, updated_at = ?
+       WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
+    ),
+    // Its owner is gone, or only slept: nothing of that claim is true any more.
+    takeFromDeadOwner: db.prepare<[number, string]>(
+      `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
+         stop_requested = NULL, updated_at = ?, epoch = ${NEXT_EPOCH}
+       WHERE thread_id = ?`,
+    ),
+
+    requestStop: db.prepare<[number, string]>(
+      `UPDATE run_state SET stop_requested = ?
+       WHERE thread_id = ? AND is_running = 1 AND stop_requested IS NULL`,
+    ),
+    requestEnd: db.prepare<[number, string]>(
+      "UPDATE run_state SET stop_requested = ? WHERE thread_id = ? AND is_running = 1",
+    ),
+    ownRunsToStop: db.prepare<[string], RunKeyRow & { stop_requested: number }>(
+      `SELECT thread_id, epoch, stop_requested FROM run_state
+       WHERE is_running = 1 AND stop_requested > 0 AND owner_id = ?`,
+    ),
+
+    insertRun: db.prepare<
+      [string, string, string | null, string, string, number, string | null, number]
+    >(
+      `INSERT INTO agent_runs
+         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch)
+       VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
+    ),
+    keepJournal: db.prepare<[string, number, string]>(
+      `INSERT INTO kept_journals (thread_id, epoch, segment_ids) VALUES (?, ?, ?)
+       ON CONFLICT DO NOTHING`,
+    ),
+  };
+}
+
+export type RunStatements = ReturnType<typeof prepareRunStatements>;

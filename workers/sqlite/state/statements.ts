@@ -1,0 +1,86 @@
+import type { Database } from "better-sqlite3";
+
+/** What a run is known by. */
+export interface RunKeyRow {
+  readonly thread_id: string;
+  readonly epoch: number;
+}
+
+export interface SegmentRow {
+  readonly seq: number;
+  readonly events: string;
+}
+
+/** Where a segment stands, without what it holds. */
+export interface SegmentPlaceRow extends RunKeyRow {
+  readonly id: number;
+  readonly seq: number;
+}
+
+/** The journals: segments of runs in flight. */
+export function prepareJournalStatements(db: Database) {
+  return {
+    runsOfOwner: db.prepare<[string], RunKeyRow>(
+      "SELECT thread_id, epoch FROM run_state WHERE is_running = 1 AND owner_id = ?",
+    ),
+    insertSegment: db.prepare<[string, number, number, string]>(
+      "INSERT INTO run_events (thread_id, epoch, seq, events) VALUES (?, ?, ?, ?)",
+    ),
+    // Ids as a JSON array.
+    segments: db.prepare<[string], SegmentRow>(
+      `SELECT seq, events FROM run_events WHERE id IN (SELECT value FROM json_each(?))
+       ORDER BY id`,
+    ),
+    segmentsBehind: db.prepare<[number], SegmentPlaceRow>(
+      "SELECT id, thread_id, epoch, seq FROM run_events WHERE id > ? ORDER BY id",
+    ),
+    deleteSegments: db.prepare<[string]>(
+      "DELETE FROM run_events WHERE id IN (SELECT value FROM json_each(?))",
+    ),
+    deleteOrphanedSegments: db.prepare<[]>(
+      `DELETE FROM run_events
+       WHERE (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM run_state
+           WHERE is_running = 1 AND epoch IS NOT NULL)
+         AND (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM kept_journals)`,
+    ),
+  };
+}
+
+export type JournalStatements = ReturnType<typeof prepareJournalStatements>;
+
+/** The message ids that a thread has stored. */
+export function prepareMessageStatements(db: Database) {
+  return {
+    isMessageSeen: db
+      .prepare<[string, string], number>(
+        "SELECT 1 FROM thread_messages WHERE thread_id = ? AND message_id = ?",
+      )
+      .pluck(),
+    // Ids as a JSON array.
+    insertMessages: db.prepare<[string, string]>(
+      `INSERT INTO thread_messages (thread_id, message_id) SELECT ?, value FROM json_each(?)
+       WHERE true ON CONFLICT DO NOTHING`,
+    ),
+    deleteMessagesOfThread: db.prepare<[string]>("DELETE FROM thread_messages WHERE thread_id = ?"),
+    threadIndex: db.prepare<[string], { indexed_up_to: number; messages_stale: number }>(
+      "SELECT indexed_up_to, messages_stale FROM threads WHERE thread_id = ?",
+    ),
+    insertThread: db.prepare<[string, string | null, number]>(
+      `INSERT INTO threads (thread_id, agent_id, created_at) VALUES (?, ?, ?)
+       ON CONFLICT DO NOTHING`,
+    ),
+    runsBehind: db.prepare<[string, number], { id: number; events: string }>(
+      "SELECT id, events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",
+    ),
+    setIndexedUpTo: db.prepare<[number, number, string | null, string]>(
+      `UPDATE threads SET indexed_up_to = ?, run_count = run_count + ?,
+         agent_id = coalesce(?, agent_id)
+       WHERE thread_id = ?`,
+    ),
+    resetThreadIndex: db.prepare<[string]>(
+      "UPDATE threads SET indexed_up_to = 0, run_count = 0, messages_stale = 0 WHERE thread_id = ?",
+    ),
+  };
+}
+
+export type MessageStatements = ReturnType<typeof prepareMessageStatements>;
