@@ -18,13 +18,13 @@ import { abandon, type OpenedDatabase, openForWriting } from "./sqlite/database/
 import type { OpenFiles } from "./sqlite/database/open-files.ts";
 import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
-import { beat, forgetDeadInstances, hasLiveNeighbours } from "./sqlite/instances/instances.ts";
+import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
-import { Neighbours } from "./sqlite/maintenance/maintenance.ts";
+import { Maintenance } from "./sqlite/maintenance/maintenance.ts";
+import { reap } from "./sqlite/maintenance/reaper.ts";
 import { Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
-import { recoverDeadRuns } from "./sqlite/runs/recover.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 
 interface Writer extends OpenedDatabase {
@@ -32,7 +32,7 @@ interface Writer extends OpenedDatabase {
   readonly reading: Reading;
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which nobody else can open. */
-  readonly neighbours: Neighbours | null;
+  readonly maintenance: Maintenance | null;
   /** Null for a database in memory. */
   readonly lock: InstanceLock | null;
   /** The last one that was committed. */
@@ -57,16 +57,15 @@ function open(config: WorkerConfig): Writer {
     }
     beat(context);
     // When the file is first opened here, nobody follows a run in this process yet.
-    const keep = config.file !== null || hasLiveNeighbours(context);
-    const recovered = recoverDeadRuns(context, { keep });
-    if (forgetDeadInstances(context) > 0) context.journals.sweepOrphans();
+    const retain = config.file !== null || hasOtherLiveInstances(context);
+    const recovered = reap(context, { retain });
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
-    const neighbours =
-      files === null ? null : new Neighbours(context, tell, () => isFileThere(files));
+    const maintenance =
+      files === null ? null : new Maintenance(context, tell, () => isFileThere(files));
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, opened, neighbours, lock, batchNumber: null };
+    return { ...database, context, reading, opened, maintenance, lock, batchNumber: null };
   } catch (error) {
     lock?.remove();
     guard?.close();
@@ -93,8 +92,8 @@ function loseFile(error: unknown): void {
   if (!(error instanceof Fault) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  const { neighbours, lock } = writer;
-  neighbours?.end();
+  const { maintenance, lock } = writer;
+  maintenance?.end();
   abandon(writer);
   lock?.remove();
   writer = null;
@@ -113,10 +112,10 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, neighbours, files, guard, lock } = writer;
+  const { context, maintenance, files, guard, lock } = writer;
   files?.check();
   writer = null;
-  neighbours?.end();
+  maintenance?.end();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -160,7 +159,7 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       writer.files?.check();
       return writer.opened;
     case "batch":
-      writer.neighbours?.notice();
+      writer.maintenance?.beforeBatch();
       return commitNext(writer, request);
     case "rewrite-wal":
       if (writer.files === null) return null;
@@ -173,7 +172,7 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
     case "backup":
       return backUp(writer.context.db, request, tell);
     case "watch":
-      writer.neighbours?.meet();
+      writer.maintenance?.lookForOthers();
       return null;
     default:
       return writer.reading.answer(request);

@@ -107,7 +107,10 @@ export function takeSnapshot(dbPath: string): StoreSnapshot {
         "run_state",
         "SELECT * FROM run_state WHERE is_running = 1",
       ).map(({ thread_id: threadId, epoch = null }) => ({ threadId, epoch })),
-      kept: ifThere("kept_journals", "SELECT thread_id AS threadId, epoch FROM kept_journals"),
+      kept: ifThere(
+        "retained_journals",
+        "SELECT thread_id AS threadId, epoch FROM retained_journals",
+      ),
       threads: ifThere("threads", RUN_COUNTS),
     };
   } finally {

@@ -117,7 +117,7 @@ async function expectSound(dbPath: string, record: RunRecord): Promise<void> {
   }
   expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
   const unexplained =
-    "SELECT count(*) FROM run_events WHERE (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM kept_journals)";
+    "SELECT count(*) FROM run_events WHERE (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM retained_journals)";
   expect(valueIn(dbPath, unexplained)).toBe(0);
   expect(valueIn(dbPath, "SELECT count(*) FROM run_state WHERE is_running = 1")).toBe(0);
 }

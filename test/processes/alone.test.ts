@@ -16,7 +16,7 @@ const WATCH_WRITER = fileURLToPath(new URL("watch-writer.ts", import.meta.url));
 function journaled(dbPath: string): { segments: unknown; kept: unknown } {
   return {
     segments: valueIn(dbPath, "SELECT count(*) FROM run_events"),
-    kept: valueIn(dbPath, "SELECT count(*) FROM kept_journals"),
+    kept: valueIn(dbPath, "SELECT count(*) FROM retained_journals"),
   };
 }
 

@@ -191,7 +191,7 @@ describe('runs of two runners of one process, for "supersede"', () => {
     await one.flush();
     await runHere(other, "next").done;
     await superseded.done;
-    expect(valueIn(dbPath, "SELECT count(*) FROM kept_journals")).toBe(1);
+    expect(valueIn(dbPath, "SELECT count(*) FROM retained_journals")).toBe(1);
 
     const again = puppetAgent();
     const run = watch(one.run({ threadId: "t", agent: again, input: inputOf("t", "r") }));

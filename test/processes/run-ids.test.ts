@@ -188,7 +188,7 @@ describe("followers of a thread whose run id comes again at once", () => {
     const second = owner.run("t", "r");
     await begin(second, "second");
     await owner.flush();
-    expect(valueIn(dbPath, "SELECT count(*) FROM kept_journals")).toBe(1);
+    expect(valueIn(dbPath, "SELECT count(*) FROM retained_journals")).toBe(1);
     const ofSecond = watch(here.connect({ threadId: "t" }));
     await ofSecond.until(says("second"));
     await end(second);

@@ -55,6 +55,18 @@ export function concernsWholeFile(error: unknown): boolean {
 }
 
 /**
+ * Does work that is done again later: a locked or full file is passed over. The next batch reports that
+ * fault.
+ */
+export function unlessFileFails(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!concernsWholeFile(error)) throw error;
+  }
+}
+
+/**
  * Checks that a write changed a row before it is acknowledged as done. A trigger that someone added to
  * the file can make SQLite ignore a write without an error.
  *

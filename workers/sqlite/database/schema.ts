@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS runner_instances (
   heartbeat_at INTEGER NOT NULL,
   heartbeat_uptime INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS kept_journals (
+CREATE TABLE IF NOT EXISTS retained_journals (
   thread_id TEXT NOT NULL,
   epoch INTEGER NOT NULL,
   -- JSON: an array of ids in run_events.

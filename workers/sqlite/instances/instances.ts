@@ -27,12 +27,12 @@ export function beat({ statements, config, identity }: InstanceContext): void {
 }
 
 /** Whether another instance has the file open, alive or not yet found dead. */
-export function hasNeighbours({ statements, config }: InstanceContext): boolean {
+export function hasOtherInstances({ statements, config }: InstanceContext): boolean {
   return statements.otherInstance.get(config.instanceId) !== undefined;
 }
 
 /** Whether another instance is alive, which may be following what this one does. */
-export function hasLiveNeighbours({ statements, config, liveness }: InstanceContext): boolean {
+export function hasOtherLiveInstances({ statements, config, liveness }: InstanceContext): boolean {
   return statements.instances
     .all()
     .some((row) => row.instance_id !== config.instanceId && liveness.isRowAlive(row));

@@ -1,42 +1,35 @@
 import type { WriterNotice } from "../../../src/protocol/messages.ts";
-import { keyOf } from "../../../src/protocol/run-key.ts";
-import { concernsWholeFile } from "../database/fault.ts";
-import { beat, forgetDeadInstances, hasNeighbours } from "../instances/instances.ts";
-import { recoverDeadRuns } from "../runs/recover.ts";
-import { ownRunsToStop } from "../runs/stop-requests.ts";
+import { unlessFileFails } from "../database/fault.ts";
+import { hasOtherInstances } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
-import { KeptJournals } from "./retained-journals.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { Reaper } from "./reaper.ts";
+import { StopNotices } from "./stop-notices.ts";
 
-/** Heartbeats per lease, so that one or two that fail do not end it. */
-const BEATS_PER_LEASE = 3;
-/** How often a writer that is not alone on its file looks whether another one has written. */
+/** How often a writer that is not alone on its file looks whether another instance has written. */
 const WATCH_MS = 10;
-/** How often it looks whether another one is dead. */
+
+/** How often a writer that is not alone on its file looks whether another instance is dead. */
 const REAP_MS = 1000;
 
 /**
- * Keeps this instance alive in the eyes of the others on its file, and looks after them: tells the
- * main thread when they have written, hands over what they ask of it, ends the runs of the dead.
+ * What the writer of a file does between batches, because other instances may have the file open.
  *
- * A writer that is alone only beats its heart. It finds out that it is not when someone else has
- * written: at its next batch or its next beat.
+ * Alone: it writes its heartbeat, and reaps after each heartbeat. At the next batch or heartbeat it
+ * finds out that another connection has written, and begins to watch.
+ *
+ * Watching: it looks every 10 ms whether another instance has written, and tells the main thread. It
+ * reaps every second, and is alone again when no other instance has a row.
  */
-export class Neighbours {
+export class Maintenance {
   readonly #context: WriterContext;
   readonly #tell: (notice: WriterNotice) => void;
-  /** Whether the open file still has its name. If not, this was ended. */
-  readonly #isFileThere: () => boolean;
-  #heartbeat: NodeJS.Timeout | undefined;
-  #beatMs: number;
+  readonly #heartbeat: Heartbeat;
+  readonly #reaper: Reaper;
+  readonly #stopNotices: StopNotices;
+  /** Null while this instance is alone. */
   #watch: NodeJS.Timeout | null = null;
-  #version: number;
-  #beatenAt = performance.now();
-  #reapedAt = performance.now();
-  /** Runs of this instance that were told to end. */
-  readonly #told = new Set<string>();
-  /** What kept a dead run from being ended the last time. */
-  #toldFault: string | null = null;
-  readonly #kept: KeptJournals;
+  #dataVersion: number;
 
   constructor(
     context: WriterContext,
@@ -44,135 +37,75 @@ export class Neighbours {
     isFileThere: () => boolean,
   ) {
     this.#context = context;
-    this.#isFileThere = isFileThere;
     this.#tell = tell;
-    this.#kept = new KeptJournals(context);
-    this.#version = this.#dataVersion();
-    this.#beatMs = this.#nextBeatMs();
-    this.#scheduleBeat();
-    if (hasNeighbours(context)) this.#startWatch();
+    this.#reaper = new Reaper(context, tell);
+    this.#stopNotices = new StopNotices(context, tell);
+    this.#dataVersion = this.#readDataVersion();
+    const onBeat = () => this.#afterBeat();
+    this.#heartbeat = new Heartbeat({ context, tell, isFileThere, onBeat });
+    if (hasOtherInstances(context)) this.#startWatch();
   }
 
-  /**
-   * Called before every batch. Whoever opens the file writes to it. And what this instance takes
-   * after it has slept, it takes alive: its timer may be late.
-   */
-  notice(): void {
-    if (performance.now() - this.#beatenAt > 2 * this.#beatMs) this.#beat();
-    if (this.#watch === null && this.#hasChanged()) this.meet();
+  /** An instance that opens the file writes to it: the next batch here sees that. */
+  beforeBatch(): void {
+    this.#heartbeat.beatIfLate();
+    if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
   }
 
-  /** Sees whether this instance is alone still. */
-  meet(): void {
-    if (this.#watch !== null || !hasNeighbours(this.#context)) return;
+  /** Begins to watch if this instance is no longer alone. */
+  lookForOthers(): void {
+    if (this.#watch !== null || !hasOtherInstances(this.#context)) return;
     this.#startWatch();
-    this.#beatMs = this.#nextBeatMs();
-    this.#scheduleBeat();
-    this.#passOn();
+    this.#heartbeat.reschedule();
+    this.#stopNotices.tellNew();
   }
 
   end(): void {
-    clearTimeout(this.#heartbeat);
+    this.#heartbeat.end();
     this.#stopWatch();
   }
 
-  #scheduleBeat(): void {
-    clearTimeout(this.#heartbeat);
-    this.#heartbeat = setTimeout(() => {
-      if (!this.#isFileThere()) return;
-      this.#guarded(() => this.#beat());
-      this.#scheduleBeat();
-    }, this.#beatMs);
-  }
-
-  /** As often as the shortest lease of all asks for: hearts are judged from one beat of this one to the next. */
-  #nextBeatMs(): number {
-    const leases = this.#context.statements.instances.all().map(({ lease_ms }) => lease_ms);
-    return Math.min(this.#context.config.leaseMs, ...leases) / BEATS_PER_LEASE;
-  }
-
-  #beat(): void {
-    const sinceMs = performance.now() - this.#beatenAt;
-    beat(this.#context);
-    this.#beatenAt = performance.now();
-    if (sinceMs >= this.#context.config.leaseMs) this.#tell({ kind: "overslept" });
-    // A beat that comes late may be late because nobody could write.
-    const isLate = sinceMs > 2 * this.#beatMs;
-    this.#context.liveness.observe(this.#context.statements.instances.all(), isLate ? 0 : sinceMs);
-    this.#beatMs = this.#nextBeatMs();
+  #afterBeat(): void {
     if (this.#watch !== null) return;
-    this.#reap();
-    this.meet();
-    this.#passOn();
+    this.#reaper.reap();
+    this.lookForOthers();
+    this.#stopNotices.tellNew();
   }
 
   #look(): void {
     const changed = this.#hasChanged();
-    if (performance.now() - this.#reapedAt >= Math.min(REAP_MS, this.#beatMs)) {
-      this.#reap();
-      // What was not done by now is asked for again: the first word may have come too early.
-      this.#told.clear();
-      this.#passOn();
-      if (!hasNeighbours(this.#context)) this.#stopWatch();
+    if (this.#reaper.isDue(Math.min(REAP_MS, this.#heartbeat.intervalMs))) {
+      this.#reaper.reap();
+      this.#stopNotices.forgetTold();
+      this.#stopNotices.tellNew();
+      if (!hasOtherInstances(this.#context)) this.#stopWatch();
     }
     if (changed) {
-      this.#passOn();
+      this.#stopNotices.tellNew();
       this.#tell({ kind: "changed" });
     }
   }
 
-  #reap(): void {
-    this.#reapedAt = performance.now();
-    const recovered = recoverDeadRuns(this.#context, { keep: true });
-    if (forgetDeadInstances(this.#context) > 0) this.#context.journals.sweepOrphans();
-    this.#kept.sweep();
-    // A run that cannot be ended is met again each time, and is told of once.
-    const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;
-    if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });
-    this.#toldFault = recovered.fault?.message ?? null;
-    if (recovered.runs === 0) return;
-    this.#tell({ kind: "changed" });
-  }
-
-  /** Hands over what other instances ask of runs of this one. */
-  #passOn(): void {
-    for (const run of ownRunsToStop(this.#context)) {
-      const word = `${run.discard} ${keyOf(run)}`;
-      if (this.#told.has(word)) continue;
-      this.#told.add(word);
-      this.#tell({ kind: "stop", ...run });
-    }
-  }
-
   #startWatch(): void {
-    this.#watch ??= setInterval(() => this.#guarded(() => this.#look()), WATCH_MS);
+    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look()), WATCH_MS);
   }
 
   #stopWatch(): void {
     if (this.#watch !== null) clearInterval(this.#watch);
     this.#watch = null;
-    this.#told.clear();
+    this.#stopNotices.forgetTold();
   }
 
   /** Whether another connection has written since this was last asked. */
   #hasChanged(): boolean {
-    const version = this.#dataVersion();
-    if (version === this.#version) return false;
-    this.#version = version;
+    const dataVersion = this.#readDataVersion();
+    if (dataVersion === this.#dataVersion) return false;
+    this.#dataVersion = dataVersion;
     return true;
   }
 
   /** https://www.sqlite.org/pragma.html#pragma_data_version */
-  #dataVersion(): number {
+  #readDataVersion(): number {
     return this.#context.statements.dataVersion.get() ?? 0;
-  }
-
-  /** A locked or full disk: the next time may get through, and the batches report the fault. */
-  #guarded(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      if (!concernsWholeFile(error)) throw error;
-    }
   }
 }

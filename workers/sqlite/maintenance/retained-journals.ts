@@ -1,21 +1,25 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import { hasLiveNeighbours } from "../instances/instances.ts";
+import { hasOtherLiveInstances } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 import { prepareRetainedJournalStatements, type RetainedJournalStatements } from "./statements.ts";
 
-/** How long the journal of a run that has ended is kept for those who follow it, */
-const KEPT_MS = 30_000;
-/** and when nobody else has the file open: who waits for the run here has seen its end by then. */
-const KEPT_ALONE_MS = 5000;
+/** How long the journal of an ended run is retained while another instance has the file open. */
+const RETAINED_MS = 30_000;
 
 /**
- * The journals of runs that have ended, kept for those who follow them in other processes. Each
- * process measures by itself how long it has known of one: clocks of others may differ, or be set.
+ * How long the journal of an ended run is retained while this instance is alone: by then, whoever waits
+ * for the run in this process has seen its end.
  */
-export class KeptJournals {
+const RETAINED_ALONE_MS = 5000;
+
+/**
+ * The journals of ended runs, retained for clients that follow those runs in other processes. Each
+ * process measures by itself how long it has known a journal: clocks of others may differ, or be set.
+ */
+export class RetainedJournals {
   readonly #context: WriterContext;
   readonly #statements: RetainedJournalStatements;
-  /** `keyOf` a run to the moment in which this process first saw its journal kept. */
+  /** By `keyOf` a run, the moment in which this process first saw its retained journal. */
   #seenAt = new Map<string, number>();
 
   constructor(context: WriterContext) {
@@ -23,27 +27,26 @@ export class KeptJournals {
     this.#statements = prepareRetainedJournalStatements(context.db);
   }
 
-  /** Deletes those that were kept for long enough. */
+  /** Deletes the journals that were retained for long enough. */
   sweep(): void {
-    const { db } = this.#context;
-    const kept = this.#statements.retainedJournals
+    const runs = this.#statements.retainedJournals
       .all()
       .map(({ thread_id: threadId, epoch }): RunKey => ({ threadId, epoch }));
     const now = performance.now();
     const seenAt = (run: RunKey) => this.#seenAt.get(keyOf(run)) ?? now;
-    this.#seenAt = new Map(kept.map((run) => [keyOf(run), seenAt(run)]));
-    if (kept.length === 0) return;
-    const keptMs = hasLiveNeighbours(this.#context) ? KEPT_MS : KEPT_ALONE_MS;
-    const due = kept.filter((run) => now - seenAt(run) >= keptMs);
+    this.#seenAt = new Map(runs.map((run) => [keyOf(run), seenAt(run)]));
+    if (runs.length === 0) return;
+    const retainedMs = hasOtherLiveInstances(this.#context) ? RETAINED_MS : RETAINED_ALONE_MS;
+    const due = runs.filter((run) => now - seenAt(run) >= retainedMs);
     if (due.length === 0) return;
-    const forget = db.transaction(() => {
-      for (const run of due) this.#forget(run);
+    const deleteDue = this.#context.db.transaction(() => {
+      for (const run of due) this.#delete(run);
     });
-    forget.immediate();
+    deleteDue.immediate();
   }
 
-  #forget({ threadId, epoch }: RunKey): void {
-    const ids = this.#statements.forgetRetainedJournal.get(threadId, epoch);
-    if (ids !== undefined) this.#context.statements.deleteSegments.run(ids);
+  #delete({ threadId, epoch }: RunKey): void {
+    const segmentIds = this.#statements.forgetRetainedJournal.get(threadId, epoch);
+    if (segmentIds !== undefined) this.#context.statements.deleteSegments.run(segmentIds);
   }
 }

@@ -4,10 +4,10 @@ import type { RunKeyRow } from "../state/statements.ts";
 /** The journals that were retained for those who follow runs from other processes. */
 export function prepareRetainedJournalStatements(db: Database) {
   return {
-    retainedJournals: db.prepare<[], RunKeyRow>("SELECT thread_id, epoch FROM kept_journals"),
+    retainedJournals: db.prepare<[], RunKeyRow>("SELECT thread_id, epoch FROM retained_journals"),
     forgetRetainedJournal: db
       .prepare<[string, number], string>(
-        "DELETE FROM kept_journals WHERE thread_id = ? AND epoch = ? RETURNING segment_ids",
+        "DELETE FROM retained_journals WHERE thread_id = ? AND epoch = ? RETURNING segment_ids",
       )
       .pluck(),
   };

@@ -39,7 +39,7 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
       if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
       return HELD;
     }
-    recoverRun(context, state, { keep: true });
+    recoverRun(context, state, { retain: true });
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }

@@ -4,8 +4,8 @@ import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messag
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { hasNeighbours } from "../instances/instances.ts";
-import { answerWithoutLease, freeThread, holdsLease, keepJournal, OK } from "./journal.ts";
+import { hasOtherInstances } from "../instances/instances.ts";
+import { answerWithoutLease, freeThread, holdsLease, OK, retainJournal } from "./journal.ts";
 import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -65,7 +65,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
   const segmentIds = context.journals.take(op);
   const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
   storeRun(context, { ...op, input }, events);
-  if (hasNeighbours(context)) keepJournal(context, op, segmentIds);
+  if (hasOtherInstances(context)) retainJournal(context, op, segmentIds);
   else context.journals.bury(segmentIds);
   const missing = op.segments - segments;
   if (missing <= 0) return OK;

@@ -26,7 +26,7 @@ export function giveUp(context: WriterContext, op: GiveUpOp): OpResult {
   if (!holdsLease(context, op)) return OK;
   const state = context.statements.stateOfThread.get(threadId);
   if (keep && state !== undefined) {
-    recoverRun(context, state, { keep: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
+    recoverRun(context, state, { retain: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
   } else {
     deleteSegments(context, context.journals.take(op));
     free(context, op);

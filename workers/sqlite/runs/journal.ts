@@ -1,7 +1,7 @@
 import type { AppendOp, ConfirmOp, OpResult, ReleaseOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
-import { hasNeighbours } from "../instances/instances.ts";
+import { hasOtherInstances } from "../instances/instances.ts";
 import { INPUT_SEQ } from "./read-journal.ts";
 import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -61,7 +61,7 @@ export function release(context: WriterContext, op: ReleaseOp): OpResult {
   if (holdsLease(context, op)) {
     if (op.segments > 0) {
       const ids = context.journals.take(op);
-      if (hasNeighbours(context)) keepJournal(context, op, ids);
+      if (hasOtherInstances(context)) retainJournal(context, op, ids);
       else context.journals.bury(ids);
     }
     expectChange(freeThread(context, op, Date.now()), "the end of a run");
@@ -79,7 +79,7 @@ interface LastSegment extends RunKey {
  * Keeps the journal of a run that has ended for those who may be following it in other processes,
  * with its last segment.
  */
-export function keepJournal(
+export function retainJournal(
   { statements }: WriterContext,
   { threadId, epoch, seq, events }: LastSegment,
   segmentIds: readonly number[],
@@ -90,7 +90,7 @@ export function keepJournal(
     // Those who follow the run need it, and nobody was told that it is stored.
     if (inserted.changes > 0) ids.push(Number(inserted.lastInsertRowid));
   }
-  statements.keepJournal.run(threadId, epoch, JSON.stringify(ids));
+  statements.retainJournal.run(threadId, epoch, JSON.stringify(ids));
 }
 
 export function deleteSegments({ statements }: WriterContext, ids: readonly number[]): void {

@@ -102,8 +102,8 @@ export function prepareRunStatements(db: Database) {
          (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch)
        VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
     ),
-    keepJournal: db.prepare<[string, number, string]>(
-      `INSERT INTO kept_journals (thread_id, epoch, segment_ids) VALUES (?, ?, ?)
+    retainJournal: db.prepare<[string, number, string]>(
+      `INSERT INTO retained_journals (thread_id, epoch, segment_ids) VALUES (?, ?, ?)
        ON CONFLICT DO NOTHING`,
     ),
   };

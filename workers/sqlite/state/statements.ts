@@ -41,7 +41,7 @@ export function prepareJournalStatements(db: Database) {
       `DELETE FROM run_events
        WHERE (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM run_state
            WHERE is_running = 1 AND epoch IS NOT NULL)
-         AND (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM kept_journals)`,
+         AND (thread_id, epoch) NOT IN (SELECT thread_id, epoch FROM retained_journals)`,
     ),
   };
 }

@@ -1,0 +1,84 @@
+import type { WriterNotice } from "../../../src/protocol/messages.ts";
+import { unlessFileFails } from "../database/fault.ts";
+import { beat } from "../instances/instances.ts";
+import type { WriterContext } from "../runs/writer-context.ts";
+
+/** Heartbeats per lease, so that the lease outlives one or two heartbeats that fail. */
+const BEATS_PER_LEASE = 3;
+
+export interface HeartbeatOptions {
+  readonly context: WriterContext;
+  readonly tell: (notice: WriterNotice) => void;
+  /** Whether the open file still has its name. When it has not, the writer lets go of the file. */
+  readonly isFileThere: () => boolean;
+  /** Called after each heartbeat that was written. */
+  readonly onBeat: () => void;
+}
+
+/**
+ * Writes the heartbeat by which other instances know that this one is alive, and measures how long
+ * their heartbeats have stood still.
+ */
+export class Heartbeat {
+  readonly #options: HeartbeatOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #intervalMs: number;
+  #beatenAt = performance.now();
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+    this.#intervalMs = this.#nextIntervalMs();
+    this.#schedule();
+  }
+
+  get intervalMs(): number {
+    return this.#intervalMs;
+  }
+
+  /** Renews the lease before a batch is committed: after a suspend the timer fires late. */
+  beatIfLate(): void {
+    if (performance.now() - this.#beatenAt > 2 * this.#intervalMs) this.#beat();
+  }
+
+  /** Adapts the interval to the instances that are there now. */
+  reschedule(): void {
+    this.#intervalMs = this.#nextIntervalMs();
+    this.#schedule();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (!this.#options.isFileThere()) return;
+      unlessFileFails(() => this.#beat());
+      this.#schedule();
+    }, this.#intervalMs);
+  }
+
+  /**
+   * The shortest lease of all instances decides: this instance judges the others' heartbeats each time
+   * it writes its own.
+   */
+  #nextIntervalMs(): number {
+    const { statements, config } = this.#options.context;
+    const leases = statements.instances.all().map(({ lease_ms }) => lease_ms);
+    return Math.min(config.leaseMs, ...leases) / BEATS_PER_LEASE;
+  }
+
+  #beat(): void {
+    const { context, tell, onBeat } = this.#options;
+    const sinceMs = performance.now() - this.#beatenAt;
+    beat(context);
+    this.#beatenAt = performance.now();
+    if (sinceMs >= context.config.leaseMs) tell({ kind: "overslept" });
+    // A heartbeat may be late because nobody could write: that time counts against no instance.
+    const isLate = sinceMs > 2 * this.#intervalMs;
+    context.liveness.observe(context.statements.instances.all(), isLate ? 0 : sinceMs);
+    this.#intervalMs = this.#nextIntervalMs();
+    onBeat();
+  }
+}

@@ -1,0 +1,95 @@
+import type { StoreFault } from "../../../src/protocol/errors.ts";
+import type { WriterNotice } from "../../../src/protocol/messages.ts";
+import { concernsWholeFile, toFault } from "../database/fault.ts";
+import { beat, forgetDeadInstances } from "../instances/instances.ts";
+import { hasLiveOwner } from "../instances/ownership.ts";
+import type { RunStateRow } from "../instances/statements.ts";
+import { type RecoverOptions, recoverRun } from "../runs/recover.ts";
+import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
+import { JournalScan } from "../state/journal-scan.ts";
+import { RetainedJournals } from "./retained-journals.ts";
+
+/** What became of the runs of dead instances. */
+export interface Recovered {
+  /** How many runs were ended. */
+  readonly runs: number;
+  /** Why a run could not be ended, the last one if there are several. Such a run still holds its thread. */
+  readonly fault: StoreFault | null;
+}
+
+/** Ends the runs of dead instances, then forgets the instances and what is left of their journals. */
+export function reap(context: WriterContext, options: Pick<RecoverOptions, "retain">): Recovered {
+  const recovered = recoverDeadRuns(context, options);
+  if (forgetDeadInstances(context) > 0) context.journals.sweepOrphans();
+  return recovered;
+}
+
+/** Ends every run whose owner is dead. A run that cannot be ended does not hinder the others. */
+function recoverDeadRuns(
+  context: WriterContext,
+  { retain }: Pick<RecoverOptions, "retain">,
+): Recovered {
+  const { statements, config } = context;
+  const isDead = (state: RunStateRow | undefined): state is RunStateRow =>
+    state?.is_running === 1 && !hasLiveOwner(context, state);
+  const options = { retain, scan: new JournalScan(statements) };
+  let runs = 0;
+  let fault: StoreFault | null = null;
+  let beatenAt = performance.now();
+  // Each run has a transaction of its own: to end thousands of runs in one would keep the other
+  // processes from writing meanwhile.
+  for (const found of statements.runsOfOthers.all(config.instanceId)) {
+    // Between two transactions the other processes can write, and judge this instance by its heartbeat.
+    if (performance.now() - beatenAt > config.leaseMs / 3) {
+      beat(context);
+      beatenAt = performance.now();
+    }
+    // The first check needs no lock: runs whose owners live cost none.
+    if (!isDead(found)) continue;
+    const recover = context.db.transaction(() => {
+      const state = statements.stateOfThread.get(found.thread_id);
+      if (state?.owner_id === config.instanceId || !isDead(state)) return;
+      recoverRun(context, state, options);
+      runs++;
+    });
+    try {
+      recover.immediate();
+    } catch (error) {
+      forgetUncommitted(context);
+      if (concernsWholeFile(error)) throw error;
+      fault = toFault(error);
+    }
+  }
+  return { runs, fault };
+}
+
+/** Reaps again and again, tells the main thread of the outcome, and sweeps retained journals. */
+export class Reaper {
+  readonly #context: WriterContext;
+  readonly #tell: (notice: WriterNotice) => void;
+  readonly #retained: RetainedJournals;
+  #reapedAt = performance.now();
+  /** The message of the fault that was told last. */
+  #toldFault: string | null = null;
+
+  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+    this.#context = context;
+    this.#tell = tell;
+    this.#retained = new RetainedJournals(context);
+  }
+
+  isDue(intervalMs: number): boolean {
+    return performance.now() - this.#reapedAt >= intervalMs;
+  }
+
+  reap(): void {
+    this.#reapedAt = performance.now();
+    const recovered = reap(this.#context, { retain: true });
+    this.#retained.sweep();
+    // A run that cannot be ended fails each time in the same way: its fault is told once.
+    const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;
+    if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });
+    this.#toldFault = recovered.fault?.message ?? null;
+    if (recovered.runs > 0) this.#tell({ kind: "changed" });
+  }
+}
