@@ -6,7 +6,7 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ReaderContext } from "./reader-context.ts";
-import { threadNow } from "./tail.ts";
+import { threadNow } from "./who-runs.ts";
 
 /** Bytes of JSON a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;

@@ -6,7 +6,8 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import { HistoryPages } from "./history-pages.ts";
 import type { ReaderContext } from "./reader-context.ts";
-import { look, runningRun } from "./tail.ts";
+import { look } from "./tail.ts";
+import { runningRun } from "./who-runs.ts";
 
 /** Everything that is read for the main thread: by a reader, or by the writer of a database in memory. */
 export class Reading {

@@ -1,47 +1,18 @@
 import type {
   FollowMessage,
   FollowRequest,
-  HistoryPageMessage,
-  HoldingRun,
   LookMessage,
   LookRequest,
-  RunningMessage,
 } from "../../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
 import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
 import { keyOfRow } from "../state/journal-scan.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
+import { threadNow } from "./who-runs.ts";
 
 /** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;
-
-/** The run that holds a thread, if its owner is alive and it was not told to stop. */
-export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
-  const state = context.statements.stateOfThread.get(threadId);
-  const runs = hasLiveOwner(context, state) && state.stop_requested === null;
-  return { run: runs ? holdingRun(context, state) : null };
-}
-
-/** The run that holds a thread, if its owner is alive, and the last epoch that was over. */
-export function threadNow(
-  context: ReaderContext,
-  threadId: string,
-): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
-  const state = context.statements.stateOfThread.get(threadId);
-  if (state === undefined) return { live: null, endedUpTo: 0 };
-  const isOver = state.is_running !== 1;
-  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
-  return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
-}
-
-function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
-  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
-  if (runId === null) return null;
-  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
-}
 
 /** What became of runs and threads of other instances, as of one moment. */
 export function look(context: ReaderContext, request: LookRequest): LookMessage {

@@ -3,8 +3,9 @@ import { concernsWholeFile, toFault } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
 import { claim } from "./claim.ts";
 import { compact, finish } from "./finish.ts";
-import { giveUp, withdraw } from "./give-up.ts";
-import { append, confirm, release } from "./journal.ts";
+import { append } from "./journal.ts";
+import { confirm } from "./lease.ts";
+import { giveUp, release, withdraw } from "./release.ts";
 import { requestStop } from "./stop-requests.ts";
 import { forgetUncommitted, type WriterContext } from "./writer-context.ts";
 

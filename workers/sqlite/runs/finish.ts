@@ -1,51 +1,12 @@
-import { randomUUID } from "node:crypto";
 import type { EventLike } from "../../../src/events/event.ts";
 import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
-import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { hasOtherInstances } from "../instances/instances.ts";
-import { answerWithoutLease, freeThread, holdsLease, OK, retainJournal } from "./journal.ts";
+import { endJournal } from "./journal.ts";
+import { answerWithoutLease, freeThread, holdsLease, OK } from "./lease.ts";
 import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
+import { storeRun } from "./store-run.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-export interface RunToStore {
-  readonly threadId: string;
-  readonly runId: string;
-  readonly epoch: number;
-  readonly agentId: string | null;
-  readonly input: string;
-  /** Milliseconds since the epoch. */
-  readonly finishedAt: number;
-}
-
-/**
- * Stores one run.
- *
- * Its parent stays NULL: a version 1 runner, which reads a thread along the chain of parents, takes
- * it for one of the thread's first runs, shows it in its place in time, and goes on showing it when
- * older runs are purged. An index of parents would cost each run a page.
- */
-export function storeRun(
-  { statements, messages }: WriterContext,
-  run: RunToStore,
-  events: CompactedEvents,
-): void {
-  const { threadId, runId, epoch, input, agentId, finishedAt } = run;
-  const recent = messages.recentOf(threadId, epoch);
-  const insertAs = (id: string, clientId: string | null) =>
-    statements.insertRun.run(
-      ...[threadId, id, clientId, events.json, input, finishedAt, agentId, epoch],
-    );
-
-  let inserted = insertAs(runId, null);
-  // The client's id has come before, on this thread or on another.
-  if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
-  expectChange(inserted, "a run");
-  const id = Number(inserted.lastInsertRowid);
-  const { messageIds, json } = events;
-  messages.add(recent, { agentId, finishedAt, id, messageIds, length: json.length });
-}
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
   // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
@@ -65,8 +26,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
   const segmentIds = context.journals.take(op);
   const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
   storeRun(context, { ...op, input }, events);
-  if (hasOtherInstances(context)) retainJournal(context, op, segmentIds);
-  else context.journals.bury(segmentIds);
+  endJournal(context, op, segmentIds);
   const missing = op.segments - segments;
   if (missing <= 0) return OK;
   return {

@@ -2,7 +2,7 @@ import { RunCompactor } from "../../../src/events/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { addMessageIds } from "../../../src/events/message-ids.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import type { Journals } from "../state/journal-index.ts";
+import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
 import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
 
@@ -68,10 +68,10 @@ export class LongRun {
  */
 export class LongRuns {
   readonly #statements: JournalStatements;
-  readonly #journals: Journals;
+  readonly #journals: JournalIndex;
   readonly #runs = new Map<string, LongRun>();
 
-  constructor(statements: JournalStatements, journals: Journals) {
+  constructor(statements: JournalStatements, journals: JournalIndex) {
     this.#statements = statements;
     this.#journals = journals;
   }

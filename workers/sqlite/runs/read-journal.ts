@@ -7,7 +7,7 @@ import type { JournalStatements } from "../state/statements.ts";
 /** The seq under which a run's input stands in its journal, before all events. */
 export const INPUT_SEQ = -1;
 
-export interface Journal {
+export interface JournaledRun {
   readonly events: readonly EventLike[];
   /** JSON of the RunAgentInput, or null when it was not journaled. */
   readonly input: string | null;
@@ -33,7 +33,7 @@ export function readJournal(
   statements: Pick<JournalStatements, "segments">,
   segmentIds: readonly number[],
   lengthBefore = 0,
-): Journal {
+): JournaledRun {
   const events: EventLike[] = [];
   let input: string | null = null;
   let segments = 0;

@@ -4,9 +4,9 @@ import type { RunStoreErrorCode } from "../../../src/protocol/errors.ts";
 import { expectChange } from "../database/fault.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
-import { storeRun } from "./finish.ts";
 import { deleteSegments, retainJournal } from "./journal.ts";
 import { compactEvents, readJournal } from "./read-journal.ts";
+import { storeRun } from "./store-run.ts";
 import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 

@@ -5,7 +5,7 @@ import type { InstanceContext } from "../instances/instances.ts";
 import { Liveness } from "../instances/liveness.ts";
 import { ownIdentity } from "../instances/process-identity.ts";
 import { prepareInstanceStatements } from "../instances/statements.ts";
-import { Journals } from "../state/journal-index.ts";
+import { JournalIndex } from "../state/journal-index.ts";
 import { MessageIndex } from "../state/message-index.ts";
 import { prepareJournalStatements, prepareMessageStatements } from "../state/statements.ts";
 import { LongRuns } from "./long-runs.ts";
@@ -29,7 +29,7 @@ export interface WriterContext extends InstanceContext {
   readonly db: Database;
   readonly statements: WriterStatements;
   readonly messages: MessageIndex;
-  readonly journals: Journals;
+  readonly journals: JournalIndex;
   readonly longRuns: LongRuns;
 }
 
@@ -40,7 +40,7 @@ export function createWriterContext(
 ): WriterContext {
   const statements = prepareWriterStatements(db);
   const messages = new MessageIndex(statements);
-  const journals = new Journals(statements, config.instanceId);
+  const journals = new JournalIndex(statements, config.instanceId);
   const identity = ownIdentity();
   const { instanceId } = config;
   const liveness = new Liveness({ statements, instanceId, identity, file });

@@ -1,6 +1,6 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
-import { type Journal, JournalScan, keyOfRow } from "./journal-scan.ts";
+import { type JournalRows, JournalScan, keyOfRow } from "./journal-scan.ts";
 import type { JournalStatements } from "./statements.ts";
 
 /** Rows of ended runs are looked through when there are so many more of them, */
@@ -22,11 +22,11 @@ const NO_SEQ = -2;
  * What is known here is what the file says: read when the first batch begins, and again after a
  * transaction was rolled back.
  */
-export class Journals {
+export class JournalIndex {
   readonly #statements: JournalStatements;
   readonly #instanceId: string;
   /** By `keyOf` the run, the one with the oldest first segment first. Null when it is not known. */
-  #live: Map<string, Journal> | null = null;
+  #live: Map<string, JournalRows> | null = null;
   /** Whether the file may hold rows of ended runs that are not known here. */
   #hasOrphans = true;
   #dead: number[] = [];
@@ -114,13 +114,13 @@ export class Journals {
     this.#live = new Map([...journals].filter(([key]) => own.has(key)));
   }
 
-  #known(): Map<string, Journal> {
+  #known(): Map<string, JournalRows> {
     if (this.#live === null) throw new Error("journals were not loaded");
     return this.#live;
   }
 
   /** Decides which of the dead go. */
-  #condemn(live: ReadonlyMap<string, Journal>): void {
+  #condemn(live: ReadonlyMap<string, JournalRows>): void {
     const [oldest] = live.values();
     const head = oldest?.ids[0] ?? Number.POSITIVE_INFINITY;
     const isOld = Map.groupBy(this.#dead, (id) => id < head);

@@ -2,7 +2,7 @@ import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import type { JournalStatements, RunKeyRow } from "./statements.ts";
 
 /** Where the segments of one run stand in `run_events`. */
-export interface Journal {
+export interface JournalRows {
   /** Ascending. */
   readonly ids: number[];
   /** The seq of the last of them. */
@@ -20,14 +20,14 @@ export function keyOfRow({ thread_id: threadId, epoch }: RunKeyRow): string {
  */
 export class JournalScan {
   readonly #statements: JournalStatements;
-  readonly #journals = new Map<string, Journal>();
+  readonly #journals = new Map<string, JournalRows>();
   #upTo = 0;
 
   constructor(statements: JournalStatements) {
     this.#statements = statements;
   }
 
-  journals(): ReadonlyMap<string, Journal> {
+  journals(): ReadonlyMap<string, JournalRows> {
     for (const row of this.#statements.segmentsBehind.iterate(this.#upTo)) {
       const { id, seq } = row;
       const key = keyOfRow(row);

@@ -1,31 +1,40 @@
-import type { GiveUpOp, OpResult, WithdrawOp } from "../../../src/protocol/messages.ts";
+import type { GiveUpOp, OpResult, ReleaseOp, WithdrawOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
-import { deleteSegments, freeThread, holdsLease, OK } from "./journal.ts";
+import { deleteSegments, endJournal } from "./journal.ts";
+import { freeThread, holdsLease, OK } from "./lease.ts";
 import { recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 const UNSTORED = "The rest of this run could not be stored";
+
+/** Frees the thread and forgets the run. A release that is sent again finds nothing to do. */
+export function release(context: WriterContext, op: ReleaseOp): OpResult {
+  if (!holdsLease(context, op)) return OK;
+  if (op.segments > 0) endJournal(context, op, context.journals.take(op));
+  free(context, op);
+  return OK;
+}
 
 /** Frees the thread if this instance's claim of that number holds it. No agent has begun. */
 export function withdraw(context: WriterContext, { threadId, number }: WithdrawOp): OpResult {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(threadId);
   const isOurs = state?.owner_id === config.instanceId && state.claim_number === number;
-  if (state?.is_running === 1 && isOurs && state.epoch !== null)
+  if (state?.is_running === 1 && isOurs && state.epoch !== null) {
     free(context, { threadId, epoch: state.epoch });
+  }
   return OK;
 }
 
 /**
  * Frees the thread of a run whose end cannot be stored, or of which a part was lost. With `keep`, what
- * was journaled of it is stored as an interrupted run is: a beginning, closed, with an error.
+ * was journaled of the run is stored as an interrupted run is: a beginning, closed, with an error.
  */
 export function giveUp(context: WriterContext, op: GiveUpOp): OpResult {
-  const { threadId, keep } = op;
   if (!holdsLease(context, op)) return OK;
-  const state = context.statements.stateOfThread.get(threadId);
-  if (keep && state !== undefined) {
+  const state = context.statements.stateOfThread.get(op.threadId);
+  if (op.keep && state !== undefined) {
     recoverRun(context, state, { retain: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
   } else {
     deleteSegments(context, context.journals.take(op));

@@ -1,0 +1,47 @@
+import type { ConfirmOp, OpResult } from "../../../src/protocol/messages.ts";
+import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { findStoredRun } from "./stored-runs.ts";
+import type { WriterContext } from "./writer-context.ts";
+
+/** One object for every operation that went well: the copy to the main thread writes it once a batch. */
+export const OK: OpResult = { ok: true };
+
+const LEASE_LOST: OpResult = {
+  ok: false,
+  fault: {
+    code: "LEASE_LOST",
+    message: "the thread is not held by this run any more",
+  },
+};
+
+/** Whether the run holds its thread. Checked before every write of the run. */
+export function holdsLease(
+  { statements, config }: WriterContext,
+  { threadId, epoch }: RunKey,
+): boolean {
+  return statements.isHeldBy.get(threadId, epoch, config.instanceId) !== undefined;
+}
+
+/** Frees the thread if the run holds it. `changes` tells whether it did. */
+export function freeThread(
+  { statements, config }: WriterContext,
+  { threadId, epoch }: RunKey,
+  now: number,
+): { readonly changes: number } {
+  return statements.freeThreadHeldBy.run(now, threadId, epoch, config.instanceId);
+}
+
+/**
+ * The answer to a write of a run that does not hold its thread. If the run is stored, its batch was
+ * committed before and is sent again: then all is well.
+ */
+export function answerWithoutLease(
+  { statements }: WriterContext,
+  run: RunKey & { readonly runId?: string },
+): OpResult {
+  return findStoredRun(statements, run) !== undefined ? OK : LEASE_LOST;
+}
+
+export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
+  return holdsLease(context, op) ? OK : answerWithoutLease(context, op);
+}
