@@ -4,7 +4,7 @@ import { toFault } from "./sqlite/database/fault.ts";
 import { openForReading } from "./sqlite/database/open.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
 
-/** Makes one backup, on a connection of its own that cannot write. */
+/** Makes one backup, on a read-only connection opened for it. */
 export default async function serve(request: BackupRequest): Promise<Reply<BackupSize>> {
   try {
     const db = openForReading(workerData as WorkerConfig);

@@ -17,7 +17,7 @@ import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 
 interface Reader {
   readonly reading: Reading;
-  /** Held for as long as the thread lives. */
+  /** Held until the thread ends, so that the instance counts as alive while a reader lives. */
   readonly lock: InstanceLock;
 }
 
@@ -34,7 +34,7 @@ function open(): Reader {
   return { reading: new Reading({ db, statements, config, liveness }), lock };
 }
 
-/** Serves one request on a connection that cannot write. */
+/** Serves one request on a read-only connection. */
 export default function serve(
   request: ReaderRequest,
 ): Reply<HistoryPageMessage | RunningMessage | LookMessage> {

@@ -35,12 +35,12 @@ interface Writer extends OpenedDatabase {
   readonly maintenance: Maintenance | null;
   /** Null for a database in memory. */
   readonly lock: InstanceLock | null;
-  /** The last one that was committed. */
+  /** The number of the batch that was committed last, or null before the first. */
   batchNumber: number | null;
 }
 
 let writer: Writer | null = null;
-/** Why this thread serves nothing any more: its file has lost its name. */
+/** Set when the file has lost its name. From then on every request is answered with this fault. */
 let lost: Fault | null = null;
 
 const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
@@ -51,12 +51,13 @@ function open(config: WorkerConfig): Writer {
   let lock: InstanceLock | null = null;
   try {
     const context = createWriterContext(db, config, files?.path ?? null);
-    // Held before anyone can find this instance's row.
+    // The lock comes before the row: an instance whose row is found without its lock counts as dead.
     if (files !== null) {
       lock = new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
     }
     beat(context);
-    // When the file is first opened here, nobody follows a run in this process yet.
+    // Journals are retained for followers. When this runner opens the file for the first time, nobody in
+    // this process follows a run yet: only another live instance may have followers.
     const retain = config.file !== null || hasOtherLiveInstances(context);
     const recovered = reap(context, { retain });
     const statements = prepareReaderStatements(db);
@@ -74,7 +75,7 @@ function open(config: WorkerConfig): Writer {
   }
 }
 
-/** Looks at the file between requests. Tells the main thread when it has lost its name. */
+/** Checks between requests that the file has its name. If not, tells the main thread. */
 function isFileThere(files: OpenFiles): boolean {
   try {
     files.check();
@@ -87,7 +88,7 @@ function isFileThere(files: OpenFiles): boolean {
   }
 }
 
-/** Lets go of the file if `error` says that it has lost its name. */
+/** Closes the file if `error` says that the file has lost its name. */
 function loseFile(error: unknown): void {
   if (!(error instanceof Fault) || error.code !== "FILE_REPLACED") return;
   lost = error;
@@ -99,7 +100,7 @@ function loseFile(error: unknown): void {
   writer = null;
 }
 
-/** A file that has lost its name fails in many ways: what counts is that it has. */
+/** A file that has lost its name fails in many ways. All of them are reported as `FILE_REPLACED`. */
 function faultOf(error: unknown): StoreFault {
   try {
     if (writer !== null && concernsWholeFile(error)) writer.files?.check();
@@ -127,7 +128,7 @@ function close(): null {
   return null;
 }
 
-/** Operations are in order: what was sent behind a batch that failed must not come before it. */
+/** Refuses a batch if the batch before it failed: operations are committed in the order they were sent. */
 function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessage {
   if (follows !== null && follows !== writer.batchNumber) {
     throw new Fault("STORE_FAILED", "the batch before this one was not committed");
@@ -135,7 +136,7 @@ function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessa
   // Without the WAL's index, a commit could write over what another process has in the WAL.
   writer.files?.checkIndex();
   const results = commitBatch(writer.context, ops);
-  // What was committed to a file without a name is not acknowledged.
+  // Throws if the file has lost its name: a commit to it is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.batchNumber = number;
   return { results, walBytes };
@@ -181,13 +182,13 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
 
 const failure = (error: unknown): Reply<never> => ({ ok: false, fault: faultOf(error) });
 
-/** Serves one request. Faults are values: an error would lose its class and code on the way. */
+/** Serves one request. Faults are values: an error loses its class and code between threads. */
 export default function serve(
   request: WriterRequest,
 ): Reply<WriterReply> | Promise<Reply<WriterReply>> {
   try {
     const value = handle(request);
-    // All but a backup are answered in the turn in which they come.
+    // Every request but a backup is answered synchronously.
     if (!(value instanceof Promise)) return { ok: true, value };
     return value.then((size) => ({ ok: true as const, value: size }), failure);
   } catch (error) {

@@ -22,12 +22,12 @@ import { messageOf, type RunStoreErrorCode } from "../../../src/protocol/errors.
 import { codeOf, Fault } from "./fault.ts";
 
 /*
- * What is done with the database file before SQLite opens it.
+ * Checks and creates the database file before SQLite opens it.
  *
- * Nothing here opens it. POSIX drops all locks that a process has on a file as soon as the process
- * closes any descriptor of that file, and SQLite's locks with them: another program would then take
- * itself for the last user of the database and delete its WAL, with the runs in it. So the file is
- * only looked at, and a new one gets its name when it was closed already.
+ * Nothing here opens a database file that has its name. POSIX drops all locks of a process on a file as
+ * soon as the process closes any descriptor of that file, SQLite's locks included. Another program would
+ * then take itself for the last user of the database and delete the WAL, with the runs in it. So an
+ * existing file is only looked at, and a new file is closed before it gets its name.
  * https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
  */
 
@@ -47,15 +47,17 @@ export function systemCodeOf(error: unknown): RunStoreErrorCode | null {
   return SYSTEM_CODES[codeOf(error)] ?? "CANNOT_OPEN";
 }
 
-/** SQLite takes paths of up to 512 bytes, its own suffixes included. */
+/** SQLite takes paths of up to 512 bytes, suffixes included. */
 const MAX_PATH_BYTES = 512;
-/** What the longest name beside the database ends with: a lock file's journal, `lockPathOf`. */
+
+/** The longest suffix of a file beside the database: the journal of a lock file, see `lockPathOf`. */
 const LONGEST_SUFFIX = "-lock-01234567-journal";
+
 const MAX_LINKS = 40;
 
 /**
- * Makes the file, empty and private, unless it exists, and refuses what SQLite could not share with
- * others safely. Returns the file's real path: SQLite's WAL lies beside that.
+ * Creates the file, empty and private, unless it exists. Refuses a file that processes could not share
+ * safely. Returns the real path of the file: the WAL lies beside that.
  *
  * @throws {Fault} `CANNOT_OPEN`, `READ_ONLY`, `NAME_TOO_LONG`, `DISK_FULL`, `IO_ERROR`.
  */
@@ -78,7 +80,7 @@ export function prepareFile(givenPath: string): string {
   }
 }
 
-/** What the path names: the end of the chain of symbolic links, whether there is a file or not. */
+/** The path at the end of the chain of symbolic links, whether there is a file or not. */
 function followLinks(givenPath: string): string {
   let path = givenPath;
   for (let links = 0; links < MAX_LINKS; links++) {
@@ -90,8 +92,8 @@ function followLinks(givenPath: string): string {
 }
 
 /**
- * `mkdirSync` with `recursive` never returns for a path below one that exists and takes nothing:
- * a folder of /proc, a symbolic link that leads nowhere. This asks for each directory once.
+ * Creates the missing directories, one `mkdirSync` each. With `recursive`, `mkdirSync` never returns when
+ * an existing parent takes no directory, such as a folder of /proc or a dangling symbolic link.
  */
 function makeDirectory(path: string): void {
   const missing: string[] = [];
@@ -100,14 +102,14 @@ function makeDirectory(path: string): void {
     try {
       mkdirSync(directory);
     } catch (error) {
-      // Another process may make it at the same time. What else it may be, the next step tells.
+      // Another process may have made the directory just now. If it is no directory, the next step fails.
       if (codeOf(error) !== "EEXIST") throw error;
     }
     syncDirectory(dirname(directory));
   }
 }
 
-/** A link to a disk that is not mounted must not become a database on another one. */
+/** A link into a disk that is not mounted must not become a database on another disk. */
 function assertDirectory(path: string): void {
   if (existsSync(path)) return;
   throw new Fault("CANNOT_OPEN", `it is a symbolic link into ${path}, which does not exist`);
@@ -118,7 +120,7 @@ function assertNameFits(path: string): void {
     const max = MAX_PATH_BYTES - LONGEST_SUFFIX.length;
     throw new Fault("NAME_TOO_LONG", nameTooLong(`SQLite allows, which is ${max} bytes,`));
   }
-  // The file system's own limit is on each name: one that fits may not fit with its suffix.
+  // The file system limits each name. This throws ENAMETOOLONG if the longest name beside it is too long.
   lstatSync(path + LONGEST_SUFFIX, { throwIfNoEntry: false });
 }
 
@@ -126,15 +128,15 @@ function nameTooLong(limit: string): string {
   return `its name is longer than ${limit} with the "-wal" and the other suffixes of the files beside it: choose a shorter one`;
 }
 
-/** How the name begins under which a new file is made. */
+/** The prefix of the temporary name under which a new file is created. */
 const BIRTH_NAME = ".durable-agent-runner-new-";
 
 /**
- * SQLite would create the file with the umask's mode; conversations are nobody else's to read.
+ * Creates the file with mode 0600: SQLite would use the umask's mode, and conversations are private.
  *
- * The file is made under another name, closed, and then linked to its own name. So a thread of this
- * process that opens it by its own name loses no lock, however early it comes. Of several that make
- * the file at the same time, one makes the link, and the others find it made.
+ * The file is created under a temporary name, closed, and then linked to its own name. So no descriptor
+ * is closed here while another thread of this process may have locks on the file. When several threads or
+ * processes create the file together, one of them makes the link, and the others find the file there.
  */
 function createPrivateFile(path: string): void {
   const birthName = join(dirname(path), BIRTH_NAME + randomUUID());
@@ -153,9 +155,9 @@ export function createExclusively(path: string): void {
 }
 
 /**
- * For file systems without hard links. What remains: a thread of this process that opens the file
- * between its creation and its closing, some microseconds, has its lock dropped. That costs nothing
- * unless a program with an older SQLite then looks at the file while the process has it open.
+ * For file systems without hard links. A risk remains: a thread of this process that opens the file in the
+ * microseconds between creation and closing loses its lock. That does harm only if a program with an older
+ * SQLite then opens the file and closes it while this process has it open.
  */
 function createWithoutLink(path: string): void {
   try {
@@ -165,17 +167,17 @@ function createWithoutLink(path: string): void {
   }
 }
 
-/** Refuses what is no file, and a file that others may know by another name. */
+/** Refuses a path that is no regular file, and a file that others may open by another name. */
 function assertOneFile(path: string): void {
   let file = statSync(path);
   if (!file.isFile()) throw new Fault("CANNOT_OPEN", `it is ${kindOf(file)}, and not a file`);
-  // Nothing was committed to it before: its name must survive a power cut, whoever made it.
+  // An empty file is new: its name must survive a power cut, whichever process made it.
   if (file.size === 0) syncDirectory(dirname(path));
   if (file.nlink > 1) {
     removeBirthNames(path, file);
     file = statSync(path);
   }
-  // SQLite names the WAL after the database: by two names, two processes would write two WALs.
+  // SQLite names the WAL after the database: under two names, two processes would write two WALs.
   if (file.nlink > 1) {
     throw new Fault(
       "CANNOT_OPEN",
@@ -190,7 +192,7 @@ function assertOneFile(path: string): void {
   }
 }
 
-/** Its maker is about to remove such a name, or was killed before it could. */
+/** Removes the temporary names of the file: the process that made it may have been killed before it did. */
 function removeBirthNames(path: string, file: Stats): void {
   const directory = dirname(path);
   for (const name of readdirSync(directory)) {
@@ -213,10 +215,10 @@ function isMountPoint(path: string): boolean {
   try {
     mounts = readFileSync("/proc/self/mountinfo", "utf8");
   } catch {
-    // Only Linux tells.
+    // Only Linux has this file.
     return false;
   }
-  // The fifth field, with blanks and backslashes in octal: proc(5).
+  // The fifth field is the mount point, with blanks and backslashes in octal: proc(5).
   const points = mounts.split("\n").map((line) => line.split(" ")[4] ?? "");
   const unescaped = points.map((point) =>
     point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))),
@@ -225,8 +227,8 @@ function isMountPoint(path: string): boolean {
 }
 
 /**
- * A new name in a directory survives a power cut only when the directory is synced. As in SQLite, a
- * directory that cannot be opened, or that the file system does not sync, is no reason to fail.
+ * Syncs a directory, so that a new name in it survives a power cut. As in SQLite, a directory that cannot
+ * be opened, or whose file system cannot sync it, is no reason to fail.
  */
 export function syncDirectory(path: string): void {
   let fd: number;

@@ -4,7 +4,7 @@ import {
   type StoreFault,
 } from "../../../src/protocol/errors.ts";
 
-/** A failure that already knows the code under which the main thread is to see it. */
+/** An error that carries the code under which the main thread reports it. */
 export class Fault extends Error {
   readonly code: RunStoreErrorCode;
 
@@ -36,7 +36,7 @@ export function codeOf(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** Any error, as it may cross the thread boundary. */
+/** The fault that stands for an error on its way to another thread. */
 export function toFault(error: unknown): StoreFault {
   const message = messageOf(error);
   if (error instanceof Fault) return { code: error.code, message };
@@ -47,8 +47,8 @@ export function toFault(error: unknown): StoreFault {
 }
 
 /**
- * True when an error says something about the file or the disk, so that every operation of the
- * batch would meet it; false when it says something about one operation.
+ * True when an error is one of the file or the disk, so that every operation of the batch would fail
+ * with it; false when the error belongs to one operation.
  */
 export function concernsWholeFile(error: unknown): boolean {
   return toFault(error).code !== "STORE_FAILED" && !(error instanceof Fault);

@@ -3,7 +3,7 @@ import { messageOf } from "../../../src/protocol/errors.ts";
 import type { FileNode } from "../../../src/protocol/messages.ts";
 import { Fault } from "./fault.ts";
 
-/** The file that a path names, links resolved, or null. Throws `IO_ERROR` when that cannot be seen. */
+/** The stat of the file that a path names, links followed, or null for no file. Throws `IO_ERROR`. */
 function statOf(path: string) {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
@@ -12,7 +12,7 @@ function statOf(path: string) {
   }
 }
 
-/** Which file the path names at this moment, or null for none. It is looked at and not opened. */
+/** Which file the path names now, or null for none. The file is not opened. */
 export function nodeAt(path: string): FileNode | null {
   const stat = statOf(path);
   return stat === null ? null : { dev: stat.dev, ino: stat.ino };
@@ -35,13 +35,14 @@ function replaced(path: string): Fault {
 }
 
 /**
- * The files that a connection works on: the database, its WAL, and the WAL's index (`-shm`), in which all
- * processes lock and find what the WAL holds. Without that one's name, the next process makes another
- * index: the two do not see each other's locks, and write over each other's part of the WAL.
+ * The files that a connection works on: the database, its WAL, and the WAL's index (`-shm`). In the index,
+ * all processes lock, and find what the WAL holds. When the index has lost its name, the next process
+ * makes another one: the two processes do not see each other's locks, and overwrite each other's part of
+ * the WAL.
  *
- * The connection goes on with the files it has open, whatever becomes of their names. A commit to a
- * file without its name is lost with the process, so the names are checked before a commit is
- * acknowledged. SQLite keeps one WAL file as long as a connection is open.
+ * A connection goes on with the files that it has open when they are deleted, moved or replaced. A commit
+ * to such a file is lost with the process, so the names are checked before a commit is acknowledged.
+ * SQLite uses the same WAL file as long as a connection is open.
  */
 export class OpenFiles {
   readonly db: FileNode;
@@ -54,8 +55,8 @@ export class OpenFiles {
   readonly #dbPath: string;
 
   /**
-   * `dbPath` is the path that was opened, `file` the same with links resolved: the WAL lies beside
-   * that. Throws `FILE_REPLACED` when either is gone already.
+   * `dbPath` is the path that was opened, `file` the same path with links resolved. The WAL lies beside
+   * `file`. Throws `FILE_REPLACED` when the database or the WAL is gone already.
    */
   constructor(dbPath: string, file: string) {
     this.#dbPath = dbPath;
@@ -73,12 +74,12 @@ export class OpenFiles {
     this.wal = wal;
   }
 
-  /** Throws `FILE_REPLACED` unless the WAL's index has its name still: the least to know before a write. */
+  /** Throws `FILE_REPLACED` unless the WAL's index has its name. Cheap enough to ask before each write. */
   checkIndex(): void {
     expectNode(this.#shmPath, this.#shm);
   }
 
-  /** Throws `FILE_REPLACED` unless all names are still those of the open files. Returns the WAL's bytes. */
+  /** Returns the size of the WAL in bytes. Throws `FILE_REPLACED` unless all files have their names. */
   check(): number {
     expectNode(this.#dbPath, this.db);
     this.checkIndex();

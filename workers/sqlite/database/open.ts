@@ -14,12 +14,12 @@ const BUSY_RETRY_MS = 5;
 
 export type Driver = typeof BetterSqlite3;
 
-// By this name: tools that collect the files of a server follow a `require` and no other call.
+// The name must be `require`: tools that trace the files of a server follow only calls of that name.
 const require = createRequire(import.meta.url);
 
 /**
- * The driver is loaded here and not by an import, so that a native module that does not load is
- * an answer to the first request. As an import it would end the thread before it can answer.
+ * Loads the driver when it is first needed, and not by an import. So a native module that does not load
+ * is reported as the answer to a request; a failed import would end the thread before it can answer.
  */
 export function loadDriver(): Driver {
   try {
@@ -42,7 +42,10 @@ export interface OpenedDatabase {
   readonly files: OpenFiles | null;
 }
 
-/** A file is made for the first writer only: one that replaces a dead writer finds the same file, or none. */
+/**
+ * Only the first writer of a runner may create the file. A writer that replaces a dead writer must find
+ * the same file, and fails with `FILE_REPLACED` if it does not.
+ */
 function pathToOpen({ dbPath, file }: WorkerConfig): string {
   if (dbPath === ":memory:") return dbPath;
   if (file === null) return prepareFile(dbPath);
@@ -51,8 +54,8 @@ function pathToOpen({ dbPath, file }: WorkerConfig): string {
 }
 
 /**
- * Whether the WAL holds something, and can be read without writing. A power cut while the file was
- * made may leave the rollback journal of that beside the WAL: it has to be rolled back first.
+ * Whether there is a WAL that can be read without writing to the file. A power cut while the file was
+ * being made can leave a rollback journal beside the WAL: then SQLite has to write before it can read.
  */
 function hasReadableWal(path: string): boolean {
   const wal = statSync(`${path}-wal`, { throwIfNoEntry: false });
@@ -60,8 +63,8 @@ function hasReadableWal(path: string): boolean {
 }
 
 /**
- * A connection that could write moves the WAL it finds into the file when it closes, even a file
- * that is refused. One that cannot write leaves it be.
+ * Inspects the file on a read-only connection. A read-write connection would move the WAL into the
+ * file when it closes, even into a file that is then refused.
  */
 function inspectWithoutWriting(Database: Driver, path: string): void {
   const db = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
@@ -75,8 +78,8 @@ function inspectWithoutWriting(Database: Driver, path: string): void {
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Waits for the lock by itself: for a change of the journal mode, SQLite does not, and of two
- * processes that make the file at the same time one would fail.
+ * Switches to WAL, and waits for the lock in a loop of its own: SQLite's busy timeout does not apply to
+ * a change of the journal mode, and of two processes that create the file together one would fail.
  */
 function enterWal(db: BetterSqlite3.Database): void {
   const deadline = performance.now() + BUSY_TIMEOUT_MS;
@@ -107,16 +110,16 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
   try {
     inspectSchema(db);
     enterWal(db);
-    // A commit is not synced here: the main thread has that done when it completes a run, while the
-    // next batch is written. Checkpoints are. https://www.sqlite.org/pragma.html#pragma_synchronous
+    // Commits are not synced here: the main thread syncs the WAL when a run completes, while the next
+    // batch is written. Checkpoints are synced. https://www.sqlite.org/pragma.html#pragma_synchronous
     db.pragma("synchronous = NORMAL");
-    // The same few index pages change again and again: a checkpoint that comes seldom writes each
-    // of them once. 8000 pages are 32 MiB of WAL.
+    // The same few index pages change again and again: the rarer the checkpoints, the fewer times each
+    // page is written to the database. 8000 pages are 32 MiB of WAL.
     db.pragma("wal_autocheckpoint = 8000");
-    // A WAL that one long reader let grow is cut back to this at the next checkpoint.
+    // Bytes. A WAL that grew beside a long reader is cut back to this size at a later checkpoint.
     db.pragma("journal_size_limit = 67108864");
-    // KiB, as it is negative: the upper pages of the indexes of a large file are to be found in memory.
-    // More does harm: each commit after a page was split looks through all pages in the cache.
+    // KiB, because it is negative. The upper pages of the indexes of a large file fit into it. A larger
+    // cache does harm: each commit after a page split looks through all cached pages.
     db.pragma("cache_size = -16384");
     const migratedFrom = migrate(db);
     if (config.dbPath === ":memory:") return { db, migratedFrom, guard: null, files: null };
@@ -130,8 +133,8 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
 }
 
 /**
- * A connection that cannot write, and that has read: as long as it is open, no other connection of
- * this process is the file's last one.
+ * Opens a read-only connection and reads from it once, so that it has the WAL open. While the guard is
+ * open, closing the writer's connection is never the close of the file's last connection: `abandon`.
  */
 function openGuard(Database: Driver, path: string): BetterSqlite3.Database {
   const guard = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
@@ -140,23 +143,24 @@ function openGuard(Database: Driver, path: string): BetterSqlite3.Database {
 }
 
 /**
- * Lets go of a file whose WAL may have lost its name, and leaves alone what has that name now. The last
- * connection that can write moves its WAL into the database when it closes, over newer pages of other
- * processes, and deletes the file that has the WAL's name by then. The guard is the last connection
- * here, and cannot write.
+ * Closes a file whose WAL may have lost its name, without touching the files that have the names now.
+ *
+ * A read-write connection that is the last one on the file moves its WAL into the database when it
+ * closes, over newer pages of other processes, and deletes whatever file has the WAL's name by then.
+ * Here the guard is closed last, and the guard is read-only.
  */
 export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): void {
   db.close();
   guard?.close();
 }
 
-/** Absolute path of the file, as SQLite has resolved it: its WAL lies beside that. */
+/** Absolute path of the file, links resolved by SQLite. The WAL lies beside this path. */
 export function fileOf(db: BetterSqlite3.Database): string {
   const [main] = db.pragma("database_list") as { file: string }[];
   return main?.file ?? "";
 }
 
-/** A connection that cannot write, for history pages. */
+/** Opens a read-only connection. Refuses a file other than the one that the runner opened first. */
 export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
   const Database = loadDriver();
   if (config.file !== null) expectNode(config.dbPath, config.file);

@@ -4,15 +4,16 @@ import type { Database } from "better-sqlite3";
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Writes to the WAL what it holds already. The next sync then puts all of it on the disk.
+ * Writes the WAL's own content over itself, so that the next sync puts all of it on the disk.
  *
- * When a sync fails, the kernel may drop what it could not write, and call it clean: programs read it
- * still, and no later sync writes it. That leaves a hole in the WAL on the disk. After a power cut the
- * frames behind the hole are lost, and those before it override newer pages of the database.
+ * When a sync fails, the kernel may mark the pages that it could not write as clean: programs still read
+ * them from memory, but no later sync writes them. That leaves a hole in the WAL on the disk. After a
+ * power cut the frames behind the hole are lost, and the frames before it override newer pages of the
+ * database.
  *
- * The write lock is held meanwhile: a process needs it to append to the WAL, to begin it anew and to
- * cut it back. Readers are not waited for. A checkpoint that empties the WAL would wait for them with
- * the write lock held, and a long reader would keep every process from writing.
+ * The write lock is held meanwhile: no process can append to the WAL, restart it or truncate it without
+ * that lock. Readers go on. Emptying the WAL by a checkpoint instead would wait for readers with the write
+ * lock held, and one long reader would keep every process from writing.
  */
 export function rewriteWal(db: Database, walPath: string): void {
   const rewrite = db.transaction(() => {

@@ -4,7 +4,7 @@ import { Fault } from "./fault.ts";
 /** The version this code writes. Files of a newer one are refused. */
 export const SCHEMA_VERSION = 2;
 
-/** Column for column what the version 1 runner creates, so that either can open the other's file. */
+/** The tables of version 1, column for column: either version can open the other's file. */
 const VERSION_1 = `
 CREATE TABLE IF NOT EXISTS agent_runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -32,10 +32,10 @@ CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);
 
 const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: string])[] = [
   ["agent_runs", "agent_id", "TEXT"],
-  // Null in rows that someone else inserted, which is how the triggers below tell them apart.
+  // Null in rows that were inserted by version 1 or by hand. The triggers below test for that.
   ["agent_runs", "epoch", "INTEGER"],
-  // The id that the client gave the run, where `run_id` is another: that column is UNIQUE, and a
-  // client's id may come again. Null where `run_id` is the client's.
+  // The client's id of the run when `run_id` holds an alias: `run_id` is UNIQUE, and a client may use
+  // an id again. Null when `run_id` is the client's id.
   ["agent_runs", "client_run_id", "TEXT"],
   ["run_state", "epoch", "INTEGER"],
   ["run_state", "owner_id", "TEXT"],
@@ -45,12 +45,12 @@ const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: st
 ];
 
 /**
- * `run_events` holds segments in the order in which they come, and has no index: what a thousand
- * runs emit in a moment stands together, on a few pages. Ordered by run, each would have a page of
- * its own to write, and so would an index.
+ * `run_events` holds segments in the order in which they arrive, and has no index. So the segments of a
+ * thousand runs in a moment fill a few pages. Ordered by run, or with an index by run, each of those runs
+ * would change a page of its own.
  *
- * The triggers keep `threads` and `thread_messages` true when a version 1 runner writes to the
- * file or someone purges it: the thread is marked, and its ids are read again at the next claim.
+ * The triggers notice writes that are not ours: a version 1 runner stores a run, or somebody purges
+ * rows. They mark the thread as stale, and its message ids are read again at its next claim.
  */
 const VERSION_2 = `
 CREATE TABLE IF NOT EXISTS run_events (
@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS threads (
   agent_id TEXT,
   title TEXT,
   created_at INTEGER NOT NULL,
-  -- The runs up to the row indexed_up_to of agent_runs: the latest of them are counted there.
+  -- Counts the runs up to the row indexed_up_to of agent_runs. Later runs are not counted yet.
   run_count INTEGER NOT NULL DEFAULT 0,
   messages_stale INTEGER NOT NULL DEFAULT 0,
   indexed_up_to INTEGER NOT NULL DEFAULT 0
@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS retained_journals (
   segment_ids TEXT NOT NULL,
   PRIMARY KEY (thread_id, epoch)
 ) WITHOUT ROWID;
--- Of the threads that are held: the few whose run is to stop are found at once.
+-- Covers only threads that are held. Finds those whose run was asked to stop.
 CREATE INDEX IF NOT EXISTS idx_running ON run_state(stop_requested) WHERE is_running = 1;
 CREATE TRIGGER IF NOT EXISTS foreign_run_inserted AFTER INSERT ON agent_runs
 WHEN NEW.epoch IS NULL BEGIN
@@ -115,7 +115,7 @@ WHERE true GROUP BY thread_id
 ON CONFLICT (thread_id) DO NOTHING
 `;
 
-/** Version 1 wrote no owner: a run that its file calls running has none that could still end it. */
+/** Version 1 wrote no owner: nobody is left to end a run that a version 1 file calls running. */
 const FREE_OWNERLESS = `
 UPDATE run_state SET is_running = 0, current_run_id = NULL WHERE is_running = 1 AND owner_id IS NULL
 `;
@@ -126,7 +126,7 @@ function columnsOf(db: Database, table: string): Set<string> {
 }
 
 /**
- * What the file is, without writing to it: its schema version, or 0 when it holds nothing yet.
+ * The schema version of the file, or 0 for an empty file. Writes nothing.
  * Throws `FOREIGN_FILE` and `SCHEMA_TOO_NEW`; reading may throw SQLite's own errors.
  */
 export function inspectSchema(db: Database): number {
@@ -161,8 +161,8 @@ export function inspectSchema(db: Database): number {
 }
 
 /**
- * Brings the file to `SCHEMA_VERSION` in one IMMEDIATE transaction, so that of two processes
- * that open at once one migrates and the other finds it done. Returns the version there was.
+ * Brings the file to `SCHEMA_VERSION` in one IMMEDIATE transaction: when two processes open the file
+ * together, the first migrates it and the second finds it migrated. Returns the version it had before.
  */
 export function migrate(db: Database): number {
   return db
