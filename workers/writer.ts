@@ -51,7 +51,7 @@ function open(config: WorkerConfig): Writer {
   let lock: InstanceLock | null = null;
   try {
     const context = createWriterContext(db, config, files?.path ?? null);
-    // The lock comes before the row: an instance whose row is found without its lock counts as dead.
+    // The lock is held before the row can be found: an instance whose lock file nobody holds is dead.
     if (files !== null) {
       lock = new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
     }

@@ -4,33 +4,33 @@ import { createExclusively } from "../database/database-file.ts";
 import { toFault } from "../database/fault.ts";
 import { type Driver, loadDriver } from "../database/open.ts";
 
-/** How long to wait for another process that asks about the same instance at the same moment. */
+/** How long `isLocked` waits for another process that asks about the same instance at the same moment. */
 const BUSY_TIMEOUT_MS = 5;
 
-/** The lock file of an instance lies beside the database, whose real path is `file`. */
+/** The path of an instance's lock file, beside the database. `file` is the real path of the database. */
 export function lockPathOf(file: string, instanceId: string): string {
   return `${file}-lock-${instanceId.slice(0, 8)}`;
 }
 
 /**
- * A lock that the kernel gives back when the process dies, whatever container it ran in: a process id
- * says nothing in another pid namespace, a lock on a file does.
+ * A lock that the kernel releases when the process dies, whatever container it ran in. A process id says
+ * nothing in another pid namespace; a lock on a shared file does.
  *
- * The file is a database of its own, so that SQLite does the locking. All threads of the instance hold
- * a shared lock on it: one of them that dies alone does not make the instance look dead.
+ * The lock file is a database of its own, so that SQLite does the locking. Every thread of the instance
+ * holds a shared lock on it, so that a thread that dies alone does not make the instance look dead.
  */
 export class InstanceLock {
   readonly #path: string;
   readonly #db: Database | null;
 
-  /** The writer makes the file; a reader holds it only if it is there. */
+  /** The writer creates the lock file. A reader takes the lock only if the file is there. */
   constructor(path: string, { make }: { readonly make: boolean }) {
     this.#path = path;
     if (make && !existsSync(path)) createExclusively(path);
     this.#db = existsSync(path) ? hold(loadDriver(), path) : null;
   }
 
-  /** Gives the lock back, and removes the file: the instance is closed. */
+  /** Releases the lock and removes the lock file, when the instance is closed. */
   remove(): void {
     this.#db?.close();
     removeLock(this.#path);
@@ -39,7 +39,7 @@ export class InstanceLock {
 
 function hold(Database: Driver, path: string): Database {
   const db = new Database(path, { fileMustExist: true, timeout: 1000 });
-  // A read transaction that is never ended.
+  // The lock is held by a read transaction that never ends.
   db.exec("BEGIN");
   db.prepare("SELECT count(*) FROM sqlite_master").get();
   return db;

@@ -14,24 +14,24 @@ export interface InstanceContext {
   readonly file: string | null;
 }
 
-/** Milliseconds on a clock that nobody sets. */
+/** Milliseconds on the monotonic clock: setting the time of day does not change it. */
 function uptimeMs(): number {
   return Math.round(Number(process.hrtime.bigint()) / 1e6);
 }
 
-/** Writes this runner's sign of life, and its row when there is none yet. */
+/** Writes the heartbeat of this instance, and its row if there is none. */
 export function beat({ statements, config, identity }: InstanceContext): void {
   const { host, pid, processStart } = identity;
   const { instanceId, leaseMs } = config;
   statements.heartbeat.run(instanceId, host, pid, processStart, leaseMs, Date.now(), uptimeMs());
 }
 
-/** Whether another instance has the file open, alive or not yet found dead. */
+/** Whether another instance has a row: it is alive, or it was not found dead yet. */
 export function hasOtherInstances({ statements, config }: InstanceContext): boolean {
   return statements.otherInstance.get(config.instanceId) !== undefined;
 }
 
-/** Whether another instance is alive, which may be following what this one does. */
+/** Whether another instance is alive. Its clients may follow runs of this instance. */
 export function hasOtherLiveInstances({ statements, config, liveness }: InstanceContext): boolean {
   return statements.instances
     .all()

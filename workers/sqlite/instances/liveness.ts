@@ -2,44 +2,47 @@ import { isLocked, lockPathOf } from "./instance-lock.ts";
 import { isProcessAlive, type ProcessIdentity } from "./process-identity.ts";
 import type { InstanceRow, OwnerStatements } from "./statements.ts";
 
-/** What is known of another instance's heart. */
-interface Heart {
+/** What this instance has seen of the heartbeats of another one. */
+interface SeenHeartbeat {
   /** `heartbeat_uptime` as it was last seen. */
-  beat: number;
-  /** For how long it has stood still while this instance could write, in milliseconds. */
+  uptime: number;
+  /** Milliseconds in which it has stood still while this instance could write. */
   stillMs: number;
 }
 
 export interface LivenessOptions {
   readonly statements: Pick<OwnerStatements, "instance">;
-  /** This instance. */
+  /** The id of this instance. */
   readonly instanceId: string;
   readonly identity: ProcessIdentity;
-  /** The database's real path, or null for one in memory: nobody else can open that. */
+  /** Real path of the database, or null for a database in memory, which has no other instances. */
   readonly file: string | null;
 }
 
 /**
  * Which instances are alive.
  *
- * A process that the kernel says is gone is dead at once: by its id within a pid namespace, by its lock
- * in any other one. Of a process that is there, or that the kernel knows nothing of, the heartbeats
- * count. It is dead when they have stood still for its lease while this instance could write. Time in
- * which nobody could write, because the disk was full or the database was locked, is nobody's death.
- * Clocks are not compared: neither those of two hosts, nor a clock before and after it was set.
+ * An instance is dead at once when the kernel says that its process is gone: by the process id within
+ * this pid namespace, by the lock file from any other one.
  *
- * A reader cannot write and so never judges by heartbeats. The writer of its process does, and ends the
- * runs of the dead.
+ * Otherwise the heartbeats decide: the instance is dead when its heartbeat has stood still for its lease
+ * while this instance could write. Time in which nobody could write (a full disk, a locked database)
+ * counts against no instance. Clocks are not compared: neither the clocks of two hosts, nor a clock
+ * before and after it was set.
+ *
+ * A reader cannot write, and so never judges by heartbeats. The writer of its process does, and ends the
+ * runs of dead instances.
  */
 export class Liveness {
   readonly #options: LivenessOptions;
-  readonly #hearts = new Map<string, Heart>();
+  /** By instance id. */
+  readonly #seen = new Map<string, SeenHeartbeat>();
 
   constructor(options: LivenessOptions) {
     this.#options = options;
   }
 
-  /** Whether the instance may still be executing its runs. One without a row is gone. */
+  /** Whether the instance may still be executing its runs. An instance without a row is gone. */
   isAlive(instanceId: string): boolean {
     const row = this.#options.statements.instance.get(instanceId);
     return row !== undefined && this.isRowAlive(row);
@@ -54,22 +57,22 @@ export class Liveness {
     const isFree =
       isThere === null && file !== null && isLocked(lockPathOf(file, instance_id)) === false;
     if (isFree) return false;
-    const heart = this.#hearts.get(instance_id);
-    return heart === undefined || heart.beat !== row.heartbeat_uptime || heart.stillMs < lease_ms;
+    const seen = this.#seen.get(instance_id);
+    return seen === undefined || seen.uptime !== row.heartbeat_uptime || seen.stillMs < lease_ms;
   }
 
   /**
-   * Takes note of the hearts of all instances. `writableMs` is the time since this was last called in
-   * which this instance could write, and so could every other one.
+   * Takes note of the heartbeats of all instances. `writableMs` is the time since the last call in which
+   * this instance could write, and so every other instance could.
    */
   observe(rows: readonly InstanceRow[], writableMs: number): void {
-    const gone = new Set(this.#hearts.keys());
+    const gone = new Set(this.#seen.keys());
     for (const { instance_id, heartbeat_uptime } of rows) {
       gone.delete(instance_id);
-      const heart = this.#hearts.get(instance_id);
-      if (heart?.beat === heartbeat_uptime) heart.stillMs += writableMs;
-      else this.#hearts.set(instance_id, { beat: heartbeat_uptime, stillMs: 0 });
+      const seen = this.#seen.get(instance_id);
+      if (seen?.uptime === heartbeat_uptime) seen.stillMs += writableMs;
+      else this.#seen.set(instance_id, { uptime: heartbeat_uptime, stillMs: 0 });
     }
-    for (const instanceId of gone) this.#hearts.delete(instanceId);
+    for (const instanceId of gone) this.#seen.delete(instanceId);
   }
 }

@@ -7,14 +7,14 @@ export interface OwnershipContext {
   readonly liveness: Liveness;
 }
 
-/** Whether the run that a thread's state names may still be executing somewhere. */
+/** Whether a run holds the thread and its owner may still be executing it. */
 export function hasLiveOwner(
   { liveness, config }: OwnershipContext,
   state: RunStateRow | undefined,
 ): state is RunStateRow {
   if (state?.is_running !== 1) return false;
   if (state.owner_id === null) {
-    // A version 1 runner took the thread. It has no heartbeat: its own last write stands for one.
+    // A version 1 runner holds the thread. It has no heartbeat, so its last write counts as one.
     return Math.abs(Date.now() - state.updated_at) < config.leaseMs;
   }
   return liveness.isAlive(state.owner_id);

@@ -4,7 +4,7 @@ import { codeOf } from "../database/fault.ts";
 
 /** What tells one process from every other one, reused pids and containers included. */
 export interface ProcessIdentity {
-  /** Host, boot and pid namespace: a pid means something only within one of these. */
+  /** Host, boot and pid namespace: two pids can be compared only if these are the same. */
   readonly host: string;
   readonly pid: number;
   /** The kernel's start time of the process, or null where the system does not tell. */
@@ -20,15 +20,18 @@ function readOrEmpty(read: () => string): string {
   }
 }
 
-/** Where the system tells nothing of a process, though there is one. */
+/** There is a process, but the system does not tell its start time. */
 const UNKNOWN = null;
+
+/** There is no such process any more. */
 const GONE = "";
 
 /**
- * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat). `GONE` when there is no such
- * process, or it is a zombie, which holds its pid but will never run again. `UNKNOWN` when that cannot
- * be read: nobody is dead because this process has no file descriptor left, or because /proc hides the
- * processes of others (`hidepid`).
+ * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat).
+ *
+ * `GONE` also for a zombie, which holds its pid but will never run again. `UNKNOWN` when a process is
+ * there but its stat cannot be read, because this process has no file descriptor left, or because /proc
+ * hides other users' processes (`hidepid`). That must not make anybody look dead.
  */
 function startTimeOf(pid: number): string | typeof UNKNOWN {
   let stat: string;

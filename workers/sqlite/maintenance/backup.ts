@@ -7,16 +7,18 @@ import { createExclusively, syncDirectory, systemCodeOf } from "../database/data
 import { codeOf, Fault } from "../database/fault.ts";
 import { type Driver, loadDriver } from "../database/open.ts";
 
-/** Between two steps the thread answers others, or is ended: a step is not to take long. */
+/** Pages that are copied in one step. Between steps the thread answers other requests, or is ended. */
 const PAGES_A_STEP = 256;
+
+/** How often the main thread is told of the progress. */
 const PROGRESS_MS = 100;
 
 /**
- * Copies the database page by page, and gives the copy its name when it is whole and on the disk.
+ * Copies the database page by page, and gives the copy its name when it is whole and synced.
  *
- * All steps are in one read transaction, and so copy one moment: without it, SQLite begins again
- * each time another connection has written, and beside a busy writer never ends. A database in
- * memory has one connection only, whose own changes SQLite takes over into the copy.
+ * All steps are in one read transaction, and so copy the state of one moment. Without it, SQLite starts
+ * over each time another connection has written, and never ends beside a busy writer. A database in memory
+ * has one connection only, and SQLite copies the changes of that connection while it goes on.
  * https://www.sqlite.org/backup.html
  */
 export async function backUp(
@@ -26,7 +28,7 @@ export async function backUp(
 ): Promise<BackupSize> {
   const { path, partialPath } = request;
   try {
-    // SQLite would take what another database of that name has left for a part of the copy.
+    // SQLite would read a WAL or journal that another database of that name has left into the copy.
     const taken = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
     if (taken !== undefined) throw alreadyExists(taken);
     createExclusively(partialPath);
@@ -63,7 +65,7 @@ async function copy(
   const isShared = !db.memory;
   if (isShared) {
     db.exec("BEGIN");
-    // The transaction begins, and its moment is chosen, with the first read.
+    // The first read begins the transaction, and fixes the moment that is copied.
     db.prepare("SELECT count(*) FROM sqlite_master").get();
   }
   try {
@@ -75,9 +77,9 @@ async function copy(
 }
 
 /**
- * The copy says of itself that it has a WAL, as its original does: it could not be read where none can be
- * made. And it says who executes its runs: they do so on the original. Whoever opens the copy, on this
- * machine even while they live, is to end those runs, and not to wait for them.
+ * Makes the copy a database of its own. It leaves WAL mode, so that it can be read where no WAL can be
+ * created. It loses the rows of the instances: they execute runs on the original, and an instance that
+ * opens the copy must end its copies of those runs and not wait for them.
  */
 function makeOneFile(Database: Driver, partialPath: string): void {
   const copied = new Database(partialPath, { fileMustExist: true });
@@ -98,14 +100,14 @@ function syncFile(path: string): void {
   }
 }
 
-/** Never replaces a file that came to be there meanwhile. */
+/** Gives the copy its name. Does not replace a file that was created meanwhile. */
 function giveName(partialPath: string, path: string): void {
   try {
     linkSync(partialPath, path);
     rmSync(partialPath);
   } catch (error) {
     if (codeOf(error) === "EEXIST") throw alreadyExists(path);
-    // A file system without hard links: an empty file keeps the place.
+    // A file system without hard links: creating an empty file reserves the name.
     createExclusively(path);
     renameSync(partialPath, path);
   }

@@ -8,21 +8,22 @@ import { parseEvents } from "../database/parse-events.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { threadNow } from "./who-runs.ts";
 
-/** Bytes of JSON a page holds at most, unless one event alone is longer. */
+/** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
 
-/** How many rows larger than a page are kept cut up, for the pages that follow. */
+/** How many rows longer than a page are remembered, cut into chunks, for the pages that follow. */
 const CUT_ROWS = 4;
 
-/** What is said of a thread with the first page of its history. */
+/** What the first page of a history says of the thread. */
 type Now = Pick<HistoryPageMessage, "live" | "endedUpTo">;
 
+/** What later pages say of the thread: nothing. */
 const LATER: Now = { live: null, endedUpTo: 0 };
 
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
   readonly #context: ReaderContext;
-  /** Row id to the row's events in page-sized chunks; the oldest entry goes first. */
+  /** By row id, the events of a long row in page-sized chunks. The oldest entry is forgotten first. */
   readonly #cut = new Map<number, readonly string[]>();
 
   constructor(context: ReaderContext) {
@@ -54,7 +55,7 @@ export class HistoryPages {
     return { segments, next: null, ...now };
   }
 
-  /** Where the history ends and which run goes on behind it, as of one moment. */
+  /** Where the history ends and which run holds the thread, read in one transaction. */
   #begin(threadId: string): Now & { readonly from: PageCursor } {
     const begin = () => {
       const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
@@ -66,7 +67,7 @@ export class HistoryPages {
   #chunksOf(id: number): readonly string[] {
     const known = this.#cut.get(id);
     if (known !== undefined) return known;
-    // Someone may have purged the row since; then it has no events any more.
+    // Somebody may have purged the row since the first page: then it has no events.
     const chunks = cutRow(this.#context.statements.eventsOfRun.get(id) ?? "[]");
     this.#cut.set(id, chunks);
     const [oldest = id] = this.#cut.keys();
@@ -75,7 +76,7 @@ export class HistoryPages {
   }
 }
 
-/** One long JSON array as several, each at most a page long. What cannot be read stays whole. */
+/** Cuts a long JSON array into several, each at most a page long. Text that is no JSON array stays whole. */
 function cutRow(json: string): readonly string[] {
   const events = parseEvents(json);
   if (events === null) return [json];

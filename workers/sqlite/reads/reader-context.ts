@@ -3,7 +3,7 @@ import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import type { Liveness } from "../instances/liveness.ts";
 import type { ReaderStatements } from "./statements.ts";
 
-/** What reading works on: a connection, a reader's or the writer's own, and who asks. */
+/** What reads work on: the connection of a reader, or that of the writer of a database in memory. */
 export interface ReaderContext {
   readonly db: Database;
   readonly statements: ReaderStatements;

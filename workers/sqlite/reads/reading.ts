@@ -9,7 +9,7 @@ import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
 import { runningRun } from "./who-runs.ts";
 
-/** Everything that is read for the main thread: by a reader, or by the writer of a database in memory. */
+/** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
 export class Reading {
   readonly #context: ReaderContext;
   readonly #pages: HistoryPages;

@@ -13,7 +13,7 @@ export interface StoredRunRow {
   readonly id: number;
   /** The id that the client gave the run. */
   readonly run_id: string;
-  /** Null when they are longer than what was asked for. */
+  /** Null when they are longer than the length that was asked for. */
   readonly events: string | null;
 }
 

@@ -11,10 +11,10 @@ import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
 import { threadNow } from "./who-runs.ts";
 
-/** UTF-16 units of JSON that one look takes of one run, unless one segment alone is longer. */
+/** UTF-16 units of JSON that one look reads of a run at most, unless one segment alone is longer. */
 const LOOK_LENGTH = 256 * 1024;
 
-/** What became of runs and threads of other instances, as of one moment. */
+/** What became of runs and threads of other instances, read in one transaction. */
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
@@ -22,7 +22,7 @@ export function look(context: ReaderContext, request: LookRequest): LookMessage 
   }))();
 }
 
-/** Reads what has come since the last look once, for all runs. */
+/** Reads the segments that came since the last look, once for all runs. */
 function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): FollowMessage[] {
   const upToId = statements.lastSegment.get() ?? 0;
   const news = new Map(runs.map((run) => [keyOf(run), new News(run, upToId)]));
@@ -37,24 +37,24 @@ function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): 
     const { segments, afterId, more } = news.get(keyOf(run)) as News;
     const state = statements.stateOfThread.get(run.threadId);
     const isLast = state !== undefined && epochOf(state) === run.epoch;
-    // Whether or not its owner is alive: a dead one's run is ended by whoever finds it.
+    // True even if the owner is dead: the run is over when some instance has ended it.
     const running = isLast && state.is_running === 1;
-    // Of a run that is stored, there may be rows left of its journal, but not its last events.
+    // The journal of a stored run may still have rows, but lacks the last events: those rows are not used.
     const stored = running || run.begun ? null : storedEvents(statements, run, isLast);
     if (stored !== null) return { segments: [], afterId, more: false, running, stored };
     return { segments, afterId, more, running, stored };
   });
 }
 
-/** The events of a run that has ended; `isLast` says that its thread has not been held since. */
+/** The stored events of a run that has ended. `isLast`: no other run has held the thread since. */
 function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean): string | null {
-  // The rows of version 1 do not say which run they are of: only the last one is certain.
+  // Rows of version 1 have no epoch: only the last row of the thread is certain to be of this run.
   if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
   const id = findStoredRun(statements, run);
   return id === undefined ? null : (statements.eventsOfRun.get(id) ?? null);
 }
 
-/** What has come of one run. */
+/** The segments of one run that came since the last look. */
 class News {
   readonly segments: string[] = [];
   readonly #from: number;
@@ -66,7 +66,7 @@ class News {
   constructor({ afterId }: FollowRequest, upToId: number) {
     this.#from = afterId;
     this.#lastId = afterId;
-    // Rows at the end may have been deleted since the last look.
+    // Rows at the end may have been deleted since the last look, and `upToId` be smaller than `afterId`.
     this.#upToId = Math.max(afterId, upToId);
   }
 

@@ -15,7 +15,7 @@ export function runningRun(context: ReaderContext, threadId: string): RunningMes
   return { run: runs ? holdingRun(context, state) : null };
 }
 
-/** The run that holds a thread, if its owner is alive, and the last epoch that was over. */
+/** The run that holds a thread, if its owner is alive, and the last epoch that is over. */
 export function threadNow(
   context: ReaderContext,
   threadId: string,

@@ -49,7 +49,7 @@ function applyAlone(context: WriterContext, op: WriterOp): OpResult {
   }
 }
 
-/** Someone may have put a backup in place of the content, which knows nothing of this instance. */
+/** Writes the row of this instance if it is missing: somebody may have restored a backup into the file. */
 function putRowBack(context: WriterContext): void {
   const { statements, config } = context;
   if (statements.instance.get(config.instanceId) === undefined) beat(context);
@@ -71,19 +71,19 @@ function inTransaction(
     return results;
   } catch (error) {
     forgetUncommitted(context);
-    // SQLite has rolled back by itself after some errors, a full disk for one.
+    // After some errors, such as a full disk, SQLite has rolled back already.
     if (db.inTransaction) statements.rollback.run();
     throw error;
   }
 }
 
 /**
- * Commits a batch in one transaction, in order. A failure of the file or the disk fails all of it
- * and is thrown; a failure of one operation is found by a second pass, in which each stands in a
- * savepoint of its own: too dear for every batch, and almost never needed.
+ * Commits a batch in one transaction, in order. Throws a fault of the file or the disk, which fails the
+ * whole batch. When one operation fails, the batch is tried a second time with a savepoint for each
+ * operation, so that the others succeed. Savepoints are too slow for every batch, and rarely needed.
  */
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): OpResult[] {
-  // One that an error left open would fail every batch after it.
+  // A transaction that an error left open would fail every later batch.
   if (context.db.inTransaction) context.statements.rollback.run();
   try {
     return inTransaction(context, ops, apply);

@@ -12,9 +12,9 @@ const HELD: OpResult = {
 /**
  * Takes a thread for a run, unless a live owner holds it.
  *
- * A run of this very instance never stands in the way: the main thread knows which of its runs
- * are active and asks only when none is, so what is left here under its name is an orphan; or this
- * very claim, whose batch was committed before, and its acknowledgement was lost.
+ * A run of this instance never refuses a claim of this instance. The main thread claims a thread only
+ * when none of its runs is active there. So the row is either this very claim, whose batch was committed
+ * before and whose answer was lost, or an orphan.
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult {
   const { statements, config } = context;
@@ -53,8 +53,8 @@ function firstEpochOf({ statements }: WriterContext, threadId: string): number {
 }
 
 /**
- * Takes a free thread that this instance was the last to hold: what most claims are, in one
- * statement. False when anything of it is not so.
+ * Takes a free thread that this instance was the last to hold, in one statement: the common case. Returns
+ * false if the thread is not free, or another instance held it since.
  */
 function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
   const { threadId, runId, number } = op;

@@ -9,7 +9,8 @@ import { storeRun } from "./store-run.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 export function finish(context: WriterContext, op: FinishOp): OpResult {
-  // Freed first: that tells whether it was held, and is undone with the rest if storing fails.
+  // Frees the thread first, because that tells whether the run held it. If storing fails, the
+  // transaction undoes it.
   const { changes } = freeThread(context, op, op.finishedAt);
   if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactIds !== null) {
@@ -35,7 +36,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult {
   };
 }
 
-/** A journaled run and its `tail`, compacted: what was not read ahead is read now. */
+/** The journal and the `tail` of a run, compacted. Reads what was not read ahead. */
 function readToEnd(
   context: WriterContext,
   run: RunKey,
@@ -54,7 +55,7 @@ function readToEnd(
   return { segments: journal.segments, input, events };
 }
 
-/** Reads a piece of a long run ahead: `LongRuns`. */
+/** Reads and compacts a piece of a long run before its finish comes: `LongRuns`. */
 export function compact(context: WriterContext, op: CompactOp): OpResult {
   if (holdsLease(context, op)) context.longRuns.readAhead(op, op.length);
   return OK;

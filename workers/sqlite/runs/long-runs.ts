@@ -6,15 +6,15 @@ import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
 import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
 
-/** The beginning of a run that has ended, compacted as far as its journal was read. */
+/** A run that has ended, compacted as far as its journal was read. */
 export class LongRun {
   readonly #statements: JournalStatements;
   readonly #ids: readonly number[];
   readonly #messageIds = new Set<string>();
   #compactor: RunCompactor | null = null;
-  /** Rows of the journal that were read. */
+  /** How many rows of the journal were read. */
   #read = 0;
-  /** UTF-16 units of events that were read. */
+  /** UTF-16 units of JSON that were read. */
   #length = 0;
   #input: string | null = null;
   segments = 0;
@@ -36,7 +36,7 @@ export class LongRun {
       const journal = readJournal(this.#statements, ids, this.#length);
       if (journal.input !== null) this.#input = journal.input;
       else if (journal.segments === 0) {
-        // Nothing behind a segment that cannot be read, or is too much, is part of the run.
+        // The run ends before a segment that cannot be read or that makes it too long.
         this.#read = this.#ids.length;
       }
       this.#length += journal.length;
@@ -60,11 +60,10 @@ export class LongRun {
 }
 
 /**
- * Runs that have ended, and are so long that reading and compacting them in the transaction that stores
- * them would hold up everyone. They are read ahead, a piece in each of some batches before that one.
+ * Runs that have ended, and are so long that reading and compacting them in one transaction would hold up
+ * all other runs. They are read ahead, a piece in each of several batches before the one that stores them.
  *
- * What is known here may be lost with the thread or a rollback: then the run is read whole when it is
- * stored.
+ * If this memory is lost, with the writer thread or by a rollback, the run is read whole when it is stored.
  */
 export class LongRuns {
   readonly #statements: JournalStatements;
@@ -81,7 +80,7 @@ export class LongRuns {
     const name = keyOf(key);
     const run =
       this.#runs.get(name) ?? new LongRun(this.#statements, [...this.#journals.idsOf(key)]);
-    // One that fails is read again, whole, when it is stored.
+    // If reading fails, the run is forgotten here, and read whole when it is stored.
     this.#runs.delete(name);
     run.read(length);
     this.#runs.set(name, run);
@@ -94,7 +93,7 @@ export class LongRuns {
     return known;
   }
 
-  /** Forgets everything: journals may have been rolled back. */
+  /** Forgets everything: a rollback may have changed the journals. */
   reset(): void {
     this.#runs.clear();
   }

@@ -4,7 +4,7 @@ import { collectMessageIds } from "../../../src/events/message-ids.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
 
-/** The seq under which a run's input stands in its journal, before all events. */
+/** The seq of the run's input in its journal. Events have seqs from 0. */
 export const INPUT_SEQ = -1;
 
 export interface JournaledRun {
@@ -13,21 +13,21 @@ export interface JournaledRun {
   readonly input: string | null;
   /** How many segments `events` come from. */
   readonly segments: number;
-  /** The seq of the last of them. */
+  /** The seq of the last of these segments. */
   readonly lastSeq: number;
   /** UTF-16 units of JSON that `events` come from. */
   readonly length: number;
 }
 
 /**
- * UTF-16 units of a journal that are stored as a run. A run becomes one string, which can hold twice
- * as many, and one value, of which SQLite takes a billion bytes.
+ * UTF-16 units of JSON that a run stores at most. A run is stored as one string: V8 allows twice this
+ * length, and SQLite a billion bytes.
  */
 const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
 
 /**
- * What was journaled of a run, in order, up to the first segment that cannot be read, or that makes
- * it too long.
+ * What was journaled of a run, in order. Ends before the first segment that cannot be read, or that would
+ * make the run too long. `lengthBefore` is the length of what was read of the run before.
  */
 export function readJournal(
   statements: Pick<JournalStatements, "segments">,
@@ -54,7 +54,7 @@ export function readJournal(
   return { events, input, segments, lastSeq, length: length - lengthBefore };
 }
 
-/** The events of a run as they are to be stored, and the message ids among them. */
+/** The events of a run as they are stored, and the message ids in them. */
 export interface CompactedEvents {
   readonly json: string;
   readonly messageIds: Iterable<string>;

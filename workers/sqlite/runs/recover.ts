@@ -15,16 +15,16 @@ const INTERRUPTED = "The process that executed this run ended before the run did
 export interface RecoverOptions {
   /** Whether the journal is retained: someone, in this process or another, may be following the run. */
   readonly retain: boolean;
-  /** Whoever recovers several runs looks through the journals once. */
+  /** The journals in the file. A caller that recovers several runs shares one scan. */
   readonly scan?: JournalScan;
-  /** What the run ends with, if not with `RUN_INTERRUPTED`. */
+  /** The code of the run's RUN_ERROR, `RUN_INTERRUPTED` by default. */
   readonly code?: RunStoreErrorCode;
   readonly message?: string;
 }
 
 /**
- * Ends a run whose owner is gone: what its journal holds is finalized with RUN_ERROR, stored, and
- * the thread is free. A run that journaled nothing leaves nothing behind.
+ * Ends a run whose owner is gone: frees the thread, closes what the journal holds with RUN_ERROR, and
+ * stores it. A run without journaled events leaves nothing behind.
  */
 export function recoverRun(
   context: WriterContext,
@@ -42,7 +42,7 @@ export function recoverRun(
   );
   if (runId === null) return;
   const segmentIds = scan.idsOf(interrupted);
-  // It may be one of this instance that its main thread gave up.
+  // The run may be one of this instance, which its main thread gave up.
   journals.forget(interrupted);
   const journal = readJournal(statements, segmentIds);
   if (journal.events.length === 0) {
@@ -62,8 +62,8 @@ export function recoverRun(
   const run = {
     threadId,
     runId,
-    // Not its owner's, who may only have slept: its late writes do not find themselves stored, and
-    // are refused. The next claim has a later one.
+    // Not the epoch of the owner, which may only have slept: its late writes must not find the run
+    // stored, but be refused. The next claim gets a later epoch.
     epoch: interrupted.epoch + 1,
     agentId: null,
     input,

@@ -16,7 +16,7 @@ export function release(context: WriterContext, op: ReleaseOp): OpResult {
   return OK;
 }
 
-/** Frees the thread if this instance's claim of that number holds it. No agent has begun. */
+/** Frees the thread if the given claim of this instance holds it. No agent has begun to execute. */
 export function withdraw(context: WriterContext, { threadId, number }: WithdrawOp): OpResult {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(threadId);

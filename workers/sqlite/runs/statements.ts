@@ -4,8 +4,8 @@ import { RUN_STATE, type RunStateRow } from "../instances/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
 
 /**
- * The next epoch of a thread. A version 1 runner replaces the row of a thread that it takes, and the
- * epoch is lost with it: then it goes on behind those that are stored.
+ * The next epoch of a thread. A version 1 runner replaces the row of a thread that it takes, and the row
+ * loses its epoch: then the next epoch follows the last one in `agent_runs`.
  */
 const NEXT_EPOCH = `1 + coalesce(run_state.epoch,
   (SELECT epoch FROM agent_runs
@@ -63,8 +63,8 @@ export function prepareRunStatements(db: Database) {
          updated_at = ?, stop_requested = NULL, epoch = epoch + 1
        WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
-    // The owner is asked for too: an epoch may come again when someone deletes or replaces the row of a
-    // run that executes, and its events are not to get into the run of the next owner.
+    // Tests the owner too. If somebody deletes or replaces the row of a run that executes, the epoch can
+    // come again, and that run's events must not get into the run of the next owner.
     isHeldBy: db
       .prepare<[string, number, string], number>(
         `SELECT 1 FROM run_state
@@ -76,7 +76,7 @@ export function prepareRunStatements(db: Database) {
          stop_requested = NULL, updated_at = ?
        WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
     ),
-    // Its owner is gone, or only slept: nothing of that claim is true any more.
+    // Raises the epoch: the owner may only have slept, and its late writes must be refused.
     takeFromDeadOwner: db.prepare<[number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
          stop_requested = NULL, updated_at = ?, epoch = ${NEXT_EPOCH}

@@ -3,11 +3,13 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-// The values of run_state.stop_requested.
+/** Value of `run_state.stop_requested`: the run is to stop, and is stored. */
 const STOP = 1;
+
+/** Value of `run_state.stop_requested`: the run is to stop, and nothing of it is stored. */
 export const STOP_AND_DISCARD = 2;
 
-/** Leaves word for the owner of a thread's run. `stopped` says whether there is one to find it. */
+/** Asks the live owner of a thread's run to stop it. `stopped` is false if there is no such owner. */
 export function requestStop(context: WriterContext, op: StopOp): OpResult {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(op.threadId);
@@ -23,7 +25,7 @@ export interface RunToStop extends RunKey {
   readonly discard: boolean;
 }
 
-/** The runs of this instance that another one wants to end. */
+/** The runs of this instance that other instances asked to stop. */
 export function ownRunsToStop({ statements, config }: WriterContext): readonly RunToStop[] {
   return statements.ownRunsToStop.all(config.instanceId).map((row) => {
     const discard = row.stop_requested === STOP_AND_DISCARD;

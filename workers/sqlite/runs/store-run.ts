@@ -16,9 +16,9 @@ export interface RunToStore {
 /**
  * Stores one run.
  *
- * Its parent stays NULL: a version 1 runner, which reads a thread along the chain of parents, takes
- * it for one of the thread's first runs, shows it in its place in time, and goes on showing it when
- * older runs are purged. An index of parents would cost each run a page.
+ * `parent_run_id` stays NULL. A version 1 runner reads a thread along the chain of parents. It takes a run
+ * without a parent for one of the thread's first runs, shows it in the order of time, and still shows it
+ * after older runs were purged. Writing parents would change a page of their index with each run.
  */
 export function storeRun(
   { statements, messages }: WriterContext,
@@ -33,7 +33,7 @@ export function storeRun(
     );
 
   let inserted = insertAs(runId, null);
-  // The client's id has come before, on this thread or on another.
+  // The client's id is taken, by an earlier run of this thread or another one: store under an alias.
   if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
   expectChange(inserted, "a run");
   const id = Number(inserted.lastInsertRowid);

@@ -2,10 +2,7 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import type { StoredRunStatements } from "./statements.ts";
 
-/**
- * Stands for the epoch of a run that a version 1 runner executes or has stored, and which has none.
- * Claims count from 1.
- */
+/** Stands for the missing epoch of a version 1 runner's run. Epochs of claims count from 1. */
 export const VERSION_1_EPOCH = 0;
 
 /** The epoch in which a thread is held, or was held last. */
@@ -14,11 +11,11 @@ export function epochOf(state: RunStateRow): number {
 }
 
 /**
- * The id of a run's row in `agent_runs`, or undefined when the run is not stored. With a `runId`, it has
- * to be that run's: someone may have deleted the row that counts the claims, and an epoch come again.
+ * The id of a run's row in `agent_runs`, or undefined when the run is not stored. With `runId`, the row
+ * must have that id too: an epoch can come again after somebody deleted the row that holds the epoch.
  *
- * Looks from the newest row of the thread backwards. Epochs ascend with the rows, so the search ends
- * at the first older run, and needs no index.
+ * Searches from the newest row of the thread backwards. Epochs ascend with the rows, so the search ends
+ * at the first row of an earlier epoch, and needs no index.
  */
 export function findStoredRun(
   statements: StoredRunStatements,
@@ -28,7 +25,7 @@ export function findStoredRun(
     if ((row.epoch ?? VERSION_1_EPOCH) === epoch) {
       return runId === undefined || row.run_id === runId ? row.id : undefined;
     }
-    // Rows of version 1 stand anywhere between the others.
+    // Rows of version 1 may stand anywhere, and end no search.
     if (row.epoch !== null && row.epoch < epoch) return undefined;
   }
   return undefined;

@@ -24,7 +24,7 @@ function prepareWriterStatements(db: Database) {
 
 export type WriterStatements = ReturnType<typeof prepareWriterStatements>;
 
-/** What the writer's operations work on: its one connection, what it knows of it, and who it is. */
+/** What the writer's operations work on: the connection, and what the writer remembers of the file. */
 export interface WriterContext extends InstanceContext {
   readonly db: Database;
   readonly statements: WriterStatements;
@@ -48,7 +48,7 @@ export function createWriterContext(
   return { db, statements, messages, journals, longRuns, config, identity, liveness, file };
 }
 
-/** Forgets what was learned in a transaction that is rolled back: it is not true any more. */
+/** Forgets what the writer remembers of the file: a transaction is rolled back, and it may be wrong now. */
 export function forgetUncommitted({ messages, journals, longRuns }: WriterContext): void {
   messages.reset();
   journals.reset();

@@ -3,35 +3,38 @@ import { expectChange } from "../database/fault.ts";
 import { type JournalRows, JournalScan, keyOfRow } from "./journal-scan.ts";
 import type { JournalStatements } from "./statements.ts";
 
-/** Rows of ended runs are looked through when there are so many more of them, */
+/** Dead rows are not looked through for deletable ones before there are this many. */
 const MIN_DEAD = 1000;
-/** and deleted so many in a batch. */
+
+/** Dead rows that one batch deletes at most while runs are in flight. */
 const MAX_DELETED = 500;
 
-/** What a new journal begins with: the input's seq is -1. */
+/** `lastSeq` of a journal without rows. The lowest seq is that of the input, -1. */
 const NO_SEQ = -2;
 
 /**
- * The journals of this instance's runs.
+ * Which rows of `run_events` belong to which run of this instance, and which rows can be deleted.
  *
- * Segments stand in the file in the order in which they came, so that a batch changes few pages
- * however many runs it is of. A run that ends leaves its rows on pages of others: deleting them at
- * once would change all of those. So its rows are dead, and go when those around them are dead, too:
- * when they are older than all of the runs in flight; or at once when there is no run in flight.
+ * Rows stand in the file in the order in which they were written, so that a batch changes few pages
+ * however many runs it has segments of. When a run ends, its rows are dead, but they share pages with
+ * rows of other runs: deleting them at once would change all of those pages. So dead rows are deleted
+ * when the rows around them are dead too, which is when they are older than every run in flight. When no
+ * run is in flight, they are deleted at once.
  *
- * What is known here is what the file says: read when the first batch begins, and again after a
- * transaction was rolled back.
+ * The index is read from the file when the first batch begins, and again after a rollback.
  */
 export class JournalIndex {
   readonly #statements: JournalStatements;
   readonly #instanceId: string;
-  /** By `keyOf` the run, the one with the oldest first segment first. Null when it is not known. */
+  /** By `keyOf` the run, the run with the oldest first row first. Null until the file was read. */
   #live: Map<string, JournalRows> | null = null;
-  /** Whether the file may hold rows of ended runs that are not known here. */
+  /** Whether the file may hold rows of ended runs that are not in this index. */
   #hasOrphans = true;
+  /** Row ids of ended runs that may stay for a while. */
   #dead: number[] = [];
-  /** Dead rows that are to be deleted now, oldest first. */
+  /** Row ids that are deleted by the next batches, oldest first. */
   #due: number[] = [];
+  /** How many dead rows there must be before they are looked through. */
   #enough = MIN_DEAD;
 
   constructor(statements: JournalStatements, instanceId: string) {
@@ -39,7 +42,7 @@ export class JournalIndex {
     this.#instanceId = instanceId;
   }
 
-  /** Adds a segment, unless the run has it already: its batch may be sent again. */
+  /** Writes a segment, unless the run has it already because its batch is sent again. */
   append(run: RunKey, seq: number, events: string): void {
     const live = this.#known();
     const key = keyOf(run);
@@ -53,12 +56,12 @@ export class JournalIndex {
     live.set(key, journal);
   }
 
-  /** The rows of a run. */
+  /** The row ids of a run in flight. */
   idsOf(run: RunKey): readonly number[] {
     return this.#known().get(keyOf(run))?.ids ?? [];
   }
 
-  /** The rows of a run that has ended: they are the caller's now. */
+  /** The row ids of a run that has ended. The caller has them deleted or retained. */
   take(run: RunKey): number[] {
     const live = this.#known();
     const key = keyOf(run);
@@ -67,17 +70,17 @@ export class JournalIndex {
     return ids;
   }
 
-  /** Someone else has ended the run, and deals with its rows. */
+  /** Forgets a run that the caller has ended. The caller deals with the rows. */
   forget(run: RunKey): void {
     this.#live?.delete(keyOf(run));
   }
 
-  /** Has rows deleted that were taken, now or later. */
+  /** Has rows that were taken deleted, now or later. */
   bury(ids: readonly number[]): void {
     for (const id of ids) this.#dead.push(id);
   }
 
-  /** Deletes what is dead, as far as it is time. The last thing a batch does. */
+  /** Deletes dead rows whose time has come. Called last in each batch. */
   sweep(): void {
     if (this.#hasOrphans) this.sweepOrphans();
     if (this.#dead.length === 0 && this.#due.length === 0) return;
@@ -89,7 +92,7 @@ export class JournalIndex {
     this.#statements.deleteSegments.run(JSON.stringify(ids));
   }
 
-  /** Deletes what is nobody's: rows of ended runs whose process died, or whom nobody here knows. */
+  /** Deletes the rows of runs that are neither in flight nor retained, in whatever process they ran. */
   sweepOrphans(): void {
     this.#statements.deleteOrphanedSegments.run();
     this.#dead = [];
@@ -106,7 +109,7 @@ export class JournalIndex {
     this.#hasOrphans = true;
   }
 
-  /** Reads what is in the file, if it is not known: before any run of the batch has ended. */
+  /** Reads the index from the file, unless it is known. Called before the batch ends any run. */
   load(): void {
     if (this.#live !== null) return;
     const own = new Set(this.#statements.runsOfOwner.all(this.#instanceId).map(keyOfRow));
@@ -119,13 +122,13 @@ export class JournalIndex {
     return this.#live;
   }
 
-  /** Decides which of the dead go. */
+  /** Moves the dead rows that can be deleted from `#dead` to `#due`. */
   #condemn(live: ReadonlyMap<string, JournalRows>): void {
     const [oldest] = live.values();
     const head = oldest?.ids[0] ?? Number.POSITIVE_INFINITY;
     const isOld = Map.groupBy(this.#dead, (id) => id < head);
     const old = isOld.get(true) ?? [];
-    // A run that takes very long keeps all behind its first segment from getting old.
+    // One very long run in flight would keep all rows behind its first one: then all dead rows go.
     const isPinned = old.length < this.#dead.length / 2;
     const due = isPinned ? this.#dead : old;
     this.#dead = isPinned ? [] : (isOld.get(false) ?? []);

@@ -1,22 +1,23 @@
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import type { JournalStatements, RunKeyRow } from "./statements.ts";
 
-/** Where the segments of one run stand in `run_events`. */
+/** The rows of one run in `run_events`. */
 export interface JournalRows {
-  /** Ascending. */
+  /** Row ids, ascending. */
   readonly ids: number[];
-  /** The seq of the last of them. */
+  /** The seq of the last row. */
   lastSeq: number;
 }
 
-/** `keyOf` the run that a row is of. */
+/** `keyOf` the run that a row belongs to. */
 export function keyOfRow({ thread_id: threadId, epoch }: RunKeyRow): string {
   return keyOf({ threadId, epoch });
 }
 
 /**
- * All journals that are in the file, by `keyOf` their run, found by reading it through: `run_events` has no
- * index, which every segment would have to pay for. Later questions read what has come since only.
+ * All journals in the file, by `keyOf` their run. They are found by reading the whole table: an index on
+ * `run_events` would cost every segment a write. A second scan reads only the rows that came since the
+ * first.
  */
 export class JournalScan {
   readonly #statements: JournalStatements;

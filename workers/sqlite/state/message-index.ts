@@ -6,29 +6,35 @@ import type { MessageStatements } from "./statements.ts";
 
 type Statements = MessageStatements & Pick<TransactionStatements, "dataVersion">;
 
-/** A thread's latest runs are indexed together when there are so many of them, */
+/** The recent runs of a thread are indexed together when there are this many. */
 const MAX_RECENT_RUNS = 16;
-/** or when they have so many messages, */
+
+/** The recent runs of a thread are indexed when they have this many message ids. */
 const MAX_RECENT_IDS = 64;
-/** or when one is so long, in UTF-16 units of JSON, that reading it again would take a while. */
+
+/**
+ * The recent runs of a thread are indexed when one is longer than this, in UTF-16 units of JSON: reading
+ * that run again would take a while.
+ */
 const MAX_RECENT_LENGTH = 64 * 1024;
-/** Threads that are remembered between their runs. */
+
+/** How many threads are remembered. */
 const MAX_THREADS = 4096;
 
-/** What is remembered of a thread: its latest runs, behind `threads.indexed_up_to`. */
+/** What is remembered of a thread. Its recent runs are those behind `threads.indexed_up_to`. */
 export interface RecentRuns {
   readonly threadId: string;
   /** The last claim of the thread that this instance knows of. The next one is higher by one. */
   epoch: number;
-  /** What the file was when `threads` was looked at. */
+  /** `PRAGMA data_version` when the row in `threads` was last known to be right. */
   dataVersion: number;
-  /** Whether `threads` has a row of it. */
+  /** Whether `threads` has a row of this thread. */
   isListed: boolean;
-  /** Whether `thread_messages` may have rows of it. */
+  /** Whether `thread_messages` may have rows of this thread. */
   isIndexed: boolean;
-  /** Runs that are not in the index yet, */
+  /** How many recent runs there are. */
   count: number;
-  /** and the ids of their messages. */
+  /** The message ids of the recent runs. */
   readonly ids: Set<string>;
 }
 
@@ -36,7 +42,7 @@ export interface StoredRun {
   readonly agentId: string | null;
   /** Milliseconds since the epoch. */
   readonly finishedAt: number;
-  /** Its row in `agent_runs`. */
+  /** The id of its row in `agent_runs`. */
   readonly id: number;
   readonly messageIds: Iterable<string>;
   /** UTF-16 units of its events' JSON. */
@@ -44,14 +50,16 @@ export interface StoredRun {
 }
 
 /**
- * Which messages a thread has stored: those in `thread_messages`, and those of its latest runs,
- * behind `threads.indexed_up_to`. A run alone would change a page of both tables somewhere else
- * each time, which costs as much as the row of the run itself; some runs of a thread together change
- * one page. What is not indexed is remembered here, and read again from a bounded number of rows
- * when it is not: in another process, after a crash, or after a transaction was rolled back.
+ * Which message ids a thread has stored: those in `thread_messages`, and those of its recent runs, which
+ * stand behind `threads.indexed_up_to` and are not in `thread_messages` yet.
  *
- * What is remembered is true while no other process has run on the thread, which its epoch tells, and
- * nobody else has changed its rows, which the triggers tell by `threads.messages_stale`.
+ * Runs are indexed several at a time, because indexing one run changes a page of `threads` and a page of
+ * `thread_messages`, which costs as much as storing the run; several runs of a thread change the same
+ * pages. The ids of recent runs are remembered here. Where they are not (in another process, after a
+ * crash, after a rollback), they are read from the rows of those runs, of which there are few.
+ *
+ * What is remembered of a thread is right as long as no other process has run on the thread, which the
+ * epoch shows, and nobody has changed its rows, which triggers note in `threads.messages_stale`.
  */
 export class MessageIndex {
   readonly #statements: Statements;
@@ -63,19 +71,19 @@ export class MessageIndex {
     this.#statements = statements;
   }
 
-  /** Whether anyone else has written since the last transaction: called when one has begun. */
+  /** Called when a transaction has begun. Returns whether another connection has written since the last one. */
   begin(): boolean {
     const before = this.#dataVersion;
     this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
     return this.#dataVersion !== before;
   }
 
-  /** The last claim of a thread that is remembered. */
+  /** The epoch of the last claim of the thread that this instance remembers. */
   epochOf(threadId: string): number | undefined {
     return this.#recent.get(threadId)?.epoch;
   }
 
-  /** What there is to know of a thread that was claimed, the `epoch`th time. */
+  /** What is to be remembered of a thread that is held in `epoch`. */
   recentOf(threadId: string, epoch: number): RecentRuns {
     const known = this.#recent.get(threadId);
     const recent =
@@ -96,7 +104,7 @@ export class MessageIndex {
     return ids.map((id) => recent.has(id) || isStored(id));
   }
 
-  /** Takes in a run that was stored. */
+  /** Adds a run that was stored. */
   add(recent: RecentRuns, run: StoredRun): void {
     const { threadId, ids } = recent;
     if (!recent.isListed) {
@@ -120,8 +128,8 @@ export class MessageIndex {
   }
 
   /**
-   * Reads what is not indexed. When someone else wrote to or purged the thread's rows, its index is
-   * made again, from what is there now.
+   * Reads the recent runs from the file. If the thread is stale, because somebody else changed or purged
+   * its rows, its index is made anew from the rows that are there.
    */
   #read(threadId: string, epoch: number): RecentRuns {
     const row = this.#statements.threadIndex.get(threadId);
@@ -148,7 +156,7 @@ export class MessageIndex {
 
   #index(recent: RecentRuns, upTo: number, agentId: string | null): void {
     const { threadId, ids } = recent;
-    // As SQLite gets a string that is bound: JSON keeps a lone surrogate, and UTF-8 has none.
+    // Lone surrogates become U+FFFD, as they do when a string is bound: UTF-8 cannot hold them, JSON can.
     const json = JSON.stringify(Array.from(ids, (id) => id.toWellFormed()));
     if (ids.size > 0) this.#statements.insertMessages.run(threadId, json);
     const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);

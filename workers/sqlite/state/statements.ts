@@ -1,6 +1,6 @@
 import type { Database } from "better-sqlite3";
 
-/** What a run is known by. */
+/** The columns that identify a run. */
 export interface RunKeyRow {
   readonly thread_id: string;
   readonly epoch: number;
@@ -11,7 +11,7 @@ export interface SegmentRow {
   readonly events: string;
 }
 
-/** Where a segment stands, without what it holds. */
+/** A segment's place, without its events. */
 export interface SegmentPlaceRow extends RunKeyRow {
   readonly id: number;
   readonly seq: number;
