@@ -9,17 +9,18 @@ import { OpenParts, unfinished } from "./open-parts.ts";
  * the same state. `base.state` is the state of the thread before the run.
  *
  * Storing a run may not fail because of what it contains: if compaction fails, the events come
- * back as they came.
+ * back as they came, and `base.onFailure` is told the error.
  */
 export function compactRun(
   events: readonly EventLike[],
-  base: { readonly state?: unknown },
+  base: { readonly state?: unknown; readonly onFailure?: (error: unknown) => void },
 ): readonly EventLike[] {
   try {
     const compactor = new RunCompactor(base.state);
     for (const event of events) compactor.add(event);
     return compactor.finish();
-  } catch {
+  } catch (error) {
+    base.onFailure?.(error);
     return events;
   }
 }

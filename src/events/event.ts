@@ -19,3 +19,6 @@ export function stringField(event: EventLike, name: string): string | undefined 
 export function isTerminal(event: EventLike): boolean {
   return event.type === "RUN_FINISHED" || event.type === "RUN_ERROR";
 }
+
+/** What is said of a run that ended without a terminal event, in the words of `@copilotkit/shared`. */
+export const NO_TERMINAL = "Run ended without emitting a terminal event";

@@ -1,5 +1,12 @@
-import type { EventLike } from "./event.ts";
+import { type EventLike, NO_TERMINAL } from "./event.ts";
 import type { OpenParts } from "./open-parts.ts";
+
+/** The terminal event of a run that has none of its own. */
+export const incompleteStream = {
+  type: "RUN_ERROR",
+  message: NO_TERMINAL,
+  code: "INCOMPLETE_STREAM",
+} as const satisfies EventLike;
 
 export interface RunEnd {
   readonly threadId: string;
@@ -22,8 +29,8 @@ export function finalizeRun(parts: OpenParts, run: RunEnd): EventLike[] {
     ? { type: "RUN_FINISHED", threadId: run.threadId, runId: run.runId }
     : {
         type: "RUN_ERROR",
-        message: run.message || "Run ended without emitting a terminal event",
-        code: run.code ?? "INCOMPLETE_STREAM",
+        message: run.message || incompleteStream.message,
+        code: run.code ?? incompleteStream.code,
       };
   parts.observe(terminal);
   events.push(terminal);

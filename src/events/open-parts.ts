@@ -1,8 +1,7 @@
-import { type EventLike, stringField } from "./event.ts";
+import { type EventLike, NO_TERMINAL, stringField } from "./event.ts";
 import { type PartKind, type PartRole, partId, partRole } from "./part-roles.ts";
 
 const STOPPED = "Run stopped by user";
-const NO_TERMINAL = "Run ended without emitting a terminal event";
 
 export interface CloseOptions {
   /** "stopped": on request. "failed": the run ended before its parts did. */

@@ -1,4 +1,5 @@
 import { type EventLike, isTerminal, stringField } from "./event.ts";
+import { incompleteStream } from "./finalize.ts";
 import { OpenParts, unfinished } from "./open-parts.ts";
 import { Owners } from "./owners.ts";
 import { type PartRole, partId, partRole } from "./part-roles.ts";
@@ -10,12 +11,6 @@ import {
   withoutBadTag,
   withoutField,
 } from "./repair-fields.ts";
-
-const incompleteStream: EventLike = {
-  type: "RUN_ERROR",
-  message: "Run ended without emitting a terminal event",
-  code: "INCOMPLETE_STREAM",
-};
 
 /**
  * Turns the runs of a thread, whatever was stored of them, into a stream that `verifyEvents` of

@@ -233,6 +233,20 @@ describe("state", () => {
   });
 });
 
+test("a run that cannot be compacted comes back as it came, and the caller is told why", () => {
+  const failure = new Error("a getter throws");
+  const hostile = {
+    type: "TEXT_MESSAGE_CONTENT",
+    get messageId(): string {
+      throw failure;
+    },
+  };
+  const events = [started, hostile, finished];
+  const failures: unknown[] = [];
+  expect(compactRun(events, { onFailure: (error) => void failures.push(error) })).toBe(events);
+  expect(failures).toEqual([failure]);
+});
+
 describe("the end of a run", () => {
   const toolStart = { type: "TOOL_CALL_START", toolCallId: "c", toolCallName: "search" };
 

@@ -1,6 +1,7 @@
 import { compactRun } from "../../../src/events/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { collectMessageIds } from "../../../src/events/message-ids.ts";
+import { messageOf } from "../../../src/protocol/errors.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
 
@@ -71,8 +72,16 @@ export function stateOfInput(input: string): unknown {
   }
 }
 
+/** The run is stored whole: a fault or a warning of its operation would say that it is not. */
+function warnOfFailure(error: unknown): void {
+  process.emitWarning(
+    `A run is stored as it was emitted: compacting it failed: ${messageOf(error)}`,
+  );
+}
+
 export function compactEvents(events: readonly EventLike[], input: string): CompactedEvents {
   const hasDelta = events.some((event) => event.type === "STATE_DELTA");
-  const compacted = compactRun(events, hasDelta ? { state: stateOfInput(input) } : {});
+  const base = hasDelta ? { state: stateOfInput(input) } : {};
+  const compacted = compactRun(events, { ...base, onFailure: warnOfFailure });
   return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
 }
