@@ -1,5 +1,5 @@
 import { type EventLike, NO_TERMINAL, stringField } from "./event.ts";
-import { type PartKind, type PartRole, partId, partRole } from "./part-roles.ts";
+import { lifecycleOf, type PartKind, type PartLifecycle, partId } from "./part-lifecycle.ts";
 
 const STOPPED = "Run stopped by user";
 
@@ -57,9 +57,9 @@ export class OpenParts {
   }
 
   observe(event: EventLike): void {
-    const role = partRole(event.type);
-    if (role !== undefined) {
-      if (role.act !== "continue" && !this.#ended) this.#track(role, event);
+    const lifecycle = lifecycleOf(event.type);
+    if (lifecycle !== undefined) {
+      if (lifecycle.phase !== "content" && !this.#ended) this.#track(lifecycle, event);
       return;
     }
     switch (event.type) {
@@ -81,20 +81,20 @@ export class OpenParts {
     }
   }
 
-  /** True if the part that `event` names (by its role) is open. */
-  has(role: PartRole, event: EventLike): boolean {
-    const id = partId(role, event);
+  /** True if the part that `event` names is open. */
+  has(lifecycle: PartLifecycle, event: EventLike): boolean {
+    const id = partId(lifecycle, event);
     if (id === undefined) return false;
-    if (role.kind === "step") {
+    if (lifecycle.kind === "step") {
       return this.#steps?.get(stringField(event, "subagentRunId"))?.has(id) ?? false;
     }
-    if (role.kind === "toolCall") return this.#toolCalls?.get(id)?.ended === false;
-    return this.#byId[role.kind]?.has(id) ?? false;
+    if (lifecycle.kind === "toolCall") return this.#toolCalls?.get(id)?.ended === false;
+    return this.#byId[lifecycle.kind]?.has(id) ?? false;
   }
 
-  /** Someone who has a step of this name open: the parent agent is `{ owner: undefined }`. */
-  findStep(stepName: string): { owner: string | undefined } | undefined {
-    for (const [owner, names] of this.#steps ?? []) if (names.has(stepName)) return { owner };
+  /** An agent that has a step of this name open. `tag` is undefined for the parent agent. */
+  findStep(stepName: string): { tag: string | undefined } | undefined {
+    for (const [tag, names] of this.#steps ?? []) if (names.has(stepName)) return { tag };
     return undefined;
   }
 
@@ -107,8 +107,8 @@ export class OpenParts {
     this.#closeToolCalls(options, closers);
     this.#closeReasoning(closers);
     // Innermost first: steps and subagents nest.
-    for (const [owner, names] of [...(this.#steps ?? [])].reverse()) {
-      const tag = owner === undefined ? undefined : { subagentRunId: owner };
+    for (const [subagentRunId, names] of [...(this.#steps ?? [])].reverse()) {
+      const tag = subagentRunId === undefined ? undefined : { subagentRunId };
       for (const stepName of [...names].reverse()) {
         closers.push({ type: "STEP_FINISHED", stepName, ...tag });
       }
@@ -125,30 +125,30 @@ export class OpenParts {
     return closers;
   }
 
-  #track(role: PartRole, event: EventLike): void {
-    const id = partId(role, event);
+  #track(lifecycle: PartLifecycle, event: EventLike): void {
+    const id = partId(lifecycle, event);
     if (id === undefined) return;
-    const opens = role.act === "open";
-    switch (role.kind) {
+    const opens = lifecycle.phase === "start";
+    switch (lifecycle.kind) {
       case "toolCall":
         this.#trackToolCall(id, opens);
         break;
       case "step": {
-        const owner = stringField(event, "subagentRunId");
-        const names = this.#steps?.get(owner);
+        const tag = stringField(event, "subagentRunId");
+        const names = this.#steps?.get(tag);
         if (!opens) names?.delete(id);
         else if (names !== undefined) names.add(id);
         else {
           this.#steps ??= new Map();
-          this.#steps.set(owner, new Set([id]));
+          this.#steps.set(tag, new Set([id]));
         }
         break;
       }
       default: {
-        const ids = this.#byId[role.kind];
+        const ids = this.#byId[lifecycle.kind];
         if (!opens) ids?.delete(id);
         else if (ids !== undefined) ids.add(id);
-        else this.#byId[role.kind] = new Set([id]);
+        else this.#byId[lifecycle.kind] = new Set([id]);
       }
     }
   }

@@ -1,8 +1,7 @@
 import { type EventLike, isTerminal, stringField } from "./event.ts";
 import { incompleteStream } from "./finalize.ts";
 import { OpenParts, unfinished } from "./open-parts.ts";
-import { Owners } from "./owners.ts";
-import { type PartRole, partId, partRole } from "./part-roles.ts";
+import { lifecycleOf, type PartLifecycle, partId } from "./part-lifecycle.ts";
 import {
   cleanMessages,
   cleanRunFinished,
@@ -11,6 +10,7 @@ import {
   withoutBadTag,
   withoutField,
 } from "./repair-fields.ts";
+import { SubagentTags } from "./subagent-tags.ts";
 
 /**
  * Turns the runs of a thread, whatever was stored of them, into a stream that `verifyEvents` of
@@ -31,7 +31,7 @@ export class ReplayRepair {
   readonly #threadId: string;
   readonly #emit: (event: EventLike) => void;
   readonly #parts = new OpenParts();
-  readonly #owners = new Owners();
+  readonly #tags = new SubagentTags();
   /** Subagents started in this run, open or not: their ids may not be used again. */
   readonly #subagents = new Set<string>();
   #phase: "pending" | "active" | "held" | "readmitting" | "over" = "pending";
@@ -66,17 +66,17 @@ export class ReplayRepair {
 
   #next(event: EventLike): void {
     if (typeof event !== "object" || event === null || typeof event.type !== "string") return;
-    const role = partRole(event.type);
-    if (role?.act === "continue") {
-      this.#continuePart(role, event);
-    } else if (role === undefined && event.type === "RUN_STARTED") {
+    const lifecycle = lifecycleOf(event.type);
+    if (lifecycle?.phase === "content") {
+      this.#continuePart(lifecycle, event);
+    } else if (lifecycle === undefined && event.type === "RUN_STARTED") {
       this.#start(event);
-    } else if (role === undefined && isTerminal(event)) {
+    } else if (lifecycle === undefined && isTerminal(event)) {
       this.#terminate(event);
-    } else if (this.#takes(role)) {
-      const tagged = role?.kind === "subagent" ? event : withoutBadTag(event);
-      if (role === undefined) this.#admit(tagged);
-      else if (partId(role, tagged) !== undefined) this.#admitPart(role, tagged);
+    } else if (this.#takes(lifecycle)) {
+      const tagged = lifecycle?.kind === "subagent" ? event : withoutBadTag(event);
+      if (lifecycle === undefined) this.#admit(tagged);
+      else if (partId(lifecycle, tagged) !== undefined) this.#admitPart(lifecycle, tagged);
     }
   }
 
@@ -99,18 +99,18 @@ export class ReplayRepair {
   }
 
   /** Nearly all events come this way. */
-  #continuePart(role: PartRole, event: EventLike): void {
+  #continuePart(lifecycle: PartLifecycle, event: EventLike): void {
     // Nothing is open before a run is active or after it is over.
-    if (this.#phase === "held" || !this.#parts.has(role, event)) return;
+    if (this.#phase === "held" || !this.#parts.has(lifecycle, event)) return;
     if (typeof event.delta !== "string") return;
     const tagged = event.subagentRunId !== undefined;
-    this.#out(tagged ? this.#owners.settle(withoutBadTag(event)) : event);
+    this.#out(tagged ? this.#tags.settle(withoutBadTag(event)) : event);
   }
 
-  #takes(role: PartRole | undefined): boolean {
+  #takes(lifecycle: PartLifecycle | undefined): boolean {
     if (this.#phase === "over") return false;
     if (this.#phase === "held") {
-      if (role?.act !== "open") return false;
+      if (lifecycle?.phase !== "start") return false;
       this.#phase = "readmitting";
     }
     return true;
@@ -124,7 +124,7 @@ export class ReplayRepair {
     this.#phase = "active";
     this.#parts.observe(started);
     const messages = (started.input as { messages?: unknown } | null | undefined)?.messages;
-    if (Array.isArray(messages)) this.#owners.seed(messages as unknown[], false);
+    if (Array.isArray(messages)) this.#tags.seed(messages as unknown[], false);
     this.#out(started);
   }
 
@@ -151,7 +151,7 @@ export class ReplayRepair {
       case "MESSAGES_SNAPSHOT": {
         const messages = cleanMessages(event.messages);
         if (messages === null) return;
-        this.#owners.seed(messages, true);
+        this.#tags.seed(messages, true);
         this.#pass(messages === event.messages ? event : { ...event, messages });
         return;
       }
@@ -174,27 +174,27 @@ export class ReplayRepair {
     }
   }
 
-  #admitPart(role: PartRole, event: EventLike): void {
-    const open = this.#parts.has(role, event);
-    if (role.kind === "subagent") {
-      this.#admitSubagent(role, event, open);
-    } else if (role.act === "open") {
-      this.#admitOpener(role, event, open);
+  #admitPart(lifecycle: PartLifecycle, event: EventLike): void {
+    const open = this.#parts.has(lifecycle, event);
+    if (lifecycle.kind === "subagent") {
+      this.#admitSubagent(lifecycle, event, open);
+    } else if (lifecycle.phase === "start") {
+      this.#admitOpener(lifecycle, event, open);
     } else if (open) {
       this.#pass(event);
-    } else if (role.kind === "step") {
+    } else if (lifecycle.kind === "step") {
       this.#admitMistaggedStepEnd(event);
     }
   }
 
-  #admitOpener(role: PartRole, event: EventLike, open: boolean): void {
+  #admitOpener(lifecycle: PartLifecycle, event: EventLike, open: boolean): void {
     if (open) {
-      const closer = closerFor(role, event);
+      const closer = closerFor(lifecycle, event);
       // A second opener of what a reducer keeps nothing of says nothing new.
       if (closer === undefined) return;
       // A reducer takes name and metadata from each START, and goes on where the part was.
       this.#pass(closer);
-    } else if (role.kind === "thinkingText" && !this.#parts.has(thinking, event)) {
+    } else if (lifecycle.kind === "thinkingText" && !this.#parts.has(thinking, event)) {
       this.#pass({ type: "THINKING_START" });
     }
     this.#pass(event);
@@ -205,12 +205,12 @@ export class ReplayRepair {
     const found = this.#parts.findStep(event.stepName as string);
     if (found === undefined) return;
     const untagged = withoutField(event, "subagentRunId");
-    this.#pass(found.owner === undefined ? untagged : { ...event, subagentRunId: found.owner });
+    this.#pass(found.tag === undefined ? untagged : { ...event, subagentRunId: found.tag });
   }
 
-  #admitSubagent(role: PartRole, event: EventLike, open: boolean): void {
+  #admitSubagent(lifecycle: PartLifecycle, event: EventLike, open: boolean): void {
     const clean = cleanSubagent(event);
-    if (role.act === "close") {
+    if (lifecycle.phase === "end") {
       if (!open) return;
       const lacksMessage = clean.type === "SUBAGENT_ERROR" && typeof clean.message !== "string";
       this.#pass(lacksMessage ? { ...clean, message: "Subagent failed" } : clean);
@@ -225,7 +225,7 @@ export class ReplayRepair {
   }
 
   #pass(event: EventLike): void {
-    const settled = this.#owners.settle(event);
+    const settled = this.#tags.settle(event);
     this.#ensureStarted();
     this.#parts.observe(settled);
     this.#out(settled);
@@ -234,7 +234,7 @@ export class ReplayRepair {
   #finish(terminal: EventLike): void {
     for (const closer of this.#parts.close(unfinished)) this.#out(closer);
     this.#parts.observe(terminal);
-    this.#owners.clear();
+    this.#tags.clear();
     this.#subagents.clear();
     this.#phase = "over";
     this.#out(terminal);
@@ -263,10 +263,10 @@ export class ReplayRepair {
   }
 }
 
-const thinking: PartRole = { kind: "thinking", act: "open" };
+const thinking: PartLifecycle = { kind: "thinking", phase: "start" };
 
-function closerFor(role: PartRole, opener: EventLike): EventLike | undefined {
-  switch (role.kind) {
+function closerFor(lifecycle: PartLifecycle, opener: EventLike): EventLike | undefined {
+  switch (lifecycle.kind) {
     case "text":
       return { type: "TEXT_MESSAGE_END", messageId: opener.messageId };
     case "toolCall":

@@ -1,34 +1,34 @@
 import { type EventLike, stringField } from "./event.ts";
 import { withoutField } from "./repair-fields.ts";
 
-/** By id, the subagent that something belongs to: undefined is the parent agent. */
-type OwnerById = Map<string, string | undefined>;
+/** By id, the `subagentRunId` that something belongs to: undefined for the parent agent. */
+type TagById = Map<string, string | undefined>;
 
 /**
- * Who owns the messages, tool calls and activities of a run. A client rejects a stream in which an
- * event names another subagent than the one that its message or call belongs to; an event without
- * a tag never disagrees. Owners outlive what they own, until the run ends.
+ * Which subagent the messages, tool calls and activities of a run belong to. A client rejects a stream in
+ * which an event has another `subagentRunId` than the message or call that it is about. An event without
+ * that tag is never rejected. Tags are remembered until the run ends, also those of closed parts.
  */
-export class Owners {
-  readonly #messages: OwnerById = new Map();
-  readonly #toolCalls: OwnerById = new Map();
-  readonly #reasoning: OwnerById = new Map();
-  readonly #activities: OwnerById = new Map();
+export class SubagentTags {
+  readonly #messages: TagById = new Map();
+  readonly #toolCalls: TagById = new Map();
+  readonly #reasoning: TagById = new Map();
+  readonly #activities: TagById = new Map();
 
   clear(): void {
-    for (const owners of [this.#messages, this.#toolCalls, this.#reasoning, this.#activities]) {
-      owners.clear();
+    for (const tags of [this.#messages, this.#toolCalls, this.#reasoning, this.#activities]) {
+      tags.clear();
     }
   }
 
-  /** Takes note of `event`, and returns it; without its tag if that contradicts an owner. */
+  /** Takes note of `event`, and returns it; without its tag if another one is known. */
   settle(event: EventLike): EventLike {
     switch (event.type) {
       case "TEXT_MESSAGE_START":
-        return own(this.#messages, event);
+        return tagFirst(this.#messages, event);
       case "REASONING_START":
       case "REASONING_MESSAGE_START":
-        return own(this.#reasoning, event);
+        return tagFirst(this.#reasoning, event);
       case "TOOL_CALL_START":
         return this.#settleToolCall(event);
       case "TEXT_MESSAGE_CONTENT":
@@ -42,17 +42,17 @@ export class Owners {
       case "REASONING_END":
         return agree(this.#reasoning, event.messageId, event);
       case "REASONING_ENCRYPTED_VALUE":
-        return agree(this.#ownersOfEntity(event), event.entityId, event);
+        return agree(this.#tagsOfEntity(event), event.entityId, event);
       case "ACTIVITY_DELTA":
         return agree(this.#activities, event.messageId, event);
       case "ACTIVITY_SNAPSHOT":
-        // One that does not replace leaves an activity to whom it belongs.
+        // A snapshot that does not replace the activity leaves its tag as it is.
         if (event.replace !== false || !this.#activities.has(event.messageId as string)) {
           this.#activities.set(event.messageId as string, stringField(event, "subagentRunId"));
         }
         return event;
       case "TOOL_CALL_RESULT":
-        // Belongs to who executed the call, whoever made it.
+        // The result belongs to the agent that executed the call, which may not be the one that made it.
         this.#messages.set(event.messageId as string, stringField(event, "subagentRunId"));
         return event;
       default:
@@ -64,11 +64,11 @@ export class Owners {
   seed(messages: readonly unknown[], authoritative: boolean): void {
     for (const message of messages as readonly EventLike[]) {
       if (typeof message.id !== "string") continue;
-      const owner = stringField(message, "subagentRunId");
-      seedOne(this.#ownersOfRole(message.role), message.id, owner, authoritative);
+      const tag = stringField(message, "subagentRunId");
+      seedOne(this.#tagsOfRole(message.role), message.id, tag, authoritative);
       const toolCalls = Array.isArray(message.toolCalls) ? (message.toolCalls as unknown[]) : [];
       for (const call of toolCalls as ({ id?: unknown } | null | undefined)[]) {
-        if (typeof call?.id === "string") seedOne(this.#toolCalls, call.id, owner, authoritative);
+        if (typeof call?.id === "string") seedOne(this.#toolCalls, call.id, tag, authoritative);
       }
     }
   }
@@ -79,7 +79,7 @@ export class Owners {
     let settled = agree(this.#toolCalls, id, agree(this.#messages, parentId, event));
     let tag = stringField(settled, "subagentRunId");
     if (tag === undefined && parentId !== undefined && this.#messages.has(parentId)) {
-      // Without a tag, a call belongs to whom its parent message belongs.
+      // Without a tag of its own, a call has the tag of its parent message.
       const inherited = this.#messages.get(parentId);
       if (this.#toolCalls.has(id) && this.#toolCalls.get(id) !== inherited) {
         settled = withoutField(settled, "parentMessageId");
@@ -91,37 +91,32 @@ export class Owners {
     return settled;
   }
 
-  #ownersOfEntity(event: EventLike): OwnerById {
+  #tagsOfEntity(event: EventLike): TagById {
     if (event.subtype === "tool-call") return this.#toolCalls;
     const ofMessage = event.subtype === "message" && this.#messages.has(event.entityId as string);
     return ofMessage ? this.#messages : this.#reasoning;
   }
 
-  #ownersOfRole(role: unknown): OwnerById {
+  #tagsOfRole(role: unknown): TagById {
     if (role === "reasoning") return this.#reasoning;
     return role === "activity" ? this.#activities : this.#messages;
   }
 }
 
-/** The first to open an id owns it. */
-function own(owners: OwnerById, event: EventLike): EventLike {
+/** The first event that opens an id decides its tag. */
+function tagFirst(tags: TagById, event: EventLike): EventLike {
   const id = event.messageId as string;
-  const settled = agree(owners, id, event);
-  if (!owners.has(id)) owners.set(id, stringField(settled, "subagentRunId"));
+  const settled = agree(tags, id, event);
+  if (!tags.has(id)) tags.set(id, stringField(settled, "subagentRunId"));
   return settled;
 }
 
-function agree(owners: OwnerById, id: unknown, event: EventLike): EventLike {
+function agree(tags: TagById, id: unknown, event: EventLike): EventLike {
   const tag = event.subagentRunId;
-  if (tag === undefined || typeof id !== "string" || !owners.has(id)) return event;
-  return owners.get(id) === tag ? event : withoutField(event, "subagentRunId");
+  if (tag === undefined || typeof id !== "string" || !tags.has(id)) return event;
+  return tags.get(id) === tag ? event : withoutField(event, "subagentRunId");
 }
 
-function seedOne(
-  owners: OwnerById,
-  id: string,
-  owner: string | undefined,
-  authoritative: boolean,
-): void {
-  if (authoritative || !owners.has(id)) owners.set(id, owner);
+function seedOne(tags: TagById, id: string, tag: string | undefined, authoritative: boolean): void {
+  if (authoritative || !tags.has(id)) tags.set(id, tag);
 }
