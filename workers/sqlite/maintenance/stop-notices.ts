@@ -25,7 +25,7 @@ export class StopNotices {
     }
   }
 
-  /** Has every request told again whose run has not ended by now: the first notice may have come too early. */
+  /** Has requests told again whose runs have not ended: the first notice may have come too early. */
   forgetTold(): void {
     this.#told.clear();
   }

@@ -46,7 +46,10 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult {
   return claimed(context, op, epoch);
 }
 
-/** The epoch of a thread without a row of its state: a new one, or one whose row someone has deleted. */
+/**
+ * The first epoch of a thread without a row in `run_state`, which is new, or whose row somebody deleted.
+ * Of no use if there is a row.
+ */
 function firstEpochOf({ statements }: WriterContext, threadId: string): number {
   if (statements.stateOfThread.get(threadId) !== undefined) return 1;
   return 1 + (statements.lastEpochOfThread.get(threadId) ?? 0);

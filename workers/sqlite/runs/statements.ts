@@ -38,7 +38,7 @@ export function prepareRunStatements(db: Database) {
     runsOfOthers: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE is_running = 1 AND owner_id IS NOT ?`,
     ),
-    // Epochs ascend with the rows, so the newest row tells, however many there are.
+    // Epochs ascend with the rows: the newest row has the last one.
     lastEpochOfThread: db
       .prepare<[string], number>(
         `SELECT epoch FROM agent_runs WHERE thread_id = ? AND epoch IS NOT NULL

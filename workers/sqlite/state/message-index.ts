@@ -71,7 +71,7 @@ export class MessageIndex {
     this.#statements = statements;
   }
 
-  /** Called when a transaction has begun. Returns whether another connection has written since the last one. */
+  /** Called when a transaction begins. Whether another connection has written since the one before. */
   begin(): boolean {
     const before = this.#dataVersion;
     this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
