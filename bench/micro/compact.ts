@@ -1,7 +1,7 @@
 import { compactEvents } from "@ag-ui/client";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Bench } from "tinybench";
-import { compactRun } from "../../src/events/compact.ts";
+import { compactRun } from "../../src/events/compact/compact.ts";
 import { answerEvents } from "./run-events.ts";
 
 export function addCompact(bench: Bench): void {

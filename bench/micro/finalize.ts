@@ -1,6 +1,6 @@
 import type { Bench } from "tinybench";
-import { finalizeRun } from "../../src/events/finalize.ts";
-import { OpenParts } from "../../src/events/open-parts.ts";
+import { finalizeRun } from "../../src/events/lifecycle/finalize.ts";
+import { OpenParts } from "../../src/events/lifecycle/open-parts.ts";
 import { answerEvents } from "./run-events.ts";
 
 /** A run that breaks off in the middle of its text. */

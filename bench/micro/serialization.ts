@@ -1,5 +1,5 @@
 import type { Bench } from "tinybench";
-import { SegmentBuilder } from "../../src/events/segment.ts";
+import { SegmentBuilder } from "../../src/events/json/segment.ts";
 import { answerEvents } from "./run-events.ts";
 
 export function addSerialization(bench: Bench): void {

@@ -1,7 +1,7 @@
 import { Observable, type Subscriber } from "rxjs";
-import { copyEvent } from "../events/copy.ts";
 import type { EventLike } from "../events/event.ts";
-import { type PackedEvents, packEvents, unpackEvents } from "../events/pack.ts";
+import { copyEvent } from "../events/json/copy.ts";
+import { type PackedEvents, packEvents, unpackEvents } from "../events/json/pack.ts";
 
 /** Events that are packed together. Twice as many stay as they came: those of most runs do. */
 const BLOCK = 1000;

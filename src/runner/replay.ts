@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTask } from "node:timers/promises";
 import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
-import { ReplayRepair } from "../events/repair.ts";
+import { ReplayRepair } from "../events/repair/repair.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
 import type { HistoryPage, LiveRun, RunStore } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";

@@ -1,6 +1,6 @@
 import { type EventLike, isTerminal } from "../events/event.ts";
-import { finalizeRun } from "../events/finalize.ts";
-import { OpenParts } from "../events/open-parts.ts";
+import { finalizeRun } from "../events/lifecycle/finalize.ts";
+import { OpenParts } from "../events/lifecycle/open-parts.ts";
 import type { RunStoreErrorCode } from "../protocol/errors.ts";
 import type { ClaimedRun } from "../store/run-store.ts";
 import type { RunInput } from "./agent.ts";

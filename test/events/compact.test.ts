@@ -1,7 +1,7 @@
 import { compactEvents } from "@ag-ui/client";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { compactRun } from "../../src/events/compact.ts";
+import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
 import { interleavedRun, looseEvent, plainRun, threadState } from "./random-runs.ts";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { copyEvent } from "../../src/events/copy.ts";
 import type { EventLike } from "../../src/events/event.ts";
+import { copyEvent } from "../../src/events/json/copy.ts";
 
 const json = JSON.stringify;
 

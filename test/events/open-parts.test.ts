@@ -2,9 +2,9 @@ import { finalizeRunEvents } from "@copilotkit/shared";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
-import { finalizeRun } from "../../src/events/finalize.ts";
+import { finalizeRun } from "../../src/events/lifecycle/finalize.ts";
+import { OpenParts } from "../../src/events/lifecycle/open-parts.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
-import { OpenParts } from "../../src/events/open-parts.ts";
 import { parseWithSchemas, verifyWithClients } from "./clients.ts";
 import { interleavedRun } from "./random-runs.ts";
 

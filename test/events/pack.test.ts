@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
-import { packEvents, unpackEvents } from "../../src/events/pack.ts";
+import { packEvents, unpackEvents } from "../../src/events/json/pack.ts";
 import { interleavedRun, looseEvent, plainRun } from "./random-runs.ts";
 
 const word = (delta: unknown, fields: object = {}): EventLike => ({

@@ -1,8 +1,8 @@
 import Database from "better-sqlite3";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { compactRun } from "../../src/events/compact.ts";
+import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
-import { ReplayRepair } from "../../src/events/repair.ts";
+import { ReplayRepair } from "../../src/events/repair/repair.ts";
 import { conversations, version1Files } from "../fixtures/sources.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
 

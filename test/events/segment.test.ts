@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { compactRun } from "../../src/events/compact.ts";
+import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
+import { SegmentBuilder } from "../../src/events/json/segment.ts";
 import { collectMessageIds } from "../../src/events/message-ids.ts";
-import { SegmentBuilder } from "../../src/events/segment.ts";
 import { interleavedRun, looseEvent, plainRun } from "./random-runs.ts";
 
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };

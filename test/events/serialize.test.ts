@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
-import { serializeEvent, serializeValue } from "../../src/events/serialize.ts";
+import { serializeEvent, serializeValue } from "../../src/events/json/serialize.ts";
 
 const all = { rawEvents: true };
 const noRaw = { rawEvents: false };

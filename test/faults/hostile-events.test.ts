@@ -1,8 +1,8 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { compactRun } from "../../src/events/compact.ts";
-import { packEvents, unpackEvents } from "../../src/events/pack.ts";
+import { compactRun } from "../../src/events/compact/compact.ts";
+import { packEvents, unpackEvents } from "../../src/events/json/pack.ts";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { runRows } from "../support/database-file.ts";
 import {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { MAX_SEGMENT_LENGTH } from "../../events/segment.ts";
+import { MAX_SEGMENT_LENGTH } from "../../events/json/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Batch, BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";

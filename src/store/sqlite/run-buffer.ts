@@ -1,5 +1,5 @@
 import type { EventLike } from "../../events/event.ts";
-import { SegmentBuilder } from "../../events/segment.ts";
+import { SegmentBuilder } from "../../events/json/segment.ts";
 import type { RunStoreError } from "../../protocol/errors.ts";
 
 /** The events of one claimed run that were emitted and not sent to the writer yet. */

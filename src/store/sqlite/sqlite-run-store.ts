@@ -1,6 +1,6 @@
 import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
 import type { EventLike } from "../../events/event.ts";
-import { serializeValue } from "../../events/serialize.ts";
+import { serializeValue } from "../../events/json/serialize.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {

@@ -1,4 +1,4 @@
-import { RunCompactor } from "../../../src/events/compact.ts";
+import { RunCompactor } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { addMessageIds } from "../../../src/events/message-ids.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";

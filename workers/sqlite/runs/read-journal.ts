@@ -1,4 +1,4 @@
-import { compactRun } from "../../../src/events/compact.ts";
+import { compactRun } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { collectMessageIds } from "../../../src/events/message-ids.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";

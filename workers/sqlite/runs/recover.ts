@@ -1,5 +1,5 @@
-import { finalizeRun } from "../../../src/events/finalize.ts";
-import { OpenParts } from "../../../src/events/open-parts.ts";
+import { finalizeRun } from "../../../src/events/lifecycle/finalize.ts";
+import { OpenParts } from "../../../src/events/lifecycle/open-parts.ts";
 import type { RunStoreErrorCode } from "../../../src/protocol/errors.ts";
 import { expectChange } from "../database/fault.ts";
 import type { RunStateRow } from "../instances/statements.ts";

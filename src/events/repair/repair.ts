@@ -1,7 +1,7 @@
-import { type EventLike, isTerminal, stringField } from "./event.ts";
-import { incompleteStream } from "./finalize.ts";
-import { OpenParts, unfinished } from "./open-parts.ts";
-import { lifecycleOf, type PartLifecycle, partId } from "./part-lifecycle.ts";
+import { type EventLike, isTerminal, stringField } from "../event.ts";
+import { incompleteStream } from "../lifecycle/finalize.ts";
+import { OpenParts, unfinished } from "../lifecycle/open-parts.ts";
+import { lifecycleOf, type PartLifecycle, partId } from "../lifecycle/part-lifecycle.ts";
 import {
   cleanMessages,
   cleanRunFinished,

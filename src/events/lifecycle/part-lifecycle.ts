@@ -1,4 +1,4 @@
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 
 /** The kinds of parts that events start, fill and end. */
 export type PartKind =

@@ -1,5 +1,5 @@
 import jsonPatch, { type Operation } from "fast-json-patch";
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 import { hasPlainMetadata, type MergedEvent, mergeMetadata, RawEvents } from "./merge-fields.ts";
 
 /** Folds the state events of a run into one STATE_SNAPSHOT that leaves the same state behind. */

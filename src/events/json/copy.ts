@@ -1,4 +1,4 @@
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 import { toStorable } from "./storable.ts";
 
 /** Objects within one event beyond which it may be a graph without end, and goes the slow way. */

@@ -1,4 +1,4 @@
-import { type EventLike, stringField } from "./event.ts";
+import { type EventLike, stringField } from "../event.ts";
 import {
   hasPlainMetadata,
   type MergedEvent,

@@ -1,4 +1,4 @@
-import { type EventLike, NO_TERMINAL } from "./event.ts";
+import { type EventLike, NO_TERMINAL } from "../event.ts";
 import type { OpenParts } from "./open-parts.ts";
 
 /** The terminal event of a run that has none of its own. */

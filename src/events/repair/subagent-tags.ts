@@ -1,4 +1,4 @@
-import { type EventLike, stringField } from "./event.ts";
+import { type EventLike, stringField } from "../event.ts";
 import { withoutField } from "./repair-fields.ts";
 
 /** By id, the `subagentRunId` that something belongs to: undefined for the parent agent. */

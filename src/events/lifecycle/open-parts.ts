@@ -1,4 +1,4 @@
-import { type EventLike, NO_TERMINAL, stringField } from "./event.ts";
+import { type EventLike, NO_TERMINAL, stringField } from "../event.ts";
 import { lifecycleOf, type PartKind, type PartLifecycle, partId } from "./part-lifecycle.ts";
 
 const STOPPED = "Run stopped by user";

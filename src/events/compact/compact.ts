@@ -1,7 +1,7 @@
+import { type EventLike, isTerminal } from "../event.ts";
+import { OpenParts, unfinished } from "../lifecycle/open-parts.ts";
 import { DeltaMerger } from "./compact-deltas.ts";
 import { StateFold } from "./compact-state.ts";
-import { type EventLike, isTerminal } from "./event.ts";
-import { OpenParts, unfinished } from "./open-parts.ts";
 
 /**
  * What a run is stored as: its deltas merged, its state folded into one snapshot, its open parts

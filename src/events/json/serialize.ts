@@ -1,4 +1,4 @@
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 import { toStorable } from "./storable.ts";
 
 /**

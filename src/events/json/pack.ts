@@ -1,4 +1,4 @@
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 
 /**
  * Consecutive events of the same fields, by column: what they have in common once, and the values

@@ -1,5 +1,5 @@
-import { type EventLike, isTerminal } from "./event.ts";
-import { addMessageIds } from "./message-ids.ts";
+import { type EventLike, isTerminal } from "../event.ts";
+import { addMessageIds } from "../message-ids.ts";
 import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
 type DeltaOwner = "messageId" | "toolCallId";

@@ -1,4 +1,4 @@
-import type { EventLike } from "./event.ts";
+import type { EventLike } from "../event.ts";
 
 /** An event being put together from several. Ours alone: never one that came in. */
 export interface MergedEvent {
