@@ -14,7 +14,12 @@ import type {
   WriterRequest,
 } from "../src/protocol/messages.ts";
 import { concernsWholeFile, Fault, toFault } from "./sqlite/database/fault.ts";
-import { abandon, type OpenedDatabase, openForWriting } from "./sqlite/database/open.ts";
+import {
+  abandon,
+  type OpenedDatabase,
+  openForWriting,
+  shortenBusyTimeout,
+} from "./sqlite/database/open.ts";
 import type { OpenFiles } from "./sqlite/database/open-files.ts";
 import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
@@ -64,6 +69,7 @@ function open(config: WorkerConfig): Writer {
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const maintenance =
       files === null ? null : new Maintenance(context, tell, () => isFileThere(files));
+    shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
     return { ...database, context, reading, opened, maintenance, lock, batchNumber: null };
@@ -135,7 +141,9 @@ function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessa
   }
   // Without the WAL's index, a commit could write over what another process has in the WAL.
   writer.files?.checkIndex();
+  const startedAt = performance.now();
   const results = commitBatch(writer.context, ops);
+  writer.maintenance?.afterBatch(performance.now() - startedAt);
   // Throws if the file has lost its name: a commit to it is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.batchNumber = number;

@@ -328,6 +328,8 @@ export type WriterNotice =
     }
   /** The file was deleted, moved or replaced: the writer has let go of it. */
   | { readonly kind: "replaced"; readonly fault: StoreFault }
+  /** A heartbeat, or the search for dead instances, failed by an error that is not the disk's. */
+  | { readonly kind: "maintenance-failed"; readonly fault: StoreFault }
   /** This instance was asleep for longer than its lease: its runs may have been taken over. */
   | { readonly kind: "overslept" };
 

@@ -8,6 +8,7 @@ import {
   runIdsIn,
   runToEnd,
 } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import {
   answeringAgent,
   finished,
@@ -100,3 +101,25 @@ describe("a write that a foreign trigger ignores", () => {
     expect(runIdsIn(await replayOf(second, "t"))).toEqual(["r1", "r5"]);
   });
 });
+
+test.each(["RAISE(IGNORE)", "RAISE(ABORT, 'no')"])(
+  "a heartbeat that a foreign trigger refuses with %s is reported once, and ends neither the writer nor a run",
+  async (refusal) => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger, leaseMs: 150 });
+    await runner.ready();
+    withDatabase(dbPath, (db) => {
+      db.exec(`CREATE TRIGGER foreign_rule BEFORE UPDATE ON runner_instances
+        BEGIN SELECT ${refusal}; END`);
+    });
+    const failures = () => logger.lines.filter(({ message }) => message.includes("heartbeat"));
+    await eventually(() => failures().length > 0);
+    for (let at = 0; at < 3; at++) {
+      const events = await runToEnd(runner, "t", `r${at}`, answeringAgent());
+      expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+    }
+    expect(failures()).toHaveLength(1);
+    expect(logger.lines.filter(({ level }) => level === "error")).toEqual(failures());
+  },
+);

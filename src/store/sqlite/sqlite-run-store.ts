@@ -1,7 +1,7 @@
 import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
 import type { EventLike } from "../../events/event.ts";
 import { serializeValue } from "../../events/json/serialize.ts";
-import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import { RunStoreError, type StoreFault, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
   BackupRequest,
@@ -117,6 +117,7 @@ export class SqliteRunStore implements RunStore {
   readonly #closed = new AbortController();
   #walBytes = 0;
   #warnedWal = false;
+  #toldMaintenance = "";
 
   constructor(options: SqliteRunStoreOptions) {
     this.#options = options;
@@ -542,6 +543,9 @@ export class SqliteRunStore implements RunStore {
       case "replaced":
         this.#loseFile(RunStoreError.from(notice.fault));
         return;
+      case "maintenance-failed":
+        this.#reportMaintenance(notice.fault);
+        return;
       case "overslept":
         for (const { buffer } of this.#held) this.#loseUnlessHeld(buffer);
     }
@@ -559,6 +563,15 @@ export class SqliteRunStore implements RunStore {
 
   #confirm({ threadId, epoch }: RunKey): Promise<OpResult> {
     return this.#batcher.enqueue({ kind: "confirm", threadId, epoch });
+  }
+
+  /** It is done again and again: the same error is told once. */
+  #reportMaintenance(fault: StoreFault): void {
+    if (this.#toldMaintenance === fault.message) return;
+    this.#toldMaintenance = fault.message;
+    const err = RunStoreError.from(fault);
+    const fields = { err, code: err.code, dbPath: this.#options.dbPath };
+    this.#options.logger.error(fields, "a heartbeat or the search for dead processes failed");
   }
 
   #warnRecovered({ runs, fault }: OpenedMessage["recovered"]): void {

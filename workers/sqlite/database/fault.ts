@@ -3,6 +3,7 @@ import {
   type RunStoreErrorCode,
   type StoreFault,
 } from "../../../src/protocol/errors.ts";
+import type { WriterNotice } from "../../../src/protocol/messages.ts";
 
 /** An error that carries the code under which the main thread reports it. */
 export class Fault extends Error {
@@ -56,13 +57,14 @@ export function concernsWholeFile(error: unknown): boolean {
 
 /**
  * Does work that is done again later: a locked or full file is passed over. The next batch reports that
- * fault.
+ * fault. Any other error is told to the main thread, for its log: a trigger that someone added to the file
+ * may refuse a heartbeat, and that is not to end the writer.
  */
-export function unlessFileFails(work: () => void): void {
+export function unlessFileFails(work: () => void, tell: (notice: WriterNotice) => void): void {
   try {
     work();
   } catch (error) {
-    if (!concernsWholeFile(error)) throw error;
+    if (!concernsWholeFile(error)) tell({ kind: "maintenance-failed", fault: toFault(error) });
   }
 }
 

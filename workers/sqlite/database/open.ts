@@ -10,6 +10,8 @@ import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
+/** The same for the writer once the file is open. Nothing can end its thread while it waits. */
+const WRITER_BUSY_TIMEOUT_MS = 1000;
 const BUSY_RETRY_MS = 5;
 
 export type Driver = typeof BetterSqlite3;
@@ -158,6 +160,15 @@ export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): vo
 export function fileOf(db: BetterSqlite3.Database): string {
   const [main] = db.pragma("database_list") as { file: string }[];
   return main?.file ?? "";
+}
+
+/**
+ * Shortens the time for which the writer waits for a lock. Whoever opens the file waits for another process
+ * that migrates it; a batch that fails is sent again, and `close` is not to wait for long.
+ */
+export function shortenBusyTimeout(db: BetterSqlite3.Database): void {
+  const timeoutMs = db.pragma("busy_timeout", { simple: true });
+  if (timeoutMs === BUSY_TIMEOUT_MS) db.pragma(`busy_timeout = ${WRITER_BUSY_TIMEOUT_MS}`);
 }
 
 /** Opens a read-only connection. Refuses a file other than the one that the runner opened first. */

@@ -1,4 +1,5 @@
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
+import { expectChange } from "../database/fault.ts";
 import { lockPathOf, removeLock } from "./instance-lock.ts";
 import type { Liveness } from "./liveness.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
@@ -23,7 +24,8 @@ function uptimeMs(): number {
 export function beat({ statements, config, identity }: InstanceContext): void {
   const { host, pid, processStart } = identity;
   const { instanceId, leaseMs } = config;
-  statements.heartbeat.run(instanceId, host, pid, processStart, leaseMs, Date.now(), uptimeMs());
+  const row = [instanceId, host, pid, processStart, leaseMs, Date.now(), uptimeMs()] as const;
+  expectChange(statements.heartbeat.run(...row), "a heartbeat");
 }
 
 /** Whether another instance has a row: it is alive, or it was not found dead yet. */

@@ -2,6 +2,12 @@ import { isLocked, lockPathOf } from "./instance-lock.ts";
 import { isProcessAlive, type ProcessIdentity } from "./process-identity.ts";
 import type { InstanceRow, OwnerStatements } from "./statements.ts";
 
+/**
+ * How long a lock has to be free before a process counts as gone. The threads that hold it may all die, and
+ * be replaced.
+ */
+const FREE_MS = 300;
+
 /** What this instance has seen of the heartbeats of another one. */
 interface SeenHeartbeat {
   /** `heartbeat_uptime` as it was last seen. */
@@ -37,6 +43,9 @@ export class Liveness {
   readonly #options: LivenessOptions;
   /** By instance id. */
   readonly #seen = new Map<string, SeenHeartbeat>();
+  /** By instance id: when its lock was first found free, in milliseconds of `performance.now()`. */
+  readonly #freeSince = new Map<string, number>();
+  #isWatching = false;
 
   constructor(options: LivenessOptions) {
     this.#options = options;
@@ -56,9 +65,19 @@ export class Liveness {
     if (isThere === false) return false;
     const isFree =
       isThere === null && file !== null && isLocked(lockPathOf(file, instance_id)) === false;
-    if (isFree) return false;
+    if (isFree) return !this.#isGone(instance_id);
+    this.#freeSince.delete(instance_id);
     const seen = this.#seen.get(instance_id);
     return seen === undefined || seen.uptime !== row.heartbeat_uptime || seen.stillMs < lease_ms;
+  }
+
+  /** An instance that has just opened the file believes the first look: it is to begin at once. */
+  #isGone(instanceId: string): boolean {
+    if (!this.#isWatching) return true;
+    const now = performance.now();
+    const since = this.#freeSince.get(instanceId) ?? now;
+    this.#freeSince.set(instanceId, since);
+    return now - since >= FREE_MS;
   }
 
   /**
@@ -66,6 +85,7 @@ export class Liveness {
    * this instance could write, and so every other instance could.
    */
   observe(rows: readonly InstanceRow[], writableMs: number): void {
+    this.#isWatching = true;
     const gone = new Set(this.#seen.keys());
     for (const { instance_id, heartbeat_uptime } of rows) {
       gone.delete(instance_id);
@@ -73,6 +93,9 @@ export class Liveness {
       if (seen?.uptime === heartbeat_uptime) seen.stillMs += writableMs;
       else this.#seen.set(instance_id, { uptime: heartbeat_uptime, stillMs: 0 });
     }
-    for (const instanceId of gone) this.#seen.delete(instanceId);
+    for (const instanceId of gone) {
+      this.#seen.delete(instanceId);
+      this.#freeSince.delete(instanceId);
+    }
   }
 }

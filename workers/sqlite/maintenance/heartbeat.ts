@@ -3,6 +3,12 @@ import { unlessFileFails } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 
+/**
+ * A transaction of this instance that takes longer may keep the others from writing: while they wait for
+ * the lock, SQLite has them look for it up to 100 ms apart.
+ */
+const LONG_TRANSACTION_MS = 50;
+
 /** Heartbeats per lease, so that the lease outlives one or two heartbeats that fail. */
 const BEATS_PER_LEASE = 3;
 
@@ -24,6 +30,8 @@ export class Heartbeat {
   #timer: NodeJS.Timeout | undefined;
   #intervalMs: number;
   #beatenAt = performance.now();
+  /** Milliseconds of long transactions of this instance since its last heartbeat. */
+  #lockedMs = 0;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
@@ -35,9 +43,15 @@ export class Heartbeat {
     return this.#intervalMs;
   }
 
+  /** This instance has held the write lock, or waited for it, for so long. */
+  noteTransaction(ms: number): void {
+    if (ms > LONG_TRANSACTION_MS) this.#lockedMs += ms;
+  }
+
   /** Renews the lease before a batch is committed: after a suspend the timer fires late. */
   beatIfLate(): void {
-    if (performance.now() - this.#beatenAt > 2 * this.#intervalMs) this.#beat();
+    if (performance.now() - this.#beatenAt <= 2 * this.#intervalMs) return;
+    unlessFileFails(() => this.#beat(), this.#options.tell);
   }
 
   /** Adapts the interval to the instances that are there now. */
@@ -53,8 +67,9 @@ export class Heartbeat {
   #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (!this.#options.isFileThere()) return;
-      unlessFileFails(() => this.#beat());
+      const { isFileThere, tell } = this.#options;
+      if (!isFileThere()) return;
+      unlessFileFails(() => this.#beat(), tell);
       this.#schedule();
     }, this.#intervalMs);
   }
@@ -77,7 +92,9 @@ export class Heartbeat {
     if (sinceMs >= context.config.leaseMs) tell({ kind: "overslept" });
     // A heartbeat may be late because nobody could write: that time counts against no instance.
     const isLate = sinceMs > 2 * this.#intervalMs;
-    context.liveness.observe(context.statements.instances.all(), isLate ? 0 : sinceMs);
+    const writableMs = isLate ? 0 : Math.max(0, sinceMs - this.#lockedMs);
+    this.#lockedMs = 0;
+    context.liveness.observe(context.statements.instances.all(), writableMs);
     this.#intervalMs = this.#nextIntervalMs();
     onBeat();
   }

@@ -52,6 +52,11 @@ export class Maintenance {
     if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
   }
 
+  /** A batch has taken so many milliseconds. */
+  afterBatch(ms: number): void {
+    this.#heartbeat.noteTransaction(ms);
+  }
+
   /** Begins to watch if this instance is no longer alone. */
   lookForOthers(): void {
     if (this.#watch !== null || !hasOtherInstances(this.#context)) return;
@@ -87,7 +92,7 @@ export class Maintenance {
   }
 
   #startWatch(): void {
-    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look()), WATCH_MS);
+    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look(), this.#tell), WATCH_MS);
   }
 
   #stopWatch(): void {
