@@ -40,8 +40,8 @@ interface Writer extends OpenedDatabase {
   readonly maintenance: Maintenance | null;
   /** Null for a database in memory. */
   readonly lock: InstanceLock | null;
-  /** The number of the batch that was committed last, or null before the first. */
-  batchNumber: number | null;
+  /** `seq` of the batch that was committed last, or null before the first. */
+  committedSeq: number | null;
 }
 
 let writer: Writer | null = null;
@@ -72,7 +72,7 @@ function open(config: WorkerConfig): Writer {
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, opened, maintenance, lock, batchNumber: null };
+    return { ...database, context, reading, opened, maintenance, lock, committedSeq: null };
   } catch (error) {
     lock?.remove();
     guard?.close();
@@ -135,8 +135,8 @@ function close(): null {
 }
 
 /** Refuses a batch if the batch before it failed: operations are committed in the order they were sent. */
-function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessage {
-  if (follows !== null && follows !== writer.batchNumber) {
+function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
+  if (after !== null && after !== writer.committedSeq) {
     throw new Fault("STORE_FAILED", "the batch before this one was not committed");
   }
   // Without the WAL's index, a commit could write over what another process has in the WAL.
@@ -146,7 +146,7 @@ function commitNext(writer: Writer, { ops, number, follows }: Batch): BatchMessa
   writer.maintenance?.afterBatch(performance.now() - startedAt);
   // Throws if the file has lost its name: a commit to it is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
-  writer.batchNumber = number;
+  writer.committedSeq = seq;
   return { results, walBytes };
 }
 

@@ -1,6 +1,6 @@
 import type { Bench } from "tinybench";
 import type { OpResult } from "../../src/protocol/messages.ts";
-import { Batcher } from "../../src/store/sqlite/batcher.ts";
+import { Batcher } from "../../src/store/queued/batcher.ts";
 
 const OPERATIONS = 100;
 const OK: OpResult = { ok: true };

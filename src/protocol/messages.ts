@@ -244,10 +244,13 @@ export interface LookMessage {
 /** Operations that are committed together, in order. */
 export interface Batch {
   readonly ops: readonly WriterOp[];
-  /** Each one that is sent has another. */
-  readonly number: number;
-  /** The batch before it, when that was under way: without that one, this one is refused. */
-  readonly follows: number | null;
+  /** Unique per send: a batch that is sent again has a new number. */
+  readonly seq: number;
+  /**
+   * `seq` of the batch that was sent before it and is not acknowledged yet, or null. If that batch was
+   * not committed, this one is refused.
+   */
+  readonly after: number | null;
 }
 
 export type WriterRequest =

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RunStoreError, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { Batch, BatchMessage, OpResult, WriterOp } from "../../src/protocol/messages.ts";
-import { Batcher, type BatcherOptions } from "../../src/store/sqlite/batcher.ts";
-import { RunBuffer } from "../../src/store/sqlite/run-buffer.ts";
+import { Batcher, type BatcherOptions } from "../../src/store/queued/batcher.ts";
+import { RunBuffer } from "../../src/store/queued/run-buffer.ts";
 
 // Vitest fakes the global timers only: the batcher's delays go through them.
 vi.mock("node:timers/promises", () => ({
@@ -76,9 +76,9 @@ class ModelWriter {
     return answer;
   };
 
-  async #commit({ ops, number, follows }: Batch, thread: number): Promise<BatchMessage> {
+  async #commit({ ops, seq, after }: Batch, thread: number): Promise<BatchMessage> {
     if (thread !== this.#thread) throw failure("died before");
-    if (follows !== null && follows !== this.#committed) {
+    if (after !== null && after !== this.#committed) {
       throw new RunStoreError("STORE_FAILED", "out of turn");
     }
     const { fate, ms } = this.#fates.next().value ?? { fate: "stored", ms: 0 };
@@ -87,7 +87,7 @@ class ModelWriter {
     if (fate === "stored" || fate === "died after") for (const op of ops) this.#apply(op);
     if (fate === "died before" || fate === "died after") this.#die(fate);
     if (fate !== "stored") throw failure(fate);
-    this.#committed = number;
+    this.#committed = seq;
     return acknowledgement(ops);
   }
 

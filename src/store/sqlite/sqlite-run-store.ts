@@ -21,6 +21,10 @@ import type {
   WriterRequest,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import { Batcher, NoWriter } from "../queued/batcher.ts";
+import { HeldRuns } from "../queued/held-runs.ts";
+import { RunBuffer } from "../queued/run-buffer.ts";
+import { RunTailer } from "../queued/run-tailer.ts";
 import type {
   BackupOptions,
   BackupResult,
@@ -35,11 +39,7 @@ import type {
   StoreStats,
 } from "../run-store.ts";
 import { Backups, type BackupThread } from "./backups.ts";
-import { Batcher, NoWriter } from "./batcher.ts";
-import { ForeignRuns } from "./foreign-runs.ts";
-import { HeldRuns } from "./held-runs.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
-import { RunBuffer } from "./run-buffer.ts";
 import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
 
@@ -90,7 +90,7 @@ export class SqliteRunStore implements RunStore {
   readonly #batcher: Batcher;
   /** Null when a commit is as durable as it is to get. */
   readonly #walSync: WalSync | null;
-  readonly #foreign: ForeignRuns;
+  readonly #tailer: RunTailer;
   readonly #backups: Backups;
   readonly #held = new HeldRuns();
   #opening: Promise<void> | null = null;
@@ -162,7 +162,7 @@ export class SqliteRunStore implements RunStore {
       startThread: () => (isMemory ? this.#writerAsBackup() : this.#startBackup()),
       logger: options.logger,
     });
-    this.#foreign = new ForeignRuns({
+    this.#tailer = new RunTailer({
       look: (look) => this.#read<LookMessage>({ kind: "look", look }),
       onWanted: () => this.#watch(),
       parse: (json, { threadId, epoch }) => this.#parse(json, { threadId, epoch }),
@@ -244,7 +244,7 @@ export class SqliteRunStore implements RunStore {
     epoch: number,
     signal: AbortSignal,
   ): AsyncIterable<readonly EventLike[]> {
-    return this.#foreign.follow(threadId, epoch, signal);
+    return this.#tailer.follow(threadId, epoch, signal);
   }
 
   async requestStop(threadId: string, runId: string | null): Promise<boolean> {
@@ -255,7 +255,7 @@ export class SqliteRunStore implements RunStore {
   }
 
   released(threadId: string, signal: AbortSignal): Promise<void> {
-    return this.#foreign.released(threadId, signal);
+    return this.#tailer.released(threadId, signal);
   }
 
   async runningRun(threadId: string): Promise<LiveRun | null> {
@@ -280,7 +280,7 @@ export class SqliteRunStore implements RunStore {
   async close(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     const stepMs = () => Math.max(deadline - performance.now(), MIN_CLOSE_STEP_MS);
-    this.#foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
+    this.#tailer.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     const backupsEnded = this.#backups.end();
     await this.#withDeadline(this.#stored(), timeoutMs);
     const { lastError } = this.stats();
@@ -422,7 +422,7 @@ export class SqliteRunStore implements RunStore {
     this.#fileLost = error;
     const { logger, dbPath } = this.#options;
     logger.error({ err: error, code: error.code, dbPath }, "the database file is lost");
-    this.#foreign.end(error);
+    this.#tailer.end(error);
     for (const { buffer } of [...this.#held]) buffer.onLost(error);
   }
 
@@ -532,7 +532,7 @@ export class SqliteRunStore implements RunStore {
         this.#backups.heed(notice);
         return;
       case "changed":
-        this.#foreign.changed();
+        this.#tailer.changed();
         return;
       case "recovered":
         this.#warnRecovered(notice);

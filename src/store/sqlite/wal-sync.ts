@@ -2,7 +2,7 @@ import { close, fdatasync, fstatSync, open } from "node:fs";
 import { promisify } from "node:util";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import type { OpenedFiles } from "../../protocol/messages.ts";
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../queued/backoff.ts";
 
 const openFile = promisify(open);
 const closeFile = promisify(close);

@@ -4,7 +4,7 @@ import type { RunBuffer } from "./run-buffer.ts";
 const EARLY = 0.2;
 
 /** Runs with events that linger: each leaves when its oldest event has waited for long enough. */
-export class Lingering {
+export class LingerTimer {
   readonly #lingerMs: number;
   readonly #onDue: (buffer: RunBuffer) => void;
   /** The oldest first: all linger equally long. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { RunStoreError } from "../../src/protocol/errors.ts";
 import type { LookMessage, LookRequest } from "../../src/protocol/messages.ts";
-import { ForeignRuns } from "../../src/store/sqlite/foreign-runs.ts";
+import { RunTailer } from "../../src/store/queued/run-tailer.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -22,7 +22,7 @@ class ModelFile {
   readonly looks: LookRequest[] = [];
   wanted = 0;
   failure: RunStoreError | null = null;
-  readonly foreign = new ForeignRuns({
+  readonly tailer = new RunTailer({
     look: async (request) => {
       this.looks.push(request);
       await Promise.resolve();
@@ -39,19 +39,19 @@ class ModelFile {
 
   say(runId: string, ...types: string[]): void {
     this.runs.get(runId)?.segments.push(types.map((type) => ({ type })));
-    this.foreign.changed();
+    this.tailer.changed();
   }
 
   end(runId: string): void {
     const run = this.runs.get(runId);
     if (run !== undefined) run.running = false;
-    this.foreign.changed();
+    this.tailer.changed();
   }
 
   /** Follows a run until it ends or `signal`; resolves with the types of what it saw. */
   async follow(runId: string, signal = new AbortController().signal): Promise<string[]> {
     const types: string[] = [];
-    for await (const events of this.foreign.follow(runId, 1, signal)) {
+    for await (const events of this.tailer.follow(runId, 1, signal)) {
       types.push(...events.map(({ type }) => type));
     }
     return types;
@@ -74,7 +74,7 @@ class ModelFile {
 
 const settle = () => vi.advanceTimersByTimeAsync(0);
 
-describe("ForeignRuns", () => {
+describe("RunTailer", () => {
   it("looks once for all followers, and not at all when the last one has left", async () => {
     const file = new ModelFile();
     file.begin("r");
@@ -100,7 +100,7 @@ describe("ForeignRuns", () => {
     file.begin("r");
     file.held.add("t");
     const followed = file.follow("r");
-    const released = file.foreign.released("t", new AbortController().signal);
+    const released = file.tailer.released("t", new AbortController().signal);
     await settle();
     file.runs.set("r", {
       segments: [[{ type: "RUN_STARTED" }, { type: "RUN_FINISHED" }]],
@@ -150,7 +150,7 @@ describe("ForeignRuns", () => {
     file.failure = new RunStoreError("IO_ERROR", "the disk is gone");
     const followed = expect(file.follow("r")).rejects.toMatchObject({ code: "IO_ERROR" });
     const never = new AbortController().signal;
-    const waited = expect(file.foreign.released("t", never)).rejects.toMatchObject({
+    const waited = expect(file.tailer.released("t", never)).rejects.toMatchObject({
       code: "IO_ERROR",
     });
     await Promise.all([followed, waited]);
@@ -168,12 +168,12 @@ describe("ForeignRuns", () => {
     const never = new AbortController().signal;
     const closed = { code: "RUNNER_CLOSED" };
     const followed = expect(file.follow("r")).rejects.toMatchObject(closed);
-    const waited = expect(file.foreign.released("t", never)).rejects.toMatchObject(closed);
+    const waited = expect(file.tailer.released("t", never)).rejects.toMatchObject(closed);
     await settle();
-    file.foreign.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
+    file.tailer.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     await Promise.all([followed, waited]);
     expect(vi.getTimerCount()).toBe(0);
     await expect(file.follow("r")).rejects.toMatchObject(closed);
-    await expect(file.foreign.released("t", never)).rejects.toMatchObject(closed);
+    await expect(file.tailer.released("t", never)).rejects.toMatchObject(closed);
   });
 });

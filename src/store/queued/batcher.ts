@@ -1,11 +1,14 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_SEGMENT_LENGTH } from "../../events/json/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
-import type { Batch, BatchMessage, ClaimOp, OpResult, WriterOp } from "../../protocol/messages.ts";
+import type { Batch, BatchMessage, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
 import { Backoff } from "./backoff.ts";
 import { Histogram } from "./histogram.ts";
-import { Lingering } from "./lingering.ts";
+import { type InFlightBatch, InFlightBatches } from "./in-flight.ts";
+import { LingerTimer } from "./linger-timer.ts";
+import type { QueuedOperation } from "./operation.ts";
+import { journalReadBy, sizeOf } from "./operation-size.ts";
 import type { RunBuffer } from "./run-buffer.ts";
 
 /** A batch that ended its writer this often is sent one operation at a time. */
@@ -16,17 +19,15 @@ const MAX_DEATHS = 3;
  */
 const MAX_BATCH_OPS = 50;
 /**
- * Batches under way at most: the writer has the next one when it is done with one, however busy the
+ * Batches in flight at most: the writer has the next one when it is done with one, however busy the
  * main thread is.
  */
-const MAX_FLIGHTS = 3;
+const MAX_IN_FLIGHT = 3;
 /**
  * An operation that waits for so long waits for a writer that does not answer. Less is no evidence: an
  * agent that emits without a pause keeps the answers from being heard.
  */
 const STUCK_MS = 10_000;
-/** What an operation weighs beside its JSON: its ids, and its place in the queue. */
-const OP_OVERHEAD_BYTES = 200;
 
 /** A batch was not sent: no writer has taken a dead one's place yet, which is not the batch's doing. */
 export class NoWriter extends RunStoreError {
@@ -43,50 +44,39 @@ export interface BatcherOptions {
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
 
-interface Entry {
-  readonly op: WriterOp;
-  readonly bytes: number;
-  readonly order: number;
-  /** Milliseconds of `performance.now()`. */
-  readonly queuedAt: number;
-  readonly resolve: (result: OpResult) => void;
-  readonly reject: (error: RunStoreError) => void;
-  onStalled: ((error: RunStoreError) => void) | null;
-}
-
-/** A batch that was sent. */
-interface Flight {
-  readonly entries: readonly Entry[];
-  readonly sentAt: number;
-  readonly answer: Promise<BatchMessage>;
-}
-
 /**
- * Gathers operations and sends them to the writer in batches, in order.
+ * Gathers operations and sends them to the backend in batches, in order.
  *
- * While some are under way the next one gathers: group commit. Claims and completions leave as soon
- * as there is a place; events linger, so that a short run never touches the journal. A batch stays
- * here until it is acknowledged, and is sent again when the writer died or the disk refused it; the
- * writer's operations are idempotent for that reason.
+ * An operation:
  *
- * A batch says which one it follows, and the writer refuses it when that one was not committed. So
- * the first that fails takes those behind it along: they come back into the queue, and it goes alone
- * until it is through.
+ *   lingering -> queued -> in flight -> settled
+ *                \   ^          |
+ *                 \  \----------/
+ *                  \-> settled
+ *
+ * lingering: events of a run that wait for more of it, so that a short run never touches the journal.
+ * They become an append when they have lingered, or are many; or another operation takes them along.
+ * queued: waits for a place among the batches in flight. Meanwhile more gathers: group commit.
+ * in flight: sent in a batch that is not acknowledged yet. The first batch that fails takes those
+ * behind it along: their operations are queued again, and it is sent again, alone, until it is through.
+ * So is each operation of a batch that ends its writer again and again.
+ * settled: it has the backend's result, or the error for which it is not tried again. A claim or a stop
+ * request settles from any state when storing fails for long, and everything does at `end`.
+ *
+ * A batch may be committed and its acknowledgement be lost: operations are idempotent for that reason.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
   /** Batches carry operations of many requests: they leave in the context of none of them. */
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
-  #queue: Entry[] = [];
-  /** In the order in which they were sent, which is that of their answers. */
-  #flights: Flight[] = [];
-  #lastNumber = 0;
+  readonly #inFlight: InFlightBatches;
+  #queue: QueuedOperation[] = [];
   #draining = false;
-  readonly #lingering: Lingering;
+  readonly #lingerTimer: LingerTimer;
   #pendingBytes = 0;
   #lastOrder = 0;
   #settledOrder = 0;
-  /** Entries up to this order leave one by one: one of them ends the writer. */
+  /** Operations up to this order leave one by one: one of them ends the writer. */
   #aloneUpTo = 0;
   #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
   #lastError: RunStoreError | null = null;
@@ -98,7 +88,8 @@ export class Batcher {
 
   constructor(options: BatcherOptions) {
     this.#options = options;
-    this.#lingering = new Lingering(options.lingerMs, (buffer) => this.#appendBuffer(buffer));
+    this.#inFlight = new InFlightBatches(options.send);
+    this.#lingerTimer = new LingerTimer(options.lingerMs, (buffer) => this.#appendBuffer(buffer));
   }
 
   /** Bytes of JSON that are not stored yet. */
@@ -116,7 +107,7 @@ export class Batcher {
     if (this.#ended.signal.aborted) {
       return Promise.reject(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     }
-    const bytes = bytesOf(op);
+    const bytes = sizeOf(op);
     this.#pendingBytes += bytes;
     const { promise, resolve, reject } = Promise.withResolvers<OpResult>();
     const order = ++this.#lastOrder;
@@ -137,20 +128,20 @@ export class Batcher {
     if (buffer.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) {
       this.#appendBuffer(buffer);
     } else {
-      this.#lingering.add(buffer);
+      this.#lingerTimer.add(buffer);
     }
   }
 
   /** Takes `buffer` out of what lingers: its events leave with another operation. */
   take(buffer: RunBuffer): { readonly seq: number; readonly events: string } {
     this.#pendingBytes -= buffer.length;
-    this.#lingering.delete(buffer);
+    this.#lingerTimer.delete(buffer);
     return buffer.take();
   }
 
   /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
   async flush(): Promise<void> {
-    this.#lingering.flush();
+    this.#lingerTimer.flush();
     const order = this.#lastOrder;
     if (this.#settledOrder >= order) return;
     await new Promise<void>((resolve) => this.#waiters.push({ order, resolve }));
@@ -160,9 +151,9 @@ export class Batcher {
   end(error: RunStoreError): void {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort();
-    this.#lingering.end();
-    this.#fail([...this.#inFlight, ...this.#queue.splice(0)], error);
-    this.#flights = [];
+    this.#lingerTimer.end();
+    this.#fail([...this.#inFlight.operations, ...this.#queue.splice(0)], error);
+    this.#inFlight.clear();
     // What lingered is lost with the rest.
     this.#pendingBytes = 0;
     this.#settle(this.#lastOrder);
@@ -170,7 +161,7 @@ export class Batcher {
 
   stats(): Omit<StoreStats, "walBytes"> {
     return {
-      queueDepth: this.#inFlight.length + this.#queue.length,
+      queueDepth: this.#inFlight.operations.length + this.#queue.length,
       queueBytes: this.#pendingBytes,
       lagMs: this.#lagMs,
       batches: this.#batches,
@@ -196,15 +187,15 @@ export class Batcher {
   async #drain(): Promise<void> {
     for (;;) {
       this.#launchMore();
-      const [first] = this.#flights;
+      const { first } = this.#inFlight;
       if (first === undefined) break;
       const acknowledge = await this.#land(first);
       if (this.#ended.signal.aborted) return;
-      this.#flights.shift();
+      this.#inFlight.shift();
       // What those who are told have to do is done while the writer is busy again.
       this.#launchMore();
       acknowledge();
-      this.#settle((this.#firstOpen?.order ?? this.#lastOrder + 1) - 1);
+      this.#settle((this.#oldest?.order ?? this.#lastOrder + 1) - 1);
       // And in a turn of the loop of its own: several answers may have come in this one.
       await nextTurn();
       if (this.#ended.signal.aborted) return;
@@ -213,111 +204,83 @@ export class Batcher {
   }
 
   #launchMore(): void {
-    while (this.#queue.length > 0 && this.#flights.length < MAX_FLIGHTS) {
-      this.#flights.push(this.#launch(this.#takeBatch()));
+    while (this.#queue.length > 0 && this.#inFlight.size < MAX_IN_FLIGHT) {
+      this.#inFlight.launch(this.#takeBatch());
     }
   }
 
-  get #inFlight(): readonly Entry[] {
-    return this.#flights.flatMap(({ entries }) => entries);
-  }
-
-  /**
-   * All before this one is settled: entries that were put back to go alone stand in the queue again,
-   * and claims that were refused stand nowhere.
-   */
-  get #firstOpen(): Entry | undefined {
-    return this.#flights[0]?.entries[0] ?? this.#queue[0];
+  /** The oldest unsettled operation: queued again ones count, refused claims do not. */
+  get #oldest(): QueuedOperation | undefined {
+    return this.#inFlight.first?.operations[0] ?? this.#queue[0];
   }
 
   get #lagMs(): number {
-    return this.#firstOpen === undefined ? 0 : performance.now() - this.#firstOpen.queuedAt;
+    return this.#oldest === undefined ? 0 : performance.now() - this.#oldest.queuedAt;
   }
 
-  #takeBatch(): readonly Entry[] {
+  #takeBatch(): readonly QueuedOperation[] {
     let count = 0;
     let bytes = 0;
-    for (const entry of this.#queue) {
-      const weight = entry.bytes + journalRead(entry.op);
+    for (const { op, bytes: size, order } of this.#queue) {
+      const weight = size + journalReadBy(op);
       if (count > 0 && bytes + weight > this.#options.maxBatchBytes) break;
       bytes += weight;
       count++;
-      if (entry.order <= this.#aloneUpTo || count === MAX_BATCH_OPS) break;
+      if (order <= this.#aloneUpTo || count === MAX_BATCH_OPS) break;
     }
     return this.#queue.splice(0, count);
   }
 
-  #launch(entries: readonly Entry[]): Flight {
-    const follows = this.#flights.length > 0 ? this.#lastNumber : null;
-    const number = ++this.#lastNumber;
-    const answer = this.#options.send({ ops: entries.map(({ op }) => op), number, follows });
-    // Of those that are recalled, nobody asks.
-    answer.catch(() => {});
-    return { entries, sentAt: performance.now(), answer };
-  }
-
   /**
-   * Waits until the first flight is acknowledged, sending it again as long as it may be, or until it
-   * is certain that it never will be. Returns what is to be done to tell those who wait for it.
+   * Waits until the first batch in flight is acknowledged, sending it again as long as that makes
+   * sense, or until it is certain that it never will be. Returns what tells those who wait for it.
    */
-  async #land(first: Flight): Promise<() => void> {
-    let flight = first;
+  async #land(first: InFlightBatch): Promise<() => void> {
+    let batch = first;
     let deaths = 0;
     for (let attempt = 0; ; attempt++) {
-      const { entries, sentAt } = flight;
+      const { operations, sentAt } = batch;
       try {
-        const { results } = await flight.answer;
+        const { results } = await batch.answer;
         this.#backoff.succeeded();
         this.#batches++;
-        this.#batchSize.record(entries.length);
+        this.#batchSize.record(operations.length);
         this.#commitMs.record(performance.now() - sentAt);
-        return () => this.#acknowledge(entries, results);
+        return () => this.#acknowledge(operations, results);
       } catch (cause) {
         if (this.#ended.signal.aborted) return nothing;
         const error = toRunStoreError(cause);
         this.#lastError = error;
-        await this.#recall();
-        if (!error.retryable) return () => this.#fail(entries, error);
+        const recalled = await this.#inFlight.recall();
+        // Then `end` has failed what was recalled.
+        if (!this.#ended.signal.aborted) this.#queue.unshift(...recalled);
+        if (!error.retryable) return () => this.#fail(operations, error);
         const hasDied = error.code === "WRITER_DIED" && !(error instanceof NoWriter);
         if (hasDied && ++deaths === MAX_DEATHS) {
-          return this.#isolate(entries, error);
+          return this.#isolate(operations, error);
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
-        const batch = this.#reportStall(entries, error);
-        this.#flights = [{ ...flight, entries: batch }];
-        if (batch.length === 0) return nothing;
+        const rest = this.#reportStall(operations, error);
+        this.#inFlight.keepOf(batch, rest);
+        if (rest.length === 0) return nothing;
         await this.#backoff.wait(hasDied ? attempt - 1 : attempt);
         if (this.#ended.signal.aborted) return nothing;
-        this.#flights = [];
-        flight = this.#launch(batch);
-        this.#flights = [flight];
+        batch = this.#inFlight.relaunch(rest);
       }
     }
   }
 
-  /**
-   * Puts the batches behind the first one back into the queue, once it is certain that none of them
-   * will be committed any more.
-   */
-  async #recall(): Promise<void> {
-    const [first, ...later] = this.#flights;
-    await Promise.allSettled(later.map(({ answer }) => answer));
-    if (first === undefined || this.#ended.signal.aborted) return;
-    this.#flights = [first];
-    this.#queue.unshift(...later.flatMap(({ entries }) => entries));
-  }
-
-  #acknowledge(batch: readonly Entry[], results: readonly OpResult[]): void {
-    for (const [index, entry] of batch.entries()) {
-      this.#pendingBytes -= entry.bytes;
+  #acknowledge(batch: readonly QueuedOperation[], results: readonly OpResult[]): void {
+    for (const [index, operation] of batch.entries()) {
+      this.#pendingBytes -= operation.bytes;
       const result = results[index];
-      if (result === undefined) entry.reject(new RunStoreError("STORE_FAILED", "no result"));
-      else entry.resolve(result);
+      if (result === undefined) operation.reject(new RunStoreError("STORE_FAILED", "no result"));
+      else operation.resolve(result);
     }
   }
 
   /** Sends the operations of a batch that ends its writer one by one; gives up on one alone. */
-  #isolate(batch: readonly Entry[], error: RunStoreError): () => void {
+  #isolate(batch: readonly QueuedOperation[], error: RunStoreError): () => void {
     const last = batch.at(-1);
     if (batch.length === 1 || last === undefined) {
       const message = `this operation ended its writer ${MAX_DEATHS} times: ${error.message}`;
@@ -334,22 +297,25 @@ export class Batcher {
    * claims and the stops: a run that has not begun is better refused than left waiting, and who asks
    * another process for something wants to know. Returns what is to be sent on.
    */
-  #reportStall(batch: readonly Entry[], error: RunStoreError): readonly Entry[] {
+  #reportStall(
+    batch: readonly QueuedOperation[],
+    error: RunStoreError,
+  ): readonly QueuedOperation[] {
     if (!this.#backoff.failed()) return batch;
-    for (const entry of [...batch, ...this.#queue]) {
-      entry.onStalled?.(error);
-      entry.onStalled = null;
+    for (const operation of [...batch, ...this.#queue]) {
+      operation.onStalled?.(error);
+      operation.onStalled = null;
     }
-    const isRefused = ({ op }: Entry) => op.kind === "claim" || op.kind === "stop";
+    const isRefused = ({ op }: QueuedOperation) => op.kind === "claim" || op.kind === "stop";
     this.#fail([...batch, ...this.#queue].filter(isRefused), error);
-    this.#queue = this.#queue.filter((entry) => !isRefused(entry));
-    return batch.filter((entry) => !isRefused(entry));
+    this.#queue = this.#queue.filter((operation) => !isRefused(operation));
+    return batch.filter((operation) => !isRefused(operation));
   }
 
-  #fail(entries: readonly Entry[], error: RunStoreError): void {
-    for (const entry of entries) {
-      this.#pendingBytes -= entry.bytes;
-      entry.reject(error);
+  #fail(operations: readonly QueuedOperation[], error: RunStoreError): void {
+    for (const operation of operations) {
+      this.#pendingBytes -= operation.bytes;
+      operation.reject(error);
     }
   }
 
@@ -363,32 +329,3 @@ export class Batcher {
 
 const nothing = () => {};
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
-
-function bytesOf(op: WriterOp): number {
-  switch (op.kind) {
-    case "claim":
-      return OP_OVERHEAD_BYTES + idsLength(op);
-    case "append":
-    case "finish":
-      return OP_OVERHEAD_BYTES + op.events.length + (op.input?.length ?? 0);
-    case "compact":
-    case "release":
-    case "withdraw":
-    case "giveUp":
-    case "confirm":
-    case "stop":
-      return OP_OVERHEAD_BYTES;
-  }
-}
-
-/** What of a journal the writer has to read for an operation, in UTF-16 units. */
-function journalRead(op: WriterOp): number {
-  if (op.kind === "finish") return op.unread;
-  return op.kind === "compact" ? op.length : 0;
-}
-
-function idsLength(op: ClaimOp): number {
-  let length = 0;
-  for (const id of op.messageIds) length += id.length;
-  return length;
-}

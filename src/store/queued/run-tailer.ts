@@ -6,7 +6,7 @@ import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 /** Looks again after this, should the word of a change be lost with the writer that had it. */
 const LOOK_AGAIN_MS = 1000;
 
-export interface ForeignRunsOptions {
+export interface RunTailerOptions {
   readonly look: (request: LookRequest) => Promise<LookMessage>;
   /** Called when someone begins to wait while nobody did. */
   readonly onWanted: () => void;
@@ -40,8 +40,8 @@ interface Waiter {
  *
  * It looks when it is told that something has changed, one look at a time, for everyone at once.
  */
-export class ForeignRuns {
-  readonly #options: ForeignRunsOptions;
+export class RunTailer {
+  readonly #options: RunTailerOptions;
   /** By `keyOf` the run. */
   readonly #followed = new Map<string, Followed>();
   readonly #waiters = new Set<Waiter>();
@@ -50,7 +50,7 @@ export class ForeignRuns {
   #timer: NodeJS.Timeout | null = null;
   #ended: RunStoreError | null = null;
 
-  constructor(options: ForeignRunsOptions) {
+  constructor(options: RunTailerOptions) {
     this.#options = options;
   }
 
