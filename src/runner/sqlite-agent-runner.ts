@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { RunStoreError } from "../protocol/errors.ts";
 import { guardLogger } from "../protocol/logger.ts";
 import { InertRunStore } from "../store/sqlite/inert-run-store.ts";
-import { SqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
+import { sqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
 import { isOwnThread } from "../store/sqlite/worker-pool.ts";
 import { resolveOptions, type SqliteAgentRunnerOptions } from "./options.ts";
 import { StoreAgentRunner } from "./store-agent-runner.ts";
@@ -59,7 +59,7 @@ export class SqliteAgentRunner extends StoreAgentRunner {
     if (isMemory) warnMemory({ isAskedFor: options?.dbPath !== undefined });
     const dbPath = isMemory ? givenPath : resolve(givenPath);
     const logger = guardLogger(resolved.logger);
-    const store = new SqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });
+    const store = sqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });
     super({ ...resolved, store });
   }
 }

@@ -4,7 +4,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { RunStoreError, type RunStoreErrorCode } from "../../src/protocol/errors.ts";
 import type { Batch, BatchMessage, OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { Batcher, type BatcherOptions } from "../../src/store/queued/batcher.ts";
-import { RunBuffer } from "../../src/store/queued/run-buffer.ts";
+import { ClaimedRun } from "../../src/store/queued/claimed-run.ts";
+import { HeldRuns } from "../../src/store/queued/held-runs.ts";
+import { UnstoredRuns } from "../../src/store/queued/unstored-runs.ts";
+import { collectingLogger } from "../support/open-runner.ts";
 
 // Vitest fakes the global timers only: the batcher's delays go through them.
 vi.mock("node:timers/promises", () => ({
@@ -128,8 +131,8 @@ function claim(threadId: string): WriterOp {
   return { kind: "claim", ...run };
 }
 
-function finish(threadId: string, buffer?: { events: string; segments: number }): WriterOp {
-  const { events, segments } = buffer ?? { events: "[]", segments: 0 };
+function finish(threadId: string, unsent?: { events: string; segments: number }): WriterOp {
+  const { events, segments } = unsent ?? { events: "[]", segments: 0 };
   const op = {
     threadId,
     runId: "r",
@@ -144,9 +147,21 @@ function finish(threadId: string, buffer?: { events: string; segments: number })
   return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
 }
 
-function newBuffer(threadId: string, onLost: (error: RunStoreError) => void = () => {}): RunBuffer {
-  const run = { threadId, runId: "r", agentId: null, epoch: 1 };
-  return new RunBuffer(run, { rawEvents: true }, onLost);
+function newRun(
+  batcher: Batcher,
+  threadId: string,
+  onLost: (error: RunStoreError) => void = () => {},
+): ClaimedRun {
+  const logger = collectingLogger();
+  const claim = { threadId, runId: "r", agentId: null, onLost, onStopRequested() {} };
+  return new ClaimedRun(claim, 1, {
+    batcher,
+    held: new HeldRuns<ClaimedRun>(),
+    unstored: new UnstoredRuns(batcher, logger, () => true),
+    durability: null,
+    rawEvents: true,
+    logger,
+  });
 }
 
 function open(writer: ModelWriter): Batcher {
@@ -172,10 +187,8 @@ function settled<T>(promise: Promise<T>): { state: "pending" | "fulfilled" | Run
   return watched;
 }
 
-function push(batcher: Batcher, buffer: RunBuffer, n: number, size: number): void {
-  const before = buffer.length;
-  buffer.push({ type: "CUSTOM", name: "n", n, value: "x".repeat(size) });
-  batcher.linger(buffer, buffer.length - before);
+function push(run: ClaimedRun, n: number, size: number): void {
+  run.append({ type: "CUSTOM", name: "n", n, value: "x".repeat(size) });
 }
 
 const command = fc.oneof(
@@ -221,17 +234,17 @@ interface Trace {
 async function play(commands: readonly Command[], writer: ModelWriter): Promise<Trace> {
   const batcher = open(writer);
   const trace: Trace = { batcher, writer, ops: [], pushed: new Map(), lost: new Map(), early: [] };
-  const buffers = new Map<number, RunBuffer>();
+  const runs = new Map<number, ClaimedRun>();
   let count = 0;
-  const bufferOf = (run: number) => {
-    let buffer = buffers.get(run);
-    if (buffer === undefined) {
+  const runOf = (run: number) => {
+    let claimed = runs.get(run);
+    if (claimed === undefined) {
       const runId = `run ${run} ${count++}`;
-      buffer = newBuffer(runId, (error) => trace.lost.set(runId, error));
-      buffers.set(run, buffer);
+      claimed = newRun(batcher, runId, (error) => trace.lost.set(runId, error));
+      runs.set(run, claimed);
       trace.pushed.set(runId, []);
     }
-    return buffer;
+    return claimed;
   };
   const enqueue = (op: WriterOp) => {
     trace.ops.push({ name: nameOf(op), outcome: settled(batcher.enqueue(op)) });
@@ -240,16 +253,16 @@ async function play(commands: readonly Command[], writer: ModelWriter): Promise<
     if (action === "claim") enqueue(claim(`claim ${count++}`));
     if (action === "release") enqueue(release(`release ${count++}`));
     if (action === "event") {
-      const buffer = bufferOf(run);
-      const numbers = trace.pushed.get(buffer.threadId);
-      push(batcher, buffer, numbers?.length ?? 0, size);
+      const claimed = runOf(run);
+      const numbers = trace.pushed.get(claimed.threadId);
+      push(claimed, numbers?.length ?? 0, size);
       numbers?.push(numbers.length);
     }
     if (action === "finish") {
-      const buffer = bufferOf(run);
-      const { segments } = buffer;
-      enqueue(finish(buffer.threadId, { ...batcher.take(buffer), segments }));
-      buffers.delete(run);
+      const claimed = runOf(run);
+      const segments = claimed.sentSegments;
+      enqueue(finish(claimed.threadId, { ...claimed.take(), segments }));
+      runs.delete(run);
     }
     if (action === "flush") {
       const before = trace.ops.slice();
@@ -463,7 +476,7 @@ describe("lingering", () => {
     const batcher = open(writer);
     const pushAfter = async (runId: string, ms: number) => {
       await vi.advanceTimersByTimeAsync(ms);
-      push(batcher, newBuffer(runId), 0, 10);
+      push(newRun(batcher, runId), 0, 10);
     };
     await pushAfter("due", 0);
     await pushAfter("nearly due", LINGER_MS / 5);
@@ -478,12 +491,12 @@ describe("lingering", () => {
   it("sends the events of a short run with its finish, and never as an append", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
-    const buffer = newBuffer("short");
-    for (let n = 0; n < 5; n++) push(batcher, buffer, n, 10);
+    const run = newRun(batcher, "short");
+    for (let n = 0; n < 5; n++) push(run, n, 10);
     await vi.advanceTimersByTimeAsync(LINGER_MS - 1);
     expect(writer.batches).toEqual([]);
-    const { segments } = buffer;
-    void batcher.enqueue(finish("short", { ...batcher.take(buffer), segments }));
+    const segments = run.sentSegments;
+    void batcher.enqueue(finish("short", { ...run.take(), segments }));
     await vi.advanceTimersByTimeAsync(LONG_MS);
     expect(writer.applied).toEqual(["finish short"]);
     expect(writer.events.get("short")).toEqual([0, 1, 2, 3, 4]);
@@ -494,22 +507,22 @@ describe("lingering", () => {
   it("journals a run that is longer, from the time its first event was emitted", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
-    const buffer = newBuffer("long");
-    push(batcher, buffer, 0, 10);
+    const run = newRun(batcher, "long");
+    push(run, 0, 10);
     await vi.advanceTimersByTimeAsync(LINGER_MS - 10);
-    push(batcher, buffer, 1, 10);
+    push(run, 1, 10);
     expect(writer.batches).toEqual([]);
     await vi.advanceTimersByTimeAsync(20);
     expect(writer.events.get("long")).toEqual([0, 1]);
-    expect(buffer.segments).toBeGreaterThan(0);
+    expect(run.sentSegments).toBeGreaterThan(0);
   });
 
   it("lets each run linger equally long", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
-    push(batcher, newBuffer("first"), 0, 10);
+    push(newRun(batcher, "first"), 0, 10);
     await vi.advanceTimersByTimeAsync(LINGER_MS / 2);
-    push(batcher, newBuffer("second"), 0, 10);
+    push(newRun(batcher, "second"), 0, 10);
     await vi.advanceTimersByTimeAsync(LINGER_MS / 2 + 2);
     expect(writer.applied).toEqual(["append first 0"]);
     await vi.advanceTimersByTimeAsync(LINGER_MS / 2 + 2);
@@ -519,7 +532,7 @@ describe("lingering", () => {
   it("does not let a run linger that has a batch's worth of events", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
-    push(batcher, newBuffer("large"), 0, MAX_BATCH_BYTES);
+    push(newRun(batcher, "large"), 0, MAX_BATCH_BYTES);
     await vi.advanceTimersByTimeAsync(0);
     expect(writer.applied).toEqual(["append large 0"]);
   });
@@ -529,8 +542,7 @@ describe("lingering", () => {
     const batcher = open(writer);
     const lost: RunStoreError[] = [];
     push(
-      batcher,
-      newBuffer("run", (error) => lost.push(error)),
+      newRun(batcher, "run", (error) => lost.push(error)),
       0,
       10,
     );
@@ -652,7 +664,7 @@ describe("what belongs to many requests", () => {
       onTrouble: () => void seen.push(user.getStore()),
     });
     await user.run("Ann", () => batcher.enqueue(claim("a")));
-    user.run("Bea", () => push(batcher, newBuffer("b"), 1, 10));
+    user.run("Bea", () => push(newRun(batcher, "b"), 1, 10));
     await user.run("Cem", () => batcher.flush());
     // Sent, refused, sent again; then what lingered.
     expect(seen).toEqual([undefined, undefined, undefined, undefined]);

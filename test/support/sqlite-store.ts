@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { SqliteRunStore } from "../../src/store/sqlite/sqlite-run-store.ts";
+import type { RunStore } from "../../src/store/run-store.ts";
+import { sqliteRunStore } from "../../src/store/sqlite/sqlite-run-store.ts";
 import { collectingLogger } from "./open-runner.ts";
 
 /** A SQLite store as a runner makes it. It is up to the caller to close it. */
-export function sqliteStore(dbPath: string): SqliteRunStore {
-  return new SqliteRunStore({
+export function sqliteStore(dbPath: string): RunStore {
+  return sqliteRunStore({
     dbPath,
     instanceId: randomUUID(),
     lingerMs: 50,

@@ -1,15 +1,15 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_SEGMENT_LENGTH } from "../../events/json/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
-import type { Batch, BatchMessage, OpResult, WriterOp } from "../../protocol/messages.ts";
+import type { Batch, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
+import { type CommittedBatch, NoWriter } from "./backend.ts";
 import { Backoff } from "./backoff.ts";
 import { Histogram } from "./histogram.ts";
 import { type InFlightBatch, InFlightBatches } from "./in-flight.ts";
-import { LingerTimer } from "./linger-timer.ts";
+import { type LingeringEvents, LingerTimer } from "./linger-timer.ts";
 import type { QueuedOperation } from "./operation.ts";
 import { journalReadBy, sizeOf } from "./operation-size.ts";
-import type { RunBuffer } from "./run-buffer.ts";
 
 /** A batch that ended its writer this often is sent one operation at a time. */
 const MAX_DEATHS = 3;
@@ -29,18 +29,11 @@ const MAX_IN_FLIGHT = 3;
  */
 const STUCK_MS = 10_000;
 
-/** A batch was not sent: no writer has taken a dead one's place yet, which is not the batch's doing. */
-export class NoWriter extends RunStoreError {
-  constructor(cause: RunStoreError) {
-    super("WRITER_DIED", `no writer thread could open the file: ${cause.message}`, { cause });
-  }
-}
-
 export interface BatcherOptions {
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
-  /** Sends a batch to the writer and resolves with its acknowledgement. */
-  readonly send: (batch: Batch) => Promise<BatchMessage>;
+  /** `Backend.commit`. */
+  readonly send: (batch: Batch) => Promise<CommittedBatch>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
 
@@ -89,7 +82,7 @@ export class Batcher {
   constructor(options: BatcherOptions) {
     this.#options = options;
     this.#inFlight = new InFlightBatches(options.send);
-    this.#lingerTimer = new LingerTimer(options.lingerMs, (buffer) => this.#appendBuffer(buffer));
+    this.#lingerTimer = new LingerTimer(options.lingerMs);
   }
 
   /** Bytes of JSON that are not stored yet. */
@@ -122,21 +115,17 @@ export class Batcher {
     return promise;
   }
 
-  /** Says that `buffer` got `bytes` more; they are sent when they have lingered, or are many. */
-  linger(buffer: RunBuffer, bytes: number): void {
-    this.#pendingBytes += bytes;
-    if (buffer.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) {
-      this.#appendBuffer(buffer);
-    } else {
-      this.#lingerTimer.add(buffer);
-    }
+  /** Says that `run` got `length` more; its events are sent when they have lingered, or are many. */
+  linger(run: LingeringEvents, length: number): void {
+    this.#pendingBytes += length;
+    if (run.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) run.send();
+    else this.#lingerTimer.add(run);
   }
 
-  /** Takes `buffer` out of what lingers: its events leave with another operation. */
-  take(buffer: RunBuffer): { readonly seq: number; readonly events: string } {
-    this.#pendingBytes -= buffer.length;
-    this.#lingerTimer.delete(buffer);
-    return buffer.take();
+  /** The events of `run` that linger are about to leave, with whatever operation. */
+  unlinger(run: LingeringEvents): void {
+    this.#pendingBytes -= run.length;
+    this.#lingerTimer.delete(run);
   }
 
   /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
@@ -169,19 +158,6 @@ export class Batcher {
       commitMs: this.#commitMs.distribution(),
       lastError: this.#lastError,
     };
-  }
-
-  #appendBuffer(buffer: RunBuffer): void {
-    const { input } = buffer;
-    buffer.input = null;
-    const { threadId, epoch } = buffer;
-    const op = { kind: "append", threadId, epoch, input, ...this.take(buffer) } as const;
-    this.enqueue(op).then(
-      (result) => {
-        if (!result.ok) buffer.onLost(RunStoreError.from(result.fault));
-      },
-      (error: RunStoreError) => buffer.onLost(error),
-    );
   }
 
   async #drain(): Promise<void> {

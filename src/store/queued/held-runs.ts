@@ -1,10 +1,8 @@
 import type { RunKey } from "../../protocol/run-key.ts";
-import type { ClaimRequest } from "../run-store.ts";
-import type { RunBuffer } from "./run-buffer.ts";
 
-export interface HeldRun {
-  readonly buffer: RunBuffer;
-  readonly onStopRequested: ClaimRequest["onStopRequested"];
+export interface HeldRun extends RunKey {
+  /** The run's place in `HeldRuns`, which alone writes it. -1 at first. */
+  heldAt: number;
 }
 
 /**
@@ -15,29 +13,29 @@ export interface HeldRun {
  * new one and all runs in it from being collected until the next major collection. With one, the
  * event loop was late by twice as much under load. Runs are looked up only on behalf of others.
  */
-export class HeldRuns implements Iterable<HeldRun> {
-  readonly #runs: HeldRun[] = [];
+export class HeldRuns<Run extends HeldRun> implements Iterable<Run> {
+  readonly #runs: Run[] = [];
 
-  add(run: HeldRun): void {
-    run.buffer.heldAt = this.#runs.length;
+  add(run: Run): void {
+    run.heldAt = this.#runs.length;
     this.#runs.push(run);
   }
 
   /** Removing a run that is not held does nothing. */
-  remove(buffer: RunBuffer): void {
-    const at = buffer.heldAt;
-    if (this.#runs[at]?.buffer !== buffer) return;
+  remove(run: Run): void {
+    const at = run.heldAt;
+    if (this.#runs[at] !== run) return;
     const last = this.#runs.pop();
-    if (last === undefined || last.buffer === buffer) return;
+    if (last === undefined || last === run) return;
     this.#runs[at] = last;
-    last.buffer.heldAt = at;
+    last.heldAt = at;
   }
 
-  find({ threadId, epoch }: RunKey): HeldRun | undefined {
-    return this.#runs.find(({ buffer }) => buffer.threadId === threadId && buffer.epoch === epoch);
+  find({ threadId, epoch }: RunKey): Run | undefined {
+    return this.#runs.find((run) => run.threadId === threadId && run.epoch === epoch);
   }
 
-  [Symbol.iterator](): Iterator<HeldRun> {
+  [Symbol.iterator](): Iterator<Run> {
     return this.#runs[Symbol.iterator]();
   }
 }

@@ -1,4 +1,5 @@
-import type { Batch, BatchMessage } from "../../protocol/messages.ts";
+import type { Batch } from "../../protocol/messages.ts";
+import type { CommittedBatch } from "./backend.ts";
 import type { QueuedOperation } from "./operation.ts";
 
 /** A batch that was sent and is not acknowledged yet. */
@@ -6,7 +7,7 @@ export interface InFlightBatch {
   readonly operations: readonly QueuedOperation[];
   /** Milliseconds of `performance.now()`. */
   readonly sentAt: number;
-  readonly answer: Promise<BatchMessage>;
+  readonly answer: Promise<CommittedBatch>;
 }
 
 /**
@@ -16,11 +17,11 @@ export interface InFlightBatch {
  * when the first batch fails, none behind it can overtake it.
  */
 export class InFlightBatches {
-  readonly #send: (batch: Batch) => Promise<BatchMessage>;
+  readonly #send: (batch: Batch) => Promise<CommittedBatch>;
   #batches: InFlightBatch[] = [];
   #lastSeq = 0;
 
-  constructor(send: (batch: Batch) => Promise<BatchMessage>) {
+  constructor(send: (batch: Batch) => Promise<CommittedBatch>) {
     this.#send = send;
   }
 

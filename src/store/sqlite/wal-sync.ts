@@ -2,6 +2,7 @@ import { close, fdatasync, fstatSync, open } from "node:fs";
 import { promisify } from "node:util";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import type { OpenedFiles } from "../../protocol/messages.ts";
+import type { Durability } from "../queued/backend.ts";
 import { Backoff } from "../queued/backoff.ts";
 
 const openFile = promisify(open);
@@ -38,7 +39,7 @@ interface Waiter {
  * sync of another process may have failed, or of one that has died since, and a descriptor is not
  * told of failures before it was opened.
  */
-export class WalSync {
+export class WalSync implements Durability {
   readonly #options: WalSyncOptions;
   #fd: Promise<number> | null = null;
   #waiters: Waiter[] = [];

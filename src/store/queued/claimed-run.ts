@@ -1,0 +1,239 @@
+import type { EventLike } from "../../events/event.ts";
+import { SegmentBuilder } from "../../events/json/segment.ts";
+import { serializeValue } from "../../events/json/serialize.ts";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type { FinishOp, OpResult } from "../../protocol/messages.ts";
+import type { ClaimedRun as ClaimedRunPort, ClaimRequest } from "../run-store.ts";
+import type { Durability } from "./backend.ts";
+import type { Batcher } from "./batcher.ts";
+import type { HeldRuns } from "./held-runs.ts";
+import type { LingeringEvents } from "./linger-timer.ts";
+import type { UnstoredRuns } from "./unstored-runs.ts";
+
+/** UTF-16 units of a journal that are read and compacted in one batch. */
+const PIECE_LENGTH = 1024 * 1024;
+
+/** What the claimed runs of a store write with. */
+export interface WritePath {
+  readonly batcher: Batcher;
+  readonly held: HeldRuns<ClaimedRun>;
+  readonly unstored: UnstoredRuns;
+  readonly durability: Durability | null;
+  /** Whether RAW events and `rawEvent` fields are stored. */
+  readonly rawEvents: boolean;
+  readonly logger: Logger;
+}
+
+/** The ids of a claimed run, and the callbacks of whoever claimed it. */
+type Claim = Pick<ClaimRequest, "threadId" | "runId" | "agentId" | "onLost" | "onStopRequested">;
+
+/**
+ * A thread held for one run.
+ *
+ * Its events gather here as JSON. They leave as the segments of a journal, when they have lingered or
+ * are many, and the last ones with the operation that ends the run.
+ */
+export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly epoch: number;
+  /** Written by `LingerTimer`. */
+  dueAt = 0;
+  /** Written by `HeldRuns`. */
+  heldAt = -1;
+  readonly #claim: Claim;
+  readonly #path: WritePath;
+  readonly #segment: SegmentBuilder;
+  /** JSON of the run's input until it is sent. */
+  #input: string | null = null;
+  /** Why the run can never be stored whole, or null. */
+  #failure: RunStoreError | null = null;
+  /** Events that were appended. */
+  #seq = 0;
+  /** Events that were sent. */
+  #sentSeq = 0;
+  #sentSegments = 0;
+  #sentLength = 0;
+
+  constructor(claim: Claim, epoch: number, path: WritePath) {
+    this.threadId = claim.threadId;
+    this.runId = claim.runId;
+    this.epoch = epoch;
+    this.#claim = claim;
+    this.#path = path;
+    this.#segment = new SegmentBuilder(path);
+    path.held.add(this);
+  }
+
+  setInput(input: unknown): void {
+    const { json, lost } = serializeValue(input);
+    this.#input = json;
+    this.#warnLost(lost, "the run's input");
+  }
+
+  append(event: EventLike): void {
+    const before = this.length;
+    this.#seq++;
+    const lost = this.#segment.push(event);
+    if (lost.length > 0) this.#warnLost(lost, event.type);
+    if (this.length > before) this.#path.batcher.linger(this, this.length - before);
+  }
+
+  async finish(onStalled: (error: RunStoreError) => void): Promise<void> {
+    const { batcher, held, unstored, durability } = this.#path;
+    held.remove(this);
+    if (this.#failure !== null) {
+      this.take();
+      unstored.giveUp(this, this.#failure);
+      throw this.#failure;
+    }
+    let result: OpResult;
+    try {
+      result = await batcher.enqueue(this.#finishOp(), onStalled);
+      if (result.ok) await durability?.sync(onStalled);
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      unstored.giveUp(this, error);
+      throw error;
+    }
+    if (!result.ok) {
+      const error = RunStoreError.from(result.fault);
+      // The thread is another run's now.
+      if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);
+      throw error;
+    }
+    this.#expectWhole(result.warning);
+  }
+
+  async release(): Promise<void> {
+    const { threadId, epoch } = this;
+    const { batcher, held, unstored } = this.#path;
+    held.remove(this);
+    const segments = this.#sentSegments;
+    unstored.releasing(this);
+    const op = { kind: "release", threadId, epoch, segments, ...this.take() } as const;
+    if ((await batcher.enqueue(op)).ok) unstored.released(this);
+  }
+
+  /** Another process wants the run to end. */
+  requestStop(request: { readonly discard: boolean }): void {
+    this.#claim.onStopRequested(request);
+  }
+
+  /** Finds out now whether the run was taken over, rather than at its next event. */
+  loseUnlessHeld(): void {
+    const { threadId, epoch } = this;
+    this.#loseIfFailed(this.#path.batcher.enqueue({ kind: "confirm", threadId, epoch }));
+  }
+
+  /** The run was taken over, or can no longer be stored whole. */
+  lose(error: RunStoreError): void {
+    if (error.code !== "LEASE_LOST") {
+      this.#failure ??= error;
+      this.#path.unstored.add(this, error);
+    }
+    this.#claim.onLost(error);
+  }
+
+  /** UTF-16 units of JSON waiting here. */
+  get length(): number {
+    return this.#segment.length;
+  }
+
+  /** How many segments of this run were taken from here. */
+  get sentSegments(): number {
+    return this.#sentSegments;
+  }
+
+  /** Queues the events that wait here as a segment of the journal. */
+  send(): void {
+    const { threadId, epoch } = this;
+    const input = this.#takeInput();
+    const op = { kind: "append", threadId, epoch, input, ...this.take() } as const;
+    this.#loseIfFailed(this.#path.batcher.enqueue(op));
+  }
+
+  /** Takes the events that wait here as one segment, for an operation that carries them. */
+  take(): { readonly seq: number; readonly events: string } {
+    this.#path.batcher.unlinger(this);
+    const seq = this.#sentSeq;
+    if (this.#seq > seq) this.#sentSegments++;
+    this.#sentSeq = this.#seq;
+    this.#sentLength += this.#segment.length;
+    return { seq, events: this.#segment.take() };
+  }
+
+  #takeInput(): string | null {
+    const input = this.#input;
+    this.#input = null;
+    return input;
+  }
+
+  /** Queues the reading ahead of a long journal, and returns the operation that is to follow. */
+  #finishOp(): FinishOp {
+    const { threadId, runId, epoch } = this;
+    // Compacting it all at once would hold up the other runs, and the heartbeats.
+    const pieces = Math.floor(this.#sentLength / PIECE_LENGTH);
+    const unread = this.#sentLength - pieces * PIECE_LENGTH;
+    for (let piece = 0; piece < pieces; piece++) this.#readAhead();
+    const segments = this.#sentSegments;
+    // The builder knows them of a run that is whole here.
+    const compactIds = segments > 0 ? null : this.#segment.compactIds;
+    return {
+      kind: "finish",
+      threadId,
+      runId,
+      agentId: this.#claim.agentId,
+      epoch,
+      finishedAt: Date.now(),
+      segments,
+      unread,
+      ...this.take(),
+      compactIds,
+      input: this.#takeInput(),
+    };
+  }
+
+  /** If this fails, the run is read whole when it is stored. */
+  #readAhead(): void {
+    const { threadId, epoch } = this;
+    const { batcher, logger } = this.#path;
+    const op = { kind: "compact", threadId, epoch, length: PIECE_LENGTH } as const;
+    batcher.enqueue(op).catch((error: RunStoreError) => {
+      logger.debug({ err: error, threadId }, "a long run was not read ahead");
+    });
+  }
+
+  /**
+   * An append that was on its way when the run ended may have failed alone. Then what could be stored
+   * is stored, and the thread is free, but the run is not whole.
+   */
+  #expectWhole(warning: string | undefined): void {
+    const { runId } = this;
+    const { logger, unstored } = this.#path;
+    if (warning !== undefined) logger.warn({ runId }, warning);
+    const failure =
+      this.#failure ?? (warning === undefined ? null : new RunStoreError("STORE_FAILED", warning));
+    if (failure === null) return;
+    unstored.add(this, failure);
+    throw failure;
+  }
+
+  #loseIfFailed(stored: Promise<OpResult>): void {
+    stored.then(
+      (result) => {
+        if (!result.ok) this.lose(RunStoreError.from(result.fault));
+      },
+      (error: RunStoreError) => this.lose(error),
+    );
+  }
+
+  #warnLost(lost: readonly string[], what: string): void {
+    if (lost.length === 0) return;
+    this.#path.logger.warn(
+      { runId: this.runId, lost },
+      `parts of ${what} are no JSON, or too long, and are not stored`,
+    );
+  }
+}

@@ -1,0 +1,69 @@
+import { setImmediate as nextTask } from "node:timers/promises";
+import { RunStoreError } from "../../protocol/errors.ts";
+import type { HoldingRun } from "../../protocol/messages.ts";
+import type { ClaimOutcome, ClaimRequest } from "../run-store.ts";
+import { ClaimedRun, type WritePath } from "./claimed-run.ts";
+
+/** The claims of a store: their numbers, and their answers. */
+export class Claims {
+  readonly #path: WritePath;
+  readonly #leaseMs: number;
+  #lastNumber = 0;
+  /** The numbers of the claims that are not answered yet. */
+  readonly #unanswered = new Set<number>();
+  /** Called when any claim was answered. */
+  #waiters: (() => void)[] = [];
+
+  constructor(path: WritePath, leaseMs: number) {
+    this.#path = path;
+    this.#leaseMs = leaseMs;
+  }
+
+  async claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    const number = ++this.#lastNumber;
+    this.#unanswered.add(number);
+    try {
+      return await this.#claim(request, number);
+    } finally {
+      this.#unanswered.delete(number);
+      if (this.#waiters.length > 0) for (const wake of this.#waiters.splice(0)) wake();
+    }
+  }
+
+  /**
+   * Resolves when this process knows by its epoch what it has claimed: a reader may see a claim in
+   * the database before the writer's answer is here.
+   */
+  async answered(live: HoldingRun | null): Promise<void> {
+    if (live === null || live.ownClaim === null) return;
+    while (this.#unanswered.has(live.ownClaim)) {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    }
+    // What was told to the caller of `claim` in this task has been dealt with in the next one.
+    await nextTask();
+  }
+
+  async #claim(request: ClaimRequest, number: number): Promise<ClaimOutcome> {
+    const { batcher, unstored } = this.#path;
+    const { threadId, runId, messageIds, supersede } = request;
+    const op = { kind: "claim", number, threadId, runId, messageIds, supersede } as const;
+    const askedAt = performance.now();
+    const result = await batcher.enqueue(op).catch((error: RunStoreError) => {
+      unstored.withdraw(threadId, number);
+      throw error;
+    });
+    if (result.ok && result.claim !== undefined) {
+      const { epoch, seen } = result.claim;
+      // So late an answer may be of a process that slept, and whose thread was taken over since.
+      const isLate = performance.now() - askedAt > this.#leaseMs / 2;
+      if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
+        return this.claim(request);
+      }
+      return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen };
+    }
+    if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
+    const { code, message } = result.fault;
+    if (code === "THREAD_ALREADY_RUNNING") return { kind: "refused", code, message };
+    throw RunStoreError.from(result.fault);
+  }
+}

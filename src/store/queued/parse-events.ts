@@ -1,0 +1,19 @@
+import type { EventLike } from "../../events/event.ts";
+import type { Logger } from "../../protocol/logger.ts";
+
+/** Stored events. None if they cannot be read: `run` says in the log whose they are. */
+export function parseEvents(
+  json: string,
+  logger: Logger,
+  run: Readonly<Record<string, unknown>>,
+): readonly EventLike[] {
+  try {
+    const events: unknown = JSON.parse(json);
+    if (Array.isArray(events)) return events as readonly EventLike[];
+  } catch (error) {
+    logger.error({ err: error, ...run }, "a stored run cannot be read");
+    return [];
+  }
+  logger.error({ ...run }, "a stored run holds no list of events");
+  return [];
+}

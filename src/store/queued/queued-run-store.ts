@@ -1,0 +1,206 @@
+import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
+import type { EventLike } from "../../events/event.ts";
+import { RunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type { HoldingRun, PageCursor } from "../../protocol/messages.ts";
+import type {
+  ClaimOutcome,
+  ClaimRequest,
+  HistoryCursor,
+  HistoryPage,
+  HistorySegment,
+  LiveRun,
+  RunStore,
+  StoreStats,
+} from "../run-store.ts";
+import type { Backend, BackendNotice } from "./backend.ts";
+import { Batcher } from "./batcher.ts";
+import type { ClaimedRun, WritePath } from "./claimed-run.ts";
+import { Claims } from "./claims.ts";
+import { HeldRuns } from "./held-runs.ts";
+import { parseEvents } from "./parse-events.ts";
+import { RunTailer } from "./run-tailer.ts";
+import { UnstoredRuns } from "./unstored-runs.ts";
+import { withDeadline } from "./with-deadline.ts";
+
+export interface QueuedRunStoreOptions {
+  readonly backend: Backend;
+  readonly lingerMs: number;
+  readonly maxBatchBytes: number;
+  readonly maxPendingBytes: number;
+  /** Milliseconds after which an instance that shows no sign of life counts as dead. */
+  readonly leaseMs: number;
+  readonly storeRawEvents: boolean;
+  readonly logger: Logger;
+}
+
+/** What a step of closing may take when no time is left for it. */
+const MIN_CLOSE_STEP_MS = 1000;
+
+/**
+ * A store in front of a database that is written in batches.
+ *
+ * The write path is here, whatever the database is: claims, what is appended to the runs that have a
+ * thread, batches and their retries, what could not be stored, and the wait for what other instances
+ * do. Nothing is made before its first use.
+ */
+export class QueuedRunStore implements RunStore {
+  readonly backup?: NonNullable<RunStore["backup"]>;
+  readonly #backend: Backend;
+  readonly #maxPendingBytes: number;
+  readonly #logger: Logger;
+  readonly #batcher: Batcher;
+  readonly #held = new HeldRuns<ClaimedRun>();
+  readonly #unstored: UnstoredRuns;
+  readonly #claims: Claims;
+  readonly #tailer: RunTailer;
+  /** Why nothing is stored any more, or null. */
+  #lost: RunStoreError | null = null;
+
+  constructor(options: QueuedRunStoreOptions) {
+    const { backend, lingerMs, maxBatchBytes, maxPendingBytes, storeRawEvents, logger } = options;
+    this.#backend = backend;
+    this.#maxPendingBytes = maxPendingBytes;
+    this.#logger = logger;
+    this.#batcher = new Batcher({
+      lingerMs,
+      maxBatchBytes,
+      send: (batch) => backend.commit(batch),
+      onTrouble: (error, message) => logger.error({ err: error, code: error.code }, message),
+    });
+    this.#unstored = new UnstoredRuns(this.#batcher, logger, () => backend.status().opened);
+    const path: WritePath = {
+      batcher: this.#batcher,
+      held: this.#held,
+      unstored: this.#unstored,
+      durability: backend.durability,
+      rawEvents: storeRawEvents,
+      logger,
+    };
+    this.#claims = new Claims(path, options.leaseMs);
+    this.#tailer = new RunTailer({
+      look: (request) => backend.look(request),
+      onWanted: () => backend.watch(),
+      parse: (json, { threadId, epoch }) => parseEvents(json, logger, { threadId, epoch }),
+    });
+    const { backup } = backend;
+    if (backup !== undefined) this.backup = backup.bind(backend);
+    backend.onNotice((notice) => this.#heed(notice));
+  }
+
+  ready(): Promise<void> {
+    return this.#backend.open();
+  }
+
+  claim(request: ClaimRequest): Promise<ClaimOutcome> {
+    return this.#claims.claim(request);
+  }
+
+  async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
+    const page = await this.#backend.readPage({ threadId, cursor: cursor as PageCursor | null });
+    const segments: HistorySegment[] = [];
+    for (const { events, ...segment } of page.segments) {
+      const { runId } = segment;
+      segments.push({ ...segment, events: parseEvents(events, this.#logger, { threadId, runId }) });
+    }
+    await this.#claims.answered(page.live);
+    const { next, endedUpTo } = page;
+    return { segments, next, live: this.#unlessEnded(threadId, page.live), endedUpTo };
+  }
+
+  async runningRun(threadId: string): Promise<LiveRun | null> {
+    const { run } = await this.#backend.running(threadId);
+    return this.#unlessEnded(threadId, run);
+  }
+
+  follow(
+    threadId: string,
+    epoch: number,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly EventLike[]> {
+    return this.#tailer.follow(threadId, epoch, signal);
+  }
+
+  async requestStop(threadId: string, runId: string | null): Promise<boolean> {
+    const result = await this.#batcher.enqueue({ kind: "stop", threadId, runId });
+    if (!result.ok) throw RunStoreError.from(result.fault);
+    return result.stopped === true;
+  }
+
+  released(threadId: string, signal: AbortSignal): Promise<void> {
+    return this.#tailer.released(threadId, signal);
+  }
+
+  get overloaded(): boolean {
+    return this.#batcher.pendingBytes > this.#maxPendingBytes;
+  }
+
+  get stuck(): boolean {
+    return this.overloaded && this.#batcher.stuck;
+  }
+
+  async flush(): Promise<void> {
+    await this.#stored();
+    this.#unstored.expectNone("PERSISTENCE_FAILED");
+    await this.#backend.check();
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    const stepMs = () => Math.max(deadline - performance.now(), MIN_CLOSE_STEP_MS);
+    this.#tailer.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
+    this.#backend.endBackups?.();
+    await withDeadline(this.#stored(), timeoutMs);
+    const { lastError } = this.stats();
+    const reason = lastError === null ? "" : `: ${lastError.message}`;
+    const error = new RunStoreError("PERSISTENCE_FAILED", `not stored when closed${reason}`);
+    this.#unstored.silence();
+    this.#batcher.end(error);
+    await this.#backend.close(error, stepMs);
+    // Whoever waited for what was ended has noted by then what is not stored.
+    await delay(0);
+    this.#unstored.expectNone("CLOSE_INCOMPLETE");
+    if (this.#lost === null) return;
+    throw new RunStoreError("CLOSE_INCOMPLETE", this.#lost.message, { cause: this.#lost });
+  }
+
+  stats(): StoreStats {
+    const stats = this.#batcher.stats();
+    const { walBytes, lastError } = this.#backend.status();
+    return { ...stats, walBytes, lastError: lastError ?? stats.lastError };
+  }
+
+  /** Resolves when all that was given to the store so far is durable, or never will be. */
+  async #stored(): Promise<void> {
+    await this.#batcher.flush();
+    // Those who were told of their commit have asked for a sync by then.
+    await nextTask();
+    await this.#backend.durability?.idle();
+  }
+
+  /** Nobody would end the wait of whoever follows a run that has ended. */
+  #unlessEnded(threadId: string, live: HoldingRun | null): LiveRun | null {
+    if (live === null || this.#unstored.has(threadId, live)) return null;
+    return { runId: live.runId, epoch: live.epoch };
+  }
+
+  #heed(notice: BackendNotice): void {
+    switch (notice.kind) {
+      case "changed":
+        this.#tailer.changed();
+        return;
+      case "stop":
+        this.#held.find(notice)?.requestStop(notice);
+        return;
+      case "overslept":
+        for (const run of this.#held) run.loseUnlessHeld();
+        return;
+      case "lost":
+        this.#lost = notice.error;
+        this.#unstored.silence();
+        this.#tailer.end(notice.error);
+        // A run that is lost ends, and is held no more.
+        for (const run of [...this.#held]) run.lose(notice.error);
+    }
+  }
+}

@@ -1,0 +1,330 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type {
+  BackupRequest,
+  Batch,
+  BatchMessage,
+  HistoryPageMessage,
+  LookMessage,
+  LookRequest,
+  OpenedFiles,
+  OpenedMessage,
+  PageRequest,
+  ReaderRequest,
+  RunningMessage,
+  WorkerConfig,
+  WriterNotice,
+} from "../../protocol/messages.ts";
+import type { Backend, BackendNotice, BackendStatus } from "../queued/backend.ts";
+import { withDeadline } from "../queued/with-deadline.ts";
+import type { BackupOptions, BackupResult } from "../run-store.ts";
+import { Backups, type BackupThread } from "./backups.ts";
+import { enterFile, leaveFile } from "./open-files.ts";
+import { SqliteWriter } from "./sqlite-writer.ts";
+import { WalSize } from "./wal-size.ts";
+import { WalSync } from "./wal-sync.ts";
+import { WorkerPool } from "./worker-pool.ts";
+
+export interface SqliteBackendOptions extends Omit<WorkerConfig, "file"> {
+  /** Reader threads. */
+  readonly readers: number;
+  /** Whether a completed run is synced to the disk. */
+  readonly durability: "full" | "normal";
+  readonly logger: Logger;
+}
+
+const READ_ATTEMPTS = 5;
+/** While other processes open a file or recover it, SQLite may call it busy without waiting. */
+const BUSY_READ_MS = 50;
+
+/** A SQLite file, or a database in memory: one writer thread, and some reader threads. */
+export class SqliteBackend implements Backend {
+  /** Null when a commit is as durable as it is to get. */
+  readonly durability: WalSync | null;
+  readonly #options: SqliteBackendOptions;
+  /** What threads that start from now on are given. */
+  #config: WorkerConfig;
+  readonly #writer: SqliteWriter;
+  /** Null for a database in memory: it exists for the connection that made it, so its writer reads too. */
+  readonly #readers: WorkerPool<ReaderRequest> | null;
+  readonly #backups: Backups;
+  readonly #walSize: WalSize;
+  #tell: (notice: BackendNotice) => void = () => {};
+  #opening: Promise<void> | null = null;
+  #used = false;
+  #opened = false;
+  /** The error of maintenance that was told last. */
+  #toldMaintenance = "";
+  /** The path of the WAL while this backend has it open. Null for a database in memory. */
+  #wal: string | null = null;
+  /** Why nothing is stored any more: the file has lost its name. */
+  #lost: RunStoreError | null = null;
+  /** Aborted when this is closed or the file is lost: a writer has nothing to open any more. */
+  readonly #ended = new AbortController();
+  #closed = false;
+  #backupsEnded: Promise<void> | null = null;
+
+  constructor(options: SqliteBackendOptions) {
+    this.#options = options;
+    const { dbPath, instanceId, leaseMs, durability, logger } = options;
+    const config: WorkerConfig = { dbPath, instanceId, leaseMs, file: null };
+    this.#config = config;
+    const isMemory = dbPath === ":memory:";
+    this.#writer = new SqliteWriter({
+      config,
+      logger,
+      onNotice: (notice) => this.#heed(notice),
+      onOpened: (opened) => {
+        this.#config = opened;
+        this.#readers?.configure(opened);
+      },
+      onReplaced: (error) => this.#lose(error),
+      isWanted: () => this.#opening !== null,
+      signal: this.#ended.signal,
+    });
+    this.#readers = isMemory
+      ? null
+      : new WorkerPool({
+          worker: "reader",
+          threads: options.readers,
+          config,
+          diedCode: "READER_DIED",
+        });
+    this.durability =
+      isMemory || durability === "normal"
+        ? null
+        : new WalSync({
+            wal: () => this.#openWal(),
+            rewrite: () => this.#writer.request({ kind: "rewrite-wal" }),
+            onTrouble: (error, message) => logger.error({ err: error, code: error.code }, message),
+          });
+    this.#backups = new Backups({
+      startThread: () => (isMemory ? this.#writerAsBackup() : this.#startBackup()),
+      logger,
+    });
+    this.#walSize = new WalSize(dbPath, logger);
+  }
+
+  onNotice(listener: (notice: BackendNotice) => void): void {
+    this.#tell = listener;
+  }
+
+  open(): Promise<void> {
+    if (this.#lost !== null) return Promise.reject(this.#lost);
+    const isFirst = !this.#used;
+    this.#used = true;
+    this.#opening ??= this.#open().catch((error: RunStoreError) => {
+      if (isFirst) this.#logError(error, "cannot open the database");
+      // The next call tries again: the disk may have room by then.
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async commit(batch: Batch): Promise<BatchMessage> {
+    // Whoever waits for it to be open asks; a batch that is sent to a writer opens the file as well.
+    if (!this.#used) this.open().catch(() => undefined);
+    const message = await this.#writer.commit(batch);
+    this.#walSize.note(message.walBytes);
+    return message;
+  }
+
+  readPage(page: PageRequest): Promise<HistoryPageMessage> {
+    return this.#read({ kind: "page", page });
+  }
+
+  running(threadId: string): Promise<RunningMessage> {
+    return this.#read({ kind: "running", threadId });
+  }
+
+  look(look: LookRequest): Promise<LookMessage> {
+    return this.#read({ kind: "look", look });
+  }
+
+  /** The writer of this process finds out by itself that there are others, and late. */
+  watch(): void {
+    this.#writer.request({ kind: "watch" }).catch((error: RunStoreError) => {
+      this.#options.logger.debug({ err: error }, "the writer was not told to watch");
+    });
+  }
+
+  /** Throws `FILE_REPLACED`. Whatever else is wrong with the writer, the next batch reports. */
+  async check(): Promise<void> {
+    // A backend that was never used has no file that could be lost.
+    if (this.#opening === null) return;
+    await this.#writer.request({ kind: "check" }).catch((error: RunStoreError) => {
+      if (error.code === "FILE_REPLACED") throw error;
+    });
+  }
+
+  async backup(path: string, options: BackupOptions): Promise<BackupResult> {
+    await this.open();
+    return this.#backups.make(path, options);
+  }
+
+  endBackups(): void {
+    this.#backupsEnded ??= this.#backups.end();
+  }
+
+  async close(error: RunStoreError, stepMs: () => number): Promise<void> {
+    this.endBackups();
+    this.#closed = true;
+    this.#ended.abort();
+    // A disk that hangs keeps its file open.
+    await withDeadline(this.durability?.end(error) ?? Promise.resolve(), stepMs());
+    try {
+      // The writer's connection is to be the last: the last one takes the WAL file with it.
+      await this.#readers?.destroy();
+      // What is not done in time is in the WAL, for whoever opens the file next.
+      if (this.#used) await withDeadline(this.#writer.request({ kind: "close" }), stepMs());
+    } catch (cause) {
+      const failure = toRunStoreError(cause);
+      if (failure.code !== "FILE_REPLACED") {
+        const fields = { err: failure, code: failure.code };
+        this.#options.logger.error(fields, "closing the database failed");
+      }
+    } finally {
+      await this.#writer.destroy();
+      await this.#backupsEnded;
+      if (this.#wal !== null) leaveFile(this.#wal);
+      this.#wal = null;
+    }
+  }
+
+  status(): BackendStatus {
+    const lastError = this.#lost ?? this.durability?.lastError ?? null;
+    return { opened: this.#opened, walBytes: this.#walSize.bytes, lastError };
+  }
+
+  async #open(): Promise<void> {
+    const { recovered, migratedFrom, files } = await this.#writer.open();
+    this.#opened = true;
+    if (files !== null) {
+      this.#enter(files.walPath);
+      await this.durability?.prepare(files);
+    }
+    const { logger, dbPath } = this.#options;
+    if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
+    this.#warnRecovered(recovered);
+    // Starts a reader thread now, and not when the first client waits for its history.
+    this.running("").catch((error: RunStoreError) => {
+      logger.debug({ err: error }, "the first reader thread did not start");
+    });
+  }
+
+  async #openWal(): Promise<OpenedFiles> {
+    const { files } = await this.#writer.open();
+    if (files === null) throw new RunStoreError("STORE_FAILED", "a database in memory has no WAL");
+    return files;
+  }
+
+  /** Says so when this process has the file open already, and does not say it again for a third. */
+  #enter(wal: string): void {
+    if (this.#wal !== null || this.#closed) return;
+    this.#wal = wal;
+    if (enterFile(wal) !== 2) return;
+    this.#options.logger.warn(
+      { dbPath: this.#options.dbPath },
+      "this process has another open runner on this database; if a hot reload left it open, keep " +
+        "the runner across reloads: globalThis.runner ??= new SqliteAgentRunner(options)",
+    );
+  }
+
+  async #read<V>(request: ReaderRequest): Promise<V> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.open();
+        return await (this.#readers ?? this.#writer).request<V>(request);
+      } catch (cause) {
+        const error = toRunStoreError(cause);
+        const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
+        if (error.code === "FILE_REPLACED") this.#lose(error);
+        const isWorthIt = died || error.code === "BUSY";
+        if (!isWorthIt || attempt === READ_ATTEMPTS) {
+          // A reader that has opened the file without its WAL finds less than was stored.
+          await this.check();
+          throw error;
+        }
+        if (!died) await delay(BUSY_READ_MS * attempt);
+      }
+    }
+  }
+
+  /** A thread of its own: no history waits for a backup, and it can be ended in the middle. */
+  #startBackup(): BackupThread {
+    const pool = new WorkerPool<BackupRequest>({
+      worker: "backup",
+      threads: 1,
+      config: this.#config,
+      diedCode: "READER_DIED",
+      onNotice: (notice) => this.#heed(notice),
+    });
+    let ended: Promise<void> | null = null;
+    return {
+      request: (request) => pool.request(request),
+      destroy: () => {
+        ended ??= pool.destroy();
+        return ended;
+      },
+    };
+  }
+
+  /** Only the writer can read a database in memory, and it ends by itself. */
+  #writerAsBackup(): BackupThread {
+    return {
+      request: (request) => this.#writer.request({ kind: "backup", ...request }),
+      destroy: async () => undefined,
+    };
+  }
+
+  #heed(notice: WriterNotice): void {
+    switch (notice.kind) {
+      case "backup":
+        this.#backups.heed(notice);
+        return;
+      case "recovered":
+        this.#warnRecovered(notice);
+        return;
+      case "replaced":
+        this.#lose(RunStoreError.from(notice.fault));
+        return;
+      case "maintenance-failed":
+        this.#reportMaintenance(RunStoreError.from(notice.fault));
+        return;
+      case "changed":
+      case "stop":
+      case "overslept":
+        this.#tell(notice);
+    }
+  }
+
+  /** Nothing is stored any more, and nothing that was stored can be shown to be in the file. */
+  #lose(error: RunStoreError): void {
+    if (this.#lost !== null) return;
+    this.#lost = error;
+    this.#ended.abort();
+    this.#logError(error, "the database file is lost");
+    this.#tell({ kind: "lost", error });
+  }
+
+  /** It is done again and again: the same error is told once. */
+  #reportMaintenance(error: RunStoreError): void {
+    if (this.#toldMaintenance === error.message) return;
+    this.#toldMaintenance = error.message;
+    this.#logError(error, "a heartbeat or the search for dead processes failed");
+  }
+
+  #warnRecovered({ runs, fault }: OpenedMessage["recovered"]): void {
+    const { logger, dbPath } = this.#options;
+    if (runs > 0) logger.warn({ dbPath, recovered: runs }, "recovered runs of dead processes");
+    if (fault === null) return;
+    this.#logError(RunStoreError.from(fault), "a run of a dead process cannot be ended");
+  }
+
+  #logError(error: RunStoreError, message: string): void {
+    const { logger, dbPath } = this.#options;
+    logger.error({ err: error, code: error.code, dbPath }, message);
+  }
+}
