@@ -5,7 +5,7 @@ import type { Batch, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
 import { type CommittedBatch, NoWriter } from "./backend.ts";
 import { Backoff } from "./backoff.ts";
-import { Histogram } from "./histogram.ts";
+import { BatchStats } from "./batch-stats.ts";
 import { type InFlightBatch, InFlightBatches } from "./in-flight.ts";
 import { type LingeringEvents, LingerTimer } from "./linger-timer.ts";
 import type { QueuedOperation } from "./operation.ts";
@@ -73,9 +73,7 @@ export class Batcher {
   #aloneUpTo = 0;
   #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
   #lastError: RunStoreError | null = null;
-  #batches = 0;
-  readonly #batchSize = new Histogram();
-  readonly #commitMs = new Histogram();
+  readonly #stats = new BatchStats();
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
 
@@ -153,9 +151,7 @@ export class Batcher {
       queueDepth: this.#inFlight.operations.length + this.#queue.length,
       queueBytes: this.#pendingBytes,
       lagMs: this.#lagMs,
-      batches: this.#batches,
-      batchSize: this.#batchSize.distribution(),
-      commitMs: this.#commitMs.distribution(),
+      ...this.#stats.read(),
       lastError: this.#lastError,
     };
   }
@@ -219,9 +215,7 @@ export class Batcher {
       try {
         const { results } = await batch.answer;
         this.#backoff.succeeded();
-        this.#batches++;
-        this.#batchSize.record(operations.length);
-        this.#commitMs.record(performance.now() - sentAt);
+        this.#stats.record(operations.length, performance.now() - sentAt);
         return () => this.#acknowledge(operations, results);
       } catch (cause) {
         if (this.#ended.signal.aborted) return nothing;

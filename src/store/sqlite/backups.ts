@@ -4,13 +4,7 @@ import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { BackupNotice, BackupRequest, BackupSize } from "../../protocol/messages.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
-
-/** A thread that makes a backup. */
-export interface BackupThread {
-  readonly request: (request: BackupRequest) => Promise<BackupSize>;
-  /** Ends the thread, whatever it is doing. Resolves when it is gone, however often it is called. */
-  readonly destroy: () => Promise<void>;
-}
+import type { BackupThread } from "./backup-thread.ts";
 
 export interface BackupsOptions {
   readonly startThread: () => BackupThread;

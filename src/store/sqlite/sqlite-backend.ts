@@ -2,7 +2,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
-  BackupRequest,
   Batch,
   BatchMessage,
   HistoryPageMessage,
@@ -19,7 +18,8 @@ import type {
 import type { Backend, BackendNotice, BackendStatus } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
-import { Backups, type BackupThread } from "./backups.ts";
+import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
+import { Backups } from "./backups.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import { WalSize } from "./wal-size.ts";
@@ -100,7 +100,10 @@ export class SqliteBackend implements Backend {
             onTrouble: (error, message) => logger.error({ err: error, code: error.code }, message),
           });
     this.#backups = new Backups({
-      startThread: () => (isMemory ? this.#writerAsBackup() : this.#startBackup()),
+      startThread: () =>
+        isMemory
+          ? writerAsBackup((request) => this.#writer.request(request))
+          : startBackupThread(this.#config, (notice) => this.#heed(notice)),
       logger,
     });
     this.#walSize = new WalSize(dbPath, logger);
@@ -250,33 +253,6 @@ export class SqliteBackend implements Backend {
         if (!died) await delay(BUSY_READ_MS * attempt);
       }
     }
-  }
-
-  /** A thread of its own: no history waits for a backup, and it can be ended in the middle. */
-  #startBackup(): BackupThread {
-    const pool = new WorkerPool<BackupRequest>({
-      worker: "backup",
-      threads: 1,
-      config: this.#config,
-      diedCode: "READER_DIED",
-      onNotice: (notice) => this.#heed(notice),
-    });
-    let ended: Promise<void> | null = null;
-    return {
-      request: (request) => pool.request(request),
-      destroy: () => {
-        ended ??= pool.destroy();
-        return ended;
-      },
-    };
-  }
-
-  /** Only the writer can read a database in memory, and it ends by itself. */
-  #writerAsBackup(): BackupThread {
-    return {
-      request: (request) => this.#writer.request({ kind: "backup", ...request }),
-      destroy: async () => undefined,
-    };
   }
 
   #heed(notice: WriterNotice): void {

@@ -1,0 +1,43 @@
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
+import type { Distribution, StoreStats } from "../run-store.ts";
+
+/** Percentiles of a stream of positive numbers, kept to a thousandth. */
+class Histogram {
+  readonly #histogram: RecordableHistogram = createHistogram();
+
+  record(value: number): void {
+    // The histogram takes whole numbers from 1.
+    this.#histogram.record(Math.max(1, Math.round(value * 1000)));
+  }
+
+  distribution(): Distribution {
+    if (this.#histogram.count === 0) return { p50: 0, p99: 0, max: 0 };
+    return {
+      p50: this.#histogram.percentile(50) / 1000,
+      p99: this.#histogram.percentile(99) / 1000,
+      max: this.#histogram.max / 1000,
+    };
+  }
+}
+
+/** What was acknowledged, in numbers. */
+export class BatchStats {
+  #batches = 0;
+  readonly #size = new Histogram();
+  readonly #commitMs = new Histogram();
+
+  /** A batch of `size` operations was acknowledged, `ms` after it was sent. */
+  record(size: number, ms: number): void {
+    this.#batches++;
+    this.#size.record(size);
+    this.#commitMs.record(ms);
+  }
+
+  read(): Pick<StoreStats, "batches" | "batchSize" | "commitMs"> {
+    return {
+      batches: this.#batches,
+      batchSize: this.#size.distribution(),
+      commitMs: this.#commitMs.distribution(),
+    };
+  }
+}
