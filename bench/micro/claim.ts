@@ -32,7 +32,7 @@ export function addClaim(bench: Bench, directory: string): () => void {
         return { kind: "claim", number, ...run, messageIds: ["question"], supersede: false };
       }),
     );
-    const epochs = claimed.map((result) => (result.ok ? (result.claim?.epoch ?? 0) : 0));
+    const epochs = claimed.map((result) => ("claim" in result ? (result.claim?.epoch ?? 0) : 0));
     const nothing = { segments: 0, seq: 0, events: "[]" };
     commit(
       runs.map((run, at) => ({ kind: "release", ...run, epoch: epochs[at] ?? 0, ...nothing })),

@@ -1,60 +1,62 @@
-/**
- * What can go wrong, by code. Code branches on these, never on messages.
- *
- * Opening: `NODE_TOO_OLD`, `NATIVE_MODULE_FAILED`, `CANNOT_OPEN`, `NAME_TOO_LONG`, `READ_ONLY`,
- * `NOT_A_DATABASE`, `FOREIGN_FILE` (a database of another application), `CORRUPT`, `SCHEMA_TOO_NEW`.
- * Writing: `DISK_FULL`, `IO_ERROR`, `BUSY`, `WRITER_DIED` (all retried), `WRITER_FAILED` (an operation
- * that ended its writer again and again), `STORE_FAILED`, `FILE_REPLACED` (the database file or its WAL
- * was deleted, moved or replaced while it was open: this runner stores nothing any more). Reading: `READER_DIED`, `FOLLOW_LOST` (a run
- * of another process ended while this one was not looking; connect again to see it whole).
- * Running: `THREAD_ALREADY_RUNNING`, `LEASE_LOST`, `QUEUE_FULL`, `RUNNER_CLOSED`, `PERSISTENCE_FAILED`,
- * `RUN_INTERRUPTED`, `INCOMPLETE_STREAM`.
- * Closing: `CLOSE_INCOMPLETE`.
- * Backing up: `BACKUP_EXISTS` (there is a file of that name), `BACKUP_UNSUPPORTED` (by the store), and
- * those of opening and writing.
- */
-export type RunStoreErrorCode =
-  | "NODE_TOO_OLD"
-  | "NATIVE_MODULE_FAILED"
-  | "CANNOT_OPEN"
-  | "NAME_TOO_LONG"
-  | "READ_ONLY"
-  | "NOT_A_DATABASE"
-  | "FOREIGN_FILE"
-  | "CORRUPT"
-  | "SCHEMA_TOO_NEW"
-  | "DISK_FULL"
-  | "IO_ERROR"
-  | "BUSY"
-  | "WRITER_DIED"
-  | "WRITER_FAILED"
-  | "READER_DIED"
-  | "FOLLOW_LOST"
-  | "STORE_FAILED"
-  | "FILE_REPLACED"
-  | "THREAD_ALREADY_RUNNING"
-  | "LEASE_LOST"
-  | "QUEUE_FULL"
-  | "RUNNER_CLOSED"
-  | "PERSISTENCE_FAILED"
-  | "RUN_INTERRUPTED"
-  | "INCOMPLETE_STREAM"
-  | "CLOSE_INCOMPLETE"
-  | "BACKUP_EXISTS"
-  | "BACKUP_UNSUPPORTED";
+interface CodeMeaning {
+  readonly meaning: string;
+  /** Whether the same write may succeed later: the disk may have room again, a lock may go. */
+  readonly retryable: boolean;
+}
+
+const fatal = (meaning: string): CodeMeaning => ({ meaning, retryable: false });
+const passing = (meaning: string): CodeMeaning => ({ meaning, retryable: true });
+
+/** Everything that can go wrong, by its code. */
+const CODES = {
+  // Opening.
+  NODE_TOO_OLD: fatal("this version of Node cannot run the package"),
+  NATIVE_MODULE_FAILED: fatal("the SQLite driver could not be loaded"),
+  CANNOT_OPEN: fatal("the database cannot be opened"),
+  NAME_TOO_LONG: fatal("the path of the database is longer than the system or SQLite allows"),
+  READ_ONLY: fatal("the database cannot be written to"),
+  NOT_A_DATABASE: fatal("the file is no SQLite database"),
+  FOREIGN_FILE: fatal("the file is the database of another application"),
+  CORRUPT: fatal("the database is damaged"),
+  SCHEMA_TOO_NEW: fatal("a newer version of the package has written the database"),
+  // Writing.
+  DISK_FULL: passing("the disk has no room"),
+  IO_ERROR: passing("the disk could not be read or written"),
+  BUSY: passing("another program holds a lock on the database"),
+  WRITER_DIED: passing("the thread that writes has ended, and another one takes its place"),
+  WRITER_FAILED: fatal("an operation ended the thread that writes again and again"),
+  STORE_FAILED: fatal("the run could not be stored, for a reason that has no code of its own"),
+  FILE_REPLACED: fatal(
+    "the database file or its WAL was deleted, moved or replaced while it was open: this runner stores nothing any more",
+  ),
+  // Reading.
+  READER_DIED: fatal("the thread that reads has ended"),
+  FOLLOW_LOST: fatal(
+    "a run of another process ended while this one was not looking; connect again to see it whole",
+  ),
+  // Running.
+  THREAD_ALREADY_RUNNING: fatal("another run holds the thread"),
+  LEASE_LOST: fatal("another run has taken the thread over"),
+  QUEUE_FULL: fatal("more is waiting to be written than the store is willing to hold"),
+  RUNNER_CLOSED: fatal("the runner is closed"),
+  PERSISTENCE_FAILED: fatal("a run could not be stored"),
+  RUN_INTERRUPTED: fatal("the process that executed the run ended before the run did"),
+  INCOMPLETE_STREAM: fatal("the agent failed, or ended without a terminal event"),
+  // Closing.
+  CLOSE_INCOMPLETE: fatal("something could not be stored before the runner was closed"),
+  // Backing up: these, and the codes of opening and writing.
+  BACKUP_EXISTS: fatal("there is a file where the backup is to be"),
+  BACKUP_UNSUPPORTED: fatal("the store has no backups of its own"),
+} as const satisfies Readonly<Record<string, CodeMeaning>>;
+
+/** What has gone wrong. Code branches on these, never on messages. */
+export type RunStoreErrorCode = keyof typeof CODES;
 
 /** An error as it crosses a thread boundary, where an Error subclass would lose its class and code. */
 export interface StoreFault {
   readonly code: RunStoreErrorCode;
   readonly message: string;
 }
-
-const RETRYABLE: ReadonlySet<RunStoreErrorCode> = new Set([
-  "DISK_FULL",
-  "IO_ERROR",
-  "BUSY",
-  "WRITER_DIED",
-]);
 
 /** Every error that leaves this package, other than a `TypeError` for misuse. */
 export class RunStoreError extends Error {
@@ -68,7 +70,9 @@ export class RunStoreError extends Error {
 
   /** True when the same write may succeed later: the disk may have room again, a lock may go. */
   get retryable(): boolean {
-    return RETRYABLE.has(this.code);
+    // A store that is written in JavaScript may have codes of its own.
+    const known: CodeMeaning | undefined = CODES[this.code];
+    return known?.retryable === true;
   }
 
   static from(fault: StoreFault): RunStoreError {

@@ -148,14 +148,42 @@ export interface ClaimResult {
   readonly seen: readonly boolean[];
 }
 
+/** An operation that was done, and of which no more is to be said. */
+export interface Done {
+  readonly ok: true;
+}
+
+export interface ClaimAnswer extends Done {
+  /** Null when a live run of another instance holds the thread: that is a refusal, and no failure. */
+  readonly claim: ClaimResult | null;
+}
+
+export interface FinishAnswer extends Done {
+  /** Present when the run was stored without some of its events: what it lacks. */
+  readonly warning?: string;
+}
+
+export interface StopAnswer extends Done {
+  /** Whether there is a run that will find the request. */
+  readonly stopped: boolean;
+}
+
+/** What each kind of operation is answered with when it did not fail. */
+export interface OpAnswers {
+  readonly claim: ClaimAnswer;
+  readonly append: Done;
+  readonly compact: Done;
+  readonly finish: FinishAnswer;
+  readonly release: Done;
+  readonly withdraw: Done;
+  readonly giveUp: Done;
+  readonly confirm: Done;
+  readonly stop: StopAnswer;
+}
+
 /** The outcome of one operation of a batch: a fault fails it alone, not its neighbours. */
-export type OpResult =
-  | {
-      readonly ok: true;
-      readonly claim?: ClaimResult;
-      readonly stopped?: boolean;
-      readonly warning?: string;
-    }
+export type OpResult<Kind extends WriterOp["kind"] = WriterOp["kind"]> =
+  | OpAnswers[Kind]
   | { readonly ok: false; readonly fault: StoreFault };
 
 /** Where to go on reading a thread's history. */

@@ -22,8 +22,8 @@ function openWriter(dbPath = tempDatabase()) {
     const results = commitBatch(context, ops);
     for (const [at, result] of results.entries()) {
       const op = ops[at];
-      if (result.ok && result.claim !== undefined && op?.kind === "claim")
-        epochs.set(op.runId, result.claim.epoch);
+      if (!result.ok || !("claim" in result) || op?.kind !== "claim") continue;
+      if (result.claim !== null) epochs.set(op.runId, result.claim.epoch);
     }
     return results;
   };

@@ -1,6 +1,6 @@
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import type { ClaimAnswer, OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { migrate } from "../../workers/sqlite/database/schema.ts";
 import { beat } from "../../workers/sqlite/instances/instances.ts";
 import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
@@ -26,7 +26,9 @@ function openWriter(db: Database.Database, instanceId = "this instance") {
   const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => commitBatch(context, ops);
   const epochOf = (op: WriterOp) => {
     const [result] = commit(op);
-    return result?.ok === true ? result.claim?.epoch : result?.fault.code;
+    if (result?.ok === false) return result.fault.code;
+    const { claim } = result as ClaimAnswer;
+    return claim === null ? "THREAD_ALREADY_RUNNING" : claim.epoch;
   };
   return { commit, epochOf, die: () => context.statements.deleteInstance.run(instanceId) };
 }

@@ -94,17 +94,23 @@ export class Batcher {
   }
 
   /** Queues an operation; resolves with the writer's result for it. */
-  enqueue(op: WriterOp, onStalled?: (error: RunStoreError) => void): Promise<OpResult> {
+  enqueue<Op extends WriterOp>(
+    op: Op,
+    onStalled?: (error: RunStoreError) => void,
+  ): Promise<OpResult<Op["kind"]>> {
     if (this.#ended.signal.aborted) {
       return Promise.reject(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     }
     const bytes = sizeOf(op);
     this.#pendingBytes += bytes;
-    const { promise, resolve, reject } = Promise.withResolvers<OpResult>();
+    const { promise, resolve, reject } = Promise.withResolvers<OpResult<Op["kind"]>>();
     const order = ++this.#lastOrder;
     const queuedAt = performance.now();
-    const waiting = { resolve, reject, onStalled: onStalled ?? null };
-    this.#queue.push({ op, bytes, order, queuedAt, ...waiting });
+    this.#queue.push({
+      ...{ op, bytes, order, queuedAt, reject, onStalled: onStalled ?? null },
+      // The backend answers an operation with an answer of its kind: protocol/messages.ts.
+      resolve: resolve as (result: OpResult) => void,
+    });
     if (!this.#draining) {
       this.#draining = true;
       // Whatever else is queued in this turn of the loop goes into the same batch.

@@ -88,7 +88,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
       unstored.giveUp(this, this.#failure);
       throw this.#failure;
     }
-    let result: OpResult;
+    let result: OpResult<"finish">;
     try {
       result = await batcher.enqueue(this.#finishOp(), onStalled);
       if (result.ok) await durability?.sync(onStalled);

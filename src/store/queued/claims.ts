@@ -4,6 +4,12 @@ import type { HoldingRun } from "../../protocol/messages.ts";
 import type { ClaimOutcome, ClaimRequest } from "../run-store.ts";
 import { ClaimedRun, type WritePath } from "./claimed-run.ts";
 
+const REFUSED: ClaimOutcome = {
+  kind: "refused",
+  code: "THREAD_ALREADY_RUNNING",
+  message: "Thread already running",
+};
+
 /** The claims of a store: their numbers, and their answers. */
 export class Claims {
   readonly #path: WritePath;
@@ -52,18 +58,14 @@ export class Claims {
       unstored.withdraw(threadId, number);
       throw error;
     });
-    if (result.ok && result.claim !== undefined) {
-      const { epoch, seen } = result.claim;
-      // So late an answer may be of a process that slept, and whose thread was taken over since.
-      const isLate = performance.now() - askedAt > this.#leaseMs / 2;
-      if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
-        return this.claim(request);
-      }
-      return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen };
+    if (!result.ok) throw RunStoreError.from(result.fault);
+    if (result.claim === null) return REFUSED;
+    const { epoch, seen } = result.claim;
+    // So late an answer may be of a process that slept, and whose thread was taken over since.
+    const isLate = performance.now() - askedAt > this.#leaseMs / 2;
+    if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
+      return this.claim(request);
     }
-    if (result.ok) throw new RunStoreError("STORE_FAILED", "the writer's claim has no epoch");
-    const { code, message } = result.fault;
-    if (code === "THREAD_ALREADY_RUNNING") return { kind: "refused", code, message };
-    throw RunStoreError.from(result.fault);
+    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen };
   }
 }

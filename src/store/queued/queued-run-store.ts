@@ -124,7 +124,7 @@ export class QueuedRunStore implements RunStore {
   async requestStop(threadId: string, runId: string | null): Promise<boolean> {
     const result = await this.#batcher.enqueue({ kind: "stop", threadId, runId });
     if (!result.ok) throw RunStoreError.from(result.fault);
-    return result.stopped === true;
+    return result.stopped;
   }
 
   released(threadId: string, signal: AbortSignal): Promise<void> {

@@ -4,10 +4,7 @@ import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-const HELD: OpResult = {
-  ok: false,
-  fault: { code: "THREAD_ALREADY_RUNNING", message: "Thread already running" },
-};
+const HELD: OpResult<"claim"> = { ok: true, claim: null };
 
 /**
  * Takes a thread for a run, unless a live owner holds it.
@@ -16,7 +13,7 @@ const HELD: OpResult = {
  * when none of its runs is active there. So the row is either this very claim, whose batch was committed
  * before and whose answer was lost, or an orphan.
  */
-export function claim(context: WriterContext, op: ClaimOp): OpResult {
+export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
   const { threadId, runId, number } = op;
   const { instanceId } = config;
@@ -68,7 +65,7 @@ function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: nu
   );
 }
 
-function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult {
+function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
   const seen = messages.seen(messages.recentOf(op.threadId, epoch), op.messageIds);
   return { ok: true, claim: { epoch, seen } };
 }

@@ -8,7 +8,7 @@ import { type CompactedEvents, compactEvents, readJournal } from "./read-journal
 import { storeRun } from "./store-run.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-export function finish(context: WriterContext, op: FinishOp): OpResult {
+export function finish(context: WriterContext, op: FinishOp): OpResult<"finish"> {
   // Frees the thread first, because that tells whether the run held it. If storing fails, the
   // transaction undoes it.
   const { changes } = freeThread(context, op, op.finishedAt);
@@ -56,7 +56,7 @@ function readToEnd(
 }
 
 /** Reads and compacts a piece of a long run before its finish comes: `LongRuns`. */
-export function compact(context: WriterContext, op: CompactOp): OpResult {
+export function compact(context: WriterContext, op: CompactOp): OpResult<"compact"> {
   if (holdsLease(context, op)) context.longRuns.readAhead(op, op.length);
   return OK;
 }

@@ -5,7 +5,7 @@ import { answerWithoutLease, holdsLease, OK } from "./lease.ts";
 import { INPUT_SEQ } from "./read-journal.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-export function append(context: WriterContext, op: AppendOp): OpResult {
+export function append(context: WriterContext, op: AppendOp): OpResult<"append"> {
   if (!holdsLease(context, op)) return answerWithoutLease(context, op);
   if (op.input !== null) context.journals.append(op, INPUT_SEQ, op.input);
   context.journals.append(op, op.seq, op.events);

@@ -1,12 +1,12 @@
-import type { ConfirmOp, OpResult } from "../../../src/protocol/messages.ts";
+import type { ConfirmOp, Done, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** One object for every operation that went well: the copy to the main thread writes it once a batch. */
-export const OK: OpResult = { ok: true };
+export const OK: Done = { ok: true };
 
-const LEASE_LOST: OpResult = {
+const LEASE_LOST: OpResult<"append"> = {
   ok: false,
   fault: {
     code: "LEASE_LOST",
@@ -38,10 +38,10 @@ export function freeThread(
 export function answerWithoutLease(
   { statements }: WriterContext,
   run: RunKey & { readonly runId?: string },
-): OpResult {
+): OpResult<"append" | "confirm" | "finish"> {
   return findStoredRun(statements, run) !== undefined ? OK : LEASE_LOST;
 }
 
-export function confirm(context: WriterContext, op: ConfirmOp): OpResult {
+export function confirm(context: WriterContext, op: ConfirmOp): OpResult<"confirm"> {
   return holdsLease(context, op) ? OK : answerWithoutLease(context, op);
 }

@@ -9,7 +9,7 @@ import type { WriterContext } from "./writer-context.ts";
 const UNSTORED = "The rest of this run could not be stored";
 
 /** Frees the thread and forgets the run. A release that is sent again finds nothing to do. */
-export function release(context: WriterContext, op: ReleaseOp): OpResult {
+export function release(context: WriterContext, op: ReleaseOp): OpResult<"release"> {
   if (!holdsLease(context, op)) return OK;
   if (op.segments > 0) endJournal(context, op, context.journals.take(op));
   free(context, op);
@@ -17,7 +17,10 @@ export function release(context: WriterContext, op: ReleaseOp): OpResult {
 }
 
 /** Frees the thread if the given claim of this instance holds it. No agent has begun to execute. */
-export function withdraw(context: WriterContext, { threadId, number }: WithdrawOp): OpResult {
+export function withdraw(
+  context: WriterContext,
+  { threadId, number }: WithdrawOp,
+): OpResult<"withdraw"> {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(threadId);
   const isOurs = state?.owner_id === config.instanceId && state.claim_number === number;
@@ -31,7 +34,7 @@ export function withdraw(context: WriterContext, { threadId, number }: WithdrawO
  * Frees the thread of a run whose end cannot be stored, or of which a part was lost. With `keep`, what
  * was journaled of the run is stored as an interrupted run is: a beginning, closed, with an error.
  */
-export function giveUp(context: WriterContext, op: GiveUpOp): OpResult {
+export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp"> {
   if (!holdsLease(context, op)) return OK;
   const state = context.statements.stateOfThread.get(op.threadId);
   if (op.keep && state !== undefined) {

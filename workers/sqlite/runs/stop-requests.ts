@@ -10,7 +10,7 @@ const STOP = 1;
 export const STOP_AND_DISCARD = 2;
 
 /** Asks the live owner of a thread's run to stop it. `stopped` is false if there is no such owner. */
-export function requestStop(context: WriterContext, op: StopOp): OpResult {
+export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(op.threadId);
   const isOther = state?.owner_id !== null && state?.owner_id !== config.instanceId;
