@@ -1,0 +1,31 @@
+import { describe, expect, test } from "vitest";
+import { endInterrupted, OWNER_DIED, REST_UNSTORED } from "../../src/runs/interrupted.ts";
+
+const run = { threadId: "t", runId: "r", epoch: 4 };
+const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
+const opened = { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
+
+describe("an interrupted run", () => {
+  test("leaves nothing behind when nothing of it was stored", () => {
+    expect(endInterrupted({ ...run, events: [] }, OWNER_DIED)).toBeNull();
+  });
+
+  test("ends with its open parts closed and one error that says why", () => {
+    const ended = endInterrupted({ ...run, events: [started, opened] }, OWNER_DIED);
+    expect(ended?.closing.map(({ type }) => type)).toEqual(["TEXT_MESSAGE_END", "RUN_ERROR"]);
+    expect(ended?.closing.at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
+    const unstored = endInterrupted({ ...run, events: [started] }, REST_UNSTORED);
+    expect(unstored?.closing).toMatchObject([{ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" }]);
+  });
+
+  test("gets no second terminal event", () => {
+    const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };
+    expect(endInterrupted({ ...run, events: [started, finished] }, OWNER_DIED)?.closing).toEqual(
+      [],
+    );
+  });
+
+  test("is stored under a later epoch than its owner's, whose late writes do not find it", () => {
+    expect(endInterrupted({ ...run, events: [started] }, OWNER_DIED)?.epoch).toBe(5);
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import {
+  Heartbeats,
+  type InstanceFacts,
+  isInstanceAlive,
+  isVersion1Alive,
+} from "../../src/runs/liveness.ts";
+
+const LEASE_MS = 1000;
+const isAlive = (facts: Partial<InstanceFacts>) =>
+  isInstanceAlive({
+    isProcessThere: true,
+    isLocked: null,
+    stillMs: 0,
+    leaseMs: LEASE_MS,
+    ...facts,
+  });
+
+describe("an instance", () => {
+  test("is dead at once when the kernel says that its process is gone", () => {
+    expect(isAlive({ isProcessThere: false, isLocked: true })).toBe(false);
+  });
+
+  test("is dead at once when its process is unknown and its lock is free", () => {
+    expect(isAlive({ isProcessThere: null, isLocked: false })).toBe(false);
+  });
+
+  test("is judged by its heartbeat when its process is there, whatever its lock", () => {
+    expect(isAlive({ isLocked: false })).toBe(true);
+    expect(isAlive({ stillMs: LEASE_MS })).toBe(false);
+  });
+
+  test("is judged by its heartbeat when nothing is known of its process and its lock", () => {
+    const unknown = { isProcessThere: null, isLocked: null };
+    expect(isAlive({ ...unknown, stillMs: LEASE_MS - 1 })).toBe(true);
+    expect(isAlive({ ...unknown, stillMs: LEASE_MS })).toBe(false);
+  });
+
+  test("of version 1 lives for a lease after its last write, whatever the clock was set to", () => {
+    expect(isVersion1Alive(5000, 5000 + LEASE_MS - 1, LEASE_MS)).toBe(true);
+    expect(isVersion1Alive(5000, 5000 + LEASE_MS, LEASE_MS)).toBe(false);
+    expect(isVersion1Alive(5000, 5000 - LEASE_MS, LEASE_MS)).toBe(false);
+  });
+});
+
+describe("a heartbeat", () => {
+  const first = { instanceId: "a", beat: 1 };
+  const second = { instanceId: "a", beat: 2 };
+
+  test("stands still for the time in which others could write since it was seen", () => {
+    const heartbeats = new Heartbeats();
+    heartbeats.observe([first], 500);
+    expect(heartbeats.stillMs(first)).toBe(0);
+    heartbeats.observe([first], 300);
+    heartbeats.observe([first], 0);
+    heartbeats.observe([first], 200);
+    expect(heartbeats.stillMs(first)).toBe(500);
+  });
+
+  test("begins anew when it has moved", () => {
+    const heartbeats = new Heartbeats();
+    heartbeats.observe([first], 0);
+    heartbeats.observe([first], 300);
+    expect(heartbeats.stillMs(second)).toBe(0);
+    heartbeats.observe([second], 300);
+    expect(heartbeats.stillMs(second)).toBe(0);
+  });
+
+  test("is forgotten with its instance", () => {
+    const heartbeats = new Heartbeats();
+    heartbeats.observe([first], 0);
+    heartbeats.observe([first], 300);
+    heartbeats.observe([], 300);
+    expect(heartbeats.stillMs(first)).toBe(0);
+  });
+});
