@@ -1,9 +1,18 @@
+/**
+ * How long a lock has to be free before a process counts as gone. The threads that hold it may all die, and
+ * be replaced.
+ */
+const LOCK_FREE_MS = 300;
+
 /** What is known of another instance. */
 export interface InstanceFacts {
   /** Whether the kernel knows its process. Null when the kernel cannot tell: it is in another namespace. */
   readonly isProcessThere: boolean | null;
-  /** Whether its lock is held. Null when that cannot be told, or was not asked. */
-  readonly isLocked: boolean | null;
+  /**
+   * For how long its lock has been found free, in milliseconds. Null when it is held, when that cannot be
+   * told, and when it was not asked.
+   */
+  readonly lockFreeMs: number | null;
   /** For how long its heartbeat has stood still while the one who judges could write, in milliseconds. */
   readonly stillMs: number;
   /** The lease that it has given itself, in milliseconds. */
@@ -14,11 +23,13 @@ export interface InstanceFacts {
  * Whether an instance may still be executing its runs.
  *
  * A process that the kernel says is gone is dead at once. If the kernel does not know the process, a lock
- * that is free says the same. In every other case the heartbeat decides.
+ * that stays free says the same. In every other case the heartbeat decides.
  */
 export function isInstanceAlive(facts: InstanceFacts): boolean {
   if (facts.isProcessThere === false) return false;
-  if (facts.isProcessThere === null && facts.isLocked === false) return false;
+  if (facts.isProcessThere === null && facts.lockFreeMs !== null) {
+    return facts.lockFreeMs < LOCK_FREE_MS;
+  }
   return facts.stillMs < facts.leaseMs;
 }
 

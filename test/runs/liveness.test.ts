@@ -10,7 +10,7 @@ const LEASE_MS = 1000;
 const isAlive = (facts: Partial<InstanceFacts>) =>
   isInstanceAlive({
     isProcessThere: true,
-    isLocked: null,
+    lockFreeMs: null,
     stillMs: 0,
     leaseMs: LEASE_MS,
     ...facts,
@@ -18,20 +18,24 @@ const isAlive = (facts: Partial<InstanceFacts>) =>
 
 describe("an instance", () => {
   test("is dead at once when the kernel says that its process is gone", () => {
-    expect(isAlive({ isProcessThere: false, isLocked: true })).toBe(false);
+    expect(isAlive({ isProcessThere: false })).toBe(false);
   });
 
-  test("is dead at once when its process is unknown and its lock is free", () => {
-    expect(isAlive({ isProcessThere: null, isLocked: false })).toBe(false);
+  test("is dead when its process is unknown and its lock stays free", () => {
+    expect(isAlive({ isProcessThere: null, lockFreeMs: Number.POSITIVE_INFINITY })).toBe(false);
+  });
+
+  test("is alive while its lock is free for a moment only, whatever its heartbeat", () => {
+    expect(isAlive({ isProcessThere: null, lockFreeMs: 0, stillMs: LEASE_MS })).toBe(true);
   });
 
   test("is judged by its heartbeat when its process is there, whatever its lock", () => {
-    expect(isAlive({ isLocked: false })).toBe(true);
+    expect(isAlive({ lockFreeMs: Number.POSITIVE_INFINITY })).toBe(true);
     expect(isAlive({ stillMs: LEASE_MS })).toBe(false);
   });
 
   test("is judged by its heartbeat when nothing is known of its process and its lock", () => {
-    const unknown = { isProcessThere: null, isLocked: null };
+    const unknown = { isProcessThere: null, lockFreeMs: null };
     expect(isAlive({ ...unknown, stillMs: LEASE_MS - 1 })).toBe(true);
     expect(isAlive({ ...unknown, stillMs: LEASE_MS })).toBe(false);
   });

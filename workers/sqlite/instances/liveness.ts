@@ -1,20 +1,7 @@
+import { type Heartbeat, Heartbeats, isInstanceAlive } from "../../../src/runs/liveness.ts";
 import { isLocked, lockPathOf } from "./instance-lock.ts";
 import { isProcessAlive, type ProcessIdentity } from "./process-identity.ts";
 import type { InstanceRow, OwnerStatements } from "./statements.ts";
-
-/**
- * How long a lock has to be free before a process counts as gone. The threads that hold it may all die, and
- * be replaced.
- */
-const FREE_MS = 300;
-
-/** What this instance has seen of the heartbeats of another one. */
-interface SeenHeartbeat {
-  /** `heartbeat_uptime` as it was last seen. */
-  uptime: number;
-  /** Milliseconds in which it has stood still while this instance could write. */
-  stillMs: number;
-}
 
 export interface LivenessOptions {
   readonly statements: Pick<OwnerStatements, "instance">;
@@ -41,8 +28,7 @@ export interface LivenessOptions {
  */
 export class Liveness {
   readonly #options: LivenessOptions;
-  /** By instance id. */
-  readonly #seen = new Map<string, SeenHeartbeat>();
+  readonly #heartbeats = new Heartbeats();
   /** By instance id: when its lock was first found free, in milliseconds of `performance.now()`. */
   readonly #freeSince = new Map<string, number>();
   #isWatching = false;
@@ -58,44 +44,43 @@ export class Liveness {
   }
 
   isRowAlive(row: InstanceRow): boolean {
-    const { instanceId, identity, file } = this.#options;
+    const { instanceId, identity } = this.#options;
     const { instance_id, host, pid, process_start, lease_ms } = row;
     if (instance_id === instanceId) return true;
-    const isThere = isProcessAlive({ host, pid, processStart: process_start }, identity);
-    if (isThere === false) return false;
-    const isFree =
-      isThere === null && file !== null && isLocked(lockPathOf(file, instance_id)) === false;
-    if (isFree) return !this.#isGone(instance_id);
-    this.#freeSince.delete(instance_id);
-    const seen = this.#seen.get(instance_id);
-    return seen === undefined || seen.uptime !== row.heartbeat_uptime || seen.stillMs < lease_ms;
+    const isProcessThere = isProcessAlive({ host, pid, processStart: process_start }, identity);
+    return isInstanceAlive({
+      isProcessThere,
+      lockFreeMs: isProcessThere === false ? null : this.#lockFreeMs(instance_id, isProcessThere),
+      stillMs: this.#heartbeats.stillMs(heartbeatOf(row)),
+      leaseMs: lease_ms,
+    });
   }
 
-  /** An instance that has just opened the file believes the first look: it is to begin at once. */
-  #isGone(instanceId: string): boolean {
-    if (!this.#isWatching) return true;
+  /** See `Heartbeats.observe`. */
+  observe(rows: readonly InstanceRow[], writableMs: number): void {
+    this.#isWatching = true;
+    this.#heartbeats.observe(rows.map(heartbeatOf), writableMs);
+    const there = new Set(rows.map((row) => row.instance_id));
+    for (const id of this.#freeSince.keys()) if (!there.has(id)) this.#freeSince.delete(id);
+  }
+
+  /** `InstanceFacts.lockFreeMs`. The lock is asked only where the kernel does not know the process. */
+  #lockFreeMs(instanceId: string, isProcessThere: true | null): number | null {
+    const { file } = this.#options;
+    const asksLock = isProcessThere === null && file !== null;
+    if (!asksLock || isLocked(lockPathOf(file, instanceId)) !== false) {
+      this.#freeSince.delete(instanceId);
+      return null;
+    }
+    // An instance that has just opened the file believes the first look: it is to begin at once.
+    if (!this.#isWatching) return Number.POSITIVE_INFINITY;
     const now = performance.now();
     const since = this.#freeSince.get(instanceId) ?? now;
     this.#freeSince.set(instanceId, since);
-    return now - since >= FREE_MS;
+    return now - since;
   }
+}
 
-  /**
-   * Takes note of the heartbeats of all instances. `writableMs` is the time since the last call in which
-   * this instance could write, and so every other instance could.
-   */
-  observe(rows: readonly InstanceRow[], writableMs: number): void {
-    this.#isWatching = true;
-    const gone = new Set(this.#seen.keys());
-    for (const { instance_id, heartbeat_uptime } of rows) {
-      gone.delete(instance_id);
-      const seen = this.#seen.get(instance_id);
-      if (seen?.uptime === heartbeat_uptime) seen.stillMs += writableMs;
-      else this.#seen.set(instance_id, { uptime: heartbeat_uptime, stillMs: 0 });
-    }
-    for (const instanceId of gone) {
-      this.#seen.delete(instanceId);
-      this.#freeSince.delete(instanceId);
-    }
-  }
+function heartbeatOf({ instance_id, heartbeat_uptime }: InstanceRow): Heartbeat {
+  return { instanceId: instance_id, beat: heartbeat_uptime };
 }

@@ -1,4 +1,5 @@
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
+import { isVersion1Alive } from "../../../src/runs/liveness.ts";
 import type { Liveness } from "./liveness.ts";
 import type { RunStateRow } from "./statements.ts";
 
@@ -14,8 +15,7 @@ export function hasLiveOwner(
 ): state is RunStateRow {
   if (state?.is_running !== 1) return false;
   if (state.owner_id === null) {
-    // A version 1 runner holds the thread. It has no heartbeat, so its last write counts as one.
-    return Math.abs(Date.now() - state.updated_at) < config.leaseMs;
+    return isVersion1Alive(state.updated_at, Date.now(), config.leaseMs);
   }
   return liveness.isAlive(state.owner_id);
 }

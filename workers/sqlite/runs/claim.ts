@@ -1,18 +1,14 @@
 import type { ClaimOp, OpResult } from "../../../src/protocol/messages.ts";
+import { decideClaim, type ThreadHolder } from "../../../src/runs/claim.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
+import type { RunStateRow } from "../instances/statements.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 const HELD: OpResult<"claim"> = { ok: true, claim: null };
 
-/**
- * Takes a thread for a run, unless a live owner holds it.
- *
- * A run of this instance never refuses a claim of this instance. The main thread claims a thread only
- * when none of its runs is active there. So the row is either this very claim, whose batch was committed
- * before and whose answer was lost, or an orphan.
- */
+/** Takes a thread for a run, unless a live owner holds it: `decideClaim`. */
 export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
   const { threadId, runId, number } = op;
@@ -28,11 +24,10 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);
     if (state === undefined) throw new Error("a thread without a state could not be taken");
-    const isOwn = state.owner_id === instanceId;
-    if (isOwn && state.claim_number === number && state.epoch !== null) {
-      return claimed(context, op, state.epoch);
-    }
-    if (!isOwn && hasLiveOwner(context, state)) {
+    const holder = holderOf(context, state);
+    const decision = decideClaim({ instanceId, claimNumber: number, holder });
+    if (decision.kind === "repeat") return claimed(context, op, decision.epoch);
+    if (decision.kind === "refuse") {
       if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
       return HELD;
     }
@@ -41,6 +36,12 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");
   }
   return claimed(context, op, epoch);
+}
+
+function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | null {
+  if (state.is_running !== 1) return null;
+  const { owner_id: ownerId, claim_number: claimNumber, epoch } = state;
+  return { ownerId, claimNumber, epoch, isAlive: hasLiveOwner(context, state) };
 }
 
 /**

@@ -1,6 +1,4 @@
-import { finalizeRun } from "../../../src/events/lifecycle/finalize.ts";
-import { OpenParts } from "../../../src/events/lifecycle/open-parts.ts";
-import type { RunStoreErrorCode } from "../../../src/protocol/errors.ts";
+import { endInterrupted, type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
@@ -10,16 +8,13 @@ import { storeRun } from "./store-run.ts";
 import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-const INTERRUPTED = "The process that executed this run ended before the run did";
-
 export interface RecoverOptions {
   /** Whether the journal is retained: someone, in this process or another, may be following the run. */
   readonly retain: boolean;
   /** The journals in the file. A caller that recovers several runs shares one scan. */
   readonly scan?: JournalScan;
-  /** The code of the run's RUN_ERROR, `RUN_INTERRUPTED` by default. */
-  readonly code?: RunStoreErrorCode;
-  readonly message?: string;
+  /** What the run ends with, `OWNER_DIED` by default. */
+  readonly end?: InterruptedEnd;
 }
 
 /**
@@ -32,7 +27,7 @@ export function recoverRun(
   options: RecoverOptions,
 ): void {
   const { statements, journals } = context;
-  const { retain, code = "RUN_INTERRUPTED", message = INTERRUPTED } = options;
+  const { retain, end = OWNER_DIED } = options;
   const scan = options.scan ?? new JournalScan(statements);
   const { thread_id: threadId, current_run_id: runId } = state;
   const interrupted = { threadId, epoch: epochOf(state) };
@@ -45,32 +40,16 @@ export function recoverRun(
   // The run may be one of this instance, which its main thread gave up.
   journals.forget(interrupted);
   const journal = readJournal(statements, segmentIds);
-  if (journal.events.length === 0) {
+  const ended = endInterrupted({ ...interrupted, runId, events: journal.events }, end);
+  if (ended === null) {
     deleteSegments(context, segmentIds);
     return;
   }
-  const parts = new OpenParts();
-  for (const event of journal.events) parts.observe(event);
-  const closing = finalizeRun(parts, {
-    threadId,
-    runId,
-    stopped: false,
-    code,
-    message,
-  });
+  const { epoch, closing } = ended;
   const input = journal.input ?? "{}";
-  const run = {
-    threadId,
-    runId,
-    // Not the epoch of the owner, which may only have slept: its late writes must not find the run
-    // stored, but be refused. The next claim gets a later epoch.
-    epoch: interrupted.epoch + 1,
-    agentId: null,
-    input,
-    finishedAt: Date.now(),
-  };
+  const run = { threadId, runId, epoch, agentId: null, input, finishedAt: Date.now() };
   storeRun(context, run, compactEvents([...journal.events, ...closing], input));
-  const end = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
-  if (retain) retainJournal(context, end, segmentIds);
+  const last = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
+  if (retain) retainJournal(context, last, segmentIds);
   else deleteSegments(context, segmentIds);
 }

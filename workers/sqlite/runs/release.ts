@@ -1,12 +1,11 @@
 import type { GiveUpOp, OpResult, ReleaseOp, WithdrawOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { REST_UNSTORED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
 import { deleteSegments, endJournal } from "./journal.ts";
 import { freeThread, holdsLease, OK } from "./lease.ts";
 import { recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-const UNSTORED = "The rest of this run could not be stored";
 
 /** Frees the thread and forgets the run. A release that is sent again finds nothing to do. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult<"release"> {
@@ -38,7 +37,7 @@ export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp">
   if (!holdsLease(context, op)) return OK;
   const state = context.statements.stateOfThread.get(op.threadId);
   if (op.keep && state !== undefined) {
-    recoverRun(context, state, { retain: true, code: "PERSISTENCE_FAILED", message: UNSTORED });
+    recoverRun(context, state, { retain: true, end: REST_UNSTORED });
   } else {
     deleteSegments(context, context.journals.take(op));
     free(context, op);
