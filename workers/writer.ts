@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import type { StoreFault } from "../src/protocol/errors.ts";
+import { RunStoreError, type StoreFault } from "../src/protocol/errors.ts";
 import type {
   BackupSize,
   Batch,
@@ -13,7 +13,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
-import { concernsWholeFile, Fault, toFault } from "./sqlite/database/fault.ts";
+import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
 import {
   abandon,
   type OpenedDatabase,
@@ -46,7 +46,7 @@ interface Writer extends OpenedDatabase {
 
 let writer: Writer | null = null;
 /** Set when the file has lost its name. From then on every request is answered with this fault. */
-let lost: Fault | null = null;
+let lost: RunStoreError | null = null;
 
 const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
 
@@ -96,7 +96,7 @@ function isFileThere(files: OpenFiles): boolean {
 
 /** Closes the file if `error` says that the file has lost its name. */
 function loseFile(error: unknown): void {
-  if (!(error instanceof Fault) || error.code !== "FILE_REPLACED") return;
+  if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
   const { maintenance, lock } = writer;
@@ -137,7 +137,7 @@ function close(): null {
 /** Refuses a batch if the batch before it failed: operations are committed in the order they were sent. */
 function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
   if (after !== null && after !== writer.committedSeq) {
-    throw new Fault("STORE_FAILED", "the batch before this one was not committed");
+    throw new RunStoreError("STORE_FAILED", "the batch before this one was not committed");
   }
   // Without the WAL's index, a commit could write over what another process has in the WAL.
   writer.files?.checkIndex();

@@ -18,8 +18,8 @@ import {
   statSync,
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { messageOf, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
-import { codeOf, Fault } from "./fault.ts";
+import { messageOf, RunStoreError, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
+import { codeOf } from "./fault.ts";
 
 /*
  * Checks and creates the database file before SQLite opens it.
@@ -59,7 +59,7 @@ const MAX_LINKS = 40;
  * Creates the file, empty and private, unless it exists. Refuses a file that processes could not share
  * safely. Returns the real path of the file: the WAL lies beside that.
  *
- * @throws {Fault} `CANNOT_OPEN`, `READ_ONLY`, `NAME_TOO_LONG`, `DISK_FULL`, `IO_ERROR`.
+ * @throws {RunStoreError} `CANNOT_OPEN`, `READ_ONLY`, `NAME_TOO_LONG`, `DISK_FULL`, `IO_ERROR`.
  */
 export function prepareFile(givenPath: string): string {
   try {
@@ -73,10 +73,13 @@ export function prepareFile(givenPath: string): string {
     accessSync(path, constants.R_OK | constants.W_OK);
     return path;
   } catch (error) {
-    const code = error instanceof Fault ? error.code : systemCodeOf(error);
+    const code = error instanceof RunStoreError ? error.code : systemCodeOf(error);
     const message =
       codeOf(error) === "ENAMETOOLONG" ? nameTooLong("the file system allows") : messageOf(error);
-    throw new Fault(code ?? "CANNOT_OPEN", `cannot open ${givenPath} for writing: ${message}`);
+    throw new RunStoreError(
+      code ?? "CANNOT_OPEN",
+      `cannot open ${givenPath} for writing: ${message}`,
+    );
   }
 }
 
@@ -88,7 +91,7 @@ function followLinks(givenPath: string): string {
     if (found?.isSymbolicLink() !== true) return path;
     path = resolve(realpathSync(dirname(path)), readlinkSync(path));
   }
-  throw new Fault("CANNOT_OPEN", "the symbolic link leads back to itself");
+  throw new RunStoreError("CANNOT_OPEN", "the symbolic link leads back to itself");
 }
 
 /**
@@ -112,13 +115,16 @@ function makeDirectory(path: string): void {
 /** A link into a disk that is not mounted must not become a database on another disk. */
 function assertDirectory(path: string): void {
   if (existsSync(path)) return;
-  throw new Fault("CANNOT_OPEN", `it is a symbolic link into ${path}, which does not exist`);
+  throw new RunStoreError(
+    "CANNOT_OPEN",
+    `it is a symbolic link into ${path}, which does not exist`,
+  );
 }
 
 function assertNameFits(path: string): void {
   if (Buffer.byteLength(path + LONGEST_SUFFIX) > MAX_PATH_BYTES) {
     const max = MAX_PATH_BYTES - LONGEST_SUFFIX.length;
-    throw new Fault("NAME_TOO_LONG", nameTooLong(`SQLite allows, which is ${max} bytes,`));
+    throw new RunStoreError("NAME_TOO_LONG", nameTooLong(`SQLite allows, which is ${max} bytes,`));
   }
   // The file system limits each name. This throws ENAMETOOLONG if the longest name beside it is too long.
   lstatSync(path + LONGEST_SUFFIX, { throwIfNoEntry: false });
@@ -170,7 +176,8 @@ function createWithoutLink(path: string): void {
 /** Refuses a path that is no regular file, and a file that others may open by another name. */
 function assertOneFile(path: string): void {
   let file = statSync(path);
-  if (!file.isFile()) throw new Fault("CANNOT_OPEN", `it is ${kindOf(file)}, and not a file`);
+  if (!file.isFile())
+    throw new RunStoreError("CANNOT_OPEN", `it is ${kindOf(file)}, and not a file`);
   // An empty file is new: its name must survive a power cut, whichever process made it.
   if (file.size === 0) syncDirectory(dirname(path));
   if (file.nlink > 1) {
@@ -179,13 +186,13 @@ function assertOneFile(path: string): void {
   }
   // SQLite names the WAL after the database: under two names, two processes would write two WALs.
   if (file.nlink > 1) {
-    throw new Fault(
+    throw new RunStoreError(
       "CANNOT_OPEN",
       `the file has ${file.nlink} names (hard links), and SQLite would write a WAL for each; remove the others (find them with "find DIRECTORY -samefile ${path}"), or use a symbolic link`,
     );
   }
   if (isMountPoint(path)) {
-    throw new Fault(
+    throw new RunStoreError(
       "CANNOT_OPEN",
       `the file is mounted by itself, and its WAL would stay on this side of the mount; mount its directory instead`,
     );

@@ -1,19 +1,10 @@
 import {
   messageOf,
+  RunStoreError,
   type RunStoreErrorCode,
   type StoreFault,
 } from "../../../src/protocol/errors.ts";
 import type { WriterNotice } from "../../../src/protocol/messages.ts";
-
-/** An error that carries the code under which the main thread reports it. */
-export class Fault extends Error {
-  readonly code: RunStoreErrorCode;
-
-  constructor(code: RunStoreErrorCode, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 // SQLite's primary result codes; extended codes begin with the primary one's name.
 // https://www.sqlite.org/rescode.html
@@ -40,7 +31,7 @@ export function codeOf(error: unknown): string {
 /** The fault that stands for an error on its way to another thread. */
 export function toFault(error: unknown): StoreFault {
   const message = messageOf(error);
-  if (error instanceof Fault) return { code: error.code, message };
+  if (error instanceof RunStoreError) return { code: error.code, message };
   const sqliteCode = codeOf(error);
   const known = SQLITE_CODES.find(([prefix]) => sqliteCode.startsWith(prefix));
   const detail = sqliteCode === "" ? message : `${message} (${sqliteCode})`;
@@ -52,7 +43,7 @@ export function toFault(error: unknown): StoreFault {
  * with it; false when the error belongs to one operation.
  */
 export function concernsWholeFile(error: unknown): boolean {
-  return toFault(error).code !== "STORE_FAILED" && !(error instanceof Fault);
+  return toFault(error).code !== "STORE_FAILED" && !(error instanceof RunStoreError);
 }
 
 /**
@@ -76,7 +67,7 @@ export function unlessFileFails(work: () => void, tell: (notice: WriterNotice) =
  */
 export function expectChange({ changes }: { readonly changes: number }, what: string): void {
   if (changes > 0) return;
-  throw new Fault(
+  throw new RunStoreError(
     "STORE_FAILED",
     `${what} was not stored: the database ignored the write; look for triggers that are not ours`,
   );

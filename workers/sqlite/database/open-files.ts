@@ -1,14 +1,13 @@
 import { statSync } from "node:fs";
-import { messageOf } from "../../../src/protocol/errors.ts";
+import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { FileNode } from "../../../src/protocol/messages.ts";
-import { Fault } from "./fault.ts";
 
 /** The stat of the file that a path names, links followed, or null for no file. Throws `IO_ERROR`. */
 function statOf(path: string) {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch (error) {
-    throw new Fault("IO_ERROR", `${path} cannot be looked at: ${messageOf(error)}`);
+    throw new RunStoreError("IO_ERROR", `${path} cannot be looked at: ${messageOf(error)}`);
   }
 }
 
@@ -27,8 +26,8 @@ export function expectNode(path: string, node: FileNode): void {
   if (!isSame(nodeAt(path), node)) throw replaced(path);
 }
 
-function replaced(path: string): Fault {
-  return new Fault(
+function replaced(path: string): RunStoreError {
+  return new RunStoreError(
     "FILE_REPLACED",
     `${path} was deleted, moved or replaced while it was open. Runs acknowledged so far are in the file that was there. Start again to use the file that is there now`,
   );

@@ -1,10 +1,10 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import type BetterSqlite3 from "better-sqlite3";
-import { messageOf } from "../../../src/protocol/errors.ts";
+import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import { prepareFile } from "./database-file.ts";
-import { Fault, toFault } from "./fault.ts";
+import { toFault } from "./fault.ts";
 import { expectNode, OpenFiles } from "./open-files.ts";
 import { inspectSchema, migrate } from "./schema.ts";
 
@@ -27,7 +27,7 @@ export function loadDriver(): Driver {
   try {
     return require("better-sqlite3") as Driver;
   } catch (error) {
-    throw new Fault(
+    throw new RunStoreError(
       "NATIVE_MODULE_FAILED",
       `better-sqlite3 could not be loaded on ${process.platform} ${process.arch}, Node ${process.versions.node}: ${messageOf(error)}`,
     );

@@ -1,5 +1,5 @@
 import type { Database } from "better-sqlite3";
-import { Fault } from "./fault.ts";
+import { RunStoreError } from "../../../src/protocol/errors.ts";
 
 /** The version this code writes. Files of a newer one are refused. */
 export const SCHEMA_VERSION = 2;
@@ -140,7 +140,7 @@ export function inspectSchema(db: Database): number {
   const state = columnsOf(db, "run_state");
   const known = ["thread_id", "run_id", "parent_run_id", "events", "input", "created_at"];
   if (!known.every((column) => runs.has(column)) || !state.has("current_run_id")) {
-    throw new Fault(
+    throw new RunStoreError(
       "FOREIGN_FILE",
       `expected an empty file or a file of an agent runner, got a database with the tables ${tables
         .map((table) => table.name)
@@ -152,7 +152,7 @@ export function inspectSchema(db: Database): number {
     .prepare<[], { version: number | null }>("SELECT max(version) AS version FROM schema_version")
     .get()?.version;
   if ((version ?? 1) > SCHEMA_VERSION) {
-    throw new Fault(
+    throw new RunStoreError(
       "SCHEMA_TOO_NEW",
       `expected a file of schema version ${SCHEMA_VERSION} or older, got version ${version}: a newer release wrote it`,
     );

@@ -1,10 +1,10 @@
 import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Database } from "better-sqlite3";
-import { messageOf } from "../../../src/protocol/errors.ts";
+import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { BackupNotice, BackupRequest, BackupSize } from "../../../src/protocol/messages.ts";
 import { createExclusively, syncDirectory, systemCodeOf } from "../database/database-file.ts";
-import { codeOf, Fault } from "../database/fault.ts";
+import { codeOf } from "../database/fault.ts";
 import { type Driver, loadDriver } from "../database/open.ts";
 
 /** Pages that are copied in one step. Between steps the thread answers other requests, or is ended. */
@@ -43,7 +43,7 @@ export async function backUp(
   } catch (error) {
     const code = systemCodeOf(error);
     if (code === null) throw error;
-    throw new Fault(code, `cannot back up to ${path}: ${messageOf(error)}`);
+    throw new RunStoreError(code, `cannot back up to ${path}: ${messageOf(error)}`);
   }
 }
 
@@ -113,8 +113,8 @@ function giveName(partialPath: string, path: string): void {
   }
 }
 
-function alreadyExists(path: string): Fault {
-  return new Fault(
+function alreadyExists(path: string): RunStoreError {
+  return new RunStoreError(
     "BACKUP_EXISTS",
     `${path} exists, and a backup replaces no file: choose another name`,
   );
