@@ -6,6 +6,7 @@ import type { StoreStats } from "../run-store.ts";
 import { type CommittedBatch, NoWriter } from "./backend.ts";
 import { Backoff } from "./backoff.ts";
 import { BatchStats } from "./batch-stats.ts";
+import { FlushWaiters } from "./flush-waiters.ts";
 import { type InFlightBatch, InFlightBatches } from "./in-flight.ts";
 import { type LingeringEvents, LingerTimer } from "./linger-timer.ts";
 import type { QueuedOperation } from "./operation.ts";
@@ -43,18 +44,17 @@ export interface BatcherOptions {
  * An operation:
  *
  *   lingering -> queued -> in flight -> settled
- *                \   ^          |
- *                 \  \----------/
- *                  \-> settled
+ *
+ * Back from in flight to queued, and from queued to settled, it goes only when storing fails.
  *
  * lingering: events of a run that wait for more of it, so that a short run never touches the journal.
  * They become an append when they have lingered, or are many; or another operation takes them along.
  * queued: waits for a place among the batches in flight. Meanwhile more gathers: group commit.
- * in flight: sent in a batch that is not acknowledged yet. The first batch that fails takes those
- * behind it along: their operations are queued again, and it is sent again, alone, until it is through.
- * So is each operation of a batch that ends its writer again and again.
+ * in flight: sent in a batch that is not acknowledged yet. When the first batch fails, the operations of
+ * the batches behind it are queued again, and it is sent again, alone, until it is through. A batch that
+ * ends its writer again and again is queued again too, and its operations leave one by one.
  * settled: it has the backend's result, or the error for which it is not tried again. A claim or a stop
- * request settles from any state when storing fails for long, and everything does at `end`.
+ * request is rejected wherever it is when storing has failed for long, and everything is at `end`.
  *
  * A batch may be committed and its acknowledgement be lost: operations are idempotent for that reason.
  */
@@ -68,10 +68,9 @@ export class Batcher {
   readonly #lingerTimer: LingerTimer;
   #pendingBytes = 0;
   #lastOrder = 0;
-  #settledOrder = 0;
   /** Operations up to this order leave one by one: one of them ends the writer. */
   #aloneUpTo = 0;
-  #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
+  readonly #flushWaiters = new FlushWaiters();
   #lastError: RunStoreError | null = null;
   readonly #stats = new BatchStats();
   readonly #ended = new AbortController();
@@ -135,9 +134,7 @@ export class Batcher {
   /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
   async flush(): Promise<void> {
     this.#lingerTimer.flush();
-    const order = this.#lastOrder;
-    if (this.#settledOrder >= order) return;
-    await new Promise<void>((resolve) => this.#waiters.push({ order, resolve }));
+    await this.#flushWaiters.wait(this.#lastOrder);
   }
 
   /** Ends all waiting: what is not acknowledged is rejected with `error`. */
@@ -149,7 +146,7 @@ export class Batcher {
     this.#inFlight.clear();
     // What lingered is lost with the rest.
     this.#pendingBytes = 0;
-    this.#settle(this.#lastOrder);
+    this.#flushWaiters.settle(this.#lastOrder);
   }
 
   stats(): Omit<StoreStats, "walBytes"> {
@@ -173,7 +170,7 @@ export class Batcher {
       // What those who are told have to do is done while the writer is busy again.
       this.#launchMore();
       acknowledge();
-      this.#settle((this.#oldest?.order ?? this.#lastOrder + 1) - 1);
+      this.#flushWaiters.settle((this.#oldest?.order ?? this.#lastOrder + 1) - 1);
       // And in a turn of the loop of its own: several answers may have come in this one.
       await nextTurn();
       if (this.#ended.signal.aborted) return;
@@ -187,7 +184,7 @@ export class Batcher {
     }
   }
 
-  /** The oldest unsettled operation: queued again ones count, refused claims do not. */
+  /** The oldest operation that is not settled. One that was queued again counts. */
   get #oldest(): QueuedOperation | undefined {
     return this.#inFlight.first?.operations[0] ?? this.#queue[0];
   }
@@ -293,13 +290,6 @@ export class Batcher {
       this.#pendingBytes -= operation.bytes;
       operation.reject(error);
     }
-  }
-
-  #settle(order: number): void {
-    this.#settledOrder = Math.max(this.#settledOrder, order);
-    const due = this.#waiters.filter((waiter) => waiter.order <= this.#settledOrder);
-    this.#waiters = this.#waiters.filter((waiter) => waiter.order > this.#settledOrder);
-    for (const waiter of due) waiter.resolve();
   }
 }
 
