@@ -205,7 +205,10 @@ export class SqliteBackend implements Backend {
     const { recovered, migratedFrom, files } = await this.#writer.open();
     this.#opened = true;
     if (files !== null) {
-      this.#enter(files.walPath);
+      if (this.#wal === null && !this.#closed) {
+        this.#wal = files.walPath;
+        enterFile(this.#wal, this.#options.dbPath, this.#options.logger);
+      }
       await this.durability?.prepare(files);
     }
     const { logger, dbPath } = this.#options;
@@ -221,18 +224,6 @@ export class SqliteBackend implements Backend {
     const { files } = await this.#writer.open();
     if (files === null) throw new RunStoreError("STORE_FAILED", "a database in memory has no WAL");
     return files;
-  }
-
-  /** Says so when this process has the file open already, and does not say it again for a third. */
-  #enter(wal: string): void {
-    if (this.#wal !== null || this.#closed) return;
-    this.#wal = wal;
-    if (enterFile(wal) !== 2) return;
-    this.#options.logger.warn(
-      { dbPath: this.#options.dbPath },
-      "this process has another open runner on this database; if a hot reload left it open, keep " +
-        "the runner across reloads: globalThis.runner ??= new SqliteAgentRunner(options)",
-    );
   }
 
   async #read<V>(request: ReaderRequest): Promise<V> {
