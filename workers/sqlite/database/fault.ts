@@ -47,9 +47,9 @@ export function concernsWholeFile(error: unknown): boolean {
 }
 
 /**
- * Does work that is done again later: a locked or full file is passed over. The next batch reports that
- * fault. Any other error is told to the main thread, for its log: a trigger that someone added to the file
- * may refuse a heartbeat, and that is not to end the writer.
+ * Does work that is done again later. A locked or full file is passed over: the next batch reports that
+ * fault. Any other error is told to the main thread, which logs it: a trigger that somebody added to the
+ * file may refuse a heartbeat, and that must not end the writer.
  */
 export function unlessFileFails(work: () => void, tell: (notice: WriterNotice) => void): void {
   try {

@@ -10,8 +10,13 @@ import { inspectSchema, migrate } from "./schema.ts";
 
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
-/** The same for the writer once the file is open. Nothing can end its thread while it waits. */
+/**
+ * How long a statement of the writer waits for another process's lock, once the file is open. Nothing can end
+ * the writer's thread while a statement waits.
+ */
 const WRITER_BUSY_TIMEOUT_MS = 1000;
+
+/** How often the change to WAL is tried again while another process holds a lock. */
 const BUSY_RETRY_MS = 5;
 
 export type Driver = typeof BetterSqlite3;
@@ -163,8 +168,8 @@ export function fileOf(db: BetterSqlite3.Database): string {
 }
 
 /**
- * Shortens the time for which the writer waits for a lock. Whoever opens the file waits for another process
- * that migrates it; a batch that fails is sent again, and `close` is not to wait for long.
+ * Shortens the time for which the writer waits for a lock. Opening the file waits longer, because another
+ * process may be migrating it. A batch that fails is sent again, and `close` must not wait long for it.
  */
 export function shortenBusyTimeout(db: BetterSqlite3.Database): void {
   const timeoutMs = db.pragma("busy_timeout", { simple: true });

@@ -4,8 +4,8 @@ import { beat } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 
 /**
- * A transaction of this instance that takes longer may keep the others from writing: while they wait for
- * the lock, SQLite has them look for it up to 100 ms apart.
+ * A transaction of this instance that takes longer than this may keep the other instances from writing:
+ * SQLite has them look for the lock at intervals of up to 100 ms.
  */
 const LONG_TRANSACTION_MS = 50;
 
@@ -43,7 +43,7 @@ export class Heartbeat {
     return this.#intervalMs;
   }
 
-  /** This instance has held the write lock, or waited for it, for so long. */
+  /** Called after a transaction. `ms` is how long this instance waited for the write lock and held it. */
   noteTransaction(ms: number): void {
     if (ms > LONG_TRANSACTION_MS) this.#lockedMs += ms;
   }

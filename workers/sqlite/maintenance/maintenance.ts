@@ -52,7 +52,7 @@ export class Maintenance {
     if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
   }
 
-  /** A batch has taken so many milliseconds. */
+  /** Called after each batch. `ms` is how long its transaction took. */
   afterBatch(ms: number): void {
     this.#heartbeat.noteTransaction(ms);
   }
