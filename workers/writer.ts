@@ -1,3 +1,4 @@
+import { realpathSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { RunStoreError, type StoreFault } from "../src/protocol/errors.ts";
 import type {
@@ -20,7 +21,7 @@ import {
   openForWriting,
   shortenBusyTimeout,
 } from "./sqlite/database/open.ts";
-import type { OpenFiles } from "./sqlite/database/open-files.ts";
+import { expectNode, type OpenFiles } from "./sqlite/database/open-files.ts";
 import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
 import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
@@ -38,27 +39,42 @@ interface Writer extends OpenedDatabase {
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which nobody else can open. */
   readonly maintenance: Maintenance | null;
-  /** Null for a database in memory. */
-  readonly lock: InstanceLock | null;
   /** `seq` of the batch that was committed last, or null before the first. */
   committedSeq: number | null;
 }
 
 let writer: Writer | null = null;
+/** Null for a database in memory, and before the file is open. */
+let lock: InstanceLock | null = null;
 /** Set when the file has lost its name. From then on every request is answered with this fault. */
 let lost: RunStoreError | null = null;
 
 const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
 
+/**
+ * A writer that takes a dead one's place holds the lock before it waits for the database. Its instance would
+ * look dead while another program keeps it from opening the file.
+ */
+function lockAgain({ dbPath, file, instanceId }: WorkerConfig): InstanceLock | null {
+  if (file === null) return null;
+  expectNode(dbPath, file);
+  return new InstanceLock(lockPathOf(realpathSync(dbPath), instanceId), { make: true });
+}
+
+function unlock(): void {
+  lock?.remove();
+  lock = null;
+}
+
 function open(config: WorkerConfig): Writer {
+  lock ??= lockAgain(config);
   const database = openForWriting(config);
   const { db, guard, files, migratedFrom } = database;
-  let lock: InstanceLock | null = null;
   try {
     const context = createWriterContext(db, config, files?.path ?? null);
     // The lock is held before the row can be found: an instance whose lock file nobody holds is dead.
     if (files !== null) {
-      lock = new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
+      lock ??= new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
     }
     beat(context);
     // Journals are retained for followers. When this runner opens the file for the first time, nobody in
@@ -72,9 +88,9 @@ function open(config: WorkerConfig): Writer {
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, opened, maintenance, lock, committedSeq: null };
+    return { ...database, context, reading, opened, maintenance, committedSeq: null };
   } catch (error) {
-    lock?.remove();
+    if (config.file === null) unlock();
     guard?.close();
     db.close();
     throw error;
@@ -99,10 +115,10 @@ function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  const { maintenance, lock } = writer;
+  const { maintenance } = writer;
   maintenance?.end();
   abandon(writer);
-  lock?.remove();
+  unlock();
   writer = null;
 }
 
@@ -119,7 +135,7 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, maintenance, files, guard, lock } = writer;
+  const { context, maintenance, files, guard } = writer;
   files?.check();
   writer = null;
   maintenance?.end();
@@ -129,7 +145,7 @@ function close(): null {
   } finally {
     guard?.close();
     context.db.close();
-    lock?.remove();
+    unlock();
   }
   return null;
 }

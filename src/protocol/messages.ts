@@ -43,7 +43,7 @@ export interface AppendOp {
   readonly kind: "append";
   readonly threadId: string;
   readonly epoch: number;
-  /** Position in the run of the segment's first event, from 0. */
+  /** Number of the segment in the run, from 0. */
   readonly seq: number;
   /** JSON array of events. */
   readonly events: string;
@@ -62,7 +62,7 @@ export interface FinishOp {
   readonly segments: number;
   /** UTF-16 units of them that no `CompactOp` was sent to read. */
   readonly unread: number;
-  /** Position in the run of the first of `events`. */
+  /** Number in the run of the segment that `events` are. */
   readonly seq: number;
   /** JSON array of the events that follow the journal. */
   readonly events: string;
@@ -84,7 +84,7 @@ export interface ReleaseOp {
   readonly epoch: number;
   /** How many segments of this run were sent before. */
   readonly segments: number;
-  /** Position in the run of the first of `events`. */
+  /** Number in the run of the segment that `events` are. */
   readonly seq: number;
   /** JSON array of the events that follow the journal: for those who follow the run elsewhere. */
   readonly events: string;
@@ -158,11 +158,6 @@ export interface ClaimAnswer extends Done {
   readonly claim: ClaimResult | null;
 }
 
-export interface FinishAnswer extends Done {
-  /** Present when the run was stored without some of its events: what it lacks. */
-  readonly warning?: string;
-}
-
 export interface StopAnswer extends Done {
   /** Whether there is a run that will find the request. */
   readonly stopped: boolean;
@@ -173,7 +168,7 @@ export interface OpAnswers {
   readonly claim: ClaimAnswer;
   readonly append: Done;
   readonly compact: Done;
-  readonly finish: FinishAnswer;
+  readonly finish: Done;
   readonly release: Done;
   readonly withdraw: Done;
   readonly giveUp: Done;

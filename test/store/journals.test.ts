@@ -139,12 +139,14 @@ describe("the rows of a run that has ended", () => {
 
   test("go in the end though a run that began before them goes on and on", () => {
     const writer = openWriter();
-    const { commit, claim, finish, journaled, namesIn } = writer;
+    const { commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("long"));
     appendAll(writer, ["long"], 1);
     for (let at = 0; at < 30; at++) {
       commit(claim(`short-${at}`));
-      appendAll(writer, [`short-${at}`, "long"], 100, at === 0 ? 1 : at * 100 + 1);
+      for (let seq = 0; seq < 100; seq++) {
+        commit(append(`short-${at}`, seq), append("long", 1 + at * 100 + seq));
+      }
       commit(finish(`short-${at}`, 100));
     }
     const { long, ...short } = journaled();

@@ -35,7 +35,7 @@ function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]
     for (const [at, events] of segments.entries()) {
       const append = { seq, events: JSON.stringify(events), input: at === 0 ? input : null };
       commit({ kind: "append", ...run, ...append });
-      seq += events.length;
+      seq++;
     }
     for (const length of pieces) commit({ kind: "compact", ...run, length });
     const end = { runId: "r", agentId: null, segments: segments.length, unread: 0, seq };

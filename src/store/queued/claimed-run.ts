@@ -49,10 +49,6 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   #input: string | null = null;
   /** Why the run can never be stored whole, or null. */
   #failure: RunStoreError | null = null;
-  /** Events that were appended. */
-  #seq = 0;
-  /** Events that were sent. */
-  #sentSeq = 0;
   #sentSegments = 0;
   #sentLength = 0;
 
@@ -74,7 +70,6 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
 
   append(event: EventLike): void {
     const before = this.length;
-    this.#seq++;
     const lost = this.#segment.push(event);
     if (lost.length > 0) this.#warnLost(lost, event.type);
     if (this.length > before) this.#path.batcher.linger(this, this.length - before);
@@ -103,7 +98,6 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
       if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);
       throw error;
     }
-    this.#expectWhole(result.warning);
   }
 
   async release(): Promise<void> {
@@ -157,9 +151,8 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   /** Takes the events that wait here as one segment, for an operation that carries them. */
   take(): { readonly seq: number; readonly events: string } {
     this.#path.batcher.unlinger(this);
-    const seq = this.#sentSeq;
-    if (this.#seq > seq) this.#sentSegments++;
-    this.#sentSeq = this.#seq;
+    const seq = this.#sentSegments;
+    if (this.length > 0) this.#sentSegments++;
     this.#sentLength += this.#segment.length;
     return { seq, events: this.#segment.take() };
   }
@@ -203,21 +196,6 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     batcher.enqueue(op).catch((error: RunStoreError) => {
       logger.debug({ err: error, threadId }, "a long run was not read ahead");
     });
-  }
-
-  /**
-   * An append that was on its way when the run ended may have failed alone. Then what could be stored
-   * is stored, and the thread is free, but the run is not whole.
-   */
-  #expectWhole(warning: string | undefined): void {
-    const { runId } = this;
-    const { logger, unstored } = this.#path;
-    if (warning !== undefined) logger.warn({ runId }, warning);
-    const failure =
-      this.#failure ?? (warning === undefined ? null : new RunStoreError("STORE_FAILED", warning));
-    if (failure === null) return;
-    unstored.add(this, failure);
-    throw failure;
   }
 
   #loseIfFailed(stored: Promise<OpResult>): void {

@@ -1,4 +1,5 @@
 import type { EventLike } from "../../../src/events/event.ts";
+import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { parseEvents } from "../database/parse-events.ts";
@@ -26,14 +27,17 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   }
   const segmentIds = context.journals.take(op);
   const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
+  if (segments < op.segments) {
+    // A run with a hole is not stored: the main thread gives it up, which keeps what is before the hole.
+    const missing = op.segments - segments;
+    throw new RunStoreError(
+      "STORE_FAILED",
+      `the journal of the run lacks its last ${missing} segments`,
+    );
+  }
   storeRun(context, { ...op, input }, events);
   endJournal(context, op, segmentIds);
-  const missing = op.segments - segments;
-  if (missing <= 0) return OK;
-  return {
-    ok: true,
-    warning: `the run was stored without ${missing} segments that its journal lacks`,
-  };
+  return OK;
 }
 
 /** The journal and the `tail` of a run, compacted. Reads what was not read ahead. */

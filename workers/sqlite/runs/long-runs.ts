@@ -33,7 +33,10 @@ export class LongRun {
     const until = this.#length + length;
     while (this.#read < this.#ids.length && this.#length < until) {
       const ids = this.#ids.slice(this.#read, ++this.#read);
-      const journal = readJournal(this.#statements, ids, this.#length);
+      const journal = readJournal(this.#statements, ids, {
+        segments: this.segments,
+        length: this.#length,
+      });
       if (journal.input !== null) this.#input = journal.input;
       else if (journal.segments === 0) {
         // The run ends before a segment that cannot be read or that makes it too long.

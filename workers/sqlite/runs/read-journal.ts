@@ -27,24 +27,25 @@ export interface JournaledRun {
 const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
 
 /**
- * What was journaled of a run, in order. Ends before the first segment that cannot be read, or that would
- * make the run too long. `lengthBefore` is the length of what was read of the run before.
+ * What was journaled of a run, in order. Ends before the first segment that is missing, that cannot be read,
+ * or that would make the run too long. `before` tells what was read of the run before.
  */
 export function readJournal(
   statements: Pick<JournalStatements, "segments">,
   segmentIds: readonly number[],
-  lengthBefore = 0,
+  before = { segments: 0, length: 0 },
 ): JournaledRun {
   const events: EventLike[] = [];
   let input: string | null = null;
   let segments = 0;
   let lastSeq = INPUT_SEQ;
-  let length = lengthBefore;
+  let length = before.length;
   for (const row of statements.segments.iterate(JSON.stringify(segmentIds))) {
     if (row.seq === INPUT_SEQ) {
       input = row.events;
       continue;
     }
+    if (row.seq !== before.segments + segments) break;
     length += row.events.length;
     const segment = length > MAX_JOURNAL_LENGTH ? null : parseEvents(row.events);
     if (segment === null) break;
@@ -52,7 +53,7 @@ export function readJournal(
     segments++;
     lastSeq = row.seq;
   }
-  return { events, input, segments, lastSeq, length: length - lengthBefore };
+  return { events, input, segments, lastSeq, length: length - before.length };
 }
 
 /** The events of a run as they are stored, and the message ids in them. */
