@@ -62,7 +62,8 @@ export class WalSync implements Durability {
    */
   async prepare(files: WalFile): Promise<void> {
     const { signal } = this.#ended;
-    if (!signal.aborted) await this.#descriptor(async () => files);
+    // A writer that has died since may have taken its WAL away: its successor tells of another one.
+    if (!signal.aborted) await this.#descriptor(async () => files).catch(() => this.#descriptor());
     // A writer that was told to close must not be asked for anything more.
     if (!signal.aborted) await this.#whole();
   }
@@ -152,7 +153,9 @@ export class WalSync implements Durability {
     const { wal, walPath } = await ask();
     this.#mayHaveHole = true;
     // Windows syncs only what may be written.
-    const fd = await openFile(walPath, "r+");
+    const fd = await openFile(walPath, "r+").catch((error: unknown) => {
+      throw toDiskError(error);
+    });
     const { dev, ino } = fstatSync(fd, { bigint: true });
     if (dev === wal.dev && ino === wal.ino) return fd;
     await closeFile(fd);
@@ -193,7 +196,7 @@ function toDiskError(cause: unknown): RunStoreError {
   const isFull = code === "ENOSPC" || code === "EDQUOT";
   return new RunStoreError(
     isFull ? "DISK_FULL" : "IO_ERROR",
-    `the disk could not be synced: ${messageOf(cause)}`,
+    `the WAL could not be synced: ${messageOf(cause)}`,
     { cause },
   );
 }
