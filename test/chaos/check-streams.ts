@@ -46,6 +46,14 @@ export function checkStreams(evidence: Evidence): Violation[] {
   return violations;
 }
 
+/** What a store says that cannot write for long. */
+const STALLS: ReadonlySet<string> = new Set([
+  "BUSY",
+  "DISK_FULL",
+  "WRITER_DIED",
+  "PERSISTENCE_FAILED",
+]);
+
 function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): string | null {
   const message = String(run.saw.at(-1)?.message);
   if (code === "THREAD_ALREADY_RUNNING") {
@@ -53,8 +61,7 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   }
   const mayLose = evidence.expectations.losers?.includes(run.process.name) === true;
   if (code === "LEASE_LOST" && mayLose) return null;
-  const isStall = code === "BUSY" || code === "WRITER_DIED" || code === "PERSISTENCE_FAILED";
-  if (isStall && evidence.expectations.stalls === true) return null;
+  if (STALLS.has(code) && evidence.expectations.stalls === true) return null;
   const isLoss = code === "FILE_REPLACED" || code === "PERSISTENCE_FAILED";
   if (isLoss && evidence.expectations.losesFile === true) return null;
   return `${code}: ${message}`;

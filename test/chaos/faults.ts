@@ -137,6 +137,7 @@ export const FAULTS: readonly Fault[] = [
     name: "disk-full-past-lease",
     what: "no room on the disk for longer than a lease of two processes",
     run: diskFullPastLease,
+    expectations: { stalls: true },
   },
   {
     name: "long-finishes",
