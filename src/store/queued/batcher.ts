@@ -233,7 +233,9 @@ export class Batcher {
           return this.#isolate(operations, error);
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
-        const rest = this.#reportStall(operations, error);
+        const goesOn = this.#backoff.failed();
+        // The trouble may have ended while nothing was sent: a first failure refuses nobody.
+        const rest = goesOn && attempt > 0 ? this.#reportStall(operations, error) : operations;
         this.#inFlight.keepOf(batch, rest);
         if (rest.length === 0) return nothing;
         await this.#backoff.wait(hasDied ? attempt - 1 : attempt);
@@ -266,7 +268,7 @@ export class Batcher {
   }
 
   /**
-   * When failures have gone on for a while, tells those who wait for a completion, and refuses the
+   * Failures have gone on for a while: tells those who wait for a completion, and refuses the
    * claims and the stops: a run that has not begun is better refused than left waiting, and who asks
    * another process for something wants to know. Returns what is to be sent on.
    */
@@ -274,7 +276,6 @@ export class Batcher {
     batch: readonly QueuedOperation[],
     error: RunStoreError,
   ): readonly QueuedOperation[] {
-    if (!this.#backoff.failed()) return batch;
     for (const operation of [...batch, ...this.#queue]) {
       operation.onStalled?.(error);
       operation.onStalled = null;
