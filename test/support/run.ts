@@ -13,6 +13,7 @@ const ENDED = /exited unexpectedly with signal SIGTRAP .*running test file (\S+)
 /** What vitest says last: of tests that failed, if any, and of those that passed. */
 const FAILED_TESTS = /Tests\s+\d+ failed/;
 const FAILED_FILES = /Test Files\s+\d+ failed/;
+const ERRORS_OUTSIDE_TESTS = /Errors\s+(\d+) error/;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one.
 const COLOURS = /\x1b\[[\d;]*m/g;
@@ -34,7 +35,8 @@ let { code, said } = await vitest(process.argv.slice(2));
 for (let rerun = 0; rerun < RERUNS && code !== 0; rerun++) {
   const files = [...new Set([...said.matchAll(ENDED)].map(([, file = ""]) => relative(".", file)))];
   const isV8s = files.length > 0 && said.includes(V8_CHECK);
-  if (!isV8s || FAILED_TESTS.test(said) || FAILED_FILES.test(said)) break;
+  const errors = Number(ERRORS_OUTSIDE_TESTS.exec(said)?.[1] ?? 0);
+  if (!isV8s || errors > files.length || FAILED_TESTS.test(said) || FAILED_FILES.test(said)) break;
   console.log(`\nV8 ended the process of ${files.join(", ")} (${V8_CHECK}): once more.`);
   ({ code, said } = await vitest(files));
 }
