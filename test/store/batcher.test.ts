@@ -588,6 +588,23 @@ describe("a disk that stays full", () => {
     expect(first.state).toBe("pending");
   });
 
+  it("refuses no claim for one failure of its own, after a stall that left nothing waiting", async () => {
+    const writer = new ModelWriter([
+      // Before each the wait is longer: the eighth comes after more than five seconds.
+      ...always("full", 8),
+      { fate: "locked", ms: 0 },
+    ]);
+    const batcher = open(writer);
+    const refused = settled(batcher.enqueue(claim("refused")));
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(refused.state).toMatchObject({ code: "DISK_FULL" });
+    expect(writer.batches.length).toBe(8);
+    const later = settled(batcher.enqueue(claim("later")));
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(later.state).toBe("fulfilled");
+    expect(writer.batches.length).toBe(10);
+  });
+
   it("lets a flush end that waits for a claim which is refused meanwhile", async () => {
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
