@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import fc from "fast-check";
-import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
@@ -24,6 +24,7 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
+import { uncaught } from "../support/uncaught.ts";
 
 const CHILD = fileURLToPath(new URL("fixtures/unfinished.child.ts", import.meta.url));
 const PAGE = 4096;
@@ -109,16 +110,6 @@ function isList(json: unknown): boolean {
   } catch {
     return false;
   }
-}
-
-function uncaught(): unknown[] {
-  const errors: unknown[] = [];
-  const listen = (error: unknown) => void errors.push(error);
-  for (const name of ["uncaughtException", "unhandledRejection"] as const) {
-    process.on(name, listen);
-    onTestFinished(() => void process.off(name, listen));
-  }
-  return errors;
 }
 
 type Outcome = "whole" | "told" | "not stored";

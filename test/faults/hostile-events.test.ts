@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
-import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import { packEvents, unpackEvents } from "../../src/events/json/pack.ts";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
@@ -27,6 +27,7 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { uncaught } from "../support/uncaught.ts";
 
 beforeAll(() => {
   // The clients warn about every patch that does not apply.
@@ -53,16 +54,6 @@ const emitting = (events: Iterable<ScriptEvent>) =>
   });
 
 const parsed = (json: string) => JSON.parse(json) as ScriptEvent;
-
-function uncaught(): unknown[] {
-  const errors: unknown[] = [];
-  const listen = (error: unknown) => void errors.push(error);
-  for (const name of ["uncaughtException", "unhandledRejection"] as const) {
-    process.on(name, listen);
-    onTestFinished(() => void process.off(name, listen));
-  }
-  return errors;
-}
 
 /** Runs `events`, then an ordinary run, and returns what of the first a client would see later. */
 async function storeAndReplay(

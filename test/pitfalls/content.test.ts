@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import type { BaseEvent } from "@ag-ui/core";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { RunnableAgent } from "../../src/index.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
@@ -22,6 +22,7 @@ import {
   started,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { uncaught } from "../support/uncaught.ts";
 
 /** An agent that emits `events` between its start and its end. */
 const emitting = (events: readonly ScriptEvent[]) =>
@@ -30,15 +31,6 @@ const emitting = (events: readonly ScriptEvent[]) =>
     yield* events;
     yield finished(input);
   });
-
-/** Unhandled rejections from here to the end of the test. */
-function unhandledRejections(): unknown[] {
-  const reasons: unknown[] = [];
-  const listener = (reason: unknown) => void reasons.push(reason);
-  process.on("unhandledRejection", listener);
-  onTestFinished(() => void process.off("unhandledRejection", listener));
-  return reasons;
-}
 
 describe("pitfall 3: storing a run never fails because of what it contains", () => {
   const circular: Record<string, unknown> = { name: "response" };
@@ -65,7 +57,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
   }
 
   test.each(contents)("pitfall 3: %s", async (_name, events) => {
-    const rejections = unhandledRejections();
+    const rejections = uncaught();
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const emitted = await runToEnd(runner, "thread", "odd", emitting(events));
@@ -90,7 +82,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
   });
 
   test("pitfall 3: nor because its run id is stored already, on its thread or on another", async () => {
-    const rejections = unhandledRejections();
+    const rejections = uncaught();
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const threadId of ["thread", "other thread", "thread"]) {
@@ -104,7 +96,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
   });
 
   test("pitfall 3: nor because another program took its run id meanwhile", async () => {
-    const rejections = unhandledRejections();
+    const rejections = uncaught();
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = heldAgent();

@@ -2,7 +2,7 @@ import "../support/leak-guard.ts";
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
 import fc from "fast-check";
 import type { Observable } from "rxjs";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { EventLike, RunnableAgent, SqliteAgentRunner } from "../../src/index.ts";
 import { runRows } from "../support/database-file.ts";
 import {
@@ -16,21 +16,11 @@ import {
 import { ignoreAbort, puppetAgent } from "../support/puppet-agent.ts";
 import { answeringAgent, finished, inputOf, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { uncaught } from "../support/uncaught.ts";
 
 const boom = () => {
   throw new Error("boom");
 };
-
-/** What nobody caught while the test ran. */
-function uncaught(): unknown[] {
-  const errors: unknown[] = [];
-  const listen = (error: unknown) => void errors.push(error);
-  for (const name of ["uncaughtException", "unhandledRejection"] as const) {
-    process.on(name, listen);
-    onTestFinished(() => void process.off(name, listen));
-  }
-  return errors;
-}
 
 async function expectFree(runner: SqliteAgentRunner, runId = "next"): Promise<void> {
   const next = await runToEnd(runner, "t", runId, answeringAgent());

@@ -1,0 +1,12 @@
+import { onTestFinished } from "vitest";
+
+/** What nobody caught while the test ran: exceptions and rejections. */
+export function uncaught(): unknown[] {
+  const errors: unknown[] = [];
+  const listen = (error: unknown) => void errors.push(error);
+  for (const name of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(name, listen);
+    onTestFinished(() => void process.off(name, listen));
+  }
+  return errors;
+}
