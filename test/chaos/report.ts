@@ -1,22 +1,16 @@
+import { ProgressBar, printTotals, type Totals } from "../support/fault-report.ts";
 import type { RoundResult } from "./run-round.ts";
 
-interface Total {
-  rounds: number;
-  completed: number;
-  interrupted: number;
-  violations: number;
-  ms: number;
-}
+type Total = Totals<"rounds" | "completed" | "interrupted" | "violations">;
 
 const SHOWN_PER_RULE = 3;
-const BAR_WIDTH = 24;
 
 /** What the one who watches is told. */
 export class Report {
   readonly #seed: number;
   readonly #rounds: number;
   readonly #totals = new Map<string, Total>();
-  readonly #isLive = process.stdout.isTTY === true;
+  readonly #bar = new ProgressBar();
   #done = 0;
 
   constructor(seed: number, rounds: number) {
@@ -30,10 +24,7 @@ export class Report {
   }
 
   begin(round: number, fault: string): void {
-    if (!this.#isLive) return;
-    const filled = Math.round((this.#done / this.#rounds) * BAR_WIDTH);
-    const bar = "#".repeat(filled).padEnd(BAR_WIDTH, ".");
-    process.stdout.write(`\r\x1b[K[${bar}] round ${round}: ${fault}`);
+    this.#bar.draw(this.#done / this.#rounds, `round ${round}: ${fault}`);
   }
 
   end(round: number, fault: string, result: RoundResult): void {
@@ -46,34 +37,20 @@ export class Report {
     total.interrupted += interrupted;
     total.violations += violations.length;
     total.ms += ms;
-    if (this.#isLive) process.stdout.write("\r\x1b[K");
+    this.#bar.clear();
     const outcome = violations.length === 0 ? "ok" : `${violations.length} VIOLATION(S)`;
     const runs = `${completed} completed, ${interrupted} interrupted`;
     const time = `${(ms / 1000).toFixed(1)} s`;
     const detail = result.detail === "" ? "" : ` (${result.detail.trim()})`;
     // Whole rounds would scroll by on a terminal: only those that failed stay.
-    if (!this.#isLive || violations.length > 0) {
+    if (!this.#bar.isLive || violations.length > 0) {
       console.log(`round ${round} ${fault}: ${outcome}, ${runs}, ${time}${detail}`);
     }
     this.#explain(round, fault, result);
   }
 
   summarize(): void {
-    const head = ["fault", "rounds", "completed", "interrupted", "violations", "time"];
-    const rows = [...this.#totals].sort().map(([fault, total]) => toCells(fault, total));
-    const sum = newTotal();
-    for (const total of this.#totals.values()) {
-      for (const key of Object.keys(sum) as (keyof Total)[]) sum[key] += total[key];
-    }
-    const table = [head, ...rows, toCells("all", sum)];
-    const widths = head.map((_, at) => Math.max(...table.map((cells) => cells[at]?.length ?? 0)));
-    console.log("");
-    for (const cells of table) {
-      const padded = cells.map((cell, at) =>
-        at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
-      );
-      console.log(padded.join("  "));
-    }
+    printTotals([...this.#totals].sort(), newTotal());
   }
 
   #explain(round: number, fault: string, { violations, directory }: RoundResult): void {
@@ -93,10 +70,4 @@ export class Report {
 
 function newTotal(): Total {
   return { rounds: 0, completed: 0, interrupted: 0, violations: 0, ms: 0 };
-}
-
-function toCells(fault: string, total: Total): string[] {
-  const { rounds, completed, interrupted, violations, ms } = total;
-  const numbers = [rounds, completed, interrupted, violations].map(String);
-  return [fault, ...numbers, `${(ms / 1000).toFixed(1)} s`];
 }

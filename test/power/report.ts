@@ -1,26 +1,20 @@
+import { ProgressBar, printTotals, type Totals } from "../support/fault-report.ts";
 import type { Options } from "./options.ts";
 import type { CheckedImage } from "./round.ts";
 
-interface Total {
-  recordings: number;
-  images: number;
-  acknowledged: number;
-  /** Images in which runs that were acknowledged are missing, and how many runs. */
-  lossy: number;
-  lost: number;
-  /** Violations of any other rule. */
-  other: number;
-  ms: number;
-}
+/**
+ * `lossy`: images in which runs that were acknowledged are missing; `lost`: how many runs. `other`:
+ * violations of any other rule.
+ */
+type Total = Totals<"recordings" | "images" | "acknowledged" | "lossy" | "lost" | "other">;
 
 const SHOWN_PER_ROUND = 3;
-const BAR_WIDTH = 24;
 
 /** What the caller is shown. */
 export class Report {
   readonly #options: Options;
   readonly #totals = new Map<string, Total>();
-  readonly #isLive = process.stdout.isTTY === true;
+  readonly #bar = new ProgressBar();
   #images = 0;
 
   constructor(options: Options) {
@@ -56,7 +50,7 @@ export class Report {
       },
       end: () => {
         total.ms += performance.now() - startedAt;
-        if (this.#isLive) process.stdout.write("\r\x1b[K");
+        this.#bar.clear();
         const hidden = failed - SHOWN_PER_ROUND;
         if (hidden > 0) console.log(`${name}: ${hidden} more images failed`);
       },
@@ -64,30 +58,7 @@ export class Report {
   }
 
   summarize(): void {
-    const head = [
-      "fault",
-      "recordings",
-      "images",
-      "acknowledged",
-      "lossy",
-      "lost",
-      "other",
-      "time",
-    ];
-    const sum = newTotal();
-    for (const total of this.#totals.values()) {
-      for (const key of Object.keys(sum) as (keyof Total)[]) sum[key] += total[key];
-    }
-    const rows = [...this.#totals].map(([fault, total]) => toCells(fault, total));
-    const table = [head, ...rows, toCells("all", sum)];
-    const widths = head.map((_, at) => Math.max(...table.map((cells) => cells[at]?.length ?? 0)));
-    console.log("");
-    for (const cells of table) {
-      const padded = cells.map((cell, at) =>
-        at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0),
-      );
-      console.log(padded.join("  "));
-    }
+    const sum = printTotals([...this.#totals], newTotal());
     const outcome = this.violations === 0 ? "0 violations" : `${this.violations} VIOLATION(S)`;
     console.log(
       `\n${outcome}: ${sum.images} images, ${sum.acknowledged} acknowledged runs looked for, ${sum.lost} lost`,
@@ -95,7 +66,7 @@ export class Report {
   }
 
   #explain(round: string, { number, cut, style, violations, kept }: CheckedImage): void {
-    if (this.#isLive) process.stdout.write("\r\x1b[K");
+    this.#bar.clear();
     console.log(`${round}, image ${number} (cut at ${cut}, survives: ${style})`);
     for (const [rule, all] of Map.groupBy(violations, (violation) => violation.rule)) {
       const more = all.length > 1 ? `, and ${all.length - 1} more` : "";
@@ -110,10 +81,7 @@ export class Report {
   }
 
   #draw(step: string): void {
-    if (!this.#isLive) return;
-    const filled = Math.round((this.#images / this.#options.images) * BAR_WIDTH);
-    const bar = "#".repeat(filled).padEnd(BAR_WIDTH, ".");
-    process.stdout.write(`\r\x1b[K[${bar}] ${step}`);
+    this.#bar.draw(this.#images / this.#options.images, step);
   }
 }
 
@@ -128,10 +96,4 @@ function count({ acknowledged, violations }: CheckedImage, total: Total): void {
 
 function newTotal(): Total {
   return { recordings: 0, images: 0, acknowledged: 0, lossy: 0, lost: 0, other: 0, ms: 0 };
-}
-
-function toCells(fault: string, total: Total): string[] {
-  const { recordings, images, acknowledged, lossy, lost, other, ms } = total;
-  const numbers = [recordings, images, acknowledged, lossy, lost, other].map(String);
-  return [fault, ...numbers, `${(ms / 1000).toFixed(1)} s`];
 }
