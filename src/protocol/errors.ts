@@ -13,6 +13,7 @@ const CODES = {
   NODE_TOO_OLD: fatal("this version of Node cannot run the package"),
   NATIVE_MODULE_FAILED: fatal("the SQLite driver could not be loaded"),
   CANNOT_OPEN: fatal("the database cannot be opened"),
+  CANNOT_CONNECT: passing("the database server cannot be reached"),
   NAME_TOO_LONG: fatal("the path of the database is longer than the system or SQLite allows"),
   READ_ONLY: fatal("the database cannot be written to"),
   NOT_A_DATABASE: fatal("the file is no SQLite database"),
@@ -23,7 +24,9 @@ const CODES = {
   DISK_FULL: passing("the disk has no room"),
   IO_ERROR: passing("the disk could not be read or written"),
   BUSY: passing("another program holds a lock on the database"),
+  CONNECTION_LOST: passing("the connection to the database server ended before its answer came"),
   WRITER_DIED: passing("the thread that writes has ended, and another one takes its place"),
+  NO_WRITER: passing("no writer thread could open the database yet: nothing was sent to it"),
   WRITER_FAILED: fatal("an operation ended the thread that writes again and again"),
   STORE_FAILED: fatal("the run could not be stored, for a reason that has no code of its own"),
   FILE_REPLACED: fatal(

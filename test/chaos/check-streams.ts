@@ -51,6 +51,7 @@ const STALLS: ReadonlySet<string> = new Set([
   "BUSY",
   "DISK_FULL",
   "WRITER_DIED",
+  "NO_WRITER",
   "PERSISTENCE_FAILED",
 ]);
 

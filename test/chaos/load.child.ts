@@ -103,7 +103,7 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
         const event = raw as unknown as EventLike;
         log.write({ what: "saw", runId, event });
         refused = event.code === "THREAD_ALREADY_RUNNING";
-        failed = event.code === "BUSY" || event.code === "WRITER_DIED";
+        failed = ["BUSY", "WRITER_DIED", "NO_WRITER"].includes(String(event.code));
         // Whether it knows or not: the runner lets go of the agent here.
         if (isTerminal(event)) end();
       },

@@ -35,13 +35,14 @@ const LINGER_MS = 50;
 const LONG_MS = 600_000;
 
 /** What becomes of one batch. "died after": it was committed, and its acknowledgement is lost. */
-type Fate = "stored" | "full" | "locked" | "died before" | "died after" | "corrupt";
+type Fate = "stored" | "full" | "locked" | "died before" | "died after" | "no writer" | "corrupt";
 
 const FAULTS: Readonly<Record<Exclude<Fate, "stored">, RunStoreErrorCode>> = {
   full: "DISK_FULL",
   locked: "BUSY",
   "died before": "WRITER_DIED",
   "died after": "WRITER_DIED",
+  "no writer": "NO_WRITER",
   corrupt: "CORRUPT",
 };
 
@@ -309,7 +310,7 @@ describe("a batcher before a writer that fails at random", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { maxLength: 60 }),
-        fates("stored", "full", "locked", "died before", "died after"),
+        fates("stored", "full", "locked", "died before", "died after", "no writer"),
         async (commands, plan) => {
           const trace = await play(commands, new ModelWriter(plan));
           await settleAll(trace);
@@ -390,6 +391,14 @@ describe("a batcher before a writer that fails at random", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  it("gives up on no operation that was not sent, however often there is no writer", async () => {
+    const writer = new ModelWriter(Array(30).fill({ fate: "no writer", ms: 0 }));
+    const outcome = settled(open(writer).enqueue(release("t")));
+    await vi.advanceTimersByTimeAsync(LONG_MS);
+    expect(outcome.state).toBe("fulfilled");
+    expect(writer.applied).toEqual([nameOf(release("t"))]);
   });
 
   it("gives up on the operation that ends the writer, and on no other", async () => {

@@ -1,4 +1,4 @@
-import { RunStoreError } from "../../protocol/errors.ts";
+import type { RunStoreError } from "../../protocol/errors.ts";
 import type {
   Batch,
   HistoryPageMessage,
@@ -27,7 +27,8 @@ export interface Backend {
    * Commits a batch, in one transaction; opens the database first. An operation that fails has a fault
    * for its result and fails no other one. Rejects when nothing of the batch was committed, or nobody
    * knows: then the batch may be sent again, so every operation is idempotent. A batch that names one
-   * before it (`after`) is refused unless that one was committed.
+   * before it (`after`) is refused unless that one was committed. The code `WRITER_DIED` says that the
+   * batch may be what ended the writer; `NO_WRITER` says that the batch was not sent.
    */
   commit(batch: Batch): Promise<CommittedBatch>;
 
@@ -67,13 +68,6 @@ export interface Backend {
 export interface CommittedBatch {
   /** For each operation, in order. */
   readonly results: readonly OpResult[];
-}
-
-/** A batch was not sent: no writer has taken a dead one's place yet, which is not the batch's doing. */
-export class NoWriter extends RunStoreError {
-  constructor(cause: RunStoreError) {
-    super("WRITER_DIED", `no writer thread could open the file: ${cause.message}`, { cause });
-  }
 }
 
 export interface BackendStatus {

@@ -3,7 +3,7 @@ import { MAX_SEGMENT_LENGTH } from "../../events/json/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Batch, OpResult, WriterOp } from "../../protocol/messages.ts";
 import type { StoreStats } from "../run-store.ts";
-import { type CommittedBatch, NoWriter } from "./backend.ts";
+import type { CommittedBatch } from "./backend.ts";
 import { Backoff } from "./backoff.ts";
 import { BatchStats } from "./batch-stats.ts";
 import { FlushWaiters } from "./flush-waiters.ts";
@@ -228,7 +228,7 @@ export class Batcher {
         // Then `end` has failed what was recalled.
         if (!this.#ended.signal.aborted) this.#queue.unshift(...recalled);
         if (!error.retryable) return () => this.#fail(operations, error);
-        const hasDied = error.code === "WRITER_DIED" && !(error instanceof NoWriter);
+        const hasDied = error.code === "WRITER_DIED";
         if (hasDied && ++deaths === MAX_DEATHS) {
           return this.#isolate(operations, error);
         }

@@ -1,4 +1,4 @@
-import { type RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
   Batch,
@@ -8,7 +8,6 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
-import { NoWriter } from "../queued/backend.ts";
 import { WorkerPool } from "./worker-pool.ts";
 import { WriterReopening } from "./writer-reopening.ts";
 
@@ -107,7 +106,8 @@ export class SqliteWriter {
       const error = toRunStoreError(cause);
       const isKnown = error.retryable && error.code !== "WRITER_DIED";
       if (isKnown || error.code === "FILE_REPLACED") throw error;
-      throw new NoWriter(error);
+      const message = `no writer thread could open the file: ${error.message}`;
+      throw new RunStoreError("NO_WRITER", message, { cause: error });
     }
   }
 }
