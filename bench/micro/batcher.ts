@@ -19,7 +19,14 @@ export function addBatcher(bench: Bench): void {
     const acknowledged: Promise<OpResult>[] = [];
     for (let at = 0; at < OPERATIONS; at++) {
       const run = { threadId: "thread", runId: "run", agentId: null, epoch: 1, finishedAt: 0 };
-      const stored = { segments: 0, unread: 0, seq: 0, events: "[]", compactIds: [], input: "{}" };
+      const stored = {
+        segments: 0,
+        unread: 0,
+        seq: 0,
+        events: "[]",
+        compactMessages: [],
+        input: "{}",
+      };
       acknowledged.push(batcher.enqueue({ kind: "finish", ...run, ...stored }));
     }
     await Promise.all(acknowledged);

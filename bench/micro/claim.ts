@@ -29,7 +29,8 @@ export function addClaim(bench: Bench, directory: string): () => void {
     const claimed = commit(
       runs.map((run) => {
         number++;
-        return { kind: "claim", number, ...run, messageIds: ["question"], supersede: false };
+        const messages = { messageIds: ["question"], messageDigests: [1] };
+        return { kind: "claim", number, ...run, ...messages, supersede: false };
       }),
     );
     const epochs = claimed.map((result) => ("claim" in result ? (result.claim?.epoch ?? 0) : 0));

@@ -1,3 +1,4 @@
+import type { MessageDigest } from "../events/message-digests.ts";
 import type { StoreFault } from "./errors.ts";
 
 /**
@@ -34,6 +35,8 @@ export interface ClaimOp {
   readonly runId: string;
   /** Ids of the input's messages, to be told which the thread has stored already. */
   readonly messageIds: readonly string[];
+  /** By position, the digests of those messages: see `message-digests.ts`. */
+  readonly messageDigests: readonly number[];
   /** A run of another process that holds the thread is told to end, and to store nothing. */
   readonly supersede: boolean;
 }
@@ -67,10 +70,10 @@ export interface FinishOp {
   /** JSON array of the events that follow the journal. */
   readonly events: string;
   /**
-   * The message ids in `events`, when those are the whole run and as compact as they get: then the
+   * The messages in `events`, when those are the whole run and as compact as they get: then the
    * writer stores the text as it is. Null when it has to read the events.
    */
-  readonly compactIds: readonly string[] | null;
+  readonly compactMessages: readonly MessageDigest[] | null;
   /** JSON of the RunAgentInput when it was not journaled, else null. */
   readonly input: string | null;
   /** Milliseconds since the epoch. */
@@ -146,6 +149,8 @@ export interface ClaimResult {
   readonly epoch: number;
   /** Which of `messageIds` are stored in the thread already, by position. */
   readonly seen: readonly boolean[];
+  /** The positions of those that are stored with another digest. */
+  readonly changed: readonly number[];
 }
 
 /** An operation that was done, and of which no more is to be said. */

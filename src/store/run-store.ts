@@ -94,6 +94,8 @@ export interface ClaimRequest {
   readonly agentId: string | null;
   /** Ids of the messages in the run's input. */
   readonly messageIds: readonly string[];
+  /** By position, digests of those messages, 0 for one that is not to be compared. */
+  readonly messageDigests?: readonly number[];
   /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
   readonly supersede: boolean;
   /** Called when the run was taken over by someone else, or can no longer be written. */
@@ -103,7 +105,14 @@ export interface ClaimRequest {
 }
 
 export type ClaimOutcome =
-  | { readonly kind: "claimed"; readonly run: ClaimedRun; readonly seen: readonly boolean[] }
+  | {
+      readonly kind: "claimed";
+      readonly run: ClaimedRun;
+      /** By position, which messages of the input are stored in the thread. */
+      readonly seen: readonly boolean[];
+      /** The positions of those that are stored with another content, as far as the store can tell. */
+      readonly changed?: readonly number[];
+    }
   | {
       readonly kind: "refused";
       readonly code: "THREAD_ALREADY_RUNNING";

@@ -4,7 +4,6 @@ import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { finalizeRun } from "../../src/events/lifecycle/finalize.ts";
 import { OpenParts } from "../../src/events/lifecycle/open-parts.ts";
-import { collectMessageIds } from "../../src/events/message-ids.ts";
 import { parseWithSchemas, verifyWithClients } from "./clients.ts";
 import { interleavedRun } from "./random-runs.ts";
 
@@ -151,31 +150,4 @@ test("closing without pending results leaves tool calls alone that ended", () =>
     { type: "TOOL_CALL_RESULT", toolCallId: "c", messageId: "c-result" },
   ]);
   expect(parts.close({ outcome: "failed", pendingResults: true })).toEqual([]);
-});
-
-describe("message ids", () => {
-  test("are those streamed, those in the input of the run and those in snapshots", () => {
-    const events = [
-      { ...started, input: { messages: [{ id: "u1" }, { role: "user" }, { id: "" }, null] } },
-      { type: "TEXT_MESSAGE_START", messageId: "m1" },
-      { type: "TOOL_CALL_RESULT", messageId: "m2", toolCallId: "c" },
-      { type: "TEXT_MESSAGE_START", messageId: "" },
-      { type: "MESSAGES_SNAPSHOT", messages: [{ id: "s1" }, { id: 5 }] },
-    ];
-    expect([...collectMessageIds(events)]).toEqual(["u1", "m1", "m2", "s1"]);
-  });
-
-  test("are found whatever else there is", () => {
-    const junk = fc.oneof(
-      fc.anything(),
-      fc.record({ type: fc.constant("RUN_STARTED"), input: fc.anything() }),
-      fc.record({ type: fc.constant("MESSAGES_SNAPSHOT"), messages: fc.anything() }),
-    );
-    fc.assert(
-      fc.property(fc.array(junk), (events) => {
-        const withOne = [...events, { type: "X", messageId: "m" }] as EventLike[];
-        expect(collectMessageIds(withOne)).toContain("m");
-      }),
-    );
-  });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { SegmentBuilder } from "../../src/events/json/segment.ts";
-import { collectMessageIds } from "../../src/events/message-ids.ts";
+import { digestOfMessage, digestsOf } from "../../src/events/message-digests.ts";
 import { interleavedRun, looseEvent, plainRun } from "./random-runs.ts";
 
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
@@ -24,8 +24,8 @@ const asStored = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(eve
 function segmentOf(events: readonly EventLike[], rawEvents = true) {
   const builder = new SegmentBuilder({ rawEvents });
   for (const event of events) builder.push(event);
-  const { compactIds } = builder;
-  return { compactIds, events: JSON.parse(builder.take()) as EventLike[] };
+  const { compactMessages } = builder;
+  return { compactMessages, events: JSON.parse(builder.take()) as EventLike[] };
 }
 
 describe("a segment", () => {
@@ -82,9 +82,11 @@ describe("a segment", () => {
   });
 
   test("does not say that it is compact before its run has ended, or with a part left open", () => {
-    expect(segmentOf([started, textStart, text("a"), textEnd]).compactIds).toBeNull();
-    expect(segmentOf([started, textStart, text("a"), finished]).compactIds).toBeNull();
-    expect(segmentOf([started, textStart, text("a"), textEnd, finished]).compactIds).toEqual(["m"]);
+    expect(segmentOf([started, textStart, text("a"), textEnd]).compactMessages).toBeNull();
+    expect(segmentOf([started, textStart, text("a"), finished]).compactMessages).toBeNull();
+    expect(segmentOf([started, textStart, text("a"), textEnd, finished]).compactMessages).toEqual([
+      ["m", digestOfMessage({ role: "assistant", content: "a" })],
+    ]);
   });
 });
 
@@ -105,11 +107,11 @@ describe("for any run", () => {
     let compact = 0;
     fc.assert(
       fc.property(anyRun, (run) => {
-        const { compactIds, events } = segmentOf(run);
-        if (compactIds === null) return;
+        const { compactMessages, events } = segmentOf(run);
+        if (compactMessages === null) return;
         compact++;
         expect(events).toEqual(asStored(compactRun(asStored(run), {})));
-        expect(new Set(compactIds)).toEqual(collectMessageIds(run));
+        expect(compactMessages).toEqual(digestsOf(run));
       }),
     );
     // The generators make such runs often enough for this to have been tested.

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { SCHEMA_VERSION } from "../../workers/sqlite/database/schema.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
@@ -197,7 +198,7 @@ describe("kill -9", () => {
       expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
       await runner.close();
       expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
-      expect(valueIn(dbPath, "SELECT max(version) FROM schema_version")).toBe(2);
+      expect(valueIn(dbPath, "SELECT max(version) FROM schema_version")).toBe(SCHEMA_VERSION);
     }
   });
 
@@ -214,7 +215,7 @@ describe("kill -9", () => {
       }));
       expect([
         { number: 1, threads: undefined },
-        { number: 2, threads: 1 },
+        { number: SCHEMA_VERSION, threads: 1 },
       ]).toContainEqual(version);
 
       const runner = openRunner({ dbPath });

@@ -4,6 +4,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { SCHEMA_VERSION } from "../../workers/sqlite/database/schema.ts";
 import { withDatabase } from "../support/database-file.ts";
 import { openRunner, replayOf, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
@@ -45,7 +46,7 @@ async function newerFile(): Promise<string> {
   await runner.close();
   withDatabase(dbPath, (db) => {
     db.exec("CREATE TABLE from_the_future (id INTEGER PRIMARY KEY)");
-    db.exec("INSERT INTO schema_version (version, applied_at) VALUES (3, 1)");
+    db.exec(`INSERT INTO schema_version (version, applied_at) VALUES (${SCHEMA_VERSION + 1}, 1)`);
   });
   return dbPath;
 }

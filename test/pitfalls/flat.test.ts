@@ -23,7 +23,9 @@ async function fileWithLongThread(): Promise<string> {
       `INSERT INTO agent_runs (thread_id, run_id, events, input, created_at, version, epoch)
        VALUES ('long', ?, ?, '{}', 1, 2, 1)`,
     );
-    const insertMessage = db.prepare("INSERT INTO thread_messages VALUES ('long', ?)");
+    const insertMessage = db.prepare(
+      "INSERT INTO thread_messages (thread_id, message_id) VALUES ('long', ?)",
+    );
     db.transaction(() => {
       insertMessage.run("answer-run-0");
       for (let at = 1; at < RUNS; at++) {
@@ -86,7 +88,8 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
       const runId = `claim ${++number}`;
       db.exec("UPDATE run_state SET is_running = 0");
       executed.length = 0;
-      const op = { kind: "claim", number, threadId, runId, messageIds, supersede: false } as const;
+      const messages = { messageIds, messageDigests: [0, 0] };
+      const op = { kind: "claim", number, threadId, runId, ...messages, supersede: false } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
       // As better-sqlite3 reports them, with the values in place of the parameters.
       return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));

@@ -128,7 +128,14 @@ function release(threadId: string): WriterOp {
 }
 
 function claim(threadId: string): WriterOp {
-  const run = { number: 1, threadId, runId: "r", messageIds: [], supersede: false };
+  const run = {
+    number: 1,
+    threadId,
+    runId: "r",
+    messageIds: [],
+    messageDigests: [],
+    supersede: false,
+  };
   return { kind: "claim", ...run };
 }
 
@@ -145,7 +152,7 @@ function finish(threadId: string, unsent?: { events: string; segments: number })
     events,
     input: null,
   };
-  return { kind: "finish", ...op, compactIds: null, finishedAt: 0 };
+  return { kind: "finish", ...op, compactMessages: null, finishedAt: 0 };
 }
 
 function newRun(

@@ -36,14 +36,22 @@ function openWriter(dbPath = tempDatabase()) {
   const claim = (runId: string): WriterOp => {
     const { threadId } = leaseOf(runId);
     number++;
-    return { kind: "claim", number, threadId, runId, messageIds: [], supersede: false };
+    return {
+      kind: "claim",
+      number,
+      threadId,
+      runId,
+      messageIds: [],
+      messageDigests: [],
+      supersede: false,
+    };
   };
   const append = (runId: string, seq: number): WriterOp => {
     const events = JSON.stringify([{ type: "CUSTOM", name: `${runId} ${seq}`, value: null }]);
     return { kind: "append", ...leaseOf(runId), seq, events, input: null };
   };
   const finish = (runId: string, segments: number): WriterOp => {
-    const rest = { agentId: null, compactIds: null, input: null, finishedAt: 1 };
+    const rest = { agentId: null, compactMessages: null, input: null, finishedAt: 1 };
     return {
       kind: "finish",
       ...leaseOf(runId),

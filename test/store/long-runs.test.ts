@@ -21,7 +21,14 @@ function openWriter() {
   const config = { dbPath: ":memory:", instanceId: "i", leaseMs: 60_000, file: null };
   const context = createWriterContext(db, config);
   const commit = (...ops: readonly WriterOp[]): readonly OpResult[] => commitBatch(context, ops);
-  const claim = { number: 1, threadId: "t", runId: "r", messageIds: [], supersede: false };
+  const claim = {
+    number: 1,
+    threadId: "t",
+    runId: "r",
+    messageIds: [],
+    messageDigests: [],
+    supersede: false,
+  };
   commit({ kind: "claim", ...claim });
   return { db, commit };
 }
@@ -39,7 +46,7 @@ function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]
     }
     for (const length of pieces) commit({ kind: "compact", ...run, length });
     const end = { runId: "r", agentId: null, segments: segments.length, unread: 0, seq };
-    const last = { events: "[]", compactIds: null, input: null, finishedAt: 1 };
+    const last = { events: "[]", compactMessages: null, input: null, finishedAt: 1 };
     const results = commit({ kind: "finish", ...run, ...end, ...last });
     const row = db.prepare("SELECT events, input FROM agent_runs").get();
     const ids = db.prepare("SELECT message_id FROM thread_messages").pluck().all();
@@ -76,7 +83,7 @@ describe("a long run that is read ahead", () => {
     expect(refused).toMatchObject({ ok: false });
     commit({ kind: "append", ...run, seq: 1, events: said("two"), input: null });
     const end = { runId: "r", agentId: null, segments: 2, unread: 0, seq: 2 };
-    const last = { events: "[]", compactIds: null, input: null, finishedAt: 1 };
+    const last = { events: "[]", compactMessages: null, input: null, finishedAt: 1 };
     expect(commit({ kind: "finish", ...run, ...end, ...last })).toEqual([{ ok: true }]);
     const events = db.prepare<[], string>("SELECT events FROM agent_runs").pluck().get() ?? "[]";
     expect(JSON.parse(events)).toMatchObject([{ delta: "one two" }]);

@@ -35,7 +35,15 @@ function openWriter(db: Database.Database, instanceId = "this instance") {
 
 /** All runs have the id "r". */
 const claim = (number: number, threadId = "t"): WriterOp => {
-  return { kind: "claim", number, threadId, runId: "r", messageIds: [], supersede: false };
+  return {
+    kind: "claim",
+    number,
+    threadId,
+    runId: "r",
+    messageIds: [],
+    messageDigests: [],
+    supersede: false,
+  };
 };
 const append = (epoch: number, word: string, threadId = "t"): WriterOp => {
   const events = JSON.stringify([{ type: "CUSTOM", name: word, value: null }]);
@@ -44,7 +52,7 @@ const append = (epoch: number, word: string, threadId = "t"): WriterOp => {
 const finish = (epoch: number, word: string, threadId = "t", segments = 0): WriterOp => {
   const events = JSON.stringify([{ type: "CUSTOM", name: word, value: null }]);
   const run = { threadId, runId: "r", epoch, agentId: null, segments, unread: 0, seq: segments };
-  return { kind: "finish", ...run, events, compactIds: null, input: null, finishedAt: 1 };
+  return { kind: "finish", ...run, events, compactMessages: null, input: null, finishedAt: 1 };
 };
 
 /** What the thread has stored: the epoch, and the names in the events. */

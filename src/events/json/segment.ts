@@ -1,5 +1,5 @@
 import { type EventLike, isTerminal } from "../event.ts";
-import { addMessageIds } from "../message-ids.ts";
+import { type MessageDigest, MessageDigests } from "../message-digests.ts";
 import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
 type DeltaOwner = "messageId" | "toolCallId";
@@ -49,7 +49,7 @@ export class SegmentBuilder {
   #open: OpenDelta | null = null;
   /** Ids whose deltas were closed: more of them would have to be merged across other events. */
   #closedDeltas: Set<string> | null = null;
-  readonly #messageIds = new Set<string>();
+  readonly #messages = new MessageDigests();
   /** Parts begun and not ended. */
   #openParts = 0;
   #ended = false;
@@ -67,12 +67,12 @@ export class SegmentBuilder {
   }
 
   /**
-   * The message ids of all that was ever pushed, or null when `compactRun` could do more: merge
-   * deltas that others stand between, fold state, close parts. That is found out cheaply, and may
-   * be wrong for a run that ends parts it never began, which is replayed correctly all the same.
+   * The messages of all that was ever pushed, or null when `compactRun` could do more: merge deltas
+   * that others stand between, fold state, close parts. That is found out cheaply, and may be wrong
+   * for a run that ends parts it never began, which is replayed correctly all the same.
    */
-  get compactIds(): readonly string[] | null {
-    return this.#compact && this.#ended ? [...this.#messageIds] : null;
+  get compactMessages(): readonly MessageDigest[] | null {
+    return this.#compact && this.#ended ? this.#messages.entries() : null;
   }
 
   /** Adds one event. Returns the paths of what could not be made JSON. */
@@ -106,6 +106,7 @@ export class SegmentBuilder {
     if (this.#compact) {
       this.#closedDeltas ??= new Set();
       this.#closedDeltas.add(id);
+      this.#messages.add(type, id, delta);
     }
     // JSON leaves out a timestamp that is undefined.
     this.#parts.push(JSON.stringify({ type, [owner]: id, delta, timestamp }));
@@ -138,7 +139,6 @@ export class SegmentBuilder {
       this.#closeDelta();
       this.#open = { type, owner, id, timestamp, delta };
       if (this.#ended || this.#closedDeltas?.has(id)) this.#compact = false;
-      if (this.#compact && owner === "messageId" && id !== "") this.#messageIds.add(id);
       this.#length += type.length + id.length;
     }
     this.#length += delta.length;
@@ -159,7 +159,7 @@ export class SegmentBuilder {
       this.#compact = false;
       return;
     }
-    addMessageIds(this.#messageIds, event);
+    this.#messages.observe(event);
     if (isTerminal(event)) {
       this.#ended = true;
       this.#compact = this.#openParts === 0;

@@ -172,7 +172,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     for (let piece = 0; piece < pieces; piece++) this.#readAhead();
     const segments = this.#sentSegments;
     // The builder knows them of a run that is whole here.
-    const compactIds = segments > 0 ? null : this.#segment.compactIds;
+    const compactMessages = segments > 0 ? null : this.#segment.compactMessages;
     return {
       kind: "finish",
       threadId,
@@ -183,7 +183,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
       segments,
       unread,
       ...this.take(),
-      compactIds,
+      compactMessages,
       input: this.#takeInput(),
     };
   }

@@ -51,8 +51,9 @@ export class Claims {
 
   async #claim(request: ClaimRequest, number: number): Promise<ClaimOutcome> {
     const { batcher, unstored } = this.#path;
-    const { threadId, runId, messageIds, supersede } = request;
-    const op = { kind: "claim", number, threadId, runId, messageIds, supersede } as const;
+    const { threadId, runId, messageIds, messageDigests = [], supersede } = request;
+    const ids = { threadId, runId, messageIds, messageDigests };
+    const op = { kind: "claim", number, ...ids, supersede } as const;
     const askedAt = performance.now();
     const result = await batcher.enqueue(op).catch((error: RunStoreError) => {
       unstored.withdraw(threadId, number);
@@ -60,12 +61,12 @@ export class Claims {
     });
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.claim === null) return REFUSED;
-    const { epoch, seen } = result.claim;
+    const { epoch, seen, changed } = result.claim;
     // So late an answer may be of a process that slept, and whose thread was taken over since.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
       return this.claim(request);
     }
-    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen };
+    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen, changed };
   }
 }

@@ -2,7 +2,7 @@ import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 
 /** The version this code writes. Files of a newer one are refused. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The tables of version 1, column for column: either version can open the other's file. */
 const VERSION_1 = `
@@ -30,7 +30,9 @@ CREATE INDEX IF NOT EXISTS idx_thread_id ON agent_runs(thread_id);
 CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);
 `;
 
-const ADDED_COLUMNS: readonly (readonly [table: string, column: string, type: string])[] = [
+type AddedColumn = readonly [table: string, column: string, type: string];
+
+const ADDED_TO_VERSION_1: readonly AddedColumn[] = [
   ["agent_runs", "agent_id", "TEXT"],
   // Null in rows that were inserted by version 1 or by hand. The triggers below test for that.
   ["agent_runs", "epoch", "INTEGER"],
@@ -63,6 +65,8 @@ CREATE TABLE IF NOT EXISTS run_events (
 CREATE TABLE IF NOT EXISTS thread_messages (
   thread_id TEXT NOT NULL,
   message_id TEXT NOT NULL,
+  -- A hash of the message's content: src/events/message-digests.ts. Null in rows of schema version 2.
+  digest INTEGER,
   PRIMARY KEY (thread_id, message_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS threads (
@@ -108,6 +112,9 @@ CREATE TRIGGER IF NOT EXISTS run_changed AFTER UPDATE OF thread_id, events ON ag
 END;
 `;
 
+/** A file that is made by this version has them from the statements above. */
+const ADDED_TO_VERSION_2: readonly AddedColumn[] = [["thread_messages", "digest", "INTEGER"]];
+
 const BACKFILL_THREADS = `
 INSERT INTO threads (thread_id, created_at, messages_stale)
 SELECT thread_id, min(created_at), 1 FROM agent_runs
@@ -123,6 +130,11 @@ UPDATE run_state SET is_running = 0, current_run_id = NULL WHERE is_running = 1 
 function columnsOf(db: Database, table: string): Set<string> {
   const rows = db.prepare<[string], { name: string }>("SELECT name FROM pragma_table_info(?)");
   return new Set(rows.all(table).map((row) => row.name));
+}
+
+function addColumn(db: Database, [table, column, type]: AddedColumn): void {
+  if (columnsOf(db, table).has(column)) return;
+  db.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
 }
 
 /**
@@ -170,12 +182,9 @@ export function migrate(db: Database): number {
       const from = inspectSchema(db);
       if (from === SCHEMA_VERSION) return from;
       db.exec(VERSION_1);
-      for (const [table, column, type] of ADDED_COLUMNS) {
-        if (!columnsOf(db, table).has(column)) {
-          db.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
-        }
-      }
+      for (const column of ADDED_TO_VERSION_1) addColumn(db, column);
       db.exec(VERSION_2);
+      for (const column of ADDED_TO_VERSION_2) addColumn(db, column);
       db.exec(BACKFILL_THREADS);
       db.exec(FREE_OWNERLESS);
       db.prepare("INSERT OR REPLACE INTO schema_version (version, applied_at) VALUES (?, ?)").run(

@@ -67,6 +67,7 @@ function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: nu
 }
 
 function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
-  const seen = messages.seen(messages.recentOf(op.threadId, epoch), op.messageIds);
-  return { ok: true, claim: { epoch, seen } };
+  const { threadId, messageIds, messageDigests } = op;
+  const known = messages.compare(messages.recentOf(threadId, epoch), messageIds, messageDigests);
+  return { ok: true, claim: { epoch, ...known } };
 }

@@ -14,9 +14,9 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   // transaction undoes it.
   const { changes } = freeThread(context, op, op.finishedAt);
   if (changes === 0) return answerWithoutLease(context, op);
-  if (op.compactIds !== null) {
+  if (op.compactMessages !== null) {
     const run = { ...op, input: op.input ?? "{}" };
-    storeRun(context, run, { json: op.events, messageIds: op.compactIds });
+    storeRun(context, run, { json: op.events, messages: op.compactMessages });
     return OK;
   }
   const tail = parseEvents(op.events) ?? [];

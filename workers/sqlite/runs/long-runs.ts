@@ -1,6 +1,6 @@
 import { RunCompactor } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
-import { addMessageIds } from "../../../src/events/message-ids.ts";
+import { MessageDigests } from "../../../src/events/message-digests.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
@@ -10,7 +10,7 @@ import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.
 export class LongRun {
   readonly #statements: JournalStatements;
   readonly #ids: readonly number[];
-  readonly #messageIds = new Set<string>();
+  readonly #messages = new MessageDigests();
   #compactor: RunCompactor | null = null;
   /** How many rows of the journal were read. */
   #read = 0;
@@ -52,13 +52,13 @@ export class LongRun {
     this.#compactor ??= new RunCompactor(stateOfInput(this.#input ?? "{}"));
     for (const event of events) {
       this.#compactor.add(event);
-      addMessageIds(this.#messageIds, event);
+      this.#messages.observe(event);
     }
   }
 
   finish(): CompactedEvents {
     const events = this.#compactor?.finish() ?? [];
-    return { json: JSON.stringify(events), messageIds: this.#messageIds };
+    return { json: JSON.stringify(events), messages: this.#messages.entries() };
   }
 }
 

@@ -1,6 +1,6 @@
 import { compactRun } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
-import { collectMessageIds } from "../../../src/events/message-ids.ts";
+import { digestsOf, type MessageDigest } from "../../../src/events/message-digests.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
@@ -56,10 +56,10 @@ export function readJournal(
   return { events, input, segments, lastSeq, length: length - before.length };
 }
 
-/** The events of a run as they are stored, and the message ids in them. */
+/** The events of a run as they are stored, and the messages in them. */
 export interface CompactedEvents {
   readonly json: string;
-  readonly messageIds: Iterable<string>;
+  readonly messages: readonly MessageDigest[];
 }
 
 export function stateOfInput(input: string): unknown {
@@ -84,5 +84,5 @@ export function compactEvents(events: readonly EventLike[], input: string): Comp
   const hasDelta = events.some((event) => event.type === "STATE_DELTA");
   const base = hasDelta ? { state: stateOfInput(input) } : {};
   const compacted = compactRun(events, { ...base, onFailure: warnOfFailure });
-  return { json: JSON.stringify(compacted), messageIds: collectMessageIds(events) };
+  return { json: JSON.stringify(compacted), messages: digestsOf(events) };
 }

@@ -37,6 +37,6 @@ export function storeRun(
   if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
   expectChange(inserted, "a run");
   const id = Number(inserted.lastInsertRowid);
-  const { messageIds, json } = events;
-  messages.add(recent, { agentId, finishedAt, id, messageIds, length: json.length });
+  const { messages: inEvents, json } = events;
+  messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: json.length });
 }

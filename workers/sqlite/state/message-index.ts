@@ -1,4 +1,9 @@
-import { collectMessageIds } from "../../../src/events/message-ids.ts";
+import {
+  digestsOf,
+  type MessageDigest,
+  UNKNOWN_DIGEST,
+} from "../../../src/events/message-digests.ts";
+import type { ClaimResult } from "../../../src/protocol/messages.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { TransactionStatements } from "../database/statements.ts";
@@ -34,8 +39,8 @@ export interface RecentRuns {
   isIndexed: boolean;
   /** How many recent runs there are. */
   count: number;
-  /** The message ids of the recent runs. */
-  readonly ids: Set<string>;
+  /** By id, the digests of the messages of the recent runs. */
+  readonly digests: Map<string, number>;
 }
 
 export interface StoredRun {
@@ -44,7 +49,7 @@ export interface StoredRun {
   readonly finishedAt: number;
   /** The id of its row in `agent_runs`. */
   readonly id: number;
-  readonly messageIds: Iterable<string>;
+  readonly messages: readonly MessageDigest[];
   /** UTF-16 units of its events' JSON. */
   readonly length: number;
 }
@@ -97,22 +102,34 @@ export class MessageIndex {
     return recent;
   }
 
-  /** Which of `ids` the thread has stored, by position. */
-  seen({ threadId, isIndexed, ids: recent }: RecentRuns, ids: readonly string[]): boolean[] {
-    const isStored = (id: string) =>
-      isIndexed && this.#statements.isMessageSeen.get(threadId, id) !== undefined;
-    return ids.map((id) => recent.has(id) || isStored(id));
+  /** Which of `ids` the thread has stored, by position, and which of those with another digest. */
+  compare(
+    { threadId, isIndexed, digests: recent }: RecentRuns,
+    ids: readonly string[],
+    digests: readonly number[],
+  ): Pick<ClaimResult, "seen" | "changed"> {
+    const changed: number[] = [];
+    const seen = ids.map((id, at) => {
+      const indexed = () =>
+        isIndexed ? this.#statements.messageDigest.get(threadId, id) : undefined;
+      const stored = recent.get(id) ?? indexed();
+      const given = digests[at] ?? UNKNOWN_DIGEST;
+      const isComparable = given !== UNKNOWN_DIGEST && stored !== UNKNOWN_DIGEST;
+      if (stored !== undefined && isComparable && stored !== given) changed.push(at);
+      return stored !== undefined;
+    });
+    return { seen, changed };
   }
 
   /** Adds a run that was stored. */
   add(recent: RecentRuns, run: StoredRun): void {
-    const { threadId, ids } = recent;
+    const { threadId, digests } = recent;
     if (!recent.isListed) {
       this.#statements.insertThread.run(threadId, run.agentId, run.finishedAt);
       recent.isListed = true;
     }
     recent.count++;
-    for (const messageId of run.messageIds) ids.add(messageId);
+    for (const [id, digest] of run.messages) digests.set(id, digest);
     if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id, run.agentId);
   }
 
@@ -140,12 +157,18 @@ export class MessageIndex {
     }
     const upTo = isStale ? 0 : (row?.indexed_up_to ?? 0);
     const state = { isListed: row !== undefined, isIndexed: upTo > 0, count: 0 };
-    const recent = { threadId, epoch, dataVersion: 0, ...state, ids: new Set<string>() };
+    const recent = {
+      threadId,
+      epoch,
+      dataVersion: 0,
+      ...state,
+      digests: new Map<string, number>(),
+    };
     if (row === undefined) return recent;
     let last = upTo;
     for (const { id, events } of this.#statements.runsBehind.iterate(threadId, upTo)) {
-      for (const messageId of collectMessageIds(parseEvents(events) ?? [])) {
-        recent.ids.add(messageId);
+      for (const [messageId, digest] of digestsOf(parseEvents(events) ?? [])) {
+        recent.digests.set(messageId, digest);
       }
       recent.count++;
       last = id;
@@ -155,18 +178,18 @@ export class MessageIndex {
   }
 
   #index(recent: RecentRuns, upTo: number, agentId: string | null): void {
-    const { threadId, ids } = recent;
+    const { threadId, digests } = recent;
     // Lone surrogates become U+FFFD, as they do when a string is bound: UTF-8 cannot hold them, JSON can.
-    const json = JSON.stringify(Array.from(ids, (id) => id.toWellFormed()));
-    if (ids.size > 0) this.#statements.insertMessages.run(threadId, json);
+    const json = JSON.stringify(Array.from(digests, ([id, digest]) => [id.toWellFormed(), digest]));
+    if (digests.size > 0) this.#statements.insertMessages.run(threadId, json);
     const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);
     expectChange(updated, "the index of a thread's messages");
-    ids.clear();
+    digests.clear();
     recent.count = 0;
     recent.isIndexed = true;
   }
 }
 
-function isDue({ count, ids }: RecentRuns): boolean {
-  return count >= MAX_RECENT_RUNS || ids.size >= MAX_RECENT_IDS;
+function isDue({ count, digests }: RecentRuns): boolean {
+  return count >= MAX_RECENT_RUNS || digests.size >= MAX_RECENT_IDS;
 }

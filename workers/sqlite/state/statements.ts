@@ -48,18 +48,21 @@ export function prepareJournalStatements(db: Database) {
 
 export type JournalStatements = ReturnType<typeof prepareJournalStatements>;
 
-/** The message ids that a thread has stored. */
+/** The messages that a thread has stored: their ids, and digests of their content. */
 export function prepareMessageStatements(db: Database) {
   return {
-    isMessageSeen: db
+    // 0 where no digest was noted: UNKNOWN_DIGEST.
+    messageDigest: db
       .prepare<[string, string], number>(
-        "SELECT 1 FROM thread_messages WHERE thread_id = ? AND message_id = ?",
+        "SELECT coalesce(digest, 0) FROM thread_messages WHERE thread_id = ? AND message_id = ?",
       )
       .pluck(),
-    // Ids as a JSON array.
+    // Messages as a JSON array of pairs: id and digest.
     insertMessages: db.prepare<[string, string]>(
-      `INSERT INTO thread_messages (thread_id, message_id) SELECT ?, value FROM json_each(?)
-       WHERE true ON CONFLICT DO NOTHING`,
+      `INSERT INTO thread_messages (thread_id, message_id, digest)
+       SELECT ?, value ->> 0, value ->> 1 FROM json_each(?)
+       WHERE true ON CONFLICT DO UPDATE SET digest = excluded.digest
+       WHERE digest IS NOT excluded.digest`,
     ),
     deleteMessagesOfThread: db.prepare<[string]>("DELETE FROM thread_messages WHERE thread_id = ?"),
     threadIndex: db.prepare<[string], { indexed_up_to: number; messages_stale: number }>(
