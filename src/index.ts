@@ -17,13 +17,16 @@ export type {
   OnConcurrentRun,
   RunnerOptions,
   SqliteAgentRunnerOptions,
+  StoreInput,
 } from "./runner/options.ts";
+export type { InputMessages } from "./runner/read-input.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
 export {
   type RunnerStats,
   StoreAgentRunner,
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
+export type { StoreRun } from "./runner/store-run.ts";
 export type {
   BackupOptions,
   BackupProgress,

@@ -11,8 +11,15 @@ import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
 import type { RunInput, RunnableAgent, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
-import type { OnConcurrentRun } from "./options.ts";
-import { messagesNewTo, type ReadInput, readInput } from "./read-input.ts";
+import type { OnConcurrentRun, StoreInput } from "./options.ts";
+import {
+  clientMessagesIn,
+  type InputMessages,
+  messagesNewTo,
+  type ReadInput,
+  readInput,
+  withoutForwardedProps,
+} from "./read-input.ts";
 import { RunStream } from "./run-stream.ts";
 
 /**
@@ -61,12 +68,16 @@ export interface RunEnvironment {
   readonly logger: Logger;
   readonly onConcurrentRun: OnConcurrentRun;
   readonly stopTimeoutMs: number;
-  readonly storeInput: "new-messages" | "full";
+  readonly storeInput: StoreInput;
+  /** Default `"additive"`. */
+  readonly inputMessages?: InputMessages | undefined;
 }
 
 /** A request whose ids were read, once, and are strings. */
 export interface CheckedRequest extends RunRequest {
   readonly runId: string;
+  /** Whether the run is stored. One that is not takes no thread of the store. */
+  readonly isStored: boolean;
 }
 
 /** What the thread's book-keeping is told. */
@@ -80,6 +91,7 @@ export interface RunListener {
 export class ActiveRun {
   readonly threadId: string;
   readonly runId: string;
+  readonly isStored: boolean;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
@@ -98,11 +110,13 @@ export class ActiveRun {
   constructor(request: CheckedRequest, environment: RunEnvironment, listener: RunListener) {
     this.threadId = request.threadId;
     this.runId = request.runId;
+    this.isStored = request.isStored;
     this.#agent = request.agent;
     this.#input = request.input;
     this.#environment = environment;
     this.#listener = listener;
-    this.#stream = new RunStream(this.threadId, this.runId);
+    const { storeInput } = environment;
+    this.#stream = new RunStream({ threadId: this.threadId, runId: this.runId, storeInput });
     this.#state = "waiting";
   }
 
@@ -153,6 +167,12 @@ export class ActiveRun {
 
   async #start(): Promise<void> {
     this.#enter("claiming");
+    if (!this.isStored) {
+      this.#stream.setInput(this.#input);
+      this.#enter("running");
+      await this.#execute();
+      return;
+    }
     let input: ReadInput;
     let claim: ClaimOutcome;
     try {
@@ -172,10 +192,12 @@ export class ActiveRun {
       return;
     }
     this.#claimed = claim.run;
-    const newInput = messagesNewTo(input, claim.seen);
+    const { run, seen, changed = [] } = claim;
+    const { storeInput, inputMessages = "additive" } = this.#environment;
+    const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
-    this.#stream.attach(claim.run);
-    claim.run.setInput(this.#environment.storeInput === "full" ? input.all : newInput);
+    this.#stream.attach(run, clientMessagesIn(input, { seen, changed }, inputMessages));
+    run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
     this.#enter("running");
     await this.#execute();
   }
@@ -247,11 +269,11 @@ export class ActiveRun {
   async #claim(): Promise<{ readonly input: ReadInput; readonly claim: ClaimOutcome }> {
     const input = readInput(this.#input);
     this.#stream.setInput(input.all);
-    return { input, claim: await this.#claimThread(input.messageIds) };
+    return { input, claim: await this.#claimThread(input) };
   }
 
   /** Asks the store for the thread until it is free, if this run is to wait, or else once. */
-  async #claimThread(messageIds: readonly string[]): Promise<ClaimOutcome> {
+  async #claimThread({ messageIds, messageDigests }: ReadInput): Promise<ClaimOutcome> {
     const { store, onConcurrentRun } = this.#environment;
     const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
     const agentId = this.#agentId();
@@ -261,6 +283,7 @@ export class ActiveRun {
         runId: this.runId,
         agentId,
         messageIds,
+        messageDigests,
         supersede: onConcurrentRun === "supersede",
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),

@@ -1,8 +1,13 @@
 import type { Logger } from "../protocol/logger.ts";
 import { adviceOnPath } from "./db-path.ts";
+import type { InputMessages } from "./read-input.ts";
+import { isConversation, type StoreRun } from "./store-run.ts";
 
 /** What happens to a run on a thread that has one already. */
 export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
+
+/** What is stored of a run's input. */
+export type StoreInput = "new-messages" | "full";
 
 /** Options that any runner takes, whatever keeps its runs. */
 export interface RunnerOptions {
@@ -19,8 +24,22 @@ export interface RunnerOptions {
    * a process ends before Docker kills it (10 s) whatever its agents and its disk do.
    */
   closeTimeoutMs?: number | undefined;
-  /** Whether the stored input holds the messages new to the thread (default) or all of them. */
-  storeInput?: "new-messages" | "full" | undefined;
+  /**
+   * Whether the stored input holds the messages new to the thread, and no `forwardedProps` (default), or
+   * is `"full"`. Clients send bearer tokens in `forwardedProps`. They are never replayed.
+   */
+  storeInput?: StoreInput | undefined;
+  /**
+   * Whether a run is stored. One that is not leaves nothing behind and is shown to nobody else. Default:
+   * every run but the suggestions that CopilotKit's chat asks for, each of which has a thread of its own.
+   */
+  storeRun?: StoreRun | undefined;
+  /**
+   * What the messages of an input mean. `"additive"` (default): new messages are added, those that were
+   * changed or moved are changed or moved, and a list that is a beginning of the thread with nothing new
+   * at its end ends the thread there. `"authoritative"`: the thread is what the list says, always.
+   */
+  inputMessages?: InputMessages | undefined;
   /** Where to report what no caller can be told; pino-shaped. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
@@ -81,6 +100,8 @@ const DEFAULTS: ResolvedOptions = {
   stopTimeoutMs: 10_000,
   closeTimeoutMs: 6000,
   storeInput: "new-messages",
+  inputMessages: "additive",
+  storeRun: isConversation,
   storeRawEvents: true,
   logger: STDERR_LOGGER,
 };
@@ -136,6 +157,11 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   stopTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   closeTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   storeInput: oneOf("new-messages", "full"),
+  inputMessages: oneOf("additive", "authoritative"),
+  storeRun: {
+    expected: "a function of the run's input",
+    accepts: (value) => typeof value === "function",
+  },
   storeRawEvents: {
     expected: "true or false",
     accepts: (value) => typeof value === "boolean",

@@ -1,20 +1,37 @@
+import {
+  type ClientMessages,
+  clientMessagesOf,
+  type KnownMessages,
+  type ListedMessage,
+} from "../events/client-messages.ts";
+import { digestOfMessage } from "../events/message-digests.ts";
 import { messageOf, RunStoreError } from "../protocol/errors.ts";
 import type { InputMessage, RunInput } from "./agent.ts";
+
+/** Whether a client's list of messages only brings new ones, or is what the thread shows from then on. */
+export type InputMessages = "additive" | "authoritative";
 
 /** A run's input, read once: what its getters do, or the agent does to it later, changes nothing here. */
 export interface ReadInput {
   readonly all: RunInput;
   /** By position; "" for a message that has no id, and so is new. */
   readonly messageIds: readonly string[];
+  /** By position, what a store compares them by: `digestOfMessage`. */
+  readonly messageDigests: readonly number[];
 }
 
 /** @throws {RunStoreError} `INCOMPLETE_STREAM`: something of the input threw when it was read. */
 export function readInput(input: RunInput): ReadInput {
   try {
     const given: unknown = input.messages;
-    if (!Array.isArray(given)) return { all: input, messageIds: [] };
+    if (!Array.isArray(given)) return { all: input, messageIds: [], messageDigests: [] };
     const messages = [...(given as InputMessage[])];
-    return { all: { ...input, messages }, messageIds: messages.map(messageIdOf) };
+    const messageIds = messages.map(messageIdOf);
+    return {
+      all: { ...input, messages },
+      messageIds,
+      messageDigests: messages.map(digestOfMessage),
+    };
   } catch (cause) {
     const message = `The run's input cannot be read: ${messageOf(cause)}`;
     throw new RunStoreError("INCOMPLETE_STREAM", message, { cause });
@@ -26,6 +43,25 @@ export function messagesNewTo({ all, messageIds }: ReadInput, seen: readonly boo
   if (!Array.isArray(all.messages)) return all;
   const messages = all.messages.filter((_, at) => messageIds[at] === "" || !seen[at]);
   return { ...all, messages };
+}
+
+/** What the list of messages says beside bringing new ones, or null when that is nothing. */
+export function clientMessagesIn(
+  { all, messageIds }: ReadInput,
+  known: KnownMessages,
+  inputMessages: InputMessages,
+): ClientMessages | null {
+  if (!Array.isArray(all.messages)) return null;
+  const messages = all.messages as readonly InputMessage[] as readonly ListedMessage[];
+  if (inputMessages === "authoritative") return { list: messages };
+  return clientMessagesOf(messages, messageIds, known);
+}
+
+/** The input without `forwardedProps`: clients send tokens in it, which are for the agent alone. */
+export function withoutForwardedProps(input: unknown): unknown {
+  if (typeof input !== "object" || input === null || !("forwardedProps" in input)) return input;
+  const { forwardedProps: _, ...rest } = input;
+  return rest;
 }
 
 /** An id that is no non-empty string does not name a message: such a message is new. */

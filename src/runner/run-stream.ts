@@ -1,3 +1,4 @@
+import type { ClientMessages } from "../events/client-messages.ts";
 import { type EventLike, isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/lifecycle/finalize.ts";
 import { OpenParts } from "../events/lifecycle/open-parts.ts";
@@ -5,11 +6,19 @@ import type { RunStoreErrorCode } from "../protocol/errors.ts";
 import type { ClaimedRun } from "../store/run-store.ts";
 import type { RunInput } from "./agent.ts";
 import { EventLog } from "./event-log.ts";
+import type { StoreInput } from "./options.ts";
+import { withoutForwardedProps } from "./read-input.ts";
 
 /** How a run ends that its agent did not end itself. */
 export interface Closing {
   readonly stopped: boolean;
   readonly error: { readonly message: string; readonly code?: RunStoreErrorCode } | undefined;
+}
+
+export interface RunStreamOptions {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly storeInput: StoreInput;
 }
 
 /**
@@ -23,9 +32,19 @@ export class RunStream {
   #claimed: ClaimedRun | null = null;
   /** What a RUN_STARTED gets that has no input. */
   #input: RunInput | null = null;
+  readonly #storeInput: StoreInput;
+  #clientMessages: ClientMessages | null = null;
+  /** `clientMessages` until they are stored. */
+  #unstoredMessages: ClientMessages | null = null;
 
-  constructor(threadId: string, runId: string) {
+  constructor({ threadId, runId, storeInput }: RunStreamOptions) {
     this.#ids = { threadId, runId };
+    this.#storeInput = storeInput;
+  }
+
+  /** What the client's list of messages says beside bringing new ones. Null before the run is claimed. */
+  get clientMessages(): ClientMessages | null {
+    return this.#clientMessages;
   }
 
   /** True when the run's last event was a terminal one. */
@@ -38,23 +57,28 @@ export class RunStream {
     this.#input = input;
   }
 
-  /** From now on, events are stored. */
-  attach(claimed: ClaimedRun): void {
+  /** From now on, events are stored; the first RUN_STARTED with `clientMessages`. */
+  attach(claimed: ClaimedRun, clientMessages: ClientMessages | null): void {
     this.#claimed = claimed;
+    this.#clientMessages = clientMessages;
+    this.#unstoredMessages = clientMessages;
   }
 
   /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
   emit(event: EventLike): void {
-    const { input } = event as { input?: unknown };
-    const lacksInput = event.type === "RUN_STARTED" && (input === undefined || input === null);
-    this.#add(lacksInput ? this.#withInput(event) : event);
+    if (event.type !== "RUN_STARTED") {
+      this.#add(event);
+      return;
+    }
+    const lacksInput = event.input === undefined || event.input === null;
+    this.#start(lacksInput ? this.#withInput(event) : event);
   }
 
   /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
   close({ stopped, error }: Closing): void {
     // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
     if (stopped && this.log.length === 0) {
-      this.#add(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
+      this.#start(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
     }
     for (const event of finalizeRun(this.#parts, { ...this.#ids, stopped, ...error })) {
       this.#add(event);
@@ -78,9 +102,18 @@ export class RunStream {
     return this.#input === null ? event : { ...event, input: this.#input };
   }
 
-  #add(event: EventLike): void {
+  #start(event: EventLike): void {
+    const clientMessages = this.#unstoredMessages;
+    this.#unstoredMessages = null;
+    const input = this.#storeInput === "full" ? event.input : withoutForwardedProps(event.input);
+    const isStoredAsEmitted = clientMessages === null && input === event.input;
+    const stored = { ...event, input, ...(clientMessages !== null && { clientMessages }) };
+    this.#add(event, isStoredAsEmitted ? event : stored);
+  }
+
+  #add(event: EventLike, stored = event): void {
     this.#parts.observe(event);
-    this.#claimed?.append(event);
+    this.#claimed?.append(stored);
     this.log.add(event);
   }
 }

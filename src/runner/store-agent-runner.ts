@@ -15,6 +15,7 @@ import type {
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./options.ts";
 import { replayThread } from "./replay.ts";
+import { isConversation, type StoreRun } from "./store-run.ts";
 import { ThreadRuns } from "./thread-runs.ts";
 
 export interface RunnerStats extends StoreStats {
@@ -24,6 +25,8 @@ export interface RunnerStats extends StoreStats {
 
 export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly closeTimeoutMs: number;
+  /** Default: every run but the suggestions of CopilotKit's chat. */
+  readonly storeRun?: StoreRun | undefined;
 }
 
 /** Shares of `closeTimeoutMs`: when runs are told to stop, and when they are cut off. */
@@ -66,7 +69,9 @@ export class StoreAgentRunner {
    * @throws {Error} `"Thread already running"`, with `onConcurrentRun: "throw"` (the default).
    */
   run<Stream extends EventStream = Observable<EventLike>>(request: RunRequest): Stream {
-    const run = new ActiveRun(checkRequest(request), this.#options, this.#threads);
+    const checked = checkRequest(request);
+    const isStored = this.#isStored(checked);
+    const run = new ActiveRun({ ...checked, isStored }, this.#options, this.#threads);
     const refusal = this.#refusal(run.threadId);
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
@@ -85,7 +90,9 @@ export class StoreAgentRunner {
   connect<Stream extends EventStream = Observable<EventLike>>(request: ConnectRequest): Stream {
     assertId(request?.threadId, "threadId");
     const { threadId } = request;
-    const events = replayThread(this.#store, threadId, () => this.#threads.open(threadId));
+    const events = replayThread(this.#store, threadId, () =>
+      this.#threads.open(threadId).filter((run) => run.isStored),
+    );
     return events as EventStream as Stream;
   }
 
@@ -163,6 +170,16 @@ export class StoreAgentRunner {
     return { ...this.#store.stats(), activeRuns: this.#threads.activeCount };
   }
 
+  #isStored({ threadId, runId, input }: RunToCheck): boolean {
+    const { storeRun = isConversation, logger } = this.#options;
+    try {
+      return storeRun(input);
+    } catch (err) {
+      logger.error({ err, threadId, runId }, "storeRun threw; the run is stored");
+      return true;
+    }
+  }
+
   /** Why a run may not be taken on, or null. Makes room for it, or throws, as the options say. */
   #refusal(threadId: string): RunStoreError | null {
     if (this.#closing !== null) {
@@ -213,8 +230,10 @@ export class StoreAgentRunner {
   }
 }
 
+type RunToCheck = Omit<CheckedRequest, "isStored">;
+
 /** Each field is read once: a getter may throw, or say something else the next time. */
-function checkRequest(request: RunRequest): CheckedRequest {
+function checkRequest(request: RunRequest): RunToCheck {
   const threadId = read("threadId", () => request?.threadId);
   assertId(threadId, "threadId");
   const input = read("input", () => request.input);

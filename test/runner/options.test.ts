@@ -28,6 +28,8 @@ describe("a wrong option is a TypeError that says what was expected and what was
     stopTimeoutMs: [-1, 1.5, "10s", null, 2 ** 31],
     closeTimeoutMs: [-1, 1.5, Number.NaN, null, 2 ** 31],
     storeInput: ["", "all", true, null],
+    inputMessages: ["", "full", true, null],
+    storeRun: [true, "always", null, {}],
     storeRawEvents: ["true", 0, null],
     logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],
   };
