@@ -12,34 +12,67 @@ import type { RunStoreError } from "../protocol/errors.ts";
  * one that was claimed later has the higher epoch. A `runId` is made by a client and may come again,
  * on the same thread and on others. It is kept and given back, and tells no runs apart.
  *
+ * Ids of threads, runs and messages are well-formed strings of any characters, NUL included, and of
+ * 10 000 characters at least. They are compared character by character: case, blanks and the normal
+ * forms of Unicode make different ids.
+ *
+ * Storing a run never fails because of what its events or its input contain. What JSON cannot hold is
+ * left out, alone. A store may compact a run, except for its CUSTOM events.
+ *
  * Failures reject with a `RunStoreError`; a refusal that is part of normal work is a value.
+ *
+ * The suite in `conformance/` tests these rules, except for `backup` and for what takes a database
+ * that fails or a process that dies.
  */
 export interface RunStore {
-  /** Resolves when the store can be used; rejects when it cannot be opened. */
+  /**
+   * Resolves when the store can be used; rejects when it cannot be opened. May be called again. No
+   * other method has to wait for it.
+   */
   ready(): Promise<void>;
 
-  /** Takes a thread for one run. Claims of one thread are answered in the order they were made. */
+  /**
+   * Takes a thread for one run. Claims of one thread are answered in the order they were made.
+   *
+   * A claim that is made after `finish` or `release` was called finds the thread free, although the
+   * call has not resolved. Such a claim knows the messages of the finished run.
+   *
+   * The user of a store claims a thread only when none of its own runs is active there. So a run of
+   * this store that holds the thread is an orphan: the claim ends it, as recovery would, and gets the
+   * thread. A claim is refused while a live run of another store holds the thread. Of the claims that
+   * several stores make at once, one is granted.
+   */
   claim(request: ClaimRequest): Promise<ClaimOutcome>;
 
-  /** One page of a thread's finished runs, oldest first. `cursor` null begins. */
+  /**
+   * One page of a thread's finished runs, in the order in which they were finished. `cursor` null
+   * begins. A thread that is unknown has one empty page.
+   *
+   * The first page fixes what the history is: runs that are finished later are on none of its pages.
+   * A cursor may be used again, and several readers may read at once.
+   *
+   * The events of a page have about 64 Ki characters of JSON, and less than 65 Ki. A single event that
+   * has more is a page of its own.
+   */
   readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage>;
 
   /**
-   * The run that holds the thread, in whatever live process, or null. One that another process was
-   * asked to stop does not count.
+   * The run that holds the thread, in whatever live process, or null: from its claim until `finish` or
+   * `release` has resolved. One that another process was asked to stop does not count.
    */
   runningRun(threadId: string): Promise<LiveRun | null>;
 
   /**
    * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
-   * until it has ended. A run whose process dies ends as it is recovered. Ends early with `signal`.
-   * Throws `FOLLOW_LOST` when its end cannot be told any more.
+   * until it has ended, each event once. Whoever begins late gets all of them. A run that is released
+   * is told to its last event, if any was told before. A run whose process dies ends as it is
+   * recovered. Ends early with `signal`. Throws `FOLLOW_LOST` when its end cannot be told any more.
    */
   follow(threadId: string, epoch: number, signal: AbortSignal): AsyncIterable<readonly EventLike[]>;
 
   /**
    * Asks whoever executes the thread's run elsewhere to stop it; with `runId` only if it has that id.
-   * False when there is no such run, or it was asked before.
+   * False when there is no such run, or it was asked before. False for a run of this store, too.
    */
   requestStop(threadId: string, runId: string | null): Promise<boolean>;
 
@@ -52,12 +85,22 @@ export interface RunStore {
   /** True when it is overloaded and makes no progress: a run that goes on emitting would fill the memory. */
   readonly stuck: boolean;
 
-  /** Resolves when all that was appended or finished before is stored. */
+  /**
+   * Resolves when all that was appended or finished before is stored: at once, if nothing was. Rejects
+   * when some of it never will be.
+   */
   flush(): Promise<void>;
 
   /**
    * Stores what is waiting, for at most `timeoutMs`, and lets go of everything.
-   * Rejects with `CLOSE_INCOMPLETE` when something could not be stored.
+   * Rejects with `CLOSE_INCOMPLETE` when something could not be stored. Closing twice is closing once.
+   *
+   * A run that holds a thread then is ended by the next store on the data: what was appended to it is
+   * stored, with a RUN_ERROR `RUN_INTERRUPTED` behind it. A run without events leaves nothing.
+   *
+   * After that, all methods reject with a `RunStoreError`, those of claimed runs included. So does all
+   * following and waiting that is under way. There are four exceptions: `append` takes an event and
+   * loses it, `flush` resolves if all was stored, and `close` and `stats` go on working.
    */
   close(timeoutMs: number): Promise<void>;
 
@@ -68,6 +111,7 @@ export interface RunStore {
    */
   backup?(path: string, options: BackupOptions): Promise<BackupResult>;
 
+  /** May be called at any time, before `ready` and after `close` too. */
   stats(): StoreStats;
 }
 
@@ -108,7 +152,11 @@ export type ClaimOutcome =
   | {
       readonly kind: "claimed";
       readonly run: ClaimedRun;
-      /** By position, which messages of the input are stored in the thread. */
+      /**
+       * For each of `messageIds`, by position, whether a finished run of the thread has the message:
+       * in an event with that `messageId`, or in the `input` of its RUN_STARTED. What `setInput` was
+       * given does not count. An empty id is never seen.
+       */
       readonly seen: readonly boolean[];
       /** The positions of those that are stored with another content, as far as the store can tell. */
       readonly changed?: readonly number[];
@@ -121,30 +169,44 @@ export type ClaimOutcome =
 
 /** A thread held for one run, and the way to write that run. */
 export interface ClaimedRun {
-  /** The number of the claim: higher than that of every earlier claim of the thread. */
+  /**
+   * The number of the claim, a whole number from 1: higher than that of every earlier claim of the
+   * thread, in whichever store.
+   */
   readonly epoch: number;
 
   /** The input to store with the run. Called once, before the first `append`. */
   setInput(input: unknown): void;
 
-  /** Adds one event. Returns at once; it is stored within the store's linger time. */
+  /**
+   * Adds one event. Returns at once; it is stored within the store's linger time. What is stored is
+   * the event as it is now, whatever is done to the object later. The object is not changed.
+   */
   append(event: EventLike): void;
 
   /**
-   * Stores the run and gives the thread back; resolves when that is durable.
+   * Stores the run and gives the thread back; resolves when that is durable. The run is part of the
+   * history then, and not before. A run without events is stored as well.
    * `onStalled` is called, once, when storing keeps failing for a while: the store goes on trying.
-   * Rejects when the run can never be stored (`LEASE_LOST`, a store that is corrupt).
+   * Rejects when the run can never be stored (a store that is corrupt; `LEASE_LOST`, if it was
+   * released or another run has the thread).
    */
   finish(onStalled: (error: RunStoreError) => void): Promise<void>;
 
-  /** Gives the thread back and forgets all that was appended. */
+  /**
+   * Gives the thread back and forgets all that was appended. Releasing again does nothing, whoever has
+   * the thread by then.
+   */
   release(): Promise<void>;
 }
 
 /** Opaque: where a store left off. */
 export type HistoryCursor = object;
 
-/** Consecutive events of one finished run. A large run comes in several segments. */
+/**
+ * Consecutive events of one finished run. A large run comes in several segments, one after the other.
+ * A run without events is one empty segment.
+ */
 export interface HistorySegment {
   readonly runId: string;
   /** The run's first events are in this segment. */
@@ -184,6 +246,10 @@ export interface Distribution {
   readonly max: number;
 }
 
+/**
+ * All numbers are finite, and none is negative. A store that writes without a queue says 0 where one
+ * is asked about.
+ */
 export interface StoreStats {
   /** Operations waiting to be written, those in flight included. */
   readonly queueDepth: number;
@@ -191,7 +257,7 @@ export interface StoreStats {
   readonly queueBytes: number;
   /** Milliseconds for which the oldest operation has been waiting, 0 when none is. */
   readonly lagMs: number;
-  /** Batches acknowledged. */
+  /** Batches acknowledged. A store without batches counts what it has stored. */
   readonly batches: number;
   /** Operations a batch. */
   readonly batchSize: Distribution;

@@ -119,8 +119,9 @@ export class MemoryRunStore implements RunStore {
     this.#assertOpen();
     const { threadId, runId, messageIds, onLost, onStopRequested } = request;
     const before = this.#runs.holders.get(threadId);
-    if (before !== undefined && this.#runs.liveStores.has(before.store)) {
-      if (request.supersede && before.store !== this) before.onStopRequested({ discard: true });
+    const isForeign = before !== undefined && before.store !== this;
+    if (isForeign && this.#runs.liveStores.has(before.store)) {
+      if (request.supersede) before.onStopRequested({ discard: true });
       const message = "Thread already running";
       return { kind: "refused", code: "THREAD_ALREADY_RUNNING", message };
     }
@@ -170,6 +171,7 @@ export class MemoryRunStore implements RunStore {
   }
 
   async *follow(threadId: string, epoch: number, signal: AbortSignal) {
+    this.#assertOpen();
     const ended = this.#runs.stored.find((run) => run.threadId === threadId && run.epoch === epoch);
     if (ended !== undefined) yield ended.events;
     const holder = this.#runs.holders.get(threadId);
@@ -199,6 +201,7 @@ export class MemoryRunStore implements RunStore {
   }
 
   async released(threadId: string, signal: AbortSignal): Promise<void> {
+    this.#assertOpen();
     while (!signal.aborted && this.#runs.holderOf(threadId) !== undefined) {
       this.#assertOpen();
       await this.#runs.change(signal);
@@ -238,6 +241,7 @@ export class MemoryRunStore implements RunStore {
       epoch: holder.epoch,
       setInput: () => undefined,
       append: (event) => {
+        if (!this.#open || runs.holders.get(threadId) !== holder) return;
         const copy = storable(event, []);
         if (isEvent(copy)) events.push(copy);
         runs.changed();
@@ -248,6 +252,7 @@ export class MemoryRunStore implements RunStore {
         this.#store(threadId, holder, events);
       },
       release: async () => {
+        this.#assertOpen();
         if (runs.holders.get(threadId) !== holder) return;
         runs.holders.delete(threadId);
         runs.changed();

@@ -131,7 +131,7 @@ describe("the README", () => {
     });
     const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
     const packed = new Set(files.map(({ path }) => path));
-    for (const page of ["README.md", "docs/servers.md", "CONTRIBUTING.md"]) {
+    for (const page of ["README.md", "docs/servers.md", "docs/stores.md", "CONTRIBUTING.md"]) {
       const links = [...readFileSync(join(ROOT, page), "utf8").matchAll(/\]\(([^)]+)\)/g)];
       for (const [, link = ""] of links) {
         if (link.startsWith("https:")) continue;

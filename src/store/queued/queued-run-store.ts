@@ -56,6 +56,7 @@ export class QueuedRunStore implements RunStore {
   readonly #tailer: RunTailer;
   /** Why nothing is stored any more, or null. */
   #lost: RunStoreError | null = null;
+  #closed = false;
 
   constructor(options: QueuedRunStoreOptions) {
     const { backend, lingerMs, maxBatchBytes, maxPendingBytes, storeRawEvents, logger } = options;
@@ -88,8 +89,9 @@ export class QueuedRunStore implements RunStore {
     backend.onNotice((notice) => this.#heed(notice));
   }
 
-  ready(): Promise<void> {
-    return this.#backend.open();
+  async ready(): Promise<void> {
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    await this.#backend.open();
   }
 
   claim(request: ClaimRequest): Promise<ClaimOutcome> {
@@ -146,6 +148,7 @@ export class QueuedRunStore implements RunStore {
   }
 
   async close(timeoutMs: number): Promise<void> {
+    this.#closed = true;
     const deadline = performance.now() + timeoutMs;
     const stepMs = () => Math.max(deadline - performance.now(), MIN_CLOSE_STEP_MS);
     this.#tailer.end(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));

@@ -1,0 +1,27 @@
+import type { StoreUnderTest } from "./store-under-test.ts";
+
+/** What a store may do or not. A test that needs what a store does not do is skipped. */
+export interface StoreSupports {
+  /** The data outlives the store: a store that is opened on it later finds it. */
+  readonly restart: boolean;
+  /** Several stores may be open on the same data at once. */
+  readonly severalInstances: boolean;
+}
+
+/** What a test of the suite is given. */
+export interface TestStores {
+  /** Opens another store on the data of the test. It is closed when the test has ended. */
+  readonly open: () => StoreUnderTest;
+}
+
+export type StoreTest = (stores: TestStores) => Promise<void>;
+
+export type DefineTest = (name: string, body: StoreTest) => void;
+
+/** The tests of one subject. */
+export interface Section {
+  readonly title: string;
+  /** What the store has to support for these tests. */
+  readonly needs?: keyof StoreSupports;
+  readonly define: (test: DefineTest) => void;
+}

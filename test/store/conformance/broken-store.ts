@@ -1,0 +1,46 @@
+import type { ClaimedRun, ClaimRequest, RunStore } from "../../../src/store/run-store.ts";
+
+/** A store that does what `inner` does, except for `broken`. */
+export function brokenStore(inner: RunStore, broken: Partial<RunStore>): RunStore {
+  return {
+    get overloaded() {
+      return inner.overloaded;
+    },
+    get stuck() {
+      return inner.stuck;
+    },
+    ready: () => inner.ready(),
+    claim: (request) => inner.claim(request),
+    readHistory: (threadId, cursor) => inner.readHistory(threadId, cursor),
+    runningRun: (threadId) => inner.runningRun(threadId),
+    follow: (threadId, epoch, signal) => inner.follow(threadId, epoch, signal),
+    requestStop: (threadId, runId) => inner.requestStop(threadId, runId),
+    released: (threadId, signal) => inner.released(threadId, signal),
+    flush: () => inner.flush(),
+    close: (timeoutMs) => inner.close(timeoutMs),
+    stats: () => inner.stats(),
+    ...broken,
+  };
+}
+
+/** A store each of whose runs does what a run of `inner` does, except for what `breakRun` gives. */
+export function storeOfBrokenRuns(
+  inner: RunStore,
+  breakRun: (run: ClaimedRun, request: ClaimRequest) => Partial<ClaimedRun>,
+): RunStore {
+  return brokenStore(inner, {
+    claim: async (request) => {
+      const outcome = await inner.claim(request);
+      if (outcome.kind === "refused") return outcome;
+      const { run } = outcome;
+      const whole: ClaimedRun = {
+        epoch: run.epoch,
+        setInput: (input) => run.setInput(input),
+        append: (event) => run.append(event),
+        finish: (onStalled) => run.finish(onStalled),
+        release: () => run.release(),
+      };
+      return { ...outcome, run: { ...whole, ...breakRun(run, request) } };
+    },
+  });
+}
