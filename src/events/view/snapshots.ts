@@ -32,8 +32,9 @@ export function applyMessagesSnapshot(list: MessageList, event: EventLike): void
     const next = isKept(place.message) ? place : byId.get(place.message.id);
     if (next !== undefined) places.push(next);
   }
-  const present = new Set(places.map(({ message }) => message.id));
-  for (const place of incoming) if (!present.has(place.message.id)) places.push(place);
+  for (const place of incoming) {
+    if (list.find(place.message.id) === undefined) places.push(place);
+  }
   list.reset(places);
 }
 

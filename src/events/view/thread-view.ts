@@ -20,7 +20,7 @@ export interface View {
 
 /** A view as JSON holds it, with what the next events need to be applied. */
 export interface StoredView extends View {
-  /** Rises when a change of the reducer makes views that are stored wrong. */
+  /** Raised when a change of the reducer makes stored views wrong. */
   readonly version: 1;
   /** What the next STATE_DELTA applies to, where that is not `state`. */
   readonly inRunState?: unknown;
@@ -84,7 +84,7 @@ export class ThreadView implements View {
     return isStoredView(stored) ? new ThreadView(stored) : undefined;
   }
 
-  /** A list of its own: the cost is that of the number of messages. */
+  /** A new list at each call: the cost grows with the number of messages. */
   get messages(): Message[] {
     return this.#list.toArray();
   }

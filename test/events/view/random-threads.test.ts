@@ -1,13 +1,12 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ThreadView, type View, viewOf } from "../../../src/events/view/thread-view.ts";
+import { frozen } from "./frozen.ts";
 import { LiveClient } from "./live-client.ts";
 import { type RandomRun, randomThread } from "./random-threads.ts";
+import { seed, threads } from "./seed.ts";
 
-// Other threads, or more of them: VIEW_SEED=7 VIEW_THREADS=20000 npm test -- test/events/view
-const seed = Number(process.env.VIEW_SEED ?? 59);
-const numRuns = Number(process.env.VIEW_THREADS ?? 1000);
-const timeout = 30_000 + 200 * numRuns;
+const timeout = 30_000 + 200 * threads;
 
 beforeAll(() => {
   // Clients warn of what they leave out.
@@ -19,15 +18,6 @@ afterAll(() => {
 
 function shownBy({ messages, state, pendingInterrupts }: View): View {
   return { messages, state, pendingInterrupts };
-}
-
-/** Makes every change of `value` fail. */
-function frozen<T>(value: T): T {
-  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(frozen);
-  }
-  return value;
 }
 
 function storedAndRestored(view: ThreadView): ThreadView {
@@ -60,7 +50,7 @@ describe("for any thread", () => {
           expect(shownBy(view)).toEqual(client.view);
         }
       });
-      await fc.assert(property, { seed, numRuns });
+      await fc.assert(property, { seed, numRuns: threads });
     },
     timeout,
   );
@@ -73,7 +63,7 @@ describe("for any thread", () => {
         await client.run([], eventsOf(runs));
         expect(viewOf(eventsOf(runs)).messages).toEqual(client.view.messages);
       });
-      await fc.assert(property, { seed, numRuns: numRuns / 4 });
+      await fc.assert(property, { seed, numRuns: threads / 4 });
     },
     timeout,
   );
@@ -90,7 +80,7 @@ describe("for any thread", () => {
         for (const event of events.slice(split)) restored.apply(event);
         expect(restored.toJSON()).toEqual(viewOf(events).toJSON());
       });
-      fc.assert(property, { seed, numRuns: numRuns / 4 });
+      fc.assert(property, { seed, numRuns: threads / 4 });
     },
     timeout,
   );
@@ -108,7 +98,7 @@ describe("for any thread", () => {
         for (const event of events.slice(split)) view.apply(event);
         expect(JSON.stringify(stored)).toBe(text);
       });
-      fc.assert(property, { seed, numRuns: numRuns / 4 });
+      fc.assert(property, { seed, numRuns: threads / 4 });
     },
     timeout,
   );

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../../src/events/event.ts";
 import { ThreadView, viewOf } from "../../../src/events/view/thread-view.ts";
 import { looseEvent } from "../random-runs.ts";
+import { seed } from "./seed.ts";
 
 const activity = (content: object, more: object = {}) => ({
   type: "ACTIVITY_SNAPSHOT",
@@ -117,6 +118,37 @@ describe("as in clients of 0.0.59", () => {
   });
 });
 
+describe("chunks", () => {
+  const chunk = { type: "TEXT_MESSAGE_CHUNK", messageId: "a1", delta: "a" };
+  const next = { type: "TEXT_MESSAGE_CHUNK", delta: "b" };
+  const filled = [{ id: "a1", role: "assistant", content: "ab" }];
+
+  test("without an id continue the message of those before", () => {
+    expect(messagesOf(chunk, next)).toEqual(filled);
+  });
+
+  test("continue it when the view was stored in between", () => {
+    const view = ThreadView.restore(JSON.parse(JSON.stringify(viewOf([chunk]))));
+    view?.apply(next);
+    expect(view?.messages).toEqual(filled);
+  });
+
+  test("of a subagent are told from those of another", () => {
+    expect(
+      messagesOf(
+        { ...chunk, subagentRunId: "s1" },
+        { ...chunk, messageId: "a2", subagentRunId: "s2" },
+        { ...next, subagentRunId: "s1" },
+        // It could continue either message.
+        next,
+      ),
+    ).toEqual([
+      { ...filled[0], subagentRunId: "s1" },
+      { ...filled[0], id: "a2", content: "a", subagentRunId: "s2" },
+    ]);
+  });
+});
+
 describe("interrupts", () => {
   const interrupts = [{ id: "i1", reason: "confirm" }];
   const interrupted = { type: "RUN_FINISHED", outcome: { type: "interrupt", interrupts } };
@@ -148,7 +180,7 @@ describe("whatever is stored", () => {
         const stored = JSON.parse(JSON.stringify(view)) as unknown;
         expect(ThreadView.restore(stored)?.toJSON()).toEqual(stored);
       }),
-      { numRuns: 1000 },
+      { seed, numRuns: 1000 },
     );
   });
 
