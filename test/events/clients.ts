@@ -39,7 +39,10 @@ const client = (version: string, library: object): Client => {
   };
 };
 
-export const clients: readonly Client[] = [client("0.0.59", client0), client("1.0.0", client1)];
+/** Decides where the clients differ. */
+export const oldestClient: Client = client("0.0.59", client0);
+
+export const clients: readonly Client[] = [oldestClient, client("1.0.0", client1)];
 
 /** Rejects with the client's own error if a client does not accept `events` as a stream. */
 export async function verifyWithClients(events: readonly EventLike[]): Promise<void> {

@@ -18,7 +18,8 @@ const ops = [
 ];
 
 const stateKey = fc.constantFrom("a", "b", "list");
-const stateValue = fc.oneof(
+/** A small JSON value, as states and activities hold them. */
+export const stateValue = fc.oneof(
   fc.integer({ min: 0, max: 3 }),
   fc.constant(null),
   fc.record({ a: fc.integer({ min: 0, max: 3 }) }),
@@ -36,7 +37,8 @@ const statePath = fc.oneof(
   ),
 );
 const innerPath = statePath.filter((path) => path !== "");
-const operation = fc.oneof(
+/** An operation of a JSON patch on a state, which may apply or not. */
+export const operation = fc.oneof(
   fc.record({ op: fc.constantFrom("add", "replace", "test"), path: statePath, value: stateValue }),
   fc.record({ op: fc.constantFrom("remove"), path: statePath }),
   // Not to or from the root: a client is left without any state, or with one that holds itself.

@@ -1,0 +1,48 @@
+import type { EventLike } from "../event.ts";
+import { applyPatch } from "./patch.ts";
+
+/**
+ * The state of a view. A client applies the events of a run to a copy of its own, `inRun`, and takes
+ * from it whatever is not null, false, zero or an empty string.
+ */
+export class ViewState {
+  #held: unknown;
+  #inRun: unknown;
+
+  constructor(held: unknown, inRun: unknown = held) {
+    this.#held = held;
+    this.#inRun = inRun;
+  }
+
+  /** What the client holds. */
+  get held(): unknown {
+    return this.#held;
+  }
+
+  /** What the next delta applies to. */
+  get inRun(): unknown {
+    return this.#inRun;
+  }
+
+  /** A run starts from what the client holds. */
+  startRun(): void {
+    this.#inRun = this.#held;
+  }
+
+  applySnapshot(event: EventLike): void {
+    if (event.snapshot === undefined) this.#inRun = null;
+    else this.#set(event.snapshot);
+  }
+
+  /** A delta that does not apply as a whole has no effect. */
+  applyDelta(event: EventLike): void {
+    const patched = applyPatch(this.#inRun, event.delta);
+    // A patch may leave no document. The next one then starts from null.
+    if (patched !== undefined) this.#set(patched.document ?? null);
+  }
+
+  #set(state: unknown): void {
+    this.#inRun = state;
+    if (state) this.#held = state;
+  }
+}

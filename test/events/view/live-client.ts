@@ -1,0 +1,27 @@
+import type { EventLike } from "../../../src/events/event.ts";
+import type { View } from "../../../src/events/view/thread-view.ts";
+import { ClientAgent0 } from "../../support/client-agents.ts";
+
+/** A real client of 0.0.59 that is given the events of runs. */
+export class LiveClient {
+  #events: readonly EventLike[] = [];
+  readonly #agent = new ClientAgent0(() => structuredClone(this.#events) as EventLike[], {
+    threadId: "t",
+  });
+
+  /** Adds `asked` to the client's messages, then runs an agent that emits `events`. */
+  async run(asked: readonly object[], events: readonly EventLike[]): Promise<void> {
+    this.#events = events;
+    this.#agent.addMessages(structuredClone(asked) as never);
+    const resume = this.#agent.pendingInterrupts.map(({ id }) => ({
+      interruptId: id,
+      status: "resolved" as const,
+    }));
+    await this.#agent.runAgent({ resume });
+  }
+
+  get view(): View {
+    const { messages, state, pendingInterrupts } = this.#agent;
+    return { messages: messages as never, state, pendingInterrupts };
+  }
+}
