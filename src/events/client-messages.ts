@@ -14,6 +14,8 @@ export interface ListedMessage {
 export interface ClientMessages {
   /** New messages that stand before known ones: their ids, and the id of the message before (null: none). */
   readonly placed?: readonly (readonly [id: string, after: string | null])[];
+  /** The ids of new messages each of which is the one result of its tool call in the list. */
+  readonly results?: readonly string[];
   /** Known messages whose content is another one now. */
   readonly changed?: readonly ListedMessage[];
   /** Set when the list ends in a known message: if the view begins with this list, it ends there. */
@@ -71,10 +73,13 @@ export function clientMessagesOf(
     const message = messages[at];
     return message === undefined ? [] : [message];
   });
+  const results = resultsAmong(messages, ids, known.seen);
   const end = endOf(messages, ids, known.seen);
-  if (placed.length === 0 && changed.length === 0 && end === null) return null;
+  const isPlain = placed.length === 0 && results.length === 0 && changed.length === 0;
+  if (isPlain && end === null) return null;
   return {
     ...(placed.length > 0 && { placed }),
+    ...(results.length > 0 && { results }),
     ...(changed.length > 0 && { changed }),
     ...(end !== null && { end }),
   };
@@ -91,6 +96,25 @@ function placedAmong(
     if (id !== "" && !seen[at]) placed.push([id, ids[at - 1] || null]);
   }
   return placed;
+}
+
+function resultsAmong(
+  messages: readonly ListedMessage[],
+  ids: readonly string[],
+  seen: readonly boolean[],
+): readonly string[] {
+  const isNewResult = (message: ListedMessage, at: number) =>
+    message?.role === "tool" && !seen[at] && ids[at] !== "";
+  if (!messages.some(isNewResult)) return [];
+  const counts = new Map<unknown, number>();
+  for (const message of messages) {
+    if (message?.role !== "tool") continue;
+    counts.set(message.toolCallId, (counts.get(message.toolCallId) ?? 0) + 1);
+  }
+  return ids.filter((_, at) => {
+    const message = messages[at] ?? {};
+    return isNewResult(message, at) && counts.get(message.toolCallId) === 1;
+  });
 }
 
 function endOf(

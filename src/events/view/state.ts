@@ -1,4 +1,5 @@
 import type { EventLike } from "../event.ts";
+import { isFields } from "./message.ts";
 import { applyPatch } from "./patch.ts";
 
 /**
@@ -27,6 +28,16 @@ export class ViewState {
   /** A run starts from what the client holds. */
   startRun(): void {
     this.#inRun = this.#held;
+  }
+
+  /**
+   * Takes the state that the client sent with the input of its run. An empty object says nothing: some
+   * clients always send it.
+   */
+  takeFromClient({ input }: EventLike): void {
+    const state = isFields(input) ? input.state : undefined;
+    if (isFields(state) && Object.keys(state).length === 0) return;
+    if (state) this.#set(state);
   }
 
   applySnapshot(event: EventLike): void {

@@ -1,6 +1,7 @@
 import type { EventLike } from "../event.ts";
 import { applyActivityDelta, applyActivitySnapshot } from "./activities.ts";
 import { ChunkExpander, isOpenChunks, type OpenChunks } from "./chunks.ts";
+import { applyClientMessages } from "./client-list.ts";
 import { interruptsAfter } from "./interrupts.ts";
 import { isFields, type Message } from "./message.ts";
 import { MessageList } from "./message-list.ts";
@@ -114,6 +115,18 @@ export class ThreadView implements View {
   apply(event: EventLike): void {
     if (!isFields(event)) return;
     for (const whole of this.#chunks.expand(event)) this.#applyWhole(whole);
+  }
+
+  /**
+   * Applies the next event as the store has it. A RUN_STARTED says there what the client's list of
+   * messages and its state were when it asked for the run: the view is what that client held.
+   */
+  applyStored(event: EventLike): void {
+    if (isFields(event) && event.type === "RUN_STARTED") {
+      applyClientMessages(this.#list, event);
+      this.#state.takeFromClient(event);
+    }
+    this.apply(event);
   }
 
   #applyWhole(event: EventLike): void {
