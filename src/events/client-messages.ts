@@ -20,8 +20,11 @@ export interface ClientMessages {
   readonly changed?: readonly ListedMessage[];
   /** Set when the list ends in a known message: if the view begins with this list, it ends there. */
   readonly end?: ListEnd;
-  /** The whole list, when it is the view: what is not in it is gone. Then the other fields are not set. */
-  readonly list?: readonly ListedMessage[];
+  /**
+   * The list is the view: what is not in it is gone. Then the input that is stored holds the whole list,
+   * and the other fields are not set.
+   */
+  readonly authoritative?: true;
 }
 
 /** The end of a list, without activities and reasoning: clients do not send those back, or not always. */

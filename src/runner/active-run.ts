@@ -13,7 +13,7 @@ import type { RunInput, RunnableAgent, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
 import type { OnConcurrentRun, StoreInput } from "./options.ts";
 import {
-  clientMessagesIn,
+  clientListOf,
   type InputMessages,
   messagesNewTo,
   type ReadInput,
@@ -130,6 +130,11 @@ export class ActiveRun {
     return this.#stream.log;
   }
 
+  /** `event`, which is in `place` of `log`, as the store has it. */
+  storedAt(place: number, event: EventLike): EventLike {
+    return this.#stream.storedAt(place, event);
+  }
+
   /** True when the run was refused: what its stream says is for its caller, not for the thread. */
   get refused(): boolean {
     return this.#refused;
@@ -196,7 +201,7 @@ export class ActiveRun {
     const { storeInput, inputMessages = "additive" } = this.#environment;
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
-    this.#stream.attach(run, clientMessagesIn(input, { seen, changed }, inputMessages));
+    this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
     run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
     this.#enter("running");
     await this.#execute();

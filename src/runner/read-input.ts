@@ -45,16 +45,25 @@ export function messagesNewTo({ all, messageIds }: ReadInput, seen: readonly boo
   return { ...all, messages };
 }
 
-/** What the list of messages says beside bringing new ones, or null when that is nothing. */
-export function clientMessagesIn(
+/** What a client's list of messages says beside bringing new ones. */
+export interface ClientList {
+  /** Null when it says nothing else. */
+  readonly clientMessages: ClientMessages | null;
+  /** All messages of the list, where the list is to be stored whole; else null. */
+  readonly whole: readonly ListedMessage[] | null;
+}
+
+export function clientListOf(
   { all, messageIds }: ReadInput,
   known: KnownMessages,
   inputMessages: InputMessages,
-): ClientMessages | null {
-  if (!Array.isArray(all.messages)) return null;
+): ClientList {
+  if (!Array.isArray(all.messages)) return { clientMessages: null, whole: null };
   const messages = all.messages as readonly InputMessage[] as readonly ListedMessage[];
-  if (inputMessages === "authoritative") return { list: messages };
-  return clientMessagesOf(messages, messageIds, known);
+  if (inputMessages === "authoritative") {
+    return { clientMessages: { authoritative: true }, whole: messages };
+  }
+  return { clientMessages: clientMessagesOf(messages, messageIds, known), whole: null };
 }
 
 /** The input without `forwardedProps`: clients send tokens in it, which are for the agent alone. */

@@ -1,4 +1,3 @@
-import type { ClientMessages } from "../events/client-messages.ts";
 import { type EventLike, isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/lifecycle/finalize.ts";
 import { OpenParts } from "../events/lifecycle/open-parts.ts";
@@ -7,7 +6,7 @@ import type { ClaimedRun } from "../store/run-store.ts";
 import type { RunInput } from "./agent.ts";
 import { EventLog } from "./event-log.ts";
 import type { StoreInput } from "./options.ts";
-import { withoutForwardedProps } from "./read-input.ts";
+import { type ClientList, withoutForwardedProps } from "./read-input.ts";
 
 /** How a run ends that its agent did not end itself. */
 export interface Closing {
@@ -33,18 +32,19 @@ export class RunStream {
   /** What a RUN_STARTED gets that has no input. */
   #input: RunInput | null = null;
   readonly #storeInput: StoreInput;
-  #clientMessages: ClientMessages | null = null;
-  /** `clientMessages` until they are stored. */
-  #unstoredMessages: ClientMessages | null = null;
+  /** What the client's list of messages says, until a RUN_STARTED is stored with it. */
+  #clientList: ClientList | null = null;
+  /** The first RUN_STARTED: its place in `log`, and what is stored of it. */
+  #start: { readonly place: number; readonly stored: EventLike } | null = null;
 
   constructor({ threadId, runId, storeInput }: RunStreamOptions) {
     this.#ids = { threadId, runId };
     this.#storeInput = storeInput;
   }
 
-  /** What the client's list of messages says beside bringing new ones. Null before the run is claimed. */
-  get clientMessages(): ClientMessages | null {
-    return this.#clientMessages;
+  /** `event`, which is in `place` of `log`, as the store has it. */
+  storedAt(place: number, event: EventLike): EventLike {
+    return this.#start?.place === place ? this.#start.stored : event;
   }
 
   /** True when the run's last event was a terminal one. */
@@ -57,11 +57,10 @@ export class RunStream {
     this.#input = input;
   }
 
-  /** From now on, events are stored; the first RUN_STARTED with `clientMessages`. */
-  attach(claimed: ClaimedRun, clientMessages: ClientMessages | null): void {
+  /** From now on, events are stored, the first RUN_STARTED with what the client's list says. */
+  attach(claimed: ClaimedRun, clientList: ClientList): void {
     this.#claimed = claimed;
-    this.#clientMessages = clientMessages;
-    this.#unstoredMessages = clientMessages;
+    this.#clientList = clientList;
   }
 
   /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
@@ -71,14 +70,14 @@ export class RunStream {
       return;
     }
     const lacksInput = event.input === undefined || event.input === null;
-    this.#start(lacksInput ? this.#withInput(event) : event);
+    this.#addStart(lacksInput ? this.#withInput(event) : event);
   }
 
   /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
   close({ stopped, error }: Closing): void {
     // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
     if (stopped && this.log.length === 0) {
-      this.#start(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
+      this.#addStart(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
     }
     for (const event of finalizeRun(this.#parts, { ...this.#ids, stopped, ...error })) {
       this.#add(event);
@@ -102,13 +101,17 @@ export class RunStream {
     return this.#input === null ? event : { ...event, input: this.#input };
   }
 
-  #start(event: EventLike): void {
-    const clientMessages = this.#unstoredMessages;
-    this.#unstoredMessages = null;
-    const input = this.#storeInput === "full" ? event.input : withoutForwardedProps(event.input);
+  #addStart(event: EventLike): void {
+    const { clientMessages = null, whole = null } = this.#clientList ?? {};
+    this.#clientList = null;
+    let input = this.#storeInput === "full" ? event.input : withoutForwardedProps(event.input);
+    if (whole !== null) input = { ...(input as object), messages: whole };
     const isStoredAsEmitted = clientMessages === null && input === event.input;
-    const stored = { ...event, input, ...(clientMessages !== null && { clientMessages }) };
-    this.#add(event, isStoredAsEmitted ? event : stored);
+    const stored = isStoredAsEmitted
+      ? event
+      : { ...event, input, ...(clientMessages !== null && { clientMessages }) };
+    this.#start ??= { place: this.log.length, stored };
+    this.#add(event, stored);
   }
 
   #add(event: EventLike, stored = event): void {

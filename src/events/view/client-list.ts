@@ -12,19 +12,16 @@ export function applyClientMessages(list: MessageList, event: EventLike): void {
   const { clientMessages, input } = event;
   if (!isFields(clientMessages)) return;
   const record = clientMessages as ClientMessages;
-  if (Array.isArray(record.list)) {
-    list.reset(takeList(list.places, record.list.filter(isFields)));
+  const messages = listOf(isFields(input) ? input.messages : []).filter(isFields);
+  if (record.authoritative === true) {
+    list.reset(takeList(list.places, messages));
     return;
   }
+  const brought = new Map(messages.map((message) => [message.id, message]));
   for (const message of listOf(record.changed).filter(isFields)) {
     const place = list.find(message.id);
     if (place !== undefined) list.replace(place, message);
   }
-  const brought = new Map(
-    listOf(isFields(input) ? input.messages : [])
-      .filter(isFields)
-      .map((message) => [message.id, message]),
-  );
   const places = [...list.places];
   for (const id of listOf(record.results)) replaceResult(places, brought.get(id));
   for (const placed of listOf(record.placed)) {
