@@ -1,4 +1,6 @@
 export type { EventLike } from "./events/event.ts";
+export type { Message } from "./events/view/message.ts";
+export type { StoredView, View } from "./events/view/thread-view.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type {
@@ -36,9 +38,12 @@ export type {
   ClaimRequest,
   Distribution,
   HistoryCursor,
+  HistoryOptions,
   HistoryPage,
   HistorySegment,
+  HistoryViews,
   LiveRun,
   RunStore,
   StoreStats,
+  ViewPoint,
 } from "./store/run-store.ts";

@@ -3,8 +3,9 @@ import { setImmediate as nextTask } from "node:timers/promises";
 import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair/repair.ts";
+import { ReplayView } from "../events/replay/replay-view.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
-import type { HistoryPage, LiveRun, RunStore } from "../store/run-store.ts";
+import type { HistoryPage, LiveRun, RunStore, ViewPoint } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
 /** Events that are replayed in one task: each may cost its subscriber more than it does here. */
@@ -12,163 +13,191 @@ const EVENTS_PER_TASK = 100;
 /** Events that are taken from memory at once, where the old ones are packed by the thousand. */
 const MEMORY_CHUNK = 1000;
 
+export interface ReplayRequest {
+  readonly store: RunStore;
+  readonly threadId: string;
+  /** How many of the last runs are replayed whole. Undefined for all of them. */
+  readonly runs?: number | undefined;
+  /** The runs of the thread in this process that are not known to be stored. */
+  readonly openRuns: () => readonly ActiveRun[];
+}
+
 /**
- * A thread from its first event to the end of its live run.
- *
- * The cut between the two is by run. History is of one moment: a run that was stored by then comes
- * from the store, whole, and any other from memory, whole; or from its journal, if another process
- * executes it. Epochs tell which.
+ * A thread from its first event to the end of its live run. With `runs`, older runs are folded into one
+ * MESSAGES_SNAPSHOT and one STATE_SNAPSHOT, behind the first RUN_STARTED.
  */
-export function replayThread(
-  store: RunStore,
-  threadId: string,
-  openRuns: () => readonly ActiveRun[],
-): Observable<EventLike> {
+export function replayThread(request: ReplayRequest): Observable<EventLike> {
   return new Observable<EventLike>((subscriber) => {
-    const repair = new ReplayRepair(threadId, (event) => subscriber.next(event));
-    replay(store, threadId, openRuns, repair, subscriber).then(
+    const replay = new ThreadReplay(request, subscriber);
+    replay.run().then(
       () => subscriber.complete(),
       (cause: unknown) => {
-        const { code, message } = toRunStoreError(cause);
-        repair.fail({ code, message });
+        replay.fail(cause);
         subscriber.complete();
       },
     );
   });
 }
 
-async function replay(
-  store: RunStore,
-  threadId: string,
-  openRuns: () => readonly ActiveRun[],
-  repair: ReplayRepair,
-  subscriber: Subscriber<EventLike>,
-): Promise<void> {
-  const open = openRuns();
-  // Those that have begun by now come before a run that holds the thread elsewhere after this, and
-  // those that have not come behind it.
-  const begun = open.filter((run) => run.hasBegun);
-  const waiting = open.filter((run) => !run.hasBegun);
-  let live: LiveRun | null = null;
-  let endedUpTo = 0;
-  for await (const page of pagesOf(store, threadId)) {
-    if (subscriber.closed) return;
-    live ??= page.live;
-    await emitPage(page, repair, subscriber);
-    endedUpTo = Math.max(endedUpTo, page.endedUpTo);
-    if (subscriber.closed) return;
+/**
+ * One replay.
+ *
+ * The cut between history and live runs is by run. History is of one moment: a run that was stored by
+ * then comes from the store, whole, and any other from memory, whole; or from its journal, if another
+ * process executes it. Epochs tell which.
+ *
+ * An event goes from where it is stored to `ReplayRepair`, which makes the stream one that clients
+ * accept, to `ReplayView`, which leads clients to the view of the thread, to the subscriber.
+ */
+class ThreadReplay {
+  readonly #request: ReplayRequest;
+  readonly #subscriber: Subscriber<EventLike>;
+  readonly #repair: ReplayRepair;
+  readonly #view = new ReplayView();
+  /** Whether the client's view is corrected at each RUN_STARTED, and not at the end of the history. */
+  #correctsAtStart = false;
+  #sinceTask = 0;
+
+  constructor(request: ReplayRequest, subscriber: Subscriber<EventLike>) {
+    this.#request = request;
+    this.#subscriber = subscriber;
+    this.#repair = new ReplayRepair(request.threadId, (event) => this.#show(event));
   }
-  const fromMemory = async (runs: readonly ActiveRun[]) => {
-    for (const run of runs) {
-      if (run.epoch === null || run.epoch > endedUpTo) await replayLive(run, repair, subscriber);
+
+  async run(): Promise<void> {
+    const { openRuns } = this.#request;
+    const open = openRuns();
+    // Runs that have begun by now come before a run that holds the thread elsewhere after this. Runs that
+    // have not begun come behind it.
+    const begun = open.filter((run) => run.hasBegun);
+    const waiting = open.filter((run) => !run.hasBegun);
+    const { live, endedUpTo } = await this.#replayHistory();
+    const fromMemory = async (runs: readonly ActiveRun[]) => {
+      for (const run of runs) {
+        if (run.epoch === null || run.epoch > endedUpTo) await this.#replayLive(run);
+      }
+    };
+    this.#correctsAtStart = true;
+    await fromMemory(begun);
+    const isLive = (run: ActiveRun) => run.epoch === live?.epoch;
+    if (live !== null && !open.some(isLive)) {
+      // Or a run that began here after this replay did.
+      const own = openRuns().find(isLive);
+      if (own !== undefined) await this.#replayLive(own);
+      else await this.#followForeign(live);
     }
-  };
-  await fromMemory(begun);
-  const isLive = (run: ActiveRun) => run.epoch === live?.epoch;
-  if (live !== null && !open.some(isLive)) {
-    // Or a run that began here after this replay did.
-    const own = openRuns().find(isLive);
-    if (own !== undefined) await replayLive(own, repair, subscriber);
-    else await followForeign(store, threadId, live, repair, subscriber);
+    await fromMemory(waiting);
   }
-  await fromMemory(waiting);
-}
 
-/** The pages of a thread's history: the next one is read while one is emitted. */
-async function* pagesOf(
-  store: RunStore,
-  threadId: string,
-): AsyncGenerator<HistoryPage, void, undefined> {
-  let coming: Promise<HistoryPage> | null = store.readHistory(threadId, null);
-  while (coming !== null) {
-    const page: HistoryPage = await coming;
-    coming = page.next === null ? null : store.readHistory(threadId, page.next);
-    // If it fails, that is found out when its turn comes, or nobody is there any more.
-    coming?.catch(() => undefined);
-    yield page;
-    // A page that is ready at once would be delivered in the task of the one before it.
-    if (coming !== null) await nextTask();
+  fail(cause: unknown): void {
+    const { code, message } = toRunStoreError(cause);
+    this.#repair.fail({ code, message });
   }
-}
 
-async function followForeign(
-  store: RunStore,
-  threadId: string,
-  { runId, epoch }: LiveRun,
-  repair: ReplayRepair,
-  subscriber: Subscriber<EventLike>,
-): Promise<void> {
-  if (subscriber.closed) return;
-  const left = new AbortController();
-  subscriber.add(() => left.abort());
-  repair.startRun(runId, { live: true });
-  const pace = new Pace();
-  for await (const events of store.follow(threadId, epoch, left.signal)) {
-    await pace.emit(events, repair, subscriber);
-    if (subscriber.closed) return;
+  #show(event: EventLike): void {
+    this.#subscriber.next(this.#view.show(event));
+    if (event.type === "RUN_STARTED" && this.#correctsAtStart) this.#correct();
   }
-  repair.endRun();
-}
 
-/** Lets other tasks have their turn between the events of a replay. */
-class Pace {
-  #events = 0;
+  #correct(): void {
+    for (const correction of this.#view.corrections()) this.#repair.amend(correction);
+  }
 
-  async emit(
-    events: readonly object[],
-    repair: ReplayRepair,
-    subscriber: Subscriber<EventLike>,
-  ): Promise<void> {
-    for (const event of events) {
-      if (++this.#events % EVENTS_PER_TASK === 0) await nextTask();
-      if (subscriber.closed) return;
-      repair.next(event as EventLike);
+  async #replayHistory(): Promise<Pick<HistoryPage, "live" | "endedUpTo">> {
+    let first: HistoryPage | null = null;
+    let isTrimmed = false;
+    for await (const page of this.#pages()) {
+      if (first === null) {
+        first = page;
+        await this.#expectView(page.views?.before);
+        this.#correctsAtStart = page.views?.before != null;
+      }
+      isTrimmed ||= page.trimmed === true;
+      for (const segment of page.segments) {
+        if (segment.first) this.#repair.startRun(segment.runId, { live: false });
+        await this.#emit(segment.events);
+        // From the second run on, the view is corrected once, behind the last one.
+        if (segment.last) this.#correctsAtStart = false;
+      }
+      if (this.#subscriber.closed) break;
+    }
+    if (isTrimmed && !this.#subscriber.closed) await this.#expectView(first?.views?.end);
+    this.#correct();
+    this.#repair.endRun();
+    return first ?? { live: null, endedUpTo: 0 };
+  }
+
+  async #expectView(point: ViewPoint | null | undefined): Promise<void> {
+    const { store, threadId } = this.#request;
+    if (point == null || store.readView === undefined) return;
+    this.#view.expect(await store.readView(threadId, point));
+  }
+
+  /** The pages of the thread's history: the next one is read while one is emitted. */
+  async *#pages(): AsyncGenerator<HistoryPage, void, undefined> {
+    const { store, threadId, runs } = this.#request;
+    const read = (cursor: HistoryPage["next"]) =>
+      store.readHistory(threadId, cursor, { runs, forReplay: true });
+    let coming: Promise<HistoryPage> | null = read(null);
+    while (coming !== null) {
+      const page: HistoryPage = await coming;
+      coming = page.next === null ? null : read(page.next);
+      // A failure is found out when the turn of the page comes.
+      coming?.catch(() => undefined);
+      yield page;
+      // A page that is ready at once would be delivered in the task of the one before it.
+      if (coming !== null) await nextTask();
     }
   }
-}
 
-async function emitPage(
-  page: HistoryPage,
-  repair: ReplayRepair,
-  subscriber: Subscriber<EventLike>,
-): Promise<void> {
-  const pace = new Pace();
-  for (const segment of page.segments) {
-    if (segment.first) repair.startRun(segment.runId, { live: false });
-    await pace.emit(segment.events, repair, subscriber);
-    if (segment.last) repair.endRun();
+  async #followForeign({ runId, epoch }: LiveRun): Promise<void> {
+    const { store, threadId } = this.#request;
+    if (this.#subscriber.closed) return;
+    const left = new AbortController();
+    this.#subscriber.add(() => left.abort());
+    this.#repair.startRun(runId, { live: true });
+    for await (const events of store.follow(threadId, epoch, left.signal)) {
+      await this.#emit(events);
+      if (this.#subscriber.closed) return;
+    }
+    this.#repair.endRun();
   }
-}
 
-async function replayLive(
-  run: ActiveRun,
-  repair: ReplayRepair,
-  subscriber: Subscriber<EventLike>,
-): Promise<void> {
-  if (subscriber.closed) return;
-  const { log } = run;
-  // The run, and what it emits, is in the context of its own request.
-  const inOwnContext = AsyncLocalStorage.snapshot();
-  repair.startRun(run.runId, { live: true });
-  let position = 0;
-  // What is there already goes out in pieces, so that a long run does not hold up the loop.
-  const pace = new Pace();
-  while (log.length - position > EVENTS_PER_TASK) {
-    const events = log.slice(position, position + MEMORY_CHUNK);
-    await pace.emit(events, repair, subscriber);
-    position += events.length;
-    if (subscriber.closed) return;
-  }
-  await new Promise<void>((resolve) => {
-    const follow = log.from(position).subscribe({
-      next: (event) => {
-        // What a refused run says is for the one who asked for it.
-        if (!run.refused) inOwnContext(() => repair.next(event));
-      },
-      complete: resolve,
+  async #replayLive(run: ActiveRun): Promise<void> {
+    if (this.#subscriber.closed) return;
+    const { log } = run;
+    // The run, and what it emits, is in the context of its own request.
+    const inOwnContext = AsyncLocalStorage.snapshot();
+    this.#repair.startRun(run.runId, { live: true });
+    let position = 0;
+    const asStored = (event: EventLike) => run.storedAt(position++, event);
+    // What is there already goes out in pieces, so that a long run does not hold up the loop.
+    while (log.length - position > EVENTS_PER_TASK) {
+      const events = log.slice(position, position + MEMORY_CHUNK);
+      await this.#emit(events.map(asStored));
+      if (this.#subscriber.closed) return;
+    }
+    await new Promise<void>((resolve) => {
+      const follow = log.from(position).subscribe({
+        next: (event) => {
+          const stored = asStored(event);
+          // What a refused run says is for the one who asked for it.
+          if (!run.refused) inOwnContext(() => this.#repair.next(stored));
+        },
+        complete: resolve,
+      });
+      this.#subscriber.add(follow);
+      this.#subscriber.add(resolve);
     });
-    subscriber.add(follow);
-    subscriber.add(resolve);
-  });
-  if (!run.refused) repair.endRun();
+    if (!run.refused) this.#repair.endRun();
+  }
+
+  /** Lets other tasks have their turn between the events. */
+  async #emit(events: readonly object[]): Promise<void> {
+    for (const event of events) {
+      if (++this.#sinceTask % EVENTS_PER_TASK === 0) await nextTask();
+      if (this.#subscriber.closed) return;
+      this.#repair.next(event as EventLike);
+    }
+  }
 }

@@ -90,9 +90,11 @@ export class StoreAgentRunner {
   connect<Stream extends EventStream = Observable<EventLike>>(request: ConnectRequest): Stream {
     assertId(request?.threadId, "threadId");
     const { threadId } = request;
-    const events = replayThread(this.#store, threadId, () =>
-      this.#threads.open(threadId).filter((run) => run.isStored),
-    );
+    const events = replayThread({
+      store: this.#store,
+      threadId,
+      openRuns: () => this.#threads.open(threadId).filter((run) => run.isStored),
+    });
     return events as EventStream as Stream;
   }
 

@@ -1,4 +1,5 @@
 import type { EventLike } from "../events/event.ts";
+import type { StoredView } from "../events/view/thread-view.ts";
 import type { RunStoreError } from "../protocol/errors.ts";
 
 /**
@@ -54,7 +55,17 @@ export interface RunStore {
    * The events of a page have about 64 Ki characters of JSON, and less than 65 Ki. A single event that
    * has more is a page of its own.
    */
-  readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage>;
+  readHistory(
+    threadId: string,
+    cursor: HistoryCursor | null,
+    options?: HistoryOptions,
+  ): Promise<HistoryPage>;
+
+  /**
+   * What a client holds that saw all runs up to `point`, which a first page gave. Required of a store
+   * whose first pages have `views`.
+   */
+  readView?(threadId: string, point: ViewPoint): Promise<StoredView>;
 
   /**
    * The run that holds the thread, in whatever live process, or null: from its claim until `finish` or
@@ -203,6 +214,20 @@ export interface ClaimedRun {
 /** Opaque: where a store left off. */
 export type HistoryCursor = object;
 
+/** Opaque: a place between two runs of a thread. */
+export type ViewPoint = object;
+
+/** What is wanted of a history. A store may give all of it, whatever is wanted. */
+export interface HistoryOptions {
+  /** Only the last runs, so many of them. */
+  readonly runs?: number | undefined;
+  /**
+   * For a client that is shown the view at the end: state events and MESSAGES_SNAPSHOTs may be left out,
+   * whose effect is in the view. `HistoryPage.trimmed` says so.
+   */
+  readonly forReplay?: boolean | undefined;
+}
+
 /**
  * Consecutive events of one finished run. A large run comes in several segments, one after the other.
  * A run without events is one empty segment.
@@ -231,6 +256,17 @@ export interface HistoryPage {
    * in this history, and of later runs nothing is. 0 if there was none, and on later pages.
    */
   readonly endedUpTo: number;
+  /** Events were left out of this page: `HistoryOptions.forReplay`. */
+  readonly trimmed?: boolean;
+  /** On the first page: places in the thread, for `RunStore.readView`. */
+  readonly views?: HistoryViews;
+}
+
+export interface HistoryViews {
+  /** Before the first run of this history, if there are runs before it; else null. */
+  readonly before: ViewPoint | null;
+  /** Behind the last run. */
+  readonly end: ViewPoint;
 }
 
 /** A run that holds a thread. */

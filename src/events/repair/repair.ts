@@ -80,6 +80,14 @@ export class ReplayRepair {
     }
   }
 
+  /**
+   * Adds an event to the run that the last event was of, before its terminal event if that is held back.
+   * If that run is over, or there was none, the event is dropped.
+   */
+  amend(event: EventLike): void {
+    if (this.#phase === "active" || this.#hasHeld()) this.#admit(event);
+  }
+
   /** No more events of this run: closes it if it is still open. */
   endRun(): void {
     if (this.#phase === "active") this.#finish(incompleteStream);

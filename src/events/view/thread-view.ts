@@ -90,6 +90,11 @@ export class ThreadView implements View {
     return this.#list.toArray();
   }
 
+  /** Whether there is a message of this id. */
+  has(id: unknown): boolean {
+    return this.#list.find(id) !== undefined;
+  }
+
   get state(): unknown {
     return this.#state.held;
   }
