@@ -31,7 +31,9 @@ const anyInput = fc.oneof(
 
 const anyEvent: fc.Arbitrary<EventLike> = fc.oneof(
   looseEvent,
-  anyInput.map((input) => ({ type: "RUN_STARTED", threadId: "t", input, runId: "r" })),
+  fc
+    .tuple(anyInput, anyInput)
+    .map(([input, list]) => ({ type: "RUN_STARTED", input, runId: "r", clientMessages: list })),
   anyValue.map((snapshot) => ({ type: "STATE_SNAPSHOT", snapshot, timestamp: 7 })),
   anyValue.map((messages) => ({ rawEvent: LONG, type: "MESSAGES_SNAPSHOT", messages })),
 );

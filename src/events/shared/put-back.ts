@@ -29,7 +29,7 @@ export function putBackEvents(
       if (field === null) {
         texts.push(text);
       } else if (event !== undefined) {
-        event = { ...event, input: withField(event.input, field, text) };
+        event = { ...event, [field.holder]: withField(event[field.holder], field.field, text) };
       }
     }
     if (event !== undefined) texts.push(JSON.stringify(event));
@@ -47,12 +47,12 @@ export function putBackInput(
   for (const [slot, , packed] of places) {
     const text = joinPieces(unpackPieces(packed), readSpan);
     if (text === null) return null;
-    input = withField(input, fieldOfSlot(slot) ?? slot, text);
+    input = withField(input, fieldOfSlot(slot)?.field ?? slot, text);
   }
   return JSON.stringify(input);
 }
 
 /** The field keeps its place among the others. */
-function withField(input: unknown, field: string, json: string): object {
-  return { ...(input as object), [field]: JSON.parse(json) as unknown };
+function withField(holder: unknown, field: string, json: string): object {
+  return { ...(holder as object), [field]: JSON.parse(json) as unknown };
 }

@@ -3,11 +3,11 @@ import { isSnapshot, type LargeEvent, MIN_SHARED_LENGTH } from "./repeating.ts";
 
 /** A value that was taken out of the events of a run, or out of its input. */
 export interface TakenValue {
-  /** The type of a snapshot, or `input.` and a field of the run's input. */
+  /** The type of a snapshot, or the name of a field in a RUN_STARTED: `input.tools`. */
   readonly slot: string;
   /**
    * Where the value was. A snapshot stood before the event of this position in the rest, or behind another
-   * snapshot that did. A field was in the input of the event of this position.
+   * snapshot that did. A field was in the event of this position.
    */
   readonly index: number;
   /** JSON: the whole event of a snapshot, or the value of a field. */
@@ -21,18 +21,28 @@ export interface TakenOut {
   readonly values: readonly TakenValue[];
 }
 
-const INPUT_SLOT = "input.";
+/** The fields of a RUN_STARTED whose fields repeat: the input, and what the client's list of messages says. */
+const HOLDERS = ["input", "clientMessages"] as const;
 
-export const slotOfField = (field: string): string => `${INPUT_SLOT}${field}`;
+type Holder = (typeof HOLDERS)[number];
 
-/** The field of the run's input whose slot this is, or null. */
-export function fieldOfSlot(slot: string): string | null {
-  return slot.startsWith(INPUT_SLOT) ? slot.slice(INPUT_SLOT.length) : null;
+/** A field within a field of a RUN_STARTED, or within the run's input. */
+interface Field {
+  readonly holder: string;
+  readonly field: string;
 }
 
-/** Whether values of this slot hold messages of the thread. */
+const slotOf = (holder: Holder, field: string): string => `${holder}.${field}`;
+
+/** The field whose slot this is, or null for the slot of a snapshot. */
+export function fieldOfSlot(slot: string): Field | null {
+  const dot = slot.indexOf(".");
+  return dot < 0 ? null : { holder: slot.slice(0, dot), field: slot.slice(dot + 1) };
+}
+
+/** Whether values of this slot hold messages of the thread as an event or the run's input brings them. */
 export function slotHasMessages(slot: string): boolean {
-  return slot === "MESSAGES_SNAPSHOT" || slot === slotOfField("messages");
+  return slot === "MESSAGES_SNAPSHOT" || slot === "input.messages";
 }
 
 /** Takes the snapshots, and the long fields of inputs, out of events that are JSON already. */
@@ -91,7 +101,7 @@ export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
 export function takeOutOfInput(json: string): TakenOut {
   const nothing = { rest: json, values: [] };
   if (json.length < MIN_SHARED_LENGTH) return nothing;
-  const { rest, values } = takeOutOfFields(JSON.parse(json), 0);
+  const { rest, values } = takeOutOfFields("input", JSON.parse(json), 0);
   return values.length === 0 ? nothing : { rest: JSON.stringify(rest), values };
 }
 
@@ -99,26 +109,34 @@ function takeOutOfEvent(
   event: EventLike,
   index: number,
 ): { readonly rest: EventLike; readonly values: readonly TakenValue[] } {
-  const { rest: input, values } = takeOutOfFields(event.input, index);
-  return { rest: values.length === 0 ? event : { ...event, input }, values };
+  const values: TakenValue[] = [];
+  let rest = event;
+  for (const holder of HOLDERS) {
+    const taken = takeOutOfFields(holder, event[holder], index);
+    if (taken.values.length === 0) continue;
+    values.push(...taken.values);
+    rest = { ...rest, [holder]: taken.rest };
+  }
+  return { rest, values };
 }
 
 function takeOutOfFields(
-  input: unknown,
+  holder: Holder,
+  object: unknown,
   index: number,
 ): { readonly rest: unknown; readonly values: readonly TakenValue[] } {
   const values: TakenValue[] = [];
-  if (typeof input !== "object" || input === null || Array.isArray(input)) {
-    return { rest: input, values };
+  if (typeof object !== "object" || object === null || Array.isArray(object)) {
+    return { rest: object, values };
   }
-  const rest: Record<string, unknown> = { ...input };
-  for (const [field, value] of Object.entries(input)) {
+  const rest: Record<string, unknown> = { ...object };
+  for (const [field, value] of Object.entries(object)) {
     const empty = emptyOf(value);
     // Assigned, a key "__proto__" would be no field.
     if (empty === undefined || field === "__proto__") continue;
     const text = JSON.stringify(value);
     if (text.length < MIN_SHARED_LENGTH) continue;
-    values.push({ slot: slotOfField(field), index, text });
+    values.push({ slot: slotOf(holder, field), index, text });
     rest[field] = empty;
   }
   return { rest, values };

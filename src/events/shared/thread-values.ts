@@ -1,6 +1,5 @@
 import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
-import { slotOfField } from "./take-out.ts";
 import { commonLength, diff } from "./text-diff.ts";
 
 /** A shorter part of a value is written out among its pieces. */
@@ -15,13 +14,17 @@ const MAX_WRITTEN = 256;
 /** UTF-16 units that the pieces of values may take before a value is stored whole, however short it is. */
 const MIN_COST = 512;
 
-/**
- * What an agent says of the thread, clients send back with the next run: the field of the input whose slot
- * this is begins as the snapshot does behind `begins`. Its next value is compared with the snapshot.
- */
-const SENT_BACK: ReadonlyMap<string, { readonly slot: string; readonly begins: string }> = new Map([
-  ["STATE_SNAPSHOT", { slot: slotOfField("state"), begins: '"snapshot":{' }],
-  ["MESSAGES_SNAPSHOT", { slot: slotOfField("messages"), begins: '"messages":[' }],
+/** How the JSON of a snapshot begins what it says of the thread. */
+const BEGINNINGS: ReadonlyMap<string, string> = new Map([
+  ["STATE_SNAPSHOT", '"snapshot":{'],
+  ["MESSAGES_SNAPSHOT", '"messages":['],
+]);
+
+/** What a snapshot says, clients send back with the next run, in the fields of these slots. */
+const SENT_BACK: ReadonlyMap<string, string> = new Map([
+  ["input.state", "STATE_SNAPSHOT"],
+  ["input.messages", "MESSAGES_SNAPSHOT"],
+  ["clientMessages.list", "MESSAGES_SNAPSHOT"],
 ]);
 
 /** UTF-16 units in which a snapshot is searched for the beginning of what it says. */
@@ -69,8 +72,8 @@ export interface StoredThread {
  */
 export class ThreadValues {
   readonly #latest: Map<string, StoredValue>;
-  /** What the latest snapshots say, by the slots in which clients send it back. */
-  readonly #sentBack = new Map<string, StoredValue>();
+  /** What the latest snapshots say, by their slots: their JSON from there on. */
+  readonly #said = new Map<string, StoredValue>();
   readonly #logEnds: Map<number, number>;
   readonly #longTexts = new LongTexts();
   readonly #openLog: () => number;
@@ -113,20 +116,20 @@ export class ThreadValues {
   #remember(slot: string, value: StoredValue): void {
     this.#size += value.text.length - (this.#latest.get(slot)?.text.length ?? 0);
     this.#latest.set(slot, value);
-    const sent = SENT_BACK.get(slot);
-    if (sent === undefined) return;
-    const from = value.text.slice(0, MAX_HEAD).indexOf(sent.begins) + sent.begins.length - 1;
-    if (from < sent.begins.length - 1) return;
+    const beginning = BEGINNINGS.get(slot);
+    const at = beginning === undefined ? -1 : value.text.slice(0, MAX_HEAD).indexOf(beginning);
+    if (beginning === undefined || at < 0) return;
+    const from = at + beginning.length - 1;
     const pieces = slicePieces(value.pieces, from, value.text.length - from);
-    this.#sentBack.set(sent.slot, { text: value.text.slice(from), pieces, cost: value.cost });
+    this.#said.set(slot, { text: value.text.slice(from), pieces, cost: value.cost });
   }
 
   /** The stored value that `text` is compared with. */
   #baseFor(slot: string, text: string): StoredValue | undefined {
     const latest = this.#latest.get(slot);
-    const sentBack = this.#sentBack.get(slot);
-    if (latest === undefined || sentBack === undefined) return latest ?? sentBack;
-    return commonLength(latest.text, text) > commonLength(sentBack.text, text) ? latest : sentBack;
+    const said = this.#said.get(SENT_BACK.get(slot) ?? "");
+    if (latest === undefined || said === undefined) return latest ?? said;
+    return commonLength(latest.text, text) > commonLength(said.text, text) ? latest : said;
   }
 
   /** The pieces that `text` and `base` have in common, and new ones for the rest. */
