@@ -25,6 +25,7 @@ export function addBatcher(bench: Bench): void {
         seq: 0,
         events: "[]",
         compactMessages: [],
+        large: [],
         input: "{}",
       };
       acknowledged.push(batcher.enqueue({ kind: "finish", ...run, ...stored }));

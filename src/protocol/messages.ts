@@ -1,4 +1,5 @@
 import type { MessageDigest } from "../events/message-digests.ts";
+import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
 
 /**
@@ -74,6 +75,8 @@ export interface FinishOp {
    * writer stores the text as it is. Null when it has to read the events.
    */
   readonly compactMessages: readonly MessageDigest[] | null;
+  /** The events in `events` that may hold much of what other runs hold. Of use with `compactMessages`. */
+  readonly large: readonly LargeEvent[];
   /** JSON of the RunAgentInput when it was not journaled, else null. */
   readonly input: string | null;
   /** Milliseconds since the epoch. */

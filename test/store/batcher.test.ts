@@ -152,7 +152,7 @@ function finish(threadId: string, unsent?: { events: string; segments: number })
     events,
     input: null,
   };
-  return { kind: "finish", ...op, compactMessages: null, finishedAt: 0 };
+  return { kind: "finish", ...op, compactMessages: null, large: [], finishedAt: 0 };
 }
 
 function newRun(

@@ -15,8 +15,8 @@ test("a run that cannot be compacted is stored as it was emitted, with a warning
     },
   ];
   const warned = once(process, "warning");
-  const { json } = compactEvents(events, "{}");
-  expect(JSON.parse(json)).toEqual([
+  const { taken } = compactEvents(events, "{}");
+  expect(JSON.parse(taken.rest)).toEqual([
     { type: "RUN_STARTED" },
     { type: "TEXT_MESSAGE_CONTENT", messageId: "message" },
   ]);

@@ -51,7 +51,7 @@ function openWriter(dbPath = tempDatabase()) {
     return { kind: "append", ...leaseOf(runId), seq, events, input: null };
   };
   const finish = (runId: string, segments: number): WriterOp => {
-    const rest = { agentId: null, compactMessages: null, input: null, finishedAt: 1 };
+    const rest = { agentId: null, compactMessages: null, large: [], input: null, finishedAt: 1 };
     return {
       kind: "finish",
       ...leaseOf(runId),

@@ -46,7 +46,7 @@ function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]
     }
     for (const length of pieces) commit({ kind: "compact", ...run, length });
     const end = { runId: "r", agentId: null, segments: segments.length, unread: 0, seq };
-    const last = { events: "[]", compactMessages: null, input: null, finishedAt: 1 };
+    const last = { events: "[]", compactMessages: null, large: [], input: null, finishedAt: 1 };
     const results = commit({ kind: "finish", ...run, ...end, ...last });
     const row = db.prepare("SELECT events, input FROM agent_runs").get();
     const ids = db.prepare("SELECT message_id FROM thread_messages").pluck().all();
@@ -83,7 +83,7 @@ describe("a long run that is read ahead", () => {
     expect(refused).toMatchObject({ ok: false });
     commit({ kind: "append", ...run, seq: 1, events: said("two"), input: null });
     const end = { runId: "r", agentId: null, segments: 2, unread: 0, seq: 2 };
-    const last = { events: "[]", compactMessages: null, input: null, finishedAt: 1 };
+    const last = { events: "[]", compactMessages: null, large: [], input: null, finishedAt: 1 };
     expect(commit({ kind: "finish", ...run, ...end, ...last })).toEqual([{ ok: true }]);
     const events = db.prepare<[], string>("SELECT events FROM agent_runs").pluck().get() ?? "[]";
     expect(JSON.parse(events)).toMatchObject([{ delta: "one two" }]);

@@ -52,7 +52,15 @@ const append = (epoch: number, word: string, threadId = "t"): WriterOp => {
 const finish = (epoch: number, word: string, threadId = "t", segments = 0): WriterOp => {
   const events = JSON.stringify([{ type: "CUSTOM", name: word, value: null }]);
   const run = { threadId, runId: "r", epoch, agentId: null, segments, unread: 0, seq: segments };
-  return { kind: "finish", ...run, events, compactMessages: null, input: null, finishedAt: 1 };
+  return {
+    kind: "finish",
+    ...run,
+    events,
+    compactMessages: null,
+    large: [],
+    input: null,
+    finishedAt: 1,
+  };
 };
 
 /** What the thread has stored: the epoch, and the names in the events. */

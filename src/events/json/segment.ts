@@ -1,5 +1,6 @@
 import { type EventLike, isTerminal } from "../event.ts";
 import { type MessageDigest, MessageDigests } from "../message-digests.ts";
+import { type LargeEvent, MIN_SHARED_LENGTH, mayRepeat } from "../shared/repeating.ts";
 import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
 type DeltaOwner = "messageId" | "toolCallId";
@@ -46,6 +47,8 @@ interface OpenDelta {
 export class SegmentBuilder {
   #parts: string[] = [];
   #length = 0;
+  /** The positions in `#parts` of events that may hold much of what other runs hold, and their types. */
+  #large: Pick<LargeEvent, "index" | "type">[] = [];
   #open: OpenDelta | null = null;
   /** Ids whose deltas were closed: more of them would have to be merged across other events. */
   #closedDeltas: Set<string> | null = null;
@@ -75,6 +78,19 @@ export class SegmentBuilder {
     return this.#compact && this.#ended ? this.#messages.entries() : null;
   }
 
+  /** The events that may hold much of what other runs hold, in what `take` returns next. */
+  get large(): readonly LargeEvent[] {
+    if (this.#large.length === 0) return NOTHING_LARGE;
+    const parts = this.#parts;
+    let before = 0;
+    // Behind the opening bracket.
+    let at = 1;
+    return this.#large.map(({ index, type }) => {
+      for (; before < index; before++) at += (parts[before] ?? "").length + 1;
+      return { type, index, at, length: (parts[index] ?? "").length };
+    });
+  }
+
   /** Adds one event. Returns the paths of what could not be made JSON. */
   push(event: EventLike): readonly string[] {
     // Agents are not type-checked by whoever runs them. What has no type is no event.
@@ -85,6 +101,9 @@ export class SegmentBuilder {
     if (serialized.json === null) return serialized.lost;
     this.#closeDelta();
     if (this.#compact) this.#assessOrGiveUp(event);
+    if (serialized.json.length >= MIN_SHARED_LENGTH && mayRepeat(event.type)) {
+      this.#large.push({ index: this.#parts.length, type: event.type });
+    }
     this.#parts.push(serialized.json);
     this.#length += serialized.json.length;
     return serialized.lost;
@@ -95,6 +114,7 @@ export class SegmentBuilder {
     this.#closeDelta();
     const json = `[${this.#parts.join(",")}]`;
     this.#parts = [];
+    this.#large = [];
     this.#length = 0;
     return json;
   }
@@ -182,5 +202,6 @@ function hasDeltaFieldsOnly(event: EventLike, owner: DeltaOwner, rawEvents: bool
   return true;
 }
 
+const NOTHING_LARGE: readonly LargeEvent[] = [];
 const NOTHING_LOST: readonly string[] = [];
 const ALL_LOST: readonly string[] = [""];

@@ -173,6 +173,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     const segments = this.#sentSegments;
     // The builder knows them of a run that is whole here.
     const compactMessages = segments > 0 ? null : this.#segment.compactMessages;
+    const { large } = this.#segment;
     return {
       kind: "finish",
       threadId,
@@ -184,6 +185,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
       unread,
       ...this.take(),
       compactMessages,
+      large,
       input: this.#takeInput(),
     };
   }

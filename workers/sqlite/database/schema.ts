@@ -1,8 +1,9 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
+import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 
 /** The version this code writes. Files of a newer one are refused. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** The tables of version 1, column for column: either version can open the other's file. */
 const VERSION_1 = `
@@ -184,7 +185,8 @@ export function migrate(db: Database): number {
       db.exec(VERSION_1);
       for (const column of ADDED_TO_VERSION_1) addColumn(db, column);
       db.exec(VERSION_2);
-      for (const column of ADDED_TO_VERSION_2) addColumn(db, column);
+      for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES]) addColumn(db, column);
+      db.exec(SHARED_TABLES);
       db.exec(BACKFILL_THREADS);
       db.exec(FREE_OWNERLESS);
       db.prepare("INSERT OR REPLACE INTO schema_version (version, applied_at) VALUES (?, ?)").run(

@@ -8,6 +8,7 @@ import { type RecoverOptions, recoverRun } from "../runs/recover.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
 import { JournalScan } from "../state/journal-scan.ts";
 import { RetainedJournals } from "./retained-journals.ts";
+import { StaleValues } from "./stale-values.ts";
 
 /** What became of the runs of dead instances. */
 export interface Recovered {
@@ -63,11 +64,12 @@ function recoverDeadRuns(
   return { runs, fault };
 }
 
-/** Reaps again and again, tells the main thread of the outcome, and sweeps retained journals. */
+/** Reaps again and again, tells the main thread of the outcome, and sweeps retained journals and stale values. */
 export class Reaper {
   readonly #context: WriterContext;
   readonly #tell: (notice: WriterNotice) => void;
   readonly #retained: RetainedJournals;
+  readonly #values: StaleValues;
   #reapedAt = performance.now();
   /** The message of the fault that was told last. */
   #toldFault: string | null = null;
@@ -76,6 +78,7 @@ export class Reaper {
     this.#context = context;
     this.#tell = tell;
     this.#retained = new RetainedJournals(context);
+    this.#values = new StaleValues(context);
   }
 
   isDue(intervalMs: number): boolean {
@@ -86,6 +89,7 @@ export class Reaper {
     this.#reapedAt = performance.now();
     const recovered = reap(this.#context, { retain: true });
     this.#retained.sweep();
+    this.#values.sweep();
     // A run that cannot be ended fails each time in the same way: its fault is told once.
     const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;
     if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });

@@ -5,6 +5,8 @@ import type {
   PageSegment,
 } from "../../../src/protocol/messages.ts";
 import { parseEvents } from "../database/parse-events.ts";
+import { ValueReader } from "../values/read-values.ts";
+import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { threadNow } from "./who-runs.ts";
 
@@ -23,11 +25,13 @@ const LATER: Now = { live: null, endedUpTo: 0 };
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
   readonly #context: ReaderContext;
+  readonly #values: ValueReader;
   /** By row id, the events of a long row in page-sized chunks. The oldest entry is forgotten first. */
   readonly #cut = new Map<number, readonly string[]>();
 
   constructor(context: ReaderContext) {
     this.#context = context;
+    this.#values = new ValueReader(context.statements);
   }
 
   read({ threadId, cursor }: PageRequest): HistoryPageMessage {
@@ -68,23 +72,30 @@ export class HistoryPages {
     const known = this.#cut.get(id);
     if (known !== undefined) return known;
     // Somebody may have purged the row since the first page: then it has no events.
-    const chunks = cutRow(this.#context.statements.eventsOfRun.get(id) ?? "[]");
+    const row = this.#context.statements.eventsOfRun.get(id);
+    const chunks = row === undefined ? ["[]"] : this.#cutRow(row);
     this.#cut.set(id, chunks);
     const [oldest = id] = this.#cut.keys();
     if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
     return chunks;
   }
+
+  /** Text that is no JSON array stays whole. */
+  #cutRow(row: StoredEventsRow): readonly string[] {
+    const events =
+      row.shared_events === null
+        ? parseEvents(row.events)?.map((event) => JSON.stringify(event))
+        : this.#values.eachEventOf(row);
+    return events ? chunksOf(events) : [this.#values.eventsOf(row)];
+  }
 }
 
-/** Cuts a long JSON array into several, each at most a page long. Text that is no JSON array stays whole. */
-function cutRow(json: string): readonly string[] {
-  const events = parseEvents(json);
-  if (events === null) return [json];
+/** JSON arrays of the events whose JSON is given, each at most a page long. */
+function chunksOf(events: readonly string[]): readonly string[] {
   const chunks: string[] = [];
   let parts: string[] = [];
   let length = 0;
-  for (const event of events) {
-    const part = JSON.stringify(event);
+  for (const part of events) {
     if (length > 0 && length + part.length + 2 > PAGE_LENGTH) {
       chunks.push(`[${parts.join(",")}]`);
       parts = [];

@@ -2,6 +2,7 @@ import type { Database } from "better-sqlite3";
 import { prepareOwnerStatements } from "../instances/statements.ts";
 import { prepareStoredRunStatements } from "../runs/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
+import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
 
 /** A segment of one of several runs. */
 export interface FollowedSegmentRow extends RunKeyRow {
@@ -13,7 +14,7 @@ export interface StoredRunRow {
   readonly id: number;
   /** The id that the client gave the run. */
   readonly run_id: string;
-  /** Null when they are longer than the length that was asked for. */
+  /** Null when they are longer than the length that was asked for, or have shared values. */
   readonly events: string | null;
 }
 
@@ -22,15 +23,19 @@ export function prepareReaderStatements(db: Database) {
   return {
     ...prepareOwnerStatements(db),
     ...prepareStoredRunStatements(db),
+    ...prepareReadValueStatements(db),
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
     runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
       `SELECT id, coalesce(client_run_id, run_id) AS run_id,
-         iif(octet_length(events) <= ?, events, NULL) AS events FROM agent_runs
+         iif(shared_events IS NULL AND octet_length(events) <= ?, events, NULL) AS events
+       FROM agent_runs
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
     ),
-    eventsOfRun: db.prepare<[number], string>("SELECT events FROM agent_runs WHERE id = ?").pluck(),
+    eventsOfRun: db.prepare<[number], StoredEventsRow>(
+      "SELECT events, shared_events FROM agent_runs WHERE id = ?",
+    ),
     // Runs as a JSON array of pairs. The input of a run stands at seq -1, before all events.
     segmentsOfRuns: db.prepare<[number, string], FollowedSegmentRow>(
       `SELECT id, thread_id, epoch, events FROM run_events

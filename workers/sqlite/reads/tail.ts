@@ -7,6 +7,7 @@ import type {
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
 import { keyOfRow } from "../state/journal-scan.ts";
+import { ValueReader } from "../values/read-values.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
 import { threadNow } from "./who-runs.ts";
@@ -51,7 +52,8 @@ function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean
   // Rows of version 1 have no epoch: only the last row of the thread is certain to be of this run.
   if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
   const id = findStoredRun(statements, run);
-  return id === undefined ? null : (statements.eventsOfRun.get(id) ?? null);
+  const row = id === undefined ? undefined : statements.eventsOfRun.get(id);
+  return row === undefined ? null : new ValueReader(statements).eventsOf(row);
 }
 
 /** The segments of one run that came since the last look. */

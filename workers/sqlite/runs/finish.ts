@@ -1,4 +1,5 @@
 import type { EventLike } from "../../../src/events/event.ts";
+import { takeOutOfText } from "../../../src/events/shared/take-out.ts";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
@@ -16,7 +17,8 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactMessages !== null) {
     const run = { ...op, input: op.input ?? "{}" };
-    storeRun(context, run, { json: op.events, messages: op.compactMessages });
+    const taken = takeOutOfText(op.events, op.large);
+    storeRun(context, run, { taken, messages: op.compactMessages });
     return OK;
   }
   const tail = parseEvents(op.events) ?? [];

@@ -1,6 +1,7 @@
 import { RunCompactor } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { MessageDigests } from "../../../src/events/message-digests.ts";
+import { takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
@@ -58,7 +59,7 @@ export class LongRun {
 
   finish(): CompactedEvents {
     const events = this.#compactor?.finish() ?? [];
-    return { json: JSON.stringify(events), messages: this.#messages.entries() };
+    return { taken: takeOutOfEvents(events), messages: this.#messages.entries() };
   }
 }
 

@@ -1,6 +1,7 @@
 import { compactRun } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { digestsOf, type MessageDigest } from "../../../src/events/message-digests.ts";
+import { type TakenOut, takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
@@ -56,9 +57,9 @@ export function readJournal(
   return { events, input, segments, lastSeq, length: length - before.length };
 }
 
-/** The events of a run as they are stored, and the messages in them. */
+/** The events of a run as they are stored, without the values that other runs have too, and the messages in them. */
 export interface CompactedEvents {
-  readonly json: string;
+  readonly taken: TakenOut;
   readonly messages: readonly MessageDigest[];
 }
 
@@ -84,5 +85,5 @@ export function compactEvents(events: readonly EventLike[], input: string): Comp
   const hasDelta = events.some((event) => event.type === "STATE_DELTA");
   const base = hasDelta ? { state: stateOfInput(input) } : {};
   const compacted = compactRun(events, { ...base, onFailure: warnOfFailure });
-  return { json: JSON.stringify(compacted), messages: digestsOf(events) };
+  return { taken: takeOutOfEvents(compacted), messages: digestsOf(events) };
 }

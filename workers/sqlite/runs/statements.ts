@@ -96,11 +96,16 @@ export function prepareRunStatements(db: Database) {
     ),
 
     insertRun: db.prepare<
-      [string, string, string | null, string, string, number, string | null, number]
+      [
+        ...[threadId: string, runId: string, clientId: string | null],
+        ...[events: string, input: string, createdAt: number, agentId: string | null],
+        ...[epoch: number, sharedEvents: string | null, sharedInput: string | null],
+      ]
     >(
       `INSERT INTO agent_runs
-         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch)
-       VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
+         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch,
+          shared_events, shared_input)
+       VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
     ),
     retainJournal: db.prepare<[string, number, string]>(
       `INSERT INTO retained_journals (thread_id, epoch, segment_ids) VALUES (?, ?, ?)

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { type TakenOut, takeOutOfInput } from "../../../src/events/shared/take-out.ts";
 import { expectChange } from "../database/fault.ts";
 import type { CompactedEvents } from "./read-journal.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -21,22 +22,30 @@ export interface RunToStore {
  * after older runs were purged. Writing parents would change a page of their index with each run.
  */
 export function storeRun(
-  { statements, messages }: WriterContext,
+  { statements, messages, values }: WriterContext,
   run: RunToStore,
   events: CompactedEvents,
 ): void {
-  const { threadId, runId, epoch, input, agentId, finishedAt } = run;
+  const { threadId, runId, epoch, agentId, finishedAt } = run;
+  const input = takeOutOfInput(run.input);
   const recent = messages.recentOf(threadId, epoch);
-  const insertAs = (id: string, clientId: string | null) =>
-    statements.insertRun.run(
-      ...[threadId, id, clientId, events.json, input, finishedAt, agentId, epoch],
-    );
+  const id = values.store(threadId, { events: events.taken, input }, (places) => {
+    const insertAs = (storedId: string, clientId: string | null) =>
+      statements.insertRun.run(
+        ...[threadId, storedId, clientId, events.taken.rest, input.rest, finishedAt, agentId],
+        ...[epoch, places.shared_events, places.shared_input],
+      );
+    let inserted = insertAs(runId, null);
+    // The client's id is taken, by an earlier run of this thread or another one: store under an alias.
+    if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
+    expectChange(inserted, "a run");
+    return Number(inserted.lastInsertRowid);
+  });
+  const { messages: inEvents, taken } = events;
+  messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: lengthOf(taken) });
+}
 
-  let inserted = insertAs(runId, null);
-  // The client's id is taken, by an earlier run of this thread or another one: store under an alias.
-  if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
-  expectChange(inserted, "a run");
-  const id = Number(inserted.lastInsertRowid);
-  const { messages: inEvents, json } = events;
-  messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: json.length });
+/** UTF-16 units of the JSON that the values were taken out of. */
+function lengthOf({ rest, values }: TakenOut): number {
+  return values.reduce((length, { text }) => length + text.length, rest.length);
 }

@@ -8,6 +8,8 @@ import { prepareInstanceStatements } from "../instances/statements.ts";
 import { JournalIndex } from "../state/journal-index.ts";
 import { MessageIndex } from "../state/message-index.ts";
 import { prepareJournalStatements, prepareMessageStatements } from "../state/statements.ts";
+import { SharedValues } from "../values/shared-values.ts";
+import { prepareValueStatements } from "../values/statements.ts";
 import { LongRuns } from "./long-runs.ts";
 import { prepareRunStatements } from "./statements.ts";
 
@@ -19,6 +21,7 @@ function prepareWriterStatements(db: Database) {
     ...prepareJournalStatements(db),
     ...prepareMessageStatements(db),
     ...prepareRunStatements(db),
+    ...prepareValueStatements(db),
   };
 }
 
@@ -31,6 +34,7 @@ export interface WriterContext extends InstanceContext {
   readonly messages: MessageIndex;
   readonly journals: JournalIndex;
   readonly longRuns: LongRuns;
+  readonly values: SharedValues;
 }
 
 export function createWriterContext(
@@ -45,12 +49,14 @@ export function createWriterContext(
   const { instanceId } = config;
   const liveness = new Liveness({ statements, instanceId, identity, file });
   const longRuns = new LongRuns(statements, journals);
-  return { db, statements, messages, journals, longRuns, config, identity, liveness, file };
+  const values = new SharedValues(statements);
+  return { db, statements, messages, journals, longRuns, values, config, identity, liveness, file };
 }
 
 /** Forgets what the writer remembers of the file: a transaction is rolled back, and it may be wrong now. */
-export function forgetUncommitted({ messages, journals, longRuns }: WriterContext): void {
+export function forgetUncommitted({ messages, journals, longRuns, values }: WriterContext): void {
   messages.reset();
   journals.reset();
   longRuns.reset();
+  values.reset();
 }

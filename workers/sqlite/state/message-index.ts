@@ -3,10 +3,12 @@ import {
   type MessageDigest,
   UNKNOWN_DIGEST,
 } from "../../../src/events/message-digests.ts";
+import { slotHasMessages } from "../../../src/events/shared/take-out.ts";
 import type { ClaimResult } from "../../../src/protocol/messages.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { TransactionStatements } from "../database/statements.ts";
+import { ValueReader } from "../values/read-values.ts";
 import type { MessageStatements } from "./statements.ts";
 
 type Statements = MessageStatements & Pick<TransactionStatements, "dataVersion">;
@@ -68,12 +70,14 @@ export interface StoredRun {
  */
 export class MessageIndex {
   readonly #statements: Statements;
+  readonly #values: ValueReader;
   /** The least recently used thread comes first. */
   readonly #recent = new Map<string, RecentRuns>();
   #dataVersion = 0;
 
   constructor(statements: Statements) {
     this.#statements = statements;
+    this.#values = new ValueReader(statements);
   }
 
   /** Called when a transaction begins. Whether another connection has written since the one before. */
@@ -166,12 +170,11 @@ export class MessageIndex {
     };
     if (row === undefined) return recent;
     let last = upTo;
-    for (const { id, events } of this.#statements.runsBehind.iterate(threadId, upTo)) {
-      for (const [messageId, digest] of digestsOf(parseEvents(events) ?? [])) {
-        recent.digests.set(messageId, digest);
-      }
+    for (const row of this.#statements.runsBehind.iterate(threadId, upTo)) {
+      const events = parseEvents(this.#values.eventsOf(row, slotHasMessages)) ?? [];
+      for (const [messageId, digest] of digestsOf(events)) recent.digests.set(messageId, digest);
       recent.count++;
-      last = id;
+      last = row.id;
     }
     if (isDue(recent)) this.#index(recent, last, null);
     return recent;

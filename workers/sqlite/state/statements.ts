@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
 
 /** The columns that identify a run. */
 export interface RunKeyRow {
@@ -51,6 +52,7 @@ export type JournalStatements = ReturnType<typeof prepareJournalStatements>;
 /** The messages that a thread has stored: their ids, and digests of their content. */
 export function prepareMessageStatements(db: Database) {
   return {
+    ...prepareReadValueStatements(db),
     // 0 where no digest was noted: UNKNOWN_DIGEST.
     messageDigest: db
       .prepare<[string, string], number>(
@@ -72,8 +74,8 @@ export function prepareMessageStatements(db: Database) {
       `INSERT INTO threads (thread_id, agent_id, created_at) VALUES (?, ?, ?)
        ON CONFLICT DO NOTHING`,
     ),
-    runsBehind: db.prepare<[string, number], { id: number; events: string }>(
-      "SELECT id, events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",
+    runsBehind: db.prepare<[string, number], StoredEventsRow & { readonly id: number }>(
+      "SELECT id, events, shared_events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",
     ),
     setIndexedUpTo: db.prepare<[number, number, string | null, string]>(
       `UPDATE threads SET indexed_up_to = ?, run_count = run_count + ?,

@@ -1,0 +1,56 @@
+import type { Span } from "./pieces.ts";
+
+/** A part of a text, from its beginning in UTF-16 units. */
+export interface Part {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Text between two parts in use is kept with them up to this length: a row of its own would take more room. */
+const MAX_GAP = 64;
+
+/** Which parts of logs are in use. */
+export class LiveParts {
+  readonly #parts = new Map<number, Part[]>();
+  #isSorted = true;
+
+  add({ log, from, length }: Span): void {
+    const parts = this.#parts.get(log) ?? [];
+    const part = { from, to: from + length };
+    const last = parts.at(-1);
+    // Most runs use what the run before them used.
+    if (last !== undefined && last.from === part.from) {
+      parts[parts.length - 1] = last.to > part.to ? last : part;
+    } else {
+      parts.push(part);
+    }
+    this.#parts.set(log, parts);
+    this.#isSorted = false;
+  }
+
+  /** The parts of a text in use that stands in `log` at `at`: in order, without overlap. */
+  of(log: number, at: number, length: number): readonly Part[] {
+    this.#sort();
+    const found: Part[] = [];
+    for (const { from, to } of this.#parts.get(log) ?? []) {
+      const part = { from: Math.max(from - at, 0), to: Math.min(to - at, length) };
+      if (part.from < part.to) found.push(part);
+    }
+    return found;
+  }
+
+  /** Sorts the parts, and joins those that overlap or almost touch. */
+  #sort(): void {
+    if (this.#isSorted) return;
+    this.#isSorted = true;
+    for (const [log, parts] of this.#parts) {
+      const joined: Part[] = [];
+      for (const part of parts.sort((a, b) => a.from - b.from)) {
+        const last = joined.at(-1);
+        if (last === undefined || part.from > last.to + MAX_GAP) joined.push(part);
+        else joined[joined.length - 1] = { from: last.from, to: Math.max(last.to, part.to) };
+      }
+      this.#parts.set(log, joined);
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { commonPrefix, commonSuffix } from "./common-text.ts";
+
+/** A part of the base text that the new text repeats. */
+export interface Copy {
+  readonly from: number;
+  readonly length: number;
+}
+
+/** A part of the new text: copied from the base, or written out. */
+export type Edit = Copy | string;
+
+/** Parts of this length, in UTF-16 units, are searched for in the base. */
+const MIN_ANCHOR = 16;
+
+/**
+ * A copy found by an anchor has this length at least. Shorter ones would cut a new message into pieces, and
+ * each piece is a place to be stored.
+ */
+const MIN_COPY = 256;
+
+/** Of an anchor that comes more often, so many places are known. */
+const MAX_PLACES = 8;
+
+/** How much of the base behind a copy is searched for at the end of a new part. */
+const TAIL_HEAD = 8;
+
+/**
+ * The edits that make `text` of `base`, in the order of `text`. The texts are JSON: strings in quotes are
+ * what is searched for. Both are well-formed, and so is each edit.
+ *
+ * A list that only grows, and a value that changes in place, take one comparison of the two texts. Where
+ * more than that has changed, the parts between the common ends are searched.
+ */
+export function diff(base: string, text: string): readonly Edit[] {
+  const prefix = commonPrefix(base, 0, text, 0);
+  const most = Math.min(base.length, text.length) - prefix;
+  const suffix = commonSuffix(base, base.length, text, text.length, most);
+  const edits: Edit[] = [{ from: 0, length: prefix }];
+  const baseTo = base.length - suffix;
+  /** Up to here, base and text have been dealt with. */
+  let baseAt = prefix;
+  let at = prefix;
+  const textTo = text.length - suffix;
+  for (const copy of anchoredCopies(base.slice(baseAt, baseTo), text.slice(at, textTo))) {
+    const from = prefix + copy.baseAt;
+    edits.push(...gap(base.slice(baseAt, from), baseAt, text.slice(at, prefix + copy.at)));
+    edits.push({ from, length: copy.length });
+    baseAt = from + copy.length;
+    at = prefix + copy.at + copy.length;
+  }
+  edits.push(...gap(base.slice(baseAt, baseTo), baseAt, text.slice(at, textTo)));
+  edits.push({ from: baseTo, length: suffix });
+  return edits.filter((edit) => edit.length > 0);
+}
+
+/** How many UTF-16 units two texts have in common at their beginnings and their ends. */
+export function commonLength(a: string, b: string): number {
+  const prefix = commonPrefix(a, 0, b, 0);
+  const most = Math.min(a.length, b.length) - prefix;
+  return prefix + commonSuffix(a, a.length, b, b.length, most);
+}
+
+interface AnchoredCopy {
+  readonly at: number;
+  readonly baseAt: number;
+  readonly length: number;
+}
+
+/**
+ * Long parts of `text` that `base` has too, in the order of `text` and without overlap. A part that comes
+ * several times in `base` is taken from behind the copy before it, if it is there: then what is new in a list
+ * stands by itself.
+ */
+function* anchoredCopies(base: string, text: string): Generator<AnchoredCopy> {
+  if (base.length < MIN_COPY || text.length < MIN_COPY) return;
+  const anchors = anchorsIn(base);
+  /** Up to here, `text` is copied or written. */
+  let done = 0;
+  /** In `base`, the end of the last copy. */
+  let baseDone = 0;
+  let next = 0;
+  for (const part of text.split('"')) {
+    const at = next;
+    next += part.length + 1;
+    if (at < done || part.length < MIN_ANCHOR) continue;
+    const found = anchors.get(part);
+    const baseAt = found?.find((place) => place >= baseDone) ?? found?.[0];
+    if (baseAt === undefined) continue;
+    // Not into the copy before it: the end of a list's last item is like the ends of new items.
+    const most = Math.min(at - done, baseAt < baseDone ? baseAt : baseAt - baseDone);
+    const before = commonSuffix(base, baseAt, text, at, most);
+    const length = before + commonPrefix(base, baseAt, text, at);
+    if (length < MIN_COPY) continue;
+    done = at - before + length;
+    baseDone = baseAt - before + length;
+    yield { at: at - before, baseAt: baseAt - before, length };
+  }
+}
+
+/** The texts between quotes that are long enough to be searched for, and where they begin. */
+function anchorsIn(base: string): ReadonlyMap<string, readonly number[]> {
+  const anchors = new Map<string, number[]>();
+  let next = 0;
+  for (const part of base.split('"')) {
+    const at = next;
+    next += part.length + 1;
+    if (part.length < MIN_ANCHOR) continue;
+    const places = anchors.get(part);
+    if (places === undefined) anchors.set(part, [at]);
+    else if (places.length < MAX_PLACES) places.push(at);
+  }
+  return anchors;
+}
+
+/**
+ * The edits between two copies. New items of a list are often followed by something small that changed too,
+ * as in `…,"new item"],"step":6}`. What follows the list in the base, at `baseAt`, is found again behind the
+ * new items, so that the items are a part of their own, as in the runs before.
+ */
+function gap(base: string, baseAt: number, text: string): readonly Edit[] {
+  if (base.length < TAIL_HEAD) return [text];
+  const at = text.lastIndexOf(base.slice(0, TAIL_HEAD));
+  if (at < 0) return [text];
+  const length = commonPrefix(base, 0, text, at);
+  return [text.slice(0, at), { from: baseAt, length }, text.slice(at + length)];
+}

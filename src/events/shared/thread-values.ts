@@ -1,0 +1,218 @@
+import { LongTexts } from "./long-texts.ts";
+import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
+import { commonLength, diff } from "./text-diff.ts";
+
+/** A shorter part of a value is written out among its pieces. */
+const MIN_APPENDED = 48;
+
+/** A shorter copy is written out: where it is stored would take as much room. */
+const MIN_SPAN = 24;
+
+/** A longer text is not repeated in each run that has it: it goes to a log. */
+const MAX_WRITTEN = 256;
+
+/** UTF-16 units that the pieces of values may take before a value is stored whole, however short it is. */
+const MIN_COST = 512;
+
+/** How the JSON of a snapshot begins what it says of the thread. */
+const BEGINNINGS: ReadonlyMap<string, string> = new Map([
+  ["STATE_SNAPSHOT", '"snapshot":{'],
+  ["MESSAGES_SNAPSHOT", '"messages":['],
+]);
+
+/** What a snapshot says, clients send back with the next run, in the fields of these slots. */
+const SENT_BACK: ReadonlyMap<string, string> = new Map([
+  ["input.state", "STATE_SNAPSHOT"],
+  ["input.messages", "MESSAGES_SNAPSHOT"],
+  ["clientMessages.list", "MESSAGES_SNAPSHOT"],
+]);
+
+/** UTF-16 units in which a snapshot is searched for the beginning of what it says. */
+const MAX_HEAD = 256;
+
+/** A value that was stored: the one that the next value of its slot is compared with. */
+export interface StoredValue {
+  readonly text: string;
+  readonly pieces: readonly Piece[];
+  /** UTF-16 units of the pieces of all values of the slot since one was stored whole. */
+  readonly cost: number;
+}
+
+/** A text that was appended to a log. */
+export interface Chunk {
+  readonly log: number;
+  /** Where the log ended before, in UTF-16 units. */
+  readonly at: number;
+  readonly text: string;
+}
+
+/** What is stored of a thread. */
+export interface StoredThread {
+  /** The latest value of each slot. */
+  readonly latest: ReadonlyMap<string, StoredValue>;
+  /** The length of each log that these values have pieces of. */
+  readonly logEnds: ReadonlyMap<number, number>;
+}
+
+/**
+ * Stores the values of one thread that come again in run after run: each value as pieces of logs, and in the
+ * logs only what no earlier value had.
+ *
+ * Values of the same kind, such as the messages of snapshots, have a slot. A value is compared with the
+ * latest one of its slot: what both have are the same pieces, and what is new is appended to a log. If what
+ * is new follows the last part of a log, it is appended to that log, and the two are one piece. So a list
+ * that grows in each run has as many pieces after a thousand runs as after two.
+ *
+ * A value that changes in many places has many pieces. When the pieces of the latest values take more room
+ * than the value itself, it is stored whole.
+ *
+ * No value refers to another one: each is read from logs alone, and stays readable whatever else is deleted.
+ *
+ * Values are JSON, or other well-formed text.
+ */
+export class ThreadValues {
+  readonly #latest: Map<string, StoredValue>;
+  /** What the latest snapshots say, by their slots: their JSON from there on. */
+  readonly #said = new Map<string, StoredValue>();
+  readonly #logEnds: Map<number, number>;
+  readonly #longTexts = new LongTexts();
+  readonly #openLog: () => number;
+  #chunks: Chunk[] = [];
+  #size = 0;
+
+  /** `openLog` gives a new log a number. */
+  constructor(stored: StoredThread, openLog: () => number) {
+    this.#openLog = openLog;
+    this.#latest = new Map();
+    this.#logEnds = new Map(stored.logEnds);
+    for (const [slot, value] of stored.latest) {
+      this.#remember(slot, value);
+      this.#learnLongTexts(value);
+    }
+  }
+
+  /** UTF-16 units that are remembered, near enough. */
+  get size(): number {
+    return this.#size + this.#longTexts.size;
+  }
+
+  /** The pieces of a new value of a slot. */
+  put(slot: string, text: string): readonly Piece[] {
+    const base = this.#baseFor(slot, text);
+    const isWhole = base !== undefined && base.cost > Math.max(MIN_COST, text.length);
+    const pieces = isWhole ? [this.#appendTo(undefined, text)] : this.#compare(base, text);
+    const cost = isWhole ? 0 : (base?.cost ?? 0) + lengthOf(pieces);
+    this.#remember(slot, { text, pieces, cost });
+    return pieces;
+  }
+
+  /** What was appended to logs since this was last called. */
+  takeChunks(): readonly Chunk[] {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    return chunks;
+  }
+
+  #remember(slot: string, value: StoredValue): void {
+    this.#size += value.text.length - (this.#latest.get(slot)?.text.length ?? 0);
+    this.#latest.set(slot, value);
+    const beginning = BEGINNINGS.get(slot);
+    const at = beginning === undefined ? -1 : value.text.slice(0, MAX_HEAD).indexOf(beginning);
+    if (beginning === undefined || at < 0) return;
+    const from = at + beginning.length - 1;
+    const pieces = slicePieces(value.pieces, from, value.text.length - from);
+    this.#said.set(slot, { text: value.text.slice(from), pieces, cost: value.cost });
+  }
+
+  /** The stored value that `text` is compared with. */
+  #baseFor(slot: string, text: string): StoredValue | undefined {
+    const latest = this.#latest.get(slot);
+    const said = this.#said.get(SENT_BACK.get(slot) ?? "");
+    if (latest === undefined || said === undefined) return latest ?? said;
+    return commonLength(latest.text, text) > commonLength(said.text, text) ? latest : said;
+  }
+
+  /** The pieces that `text` and `base` have in common, and new ones for the rest. */
+  #compare(base: StoredValue | undefined, text: string): readonly Piece[] {
+    const draft: Piece[] = [];
+    for (const edit of diff(base?.text ?? "", text)) {
+      if (typeof edit === "string") {
+        this.#addNew(draft, edit);
+      } else {
+        const known = slicePieces(base?.pieces ?? [], edit.from, edit.length);
+        for (const piece of known) add(draft, piece);
+      }
+    }
+    return this.#tidy(draft, text);
+  }
+
+  #addNew(draft: Piece[], text: string): void {
+    for (const part of this.#longTexts.split(text)) {
+      const isNew = typeof part === "string" && part.length >= MIN_APPENDED;
+      add(draft, isNew ? this.#appendTo(draft.at(-1), part) : part);
+    }
+  }
+
+  /** Appends `text` to the log that `before` is the end of, or else to a new log. */
+  #appendTo(before: Piece | undefined, text: string): Span {
+    const isAtEnd =
+      typeof before === "object" && this.#logEnds.get(before.log) === before.from + before.length;
+    const log = isAtEnd ? before.log : this.#openLog();
+    const from = isAtEnd ? before.from + before.length : 0;
+    const span = { log, from, length: text.length };
+    this.#logEnds.set(log, from + text.length);
+    this.#chunks.push({ log, at: from, text });
+    this.#longTexts.learn(text, span);
+    return span;
+  }
+
+  /** Joins small pieces. A text that gets long by that goes to a log. */
+  #tidy(draft: readonly Piece[], text: string): readonly Piece[] {
+    const pieces: Piece[] = [];
+    let written = "";
+    let at = 0;
+    const flush = () => {
+      if (written === "") return;
+      add(pieces, written.length > MAX_WRITTEN ? this.#appendTo(pieces.at(-1), written) : written);
+      written = "";
+    };
+    for (const piece of draft) {
+      if (typeof piece === "string" || piece.length < MIN_SPAN) {
+        written += text.slice(at, at + piece.length);
+      } else {
+        flush();
+        add(pieces, piece);
+      }
+      at += piece.length;
+    }
+    flush();
+    return pieces;
+  }
+
+  #learnLongTexts({ text, pieces }: StoredValue): void {
+    let at = 0;
+    for (const piece of pieces) {
+      if (typeof piece === "object") {
+        this.#longTexts.learn(text.slice(at, at + piece.length), piece);
+      }
+      at += piece.length;
+    }
+  }
+}
+
+/** UTF-16 units that pieces take. */
+export function lengthOf(pieces: readonly Piece[]): number {
+  return JSON.stringify(packPieces(pieces)).length;
+}
+
+/** Adds a piece. One that follows the last one in its log becomes one with it. */
+function add(pieces: Piece[], piece: Piece): void {
+  const last = pieces.at(-1);
+  const follows =
+    typeof last === "object" &&
+    typeof piece === "object" &&
+    last.log === piece.log &&
+    last.from + last.length === piece.from;
+  if (follows) pieces[pieces.length - 1] = { ...last, length: last.length + piece.length };
+  else pieces.push(piece);
+}

@@ -1,0 +1,57 @@
+/** Columns that say where the values of a row are: JSON, an array of `Place`. Null if no value was taken out. */
+export const ADDED_FOR_VALUES: readonly (readonly [table: string, column: string, type: string])[] =
+  [
+    ["agent_runs", "shared_events", "TEXT"],
+    ["agent_runs", "shared_input", "TEXT"],
+    // Whether rows of the thread were deleted or changed that had values: `SharedValuesSweep`.
+    ["threads", "values_stale", "INTEGER NOT NULL DEFAULT 0"],
+    // How many times values of the thread were deleted.
+    ["threads", "value_sweeps", "INTEGER NOT NULL DEFAULT 0"],
+  ];
+
+/**
+ * The values that come again in run after run: `ThreadValues`.
+ *
+ * A log belongs to a thread, or to nobody when a row with pieces of it was moved to another thread: then it is
+ * never swept. `shared_values` has a row for each text that was appended to a log.
+ *
+ * Values do not belong to the run that brought them, so that whoever purges runs leaves the later runs
+ * whole. The triggers notice such a purge. They notice, too, when somebody rewrites the events or the input
+ * of a row: what is written then is all that the row has.
+ */
+export const SHARED_TABLES = `
+CREATE TABLE IF NOT EXISTS shared_logs (
+  log INTEGER PRIMARY KEY AUTOINCREMENT,
+  thread_id TEXT
+);
+CREATE INDEX IF NOT EXISTS idx_shared_logs_thread ON shared_logs(thread_id);
+CREATE TABLE IF NOT EXISTS shared_values (
+  id INTEGER PRIMARY KEY,
+  log INTEGER NOT NULL,
+  -- Where in the log the text begins, and its length, both in UTF-16 units.
+  at INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  UNIQUE (log, at)
+);
+CREATE INDEX IF NOT EXISTS idx_values_stale ON threads(values_stale) WHERE values_stale = 1;
+CREATE TRIGGER IF NOT EXISTS run_with_values_deleted AFTER DELETE ON agent_runs
+WHEN OLD.shared_events IS NOT NULL OR OLD.shared_input IS NOT NULL BEGIN
+  UPDATE threads SET values_stale = 1 WHERE thread_id = OLD.thread_id;
+END;
+CREATE TRIGGER IF NOT EXISTS events_with_values_changed AFTER UPDATE OF events ON agent_runs
+WHEN OLD.shared_events IS NOT NULL AND OLD.events IS NOT NEW.events BEGIN
+  UPDATE agent_runs SET shared_events = NULL WHERE id = NEW.id;
+  UPDATE threads SET values_stale = 1 WHERE thread_id = NEW.thread_id;
+END;
+CREATE TRIGGER IF NOT EXISTS input_with_values_changed AFTER UPDATE OF input ON agent_runs
+WHEN OLD.shared_input IS NOT NULL AND OLD.input IS NOT NEW.input BEGIN
+  UPDATE agent_runs SET shared_input = NULL WHERE id = NEW.id;
+  UPDATE threads SET values_stale = 1 WHERE thread_id = NEW.thread_id;
+END;
+CREATE TRIGGER IF NOT EXISTS run_with_values_moved AFTER UPDATE OF thread_id ON agent_runs
+WHEN OLD.thread_id IS NOT NEW.thread_id
+  AND (OLD.shared_events IS NOT NULL OR OLD.shared_input IS NOT NULL) BEGIN
+  UPDATE shared_logs SET thread_id = NULL WHERE thread_id = OLD.thread_id;
+END;
+`;

@@ -1,0 +1,32 @@
+import type { WriterContext } from "../runs/writer-context.ts";
+import { prepareSweepStatements, type SweepStatements } from "../values/statements.ts";
+import { sweepThread } from "../values/sweep-values.ts";
+
+/** Milliseconds after which a sweep leaves the other threads to the next one. */
+const MAX_SWEEP_MS = 20;
+
+/** Threads that are looked up at once. */
+const MAX_THREADS = 100;
+
+/** Sweeps the values of threads of which somebody has deleted or changed runs. */
+export class StaleValues {
+  readonly #context: WriterContext;
+  readonly #statements: SweepStatements;
+
+  constructor(context: WriterContext) {
+    this.#context = context;
+    this.#statements = prepareSweepStatements(context.db);
+  }
+
+  /** Each thread has a transaction of its own, so that the other instances can write in between. */
+  sweep(): void {
+    const until = performance.now() + MAX_SWEEP_MS;
+    const sweepOne = this.#context.db.transaction((threadId: string) => {
+      sweepThread(this.#statements, threadId);
+    });
+    for (const threadId of this.#statements.staleThreads.all(MAX_THREADS)) {
+      sweepOne.immediate(threadId);
+      if (performance.now() > until) return;
+    }
+  }
+}

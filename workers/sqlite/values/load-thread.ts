@@ -1,0 +1,65 @@
+import { joinPieces, type PackedPieces, unpackPieces } from "../../../src/events/shared/pieces.ts";
+import type { StoredThread, StoredValue } from "../../../src/events/shared/thread-values.ts";
+import { parsePlaces, type ValueReader } from "./read-values.ts";
+import type { ValueStatements } from "./statements.ts";
+
+/** How many of a thread's latest runs are looked through for the latest value of each slot. */
+const MAX_RUNS = 64;
+
+/** What is stored of a thread, read from the file. A value that cannot be read is left out. */
+export function loadThread(
+  statements: ValueStatements,
+  reader: ValueReader,
+  threadId: string,
+): StoredThread {
+  const latest = new Map<string, StoredValue>();
+  for (const [slot, stored] of latestPieces(statements, threadId)) {
+    const pieces = unpackPieces(stored.packed);
+    const text = joinPieces(pieces, reader.readSpan);
+    if (text !== null) latest.set(slot, { text, pieces, cost: stored.cost });
+  }
+  return { latest, logEnds: endsOfLogs(statements, latest.values()) };
+}
+
+/** The pieces of the latest value of a slot. */
+interface LatestPieces {
+  readonly packed: PackedPieces;
+  cost: number;
+  /** Whether a value that was stored whole was found. */
+  isWhole: boolean;
+}
+
+function latestPieces(
+  { latestPlaces }: ValueStatements,
+  threadId: string,
+): ReadonlyMap<string, LatestPieces> {
+  const found = new Map<string, LatestPieces>();
+  for (const row of latestPlaces.iterate(threadId, MAX_RUNS)) {
+    // The values of the input were stored last.
+    const places = [...parsePlaces(row.shared_events), ...parsePlaces(row.shared_input)];
+    for (const [slot, , packed] of places.reverse()) {
+      const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
+      found.set(slot, latest);
+      if (latest.isWhole) continue;
+      latest.cost += JSON.stringify(packed).length;
+      // Its only piece is a part of a log.
+      latest.isWhole = packed.length === 3;
+    }
+  }
+  return found;
+}
+
+function endsOfLogs(
+  { endOfLog }: ValueStatements,
+  values: Iterable<StoredValue>,
+): ReadonlyMap<number, number> {
+  const ends = new Map<number, number>();
+  for (const { pieces } of values) {
+    for (const piece of pieces) {
+      if (typeof piece === "string" || ends.has(piece.log)) continue;
+      const end = endOfLog.get(piece.log);
+      if (end !== undefined) ends.set(piece.log, end);
+    }
+  }
+  return ends;
+}

@@ -1,0 +1,66 @@
+import type { Span } from "../../../src/events/shared/pieces.ts";
+import { type Place, putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
+import type { ReadValueStatements, StoredEventsRow, StoredInputRow } from "./statements.ts";
+
+/** What is read of a row whose values somebody else has deleted or changed: no JSON, which is reported. */
+const UNREADABLE = "";
+
+/** Reads stored runs with their values put back. */
+export class ValueReader {
+  readonly #statements: ReadValueStatements;
+
+  constructor(statements: ReadValueStatements) {
+    this.#statements = statements;
+  }
+
+  /** The JSON of the events of a stored run. With `slots`, values of other slots are left out. */
+  eventsOf(row: StoredEventsRow, slots?: (slot: string) => boolean): string {
+    if (row.shared_events === null) return row.events;
+    const events = this.eachEventOf(row, slots);
+    return events === null ? UNREADABLE : `[${events.join(",")}]`;
+  }
+
+  /** The JSON of each event of a stored run that has values, or null if they cannot be read. */
+  eachEventOf(row: StoredEventsRow, slots?: (slot: string) => boolean): readonly string[] | null {
+    return orNull(() => {
+      const places = parsePlaces(row.shared_events);
+      const wanted = slots === undefined ? places : places.filter(([slot]) => slots(slot));
+      return putBackEvents(row.events, wanted, this.readSpan);
+    });
+  }
+
+  /** The JSON of the input of a stored run. */
+  inputOf({ input, shared_input: places }: StoredInputRow): string {
+    if (places === null) return input;
+    return orNull(() => putBackInput(input, parsePlaces(places), this.readSpan)) ?? UNREADABLE;
+  }
+
+  /** A part of a log; null if a row of it is missing. */
+  readonly readSpan = ({ log, from, length }: Span): string | null => {
+    const to = from + length;
+    const parts: string[] = [];
+    let done = from;
+    for (const { at, text } of this.#statements.chunksOfLog.iterate(log, to, log, from)) {
+      if (at > done) return null;
+      const part = text.slice(done - at, to - at);
+      parts.push(part);
+      done += part.length;
+    }
+    return done === to ? parts.join("") : null;
+  };
+}
+
+/** Places as they are stored. */
+export function parsePlaces(json: string | null): readonly Place[] {
+  return json === null ? [] : (JSON.parse(json) as Place[]);
+}
+
+/** The result of `read`, or null if it meets JSON that is not what we wrote. */
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return null;
+    throw error;
+  }
+}

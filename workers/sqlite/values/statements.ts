@@ -1,0 +1,111 @@
+import type { Database } from "better-sqlite3";
+
+export interface ChunkRow {
+  readonly at: number;
+  readonly text: string;
+}
+
+/** The events of a stored run without their values, and a JSON array of the places of those, or null. */
+export interface StoredEventsRow {
+  readonly events: string;
+  readonly shared_events: string | null;
+}
+
+/** The input of a stored run without its values, and a JSON array of the places of those, or null. */
+export interface StoredInputRow {
+  readonly input: string;
+  readonly shared_input: string | null;
+}
+
+/** The places of all values of a stored run. */
+export type PlacesRow = Pick<StoredEventsRow, "shared_events"> &
+  Pick<StoredInputRow, "shared_input">;
+
+/** Reads parts of logs. */
+export function prepareReadValueStatements(db: Database) {
+  return {
+    // From the row that holds the first unit asked for.
+    chunksOfLog: db.prepare<[number, number, number, number], ChunkRow>(
+      `SELECT at, text FROM shared_values
+       WHERE log = ? AND at < ?
+         AND at >= coalesce((SELECT max(at) FROM shared_values WHERE log = ? AND at <= ?), 0)
+       ORDER BY at`,
+    ),
+  };
+}
+
+export type ReadValueStatements = ReturnType<typeof prepareReadValueStatements>;
+
+function prepareAppendStatements(db: Database) {
+  return {
+    insertChunk: db.prepare<[log: number, at: number, length: number, text: string]>(
+      "INSERT INTO shared_values (log, at, length, text) VALUES (?, ?, ?, ?)",
+    ),
+  };
+}
+
+/** Appends to logs, and finds what a thread has. */
+export function prepareValueStatements(db: Database) {
+  return {
+    ...prepareReadValueStatements(db),
+    insertLog: db
+      .prepare<[string], number>("INSERT INTO shared_logs (thread_id) VALUES (?) RETURNING log")
+      .pluck(),
+    ...prepareAppendStatements(db),
+    endOfLog: db
+      .prepare<[number], number>(
+        "SELECT at + length FROM shared_values WHERE log = ? ORDER BY at DESC LIMIT 1",
+      )
+      .pluck(),
+    lastRunOfThread: db
+      .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
+      .pluck(),
+    valueSweeps: db
+      .prepare<[string], number>("SELECT value_sweeps FROM threads WHERE thread_id = ?")
+      .pluck(),
+    latestPlaces: db.prepare<[string, number], PlacesRow>(
+      `SELECT shared_events, shared_input FROM agent_runs
+       WHERE thread_id = ? ORDER BY id DESC LIMIT ?`,
+    ),
+  };
+}
+
+export type ValueStatements = ReturnType<typeof prepareValueStatements>;
+
+/** A row of a log, without its text. */
+export interface StoredChunkRow {
+  readonly id: number;
+  readonly log: number;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** Deletes what no stored run has any more. */
+export function prepareSweepStatements(db: Database) {
+  return {
+    ...prepareAppendStatements(db),
+    staleThreads: db
+      .prepare<[number], string>("SELECT thread_id FROM threads WHERE values_stale = 1 LIMIT ?")
+      .pluck(),
+    placesOfThread: db.prepare<[string], PlacesRow>(
+      `SELECT shared_events, shared_input FROM agent_runs
+       WHERE thread_id = ? AND (shared_events IS NOT NULL OR shared_input IS NOT NULL)`,
+    ),
+    logsOfThread: db
+      .prepare<[string], number>("SELECT log FROM shared_logs WHERE thread_id = ?")
+      .pluck(),
+    chunksToSweep: db.prepare<[number], StoredChunkRow>(
+      "SELECT id, log, at, length FROM shared_values WHERE log = ?",
+    ),
+    textOfChunk: db
+      .prepare<[number], string>("SELECT text FROM shared_values WHERE id = ?")
+      .pluck(),
+    deleteChunk: db.prepare<[number]>("DELETE FROM shared_values WHERE id = ?"),
+    deleteLog: db.prepare<[number]>("DELETE FROM shared_logs WHERE log = ?"),
+    endSweep: db.prepare<[string]>(
+      `UPDATE threads SET values_stale = 0, value_sweeps = value_sweeps + 1 WHERE thread_id = ?`,
+    ),
+  };
+}
+
+export type SweepStatements = ReturnType<typeof prepareSweepStatements>;

@@ -1,0 +1,44 @@
+import { LiveParts, type Part } from "../../../src/events/shared/live-parts.ts";
+import { unpackPieces } from "../../../src/events/shared/pieces.ts";
+import { expectChange } from "../database/fault.ts";
+import { parsePlaces } from "./read-values.ts";
+import type { StoredChunkRow, SweepStatements } from "./statements.ts";
+
+/**
+ * Deletes what no stored run of the thread has any more. Runs in a transaction of its own: a run that is
+ * stored in between could use again what is about to be deleted.
+ */
+export function sweepThread(statements: SweepStatements, threadId: string): void {
+  const live = new LiveParts();
+  for (const row of statements.placesOfThread.iterate(threadId)) {
+    const places = [...parsePlaces(row.shared_events), ...parsePlaces(row.shared_input)];
+    for (const [, , packed] of places) {
+      for (const piece of unpackPieces(packed)) {
+        if (typeof piece === "object") live.add(piece);
+      }
+    }
+  }
+  for (const log of statements.logsOfThread.all(threadId)) {
+    let isLive = false;
+    for (const chunk of statements.chunksToSweep.all(log)) {
+      const parts = live.of(log, chunk.at, chunk.length);
+      isLive ||= parts.length > 0;
+      keep(statements, chunk, parts);
+    }
+    if (!isLive) statements.deleteLog.run(log);
+  }
+  statements.endSweep.run(threadId);
+}
+
+/** Keeps `parts` of a row of a log, and deletes the rest. */
+function keep(statements: SweepStatements, chunk: StoredChunkRow, parts: readonly Part[]): void {
+  const { id, log, at, length } = chunk;
+  const [first] = parts;
+  if (parts.length === 1 && first?.from === 0 && first.to === length) return;
+  const text = parts.length === 0 ? "" : (statements.textOfChunk.get(id) ?? "");
+  statements.deleteChunk.run(id);
+  for (const { from, to } of parts) {
+    const kept = statements.insertChunk.run(log, at + from, to - from, text.slice(from, to));
+    expectChange(kept, "a value that is in use");
+  }
+}
