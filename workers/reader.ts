@@ -1,18 +1,11 @@
 import { workerData } from "node:worker_threads";
-import type {
-  HistoryPageMessage,
-  LookMessage,
-  ReaderRequest,
-  Reply,
-  RunningMessage,
-  WorkerConfig,
-} from "../src/protocol/messages.ts";
+import type { ReaderRequest, Reply, WorkerConfig } from "../src/protocol/messages.ts";
 import { toFault } from "./sqlite/database/fault.ts";
 import { fileOf, openForReading } from "./sqlite/database/open.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
 import { Liveness } from "./sqlite/instances/liveness.ts";
 import { ownIdentity } from "./sqlite/instances/process-identity.ts";
-import { Reading } from "./sqlite/reads/reading.ts";
+import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 
 interface Reader {
@@ -35,9 +28,7 @@ function open(): Reader {
 }
 
 /** Serves one request on a read-only connection. */
-export default function serve(
-  request: ReaderRequest,
-): Reply<HistoryPageMessage | RunningMessage | LookMessage> {
+export default function serve(request: ReaderRequest): Reply<ReaderReply> {
   try {
     reader ??= open();
     return { ok: true, value: reader.reading.answer(request) };

@@ -5,11 +5,8 @@ import type {
   BackupSize,
   Batch,
   BatchMessage,
-  HistoryPageMessage,
-  LookMessage,
   OpenedMessage,
   Reply,
-  RunningMessage,
   WorkerConfig,
   WriterNotice,
   WriterRequest,
@@ -28,14 +25,16 @@ import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
 import { Maintenance } from "./sqlite/maintenance/maintenance.ts";
 import { reap } from "./sqlite/maintenance/reaper.ts";
-import { Reading } from "./sqlite/reads/reading.ts";
+import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
+import { KeptViews } from "./sqlite/views/keep-view.ts";
 
 interface Writer extends OpenedDatabase {
   readonly context: WriterContext;
   readonly reading: Reading;
+  readonly keptViews: KeptViews;
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which nobody else can open. */
   readonly maintenance: Maintenance | null;
@@ -83,12 +82,13 @@ function open(config: WorkerConfig): Writer {
     const recovered = reap(context, { retain });
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
+    const keptViews = new KeptViews(db);
     const maintenance =
       files === null ? null : new Maintenance(context, tell, () => isFileThere(files));
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, opened, maintenance, committedSeq: null };
+    return { ...database, context, reading, keptViews, opened, maintenance, committedSeq: null };
   } catch (error) {
     if (config.file === null) unlock();
     guard?.close();
@@ -166,14 +166,7 @@ function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
   return { results, walBytes };
 }
 
-type WriterReply =
-  | OpenedMessage
-  | BatchMessage
-  | HistoryPageMessage
-  | RunningMessage
-  | LookMessage
-  | BackupSize
-  | null;
+type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | null;
 
 function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
   if (lost !== null) throw lost;
@@ -196,6 +189,9 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       return null;
     case "backup":
       return backUp(writer.context.db, request, tell);
+    case "keep-view":
+      writer.keptViews.keep(request.view);
+      return null;
     case "watch":
       writer.maintenance?.lookForOthers();
       return null;

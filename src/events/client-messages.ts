@@ -12,12 +12,8 @@ export interface ListedMessage {
  * It is stored with the run, as the field `clientMessages` of its RUN_STARTED, and is never emitted.
  */
 export interface ClientMessages {
-  /** New messages that stand before known ones: their ids, and the id of the message before (null: none). */
-  readonly placed?: readonly (readonly [id: string, after: string | null])[];
-  /** The ids of new messages each of which is the one result of its tool call in the list. */
-  readonly results?: readonly string[];
-  /** Known messages whose content is another one now. */
-  readonly changed?: readonly ListedMessage[];
+  /** What is not just a new message at the end of the list, in the order of the list. */
+  readonly edits?: readonly ListEdit[];
   /** Set when the list ends in a known message: if the view begins with this list, it ends there. */
   readonly end?: ListEnd;
   /**
@@ -25,6 +21,15 @@ export interface ClientMessages {
    * and the other fields are not set.
    */
   readonly authoritative?: true;
+}
+
+/** A message that stands before known ones, replaces one, or has another content than before. */
+export interface ListEdit {
+  readonly id: string;
+  /** The id of the message before it in the list; null for the first. */
+  readonly after: string | null;
+  /** The message, if it was known: its content is another one. A new one is in the run's input. */
+  readonly message?: ListedMessage;
 }
 
 /** The end of a list, without activities and reasoning: clients do not send those back, or not always. */
@@ -71,53 +76,59 @@ export function clientMessagesOf(
   ids: readonly string[],
   known: KnownMessages,
 ): ClientMessages | null {
-  const placed = placedAmong(ids, known.seen);
-  const changed = known.changed.flatMap((at): readonly ListedMessage[] => {
-    const message = messages[at];
-    return message === undefined ? [] : [message];
-  });
-  const results = resultsAmong(messages, ids, known.seen);
+  const edits = editsOf(messages, ids, known);
   const end = endOf(messages, ids, known.seen);
-  const isPlain = placed.length === 0 && results.length === 0 && changed.length === 0;
-  if (isPlain && end === null) return null;
-  return {
-    ...(placed.length > 0 && { placed }),
-    ...(results.length > 0 && { results }),
-    ...(changed.length > 0 && { changed }),
-    ...(end !== null && { end }),
-  };
+  if (edits.length === 0 && end === null) return null;
+  return { ...(edits.length > 0 && { edits }), ...(end !== null && { end }) };
 }
 
-function placedAmong(
+function editsOf(
+  messages: readonly ListedMessage[],
   ids: readonly string[],
-  seen: readonly boolean[],
-): readonly (readonly [id: string, after: string | null])[] {
-  const placed: [id: string, after: string | null][] = [];
+  { seen, changed }: KnownMessages,
+): readonly ListEdit[] {
   const lastKnown = seen.lastIndexOf(true);
-  for (let at = 0; at < lastKnown; at++) {
-    const id = ids[at] ?? "";
-    if (id !== "" && !seen[at]) placed.push([id, ids[at - 1] || null]);
-  }
-  return placed;
+  const isChanged = new Set(changed);
+  const isReplacing = replacingAmong(messages, ids, seen);
+  return ids.flatMap((id, at): ListEdit[] => {
+    const isNew = id !== "" && !seen[at];
+    const isEdit = isChanged.has(at) || (isNew && (at < lastKnown || isReplacing(at)));
+    if (!isEdit) return [];
+    const after = at === 0 ? null : (ids[at - 1] ?? null);
+    const message = messages[at];
+    return [{ id, after, ...(isChanged.has(at) && message && { message }) }];
+  });
 }
 
-function resultsAmong(
+/** Whether a new message has tool calls, and no other message of the list has one of them. */
+function replacingAmong(
   messages: readonly ListedMessage[],
   ids: readonly string[],
   seen: readonly boolean[],
-): readonly string[] {
-  const isNewResult = (message: ListedMessage, at: number) =>
-    message?.role === "tool" && !seen[at] && ids[at] !== "";
-  if (!messages.some(isNewResult)) return [];
-  const counts = new Map<unknown, number>();
-  for (const message of messages) {
-    if (message?.role !== "tool") continue;
-    counts.set(message.toolCallId, (counts.get(message.toolCallId) ?? 0) + 1);
+): (at: number) => boolean {
+  const calls = messages.map((message) => toolCallsOf(message));
+  if (!calls.some(({ length }, at) => length > 0 && ids[at] !== "" && !seen[at]))
+    return () => false;
+  const counts = new Map<string, number>();
+  for (const call of calls.flat()) counts.set(call, (counts.get(call) ?? 0) + 1);
+  return (at) => {
+    const own = calls[at] ?? [];
+    return own.length > 0 && own.every((call) => counts.get(call) === 1);
+  };
+}
+
+/**
+ * The tool calls that a message makes or answers, as strings that are equal for messages of which a
+ * client keeps one.
+ */
+export function toolCallsOf(message: ListedMessage): readonly string[] {
+  if (message?.role === "tool") {
+    return typeof message.toolCallId === "string" ? [`answers ${message.toolCallId}`] : [];
   }
-  return ids.filter((_, at) => {
-    const message = messages[at] ?? {};
-    return isNewResult(message, at) && counts.get(message.toolCallId) === 1;
-  });
+  if (message?.role !== "assistant" || !Array.isArray(message.toolCalls)) return [];
+  return (message.toolCalls as ({ readonly id?: unknown } | null | undefined)[]).flatMap((call) =>
+    typeof call?.id === "string" ? [`makes ${call.id}`] : [],
+  );
 }
 
 function endOf(

@@ -202,6 +202,34 @@ export interface PageCursor {
 export interface PageRequest {
   readonly threadId: string;
   readonly cursor: PageCursor | null;
+  /** With the first page: only the last runs, so many of them. Null for all. */
+  readonly runs: number | null;
+  /** Leaves out what `HistoryOptions.forReplay` says. */
+  readonly forReplay: boolean;
+}
+
+/** The view of a thread after the runs up to a row. */
+export interface ViewRequest {
+  readonly threadId: string;
+  readonly upToId: number;
+}
+
+export interface ViewMessage {
+  /** JSON of a `StoredView` without its messages. */
+  readonly rest: string;
+  /** JSON arrays of its messages, in order. */
+  readonly messages: readonly string[];
+  /** How many runs of the thread there are up to the row. */
+  readonly runs: number;
+  /** UTF-16 units of JSON that were read, beyond the view that was kept. */
+  readonly read: number;
+}
+
+/** Keep a view, so that the next one is made from it. `runs` as `ViewMessage` had them. */
+export interface KeepViewRequest extends ViewRequest {
+  readonly runs: number;
+  /** JSON of a `StoredView`. */
+  readonly view: string;
 }
 
 /** Some events of one stored run. A run larger than a page comes in several. */
@@ -220,6 +248,10 @@ export interface HistoryPageMessage {
   readonly live: HoldingRun | null;
   /** On the first page, the last epoch that was over in that moment; 0 on later pages. */
   readonly endedUpTo: number;
+  /** Whether anything was left out: `PageRequest.forReplay`. */
+  readonly trimmed?: boolean;
+  /** On the first page of a backend that has `readView`: rows, as in `HistoryViews`. */
+  readonly views?: { readonly before: number | null; readonly end: number };
 }
 
 /** A run that holds a thread, and whose owner is alive. */
@@ -290,6 +322,8 @@ export type WriterRequest =
   | { readonly kind: "page"; readonly page: PageRequest }
   | { readonly kind: "running"; readonly threadId: string }
   | { readonly kind: "look"; readonly look: LookRequest }
+  | { readonly kind: "view"; readonly view: ViewRequest }
+  | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
   /** Someone waits for what other instances do: see now whether there are any. */
   | { readonly kind: "watch" }
   /** Write to the WAL what it holds, so that the next sync puts all of it on the disk. */
@@ -344,7 +378,7 @@ export interface BatchMessage {
   readonly walBytes: number;
 }
 
-export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" }>;
+export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" | "view" }>;
 
 /** What a writer says unasked. */
 export type WriterNotice =

@@ -46,7 +46,9 @@ export class ReplayView {
     if (!isDeepStrictEqual(state, this.#shown.state)) {
       corrections.push({ type: "STATE_SNAPSHOT", snapshot: state });
     }
-    if (!areEqual(messages, this.#shown.messages)) corrections.push(...this.#snapshotsOf(messages));
+    if (isShowable(messages) && !areEqual(messages, this.#shown.messages)) {
+      corrections.push(...this.#snapshotsOf(messages));
+    }
     return corrections;
   }
 
@@ -83,6 +85,12 @@ function placeholdersFor(messages: readonly Message[]): readonly Message[] {
       : []),
     ...(has("reasoning") ? [{ id: "placeholder-reasoning", role: "reasoning", content: "" }] : []),
   ];
+}
+
+/** Clients refuse a snapshot with a message that has no id, and make one message of two of one id. */
+function isShowable(messages: readonly Message[]): boolean {
+  const ids = new Set(messages.map(({ id }) => id));
+  return ids.size === messages.length && messages.every(({ id }) => typeof id === "string");
 }
 
 function areEqual(one: readonly Message[], other: readonly Message[]): boolean {

@@ -1,4 +1,10 @@
-import { type ClientMessages, digestOfIds, isSentBack, type ListEnd } from "../client-messages.ts";
+import {
+  type ClientMessages,
+  digestOfIds,
+  isSentBack,
+  type ListEnd,
+  toolCallsOf,
+} from "../client-messages.ts";
 import type { EventLike } from "../event.ts";
 import { isFields, type Message } from "./message.ts";
 import type { MessageList, Place } from "./message-list.ts";
@@ -18,14 +24,10 @@ export function applyClientMessages(list: MessageList, event: EventLike): void {
     return;
   }
   const brought = new Map(messages.map((message) => [message.id, message]));
-  for (const message of listOf(record.changed).filter(isFields)) {
-    const place = list.find(message.id);
-    if (place !== undefined) list.replace(place, message);
-  }
   const places = [...list.places];
-  for (const id of listOf(record.results)) replaceResult(places, brought.get(id));
-  for (const placed of listOf(record.placed)) {
-    if (Array.isArray(placed)) insertAfter(places, brought.get(placed[0]), placed[1]);
+  for (const edit of listOf(record.edits).filter(isFields)) {
+    const message = isFields(edit.message) ? edit.message : brought.get(edit.id);
+    if (message !== undefined) applyEdit(places, message, edit.after);
   }
   if (isFields(record.end)) cutAt(places, record.end as unknown as ListEnd);
   list.reset(places);
@@ -35,29 +37,27 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Puts the result of a tool call in the place of the call's other results: a client keeps one. */
-function replaceResult(places: Place[], result: Message | undefined): void {
-  if (result === undefined) return;
-  const isOther = ({ message }: Place) =>
-    message.role === "tool" && message.toolCallId === result.toolCallId;
-  const at = places.findIndex(isOther);
-  if (at === -1) return;
-  places[at] = { message: result };
-  for (let other = places.length - 1; other > at; other--) {
-    const place = places[other];
-    if (place !== undefined && isOther(place)) places.splice(other, 1);
+/**
+ * Puts a message in the place of the one that it was, or of those that make or answer the same tool
+ * calls, of which a client keeps one; or else behind the message `after`, first if that is null.
+ */
+function applyEdit(places: Place[], message: Message, after: unknown): void {
+  const { id, role } = message;
+  const calls = new Set(toolCallsOf(message));
+  const isSame = (place: Place) => place.message.id === id && place.message.role === role;
+  const hasSameCalls = (place: Place) => toolCallsOf(place.message).some((call) => calls.has(call));
+  const isReplaced = places.some(isSame) ? isSame : hasSameCalls;
+  const at = places.findIndex(isReplaced);
+  if (at >= 0) {
+    places[at] = { message };
+    for (let other = places.length - 1; other > at; other--) {
+      const place = places[other];
+      if (place !== undefined && isReplaced(place)) places.splice(other, 1);
+    }
+    return;
   }
-}
-
-/** Inserts a message behind the one with the id `after`, or first if that is null. */
-function insertAfter(places: Place[], message: Message | undefined, after: unknown): void {
-  if (message === undefined || hasId(places, message.id)) return;
-  const at = after === null ? 0 : places.findIndex((place) => place.message.id === after) + 1;
-  if (after === null || at > 0) places.splice(at, 0, { message });
-}
-
-function hasId(places: readonly Place[], id: unknown): boolean {
-  return places.some(({ message }) => message.id === id);
+  const before = after === null ? -1 : places.findLastIndex((place) => place.message.id === after);
+  if (after === null || before >= 0) places.splice(before + 1, 0, { message });
 }
 
 /** Drops what follows the end of a list with which the view begins. */

@@ -2,11 +2,14 @@ import type { RunStoreError } from "../../protocol/errors.ts";
 import type {
   Batch,
   HistoryPageMessage,
+  KeepViewRequest,
   LookMessage,
   LookRequest,
   OpResult,
   PageRequest,
   RunningMessage,
+  ViewMessage,
+  ViewRequest,
 } from "../../protocol/messages.ts";
 import type { RunKey } from "../../protocol/run-key.ts";
 import type { RunStore } from "../run-store.ts";
@@ -34,6 +37,12 @@ export interface Backend {
 
   /** One page of a thread's finished runs. Reads open the database first. */
   readPage(request: PageRequest): Promise<HistoryPageMessage>;
+
+  /** The view of a thread after the runs up to a row, which a first page named in `views`. */
+  readView?(request: ViewRequest): Promise<ViewMessage>;
+
+  /** Keeps a view, so that it need not be made again. Called when making it was much work. */
+  keepView?(request: KeepViewRequest): Promise<void>;
 
   /** The run that holds a thread, if its owner is alive and it was not told to stop. */
   running(threadId: string): Promise<RunningMessage>;

@@ -7,6 +7,7 @@ import type {
   ClaimOutcome,
   ClaimRequest,
   HistoryCursor,
+  HistoryOptions,
   HistoryPage,
   HistorySegment,
   LiveRun,
@@ -20,6 +21,7 @@ import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
 import { parseEvents } from "./parse-events.ts";
 import { RunTailer } from "./run-tailer.ts";
+import { StoredViews, viewPointsOf } from "./stored-views.ts";
 import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
@@ -46,6 +48,7 @@ const MIN_CLOSE_STEP_MS = 1000;
  */
 export class QueuedRunStore implements RunStore {
   readonly backup?: NonNullable<RunStore["backup"]>;
+  readonly readView?: NonNullable<RunStore["readView"]>;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
@@ -84,8 +87,12 @@ export class QueuedRunStore implements RunStore {
       onWanted: () => backend.watch(),
       parse: (json, { threadId, epoch }) => parseEvents(json, logger, { threadId, epoch }),
     });
-    const { backup } = backend;
+    const { backup, readView } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
+    if (readView !== undefined) {
+      const views = new StoredViews(backend, readView.bind(backend), logger);
+      this.readView = (threadId, point) => views.read(threadId, point);
+    }
     backend.onNotice((notice) => this.#heed(notice));
   }
 
@@ -98,16 +105,27 @@ export class QueuedRunStore implements RunStore {
     return this.#claims.claim(request);
   }
 
-  async readHistory(threadId: string, cursor: HistoryCursor | null): Promise<HistoryPage> {
-    const page = await this.#backend.readPage({ threadId, cursor: cursor as PageCursor | null });
+  async readHistory(
+    threadId: string,
+    cursor: HistoryCursor | null,
+    { runs, forReplay = false }: HistoryOptions = {},
+  ): Promise<HistoryPage> {
+    const page = await this.#backend.readPage({
+      threadId,
+      cursor: cursor as PageCursor | null,
+      runs: runs ?? null,
+      forReplay,
+    });
     const segments: HistorySegment[] = [];
     for (const { events, ...segment } of page.segments) {
       const { runId } = segment;
       segments.push({ ...segment, events: parseEvents(events, this.#logger, { threadId, runId }) });
     }
     await this.#claims.answered(page.live);
-    const { next, endedUpTo } = page;
-    return { segments, next, live: this.#unlessEnded(threadId, page.live), endedUpTo };
+    const { next, endedUpTo, trimmed = false } = page;
+    const live = this.#unlessEnded(threadId, page.live);
+    const views = page.views === undefined ? {} : { views: viewPointsOf(page.views) };
+    return { segments, next, live, endedUpTo, trimmed, ...views };
   }
 
   async runningRun(threadId: string): Promise<LiveRun | null> {

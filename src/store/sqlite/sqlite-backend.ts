@@ -5,6 +5,7 @@ import type {
   Batch,
   BatchMessage,
   HistoryPageMessage,
+  KeepViewRequest,
   LookMessage,
   LookRequest,
   OpenedFiles,
@@ -12,6 +13,8 @@ import type {
   PageRequest,
   ReaderRequest,
   RunningMessage,
+  ViewMessage,
+  ViewRequest,
   WorkerConfig,
   WriterNotice,
 } from "../../protocol/messages.ts";
@@ -136,6 +139,14 @@ export class SqliteBackend implements Backend {
 
   readPage(page: PageRequest): Promise<HistoryPageMessage> {
     return this.#read({ kind: "page", page });
+  }
+
+  readView(view: ViewRequest): Promise<ViewMessage> {
+    return this.#read({ kind: "view", view });
+  }
+
+  async keepView(view: KeepViewRequest): Promise<void> {
+    await this.#writer.request({ kind: "keep-view", view });
   }
 
   running(threadId: string): Promise<RunningMessage> {

@@ -260,7 +260,7 @@ test.each([
   ["x"],
   [[]],
   [{ authoritative: "yes" }],
-  [{ placed: [null, ["a"], "x"], changed: [5, {}], results: [{}, null], end: 7 }],
+  [{ edits: [null, ["a"], "x", { message: 5 }, { id: {} }], end: 7 }],
   [{ end: { id: 5, count: "x", digest: null } }],
 ])("what is no record has no effect: %j", (clientMessages) => {
   const { view } = talk();

@@ -1,6 +1,7 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
+import { VIEW_TABLE } from "./view-table.ts";
 
 /** The version this code writes. Files of a newer one are refused. */
 export const SCHEMA_VERSION = 4;
@@ -187,6 +188,7 @@ export function migrate(db: Database): number {
       db.exec(VERSION_2);
       for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES]) addColumn(db, column);
       db.exec(SHARED_TABLES);
+      db.exec(VIEW_TABLE);
       db.exec(BACKFILL_THREADS);
       db.exec(FREE_OWNERLESS);
       db.prepare("INSERT OR REPLACE INTO schema_version (version, applied_at) VALUES (?, ?)").run(

@@ -1,3 +1,5 @@
+import type { EventLike } from "../../../src/events/event.ts";
+import { isTrimmed, mayBeTrimmed } from "../../../src/events/replay/trimmed.ts";
 import type {
   HistoryPageMessage,
   PageCursor,
@@ -5,9 +7,10 @@ import type {
   PageSegment,
 } from "../../../src/protocol/messages.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { ValueReader } from "../values/read-values.ts";
+import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
+import type { StoredRunRow } from "./statements.ts";
 import { threadNow } from "./who-runs.ts";
 
 /** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
@@ -17,7 +20,14 @@ const PAGE_LENGTH = 64 * 1024;
 const CUT_ROWS = 4;
 
 /** What the first page of a history says of the thread. */
-type Now = Pick<HistoryPageMessage, "live" | "endedUpTo">;
+type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views">;
+
+/** The events of a long row, as JSON arrays that are each at most a page long. */
+interface CutRow {
+  readonly chunks: readonly string[];
+  /** Whether events were left out. */
+  readonly trimmed: boolean;
+}
 
 /** What later pages say of the thread: nothing. */
 const LATER: Now = { live: null, endedUpTo: 0 };
@@ -26,69 +36,102 @@ const LATER: Now = { live: null, endedUpTo: 0 };
 export class HistoryPages {
   readonly #context: ReaderContext;
   readonly #values: ValueReader;
-  /** By row id, the events of a long row in page-sized chunks. The oldest entry is forgotten first. */
-  readonly #cut = new Map<number, readonly string[]>();
+  /** By row id and form, long rows. The oldest entry is forgotten first. */
+  readonly #cutRows = new Map<string, CutRow>();
 
-  constructor(context: ReaderContext) {
+  constructor(context: ReaderContext, values: ValueReader) {
     this.#context = context;
-    this.#values = new ValueReader(context.statements);
+    this.#values = values;
   }
 
-  read({ threadId, cursor }: PageRequest): HistoryPageMessage {
-    const { from, ...now } = cursor === null ? this.#begin(threadId) : { from: cursor, ...LATER };
+  read({ threadId, cursor, runs, forReplay }: PageRequest): HistoryPageMessage {
+    const { from, ...now } =
+      cursor === null ? this.#begin(threadId, runs) : { from: cursor, ...LATER };
     const segments: PageSegment[] = [];
     let { afterId, chunk } = from;
     let length = 0;
+    let trimmed = false;
     const { upToId } = from;
     const rows = this.#context.statements.runsOfThread;
     for (const row of rows.iterate(PAGE_LENGTH, threadId, afterId, upToId)) {
-      const chunks = row.events === null ? this.#chunksOf(row.id) : [row.events];
+      const cut = this.#cutRow(row, forReplay);
+      const { chunks } = cut;
+      trimmed ||= cut.trimmed;
       for (; chunk < chunks.length; chunk++) {
         const events = chunks[chunk] ?? "[]";
         if (length > 0 && length + events.length > PAGE_LENGTH) {
-          return { segments, next: { afterId, chunk, upToId }, ...now };
+          return { segments, next: { afterId, chunk, upToId }, trimmed, ...now };
         }
         length += events.length;
         const last = chunk === chunks.length - 1;
         segments.push({ runId: row.run_id, first: chunk === 0, last, events });
       }
-      this.#cut.delete(row.id);
+      this.#cutRows.delete(nameOf(row.id, forReplay));
       afterId = row.id;
       chunk = 0;
     }
-    return { segments, next: null, ...now };
+    return { segments, next: null, trimmed, ...now };
   }
 
   /** Where the history ends and which run holds the thread, read in one transaction. */
-  #begin(threadId: string): Now & { readonly from: PageCursor } {
+  #begin(threadId: string, runs: number | null): Now & { readonly from: PageCursor } {
+    const { statements } = this.#context;
     const begin = () => {
-      const upToId = this.#context.statements.lastRowOfThread.get(threadId) ?? 0;
-      return { ...threadNow(this.#context, threadId), from: { afterId: 0, chunk: 0, upToId } };
+      const upToId = statements.lastRowOfThread.get(threadId) ?? 0;
+      const before =
+        runs === null ? null : (statements.rowBeforeLast.get(threadId, upToId, runs) ?? null);
+      const views = { before, end: upToId };
+      const from = { afterId: before ?? 0, chunk: 0, upToId };
+      return { ...threadNow(this.#context, threadId), views, from };
     };
     return this.#context.db.transaction(begin)();
   }
 
-  #chunksOf(id: number): readonly string[] {
-    const known = this.#cut.get(id);
+  #cutRow({ id, events }: StoredRunRow, forReplay: boolean): CutRow {
+    if (events !== null && !(forReplay && mayBeTrimmed(events))) {
+      return { chunks: [events], trimmed: false };
+    }
+    const name = nameOf(id, forReplay);
+    const known = this.#cutRows.get(name);
     if (known !== undefined) return known;
     // Somebody may have purged the row since the first page: then it has no events.
     const row = this.#context.statements.eventsOfRun.get(id);
-    const chunks = row === undefined ? ["[]"] : this.#cutRow(row);
-    this.#cut.set(id, chunks);
-    const [oldest = id] = this.#cut.keys();
-    if (this.#cut.size > CUT_ROWS) this.#cut.delete(oldest);
-    return chunks;
+    const cut = row === undefined ? { chunks: ["[]"], trimmed: false } : this.#cut(row, forReplay);
+    this.#cutRows.set(name, cut);
+    const [oldest = name] = this.#cutRows.keys();
+    if (this.#cutRows.size > CUT_ROWS) this.#cutRows.delete(oldest);
+    return cut;
   }
 
   /** Text that is no JSON array stays whole. */
-  #cutRow(row: StoredEventsRow): readonly string[] {
-    const events =
-      row.shared_events === null
-        ? parseEvents(row.events)?.map((event) => JSON.stringify(event))
-        : this.#values.eachEventOf(row);
-    return events ? chunksOf(events) : [this.#values.eventsOf(row)];
+  #cut(row: StoredEventsRow, forReplay: boolean): CutRow {
+    if (row.shared_events === null) {
+      const events = parseEvents(row.events);
+      if (events === null) return { chunks: [row.events], trimmed: false };
+      const kept = forReplay ? events.filter(({ type }) => !isTrimmed(type)) : events;
+      const texts = kept.map((event) => JSON.stringify(event));
+      return { chunks: chunksOf(texts), trimmed: kept.length < events.length };
+    }
+    const texts = this.#values.eachEventOf(row, forReplay ? isReplayed : undefined);
+    if (texts === null) return { chunks: [this.#values.eventsOf(row)], trimmed: false };
+    const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
+    const isWhole = kept.length === texts.length && !HAS_TRIMMED_VALUES.test(row.shared_events);
+    return { chunks: chunksOf(kept), trimmed: forReplay && !isWhole };
   }
 }
+
+const nameOf = (id: number, forReplay: boolean) => `${id} ${forReplay}`;
+
+/** Whether the places of a row's values are those of snapshots, or of the state in an input. */
+const HAS_TRIMMED_VALUES = /"(?:STATE_SNAPSHOT|MESSAGES_SNAPSHOT|input\.state)"/;
+
+function isTrimmedText(json: string): boolean {
+  return mayBeTrimmed(json) && isTrimmed((JSON.parse(json) as EventLike).type);
+}
+
+/** What is shared is snapshots and fields of a RUN_STARTED: a replay needs those that name messages. */
+const isReplayed = (slot: string) =>
+  slot === "input.messages" || slot.startsWith("clientMessages.");
 
 /** JSON arrays of the events whose JSON is given, each at most a page long. */
 function chunksOf(events: readonly string[]): readonly string[] {

@@ -3,23 +3,31 @@ import type {
   LookMessage,
   ReaderRequest,
   RunningMessage,
+  ViewMessage,
 } from "../../../src/protocol/messages.ts";
+import { ValueReader } from "../values/read-values.ts";
+import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
 import { runningRun } from "./who-runs.ts";
 
+export type ReaderReply = HistoryPageMessage | RunningMessage | LookMessage | ViewMessage;
+
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
 export class Reading {
   readonly #context: ReaderContext;
   readonly #pages: HistoryPages;
+  readonly #views: ViewReader;
 
   constructor(context: ReaderContext) {
     this.#context = context;
-    this.#pages = new HistoryPages(context);
+    const values = new ValueReader(context.statements);
+    this.#pages = new HistoryPages(context, values);
+    this.#views = new ViewReader(context.db, context.statements, values);
   }
 
-  answer(request: ReaderRequest): HistoryPageMessage | RunningMessage | LookMessage {
+  answer(request: ReaderRequest): ReaderReply {
     switch (request.kind) {
       case "page":
         return this.#pages.read(request.page);
@@ -27,6 +35,8 @@ export class Reading {
         return runningRun(this.#context, request.threadId);
       case "look":
         return look(this.#context, request.look);
+      case "view":
+        return this.#views.read(request.view);
     }
   }
 }

@@ -3,6 +3,7 @@ import { prepareOwnerStatements } from "../instances/statements.ts";
 import { prepareStoredRunStatements } from "../runs/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
 import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
+import { prepareReadViewStatements } from "../views/statements.ts";
 
 /** A segment of one of several runs. */
 export interface FollowedSegmentRow extends RunKeyRow {
@@ -24,8 +25,15 @@ export function prepareReaderStatements(db: Database) {
     ...prepareOwnerStatements(db),
     ...prepareStoredRunStatements(db),
     ...prepareReadValueStatements(db),
+    ...prepareReadViewStatements(db),
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
+      .pluck(),
+    // The row before the last runs of the thread, so many of them: no row if there are no more runs.
+    rowBeforeLast: db
+      .prepare<[string, number, number], number>(
+        "SELECT id FROM agent_runs WHERE thread_id = ? AND id <= ? ORDER BY id DESC LIMIT 1 OFFSET ?",
+      )
       .pluck(),
     runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
       `SELECT id, coalesce(client_run_id, run_id) AS run_id,

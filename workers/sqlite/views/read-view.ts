@@ -1,0 +1,77 @@
+import type { Database } from "better-sqlite3";
+import { ReplayRepair } from "../../../src/events/repair/repair.ts";
+import type { Message } from "../../../src/events/view/message.ts";
+import { ThreadView } from "../../../src/events/view/thread-view.ts";
+import type { ViewMessage, ViewRequest } from "../../../src/protocol/messages.ts";
+import { parseEvents } from "../database/parse-events.ts";
+import type { ValueReader } from "../values/read-values.ts";
+import type { KeptViewRow, ReadViewStatements } from "./statements.ts";
+
+/** UTF-16 units of the JSON of messages that the main thread parses in one task. */
+const CHUNK_LENGTH = 64 * 1024;
+
+/** Makes the view of a thread: from the view that was kept, and the runs behind it. */
+export class ViewReader {
+  readonly #db: Database;
+  readonly #statements: ReadViewStatements;
+  readonly #values: ValueReader;
+
+  constructor(db: Database, statements: ReadViewStatements, values: ValueReader) {
+    this.#db = db;
+    this.#statements = statements;
+    this.#values = values;
+  }
+
+  read(request: ViewRequest): ViewMessage {
+    // In one transaction: a purge in the middle would leave a view of no moment.
+    return this.#db.transaction(() => this.#read(request))();
+  }
+
+  #read({ threadId, upToId }: ViewRequest): ViewMessage {
+    const kept = this.#statements.keptView.get(threadId, upToId);
+    const start = kept === undefined ? undefined : restore(kept);
+    const view = start ?? new ThreadView();
+    const repair = new ReplayRepair(threadId, (event) => view.applyStored(event));
+    let runs = start === undefined ? 0 : (kept?.runs ?? 0);
+    let read = 0;
+    const afterId = start === undefined ? 0 : (kept?.up_to ?? 0);
+    for (const row of this.#statements.runsOfView.iterate(threadId, afterId, upToId)) {
+      const json = this.#values.eventsOf(row);
+      read += json.length;
+      runs++;
+      repair.startRun(row.run_id);
+      for (const event of parseEvents(json) ?? []) repair.next(event);
+    }
+    repair.endRun();
+    const { messages, ...rest } = view.toJSON();
+    return { rest: JSON.stringify(rest), messages: chunksOf(messages), runs, read };
+  }
+}
+
+function restore({ view }: KeptViewRow): ThreadView | undefined {
+  try {
+    return ThreadView.restore(JSON.parse(view));
+  } catch {
+    // No JSON: somebody else has written it. The view is made from the first run.
+    return undefined;
+  }
+}
+
+/** JSON arrays of the messages, in order. A long message is a chunk of its own. */
+function chunksOf(messages: readonly Message[]): readonly string[] {
+  const chunks: string[] = [];
+  let parts: string[] = [];
+  let length = 0;
+  for (const message of messages) {
+    const part = JSON.stringify(message);
+    if (length > 0 && length + part.length > CHUNK_LENGTH) {
+      chunks.push(`[${parts.join(",")}]`);
+      parts = [];
+      length = 0;
+    }
+    parts.push(part);
+    length += part.length;
+  }
+  chunks.push(`[${parts.join(",")}]`);
+  return chunks;
+}

@@ -1,0 +1,43 @@
+import type { Database } from "better-sqlite3";
+import type { StoredEventsRow } from "../values/statements.ts";
+
+export interface KeptViewRow {
+  readonly up_to: number;
+  readonly runs: number;
+  readonly view: string;
+}
+
+export interface RunOfViewRow extends StoredEventsRow {
+  readonly run_id: string;
+}
+
+/** Reads what a view is made of, on a reader's connection or the writer's. */
+export function prepareReadViewStatements(db: Database) {
+  return {
+    keptView: db.prepare<[string, number], KeptViewRow>(
+      "SELECT up_to, runs, view FROM thread_views WHERE thread_id = ? AND up_to <= ?",
+    ),
+    runsOfView: db.prepare<[string, number, number], RunOfViewRow>(
+      `SELECT coalesce(client_run_id, run_id) AS run_id, events, shared_events FROM agent_runs
+       WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
+    ),
+  };
+}
+
+export type ReadViewStatements = ReturnType<typeof prepareReadViewStatements>;
+
+export function prepareKeepViewStatements(db: Database) {
+  return {
+    countRuns: db
+      .prepare<[string, number], number>(
+        "SELECT count(*) FROM agent_runs WHERE thread_id = ? AND id <= ?",
+      )
+      .pluck(),
+    keepView: db.prepare<[string, number, number, string]>(
+      `INSERT INTO thread_views (thread_id, up_to, runs, view) VALUES (?, ?, ?, ?)
+       ON CONFLICT (thread_id) DO UPDATE SET
+         up_to = excluded.up_to, runs = excluded.runs, view = excluded.view
+       WHERE excluded.up_to > up_to`,
+    ),
+  };
+}
