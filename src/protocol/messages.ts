@@ -15,7 +15,7 @@ export interface FileNode {
   readonly ino: bigint;
 }
 
-/** How a worker reaches its database; handed over as `workerData`. */
+/** How a worker reaches its database. */
 export interface WorkerConfig {
   /** Absolute path of the file, or `":memory:"`. */
   readonly dbPath: string;
@@ -25,6 +25,12 @@ export interface WorkerConfig {
   readonly leaseMs: number;
   /** The database file that this runner opened first: another one under its name is refused. */
   readonly file: FileNode | null;
+}
+
+/** What a worker thread gets as its `workerData`. */
+export interface ThreadConfig extends WorkerConfig {
+  /** The cell of the pool's `LoadGate`. */
+  readonly loading: Int32Array<SharedArrayBuffer>;
 }
 
 /** Take the thread for a run. Idempotent for one `number` of one instance. */

@@ -25,6 +25,7 @@ import {
   started,
 } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
+import { terminate } from "../support/terminate.ts";
 import { exitOf, threadsStarted } from "./threads-started.ts";
 
 /** Descriptors of this process on the database and its companions. Only Linux tells. */
@@ -116,7 +117,7 @@ describe("closing a runner after", () => {
     const threads = threadsStarted();
     const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
     await runToEnd(runner, "t", "1", answeringAgent());
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await terminate(threads);
     await runToEnd(runner, "t", "2", answeringAgent());
     await runner.close();
     expect(openFilesOf(dbPath)).toEqual([]);

@@ -14,6 +14,7 @@ import {
 } from "../support/open-runner.ts";
 import { answeringAgent, heldAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { terminate } from "../support/terminate.ts";
 import { threadsStarted } from "./threads-started.ts";
 
 const KILLED_RUN = `${import.meta.dirname}/../support/killed-run.child.ts`;
@@ -130,7 +131,7 @@ describe("a file that has lost its name", () => {
     const runner = openRunner({ dbPath, logger });
     await runToEnd(runner, "t", "before", answeringAgent());
     rmSync(dbPath);
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await terminate(threads);
     const refused = await runToEnd(runner, "t", "after", answeringAgent());
     expect(refused).toMatchObject([{ type: "RUN_ERROR", code: "FILE_REPLACED" }]);
     expect(existsSync(dbPath)).toBe(false);

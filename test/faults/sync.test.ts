@@ -10,6 +10,7 @@ import { collectingLogger, openRunner, replayOf, runToEnd, watch } from "../supp
 import { eventually } from "../support/poll.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { terminate } from "../support/terminate.ts";
 import { threadsStarted } from "./threads-started.ts";
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
@@ -285,7 +286,7 @@ test("all threads' death does not disturb who waits for a sync, and the next one
   const second = runToEnd(runner, "t", "second", answeringAgent());
   await eventually(() => disk.syncs === 2);
   // The last one to close the database takes the WAL with it.
-  await Promise.all(threads.map((thread) => thread.terminate()));
+  await terminate(threads);
   const third = runToEnd(runner, "t", "third", answeringAgent());
   await eventually(() => storedRuns(dbPath) === 3);
   resolve();

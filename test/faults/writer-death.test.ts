@@ -27,6 +27,7 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { terminate } from "../support/terminate.ts";
 import { exitOf, threadsStarted } from "./threads-started.ts";
 import { sabotage, threadsOf } from "./watched-pools.ts";
 
@@ -84,7 +85,7 @@ describe("a writer that is terminated", () => {
       const agent = slowAgent(() => {
         if (++words % everyWords !== 0) return;
         kills++;
-        for (const writer of threadsOf("writer")) void writer.terminate();
+        void terminate(threadsOf("writer"));
       });
       const threads = Array.from({ length: 12 }, (_, at) => `thread-${at}`);
       const runs = ["a", "b", "c", "d"];
@@ -348,10 +349,9 @@ describe("a reader that is terminated", () => {
     const replay = runner.connect({ threadId: "t" }).pipe(
       tap(({ type }) => {
         if (type !== "RUN_STARTED") return;
-        for (const reader of threadsOf("reader")) {
-          killed.add(reader);
-          void reader.terminate();
-        }
+        const readers = threadsOf("reader");
+        for (const reader of readers) killed.add(reader);
+        void terminate(readers);
       }),
     );
     const events = await collect(replay);
@@ -404,6 +404,6 @@ async function terminateWriter(): Promise<void> {
   const [writer, ...others] = threadsOf("writer");
   if (writer === undefined || others.length > 0) throw new Error("expected exactly one writer");
   const exit = exitOf(writer);
-  await writer.terminate();
+  await terminate([writer]);
   await exit;
 }

@@ -7,6 +7,7 @@ import { openRunner, replayOf, spokenIn, typesOf, watch } from "../support/open-
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { finished, inputOf, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { terminate } from "../support/terminate.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import { closing, delta, opening, says } from "./said.ts";
 
@@ -87,7 +88,7 @@ describe("whoever follows a run of another process", () => {
     await follower.until(says("one "));
     for (let round = 0; round < 3; round++) {
       // Of those of earlier rounds, nothing is left to terminate.
-      await Promise.all(threads.map((thread) => thread.terminate()));
+      await terminate(threads);
       const word = `after death ${round} `;
       await run.emit(delta("m", word));
       await follower.until(says(word));
@@ -109,7 +110,7 @@ describe("whoever follows a run of another process", () => {
     const other = await RunnerProcess.open({ dbPath });
     const follower = other.connect("t");
     await follower.until(says("one "));
-    await Promise.all(threads.map((thread) => thread.terminate()));
+    await terminate(threads);
     agent.emit(delta("m", "two "));
     await follower.until(says("two "));
     agent.emit(closing("m"), finished(ids));

@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import { workerData } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
-import type { Reply, WorkerConfig, WriterNotice } from "../../protocol/messages.ts";
+import type { LoadGate } from "../../protocol/load-gate.ts";
+import type { Reply, ThreadConfig, WorkerConfig, WriterNotice } from "../../protocol/messages.ts";
+import { openGate, shutGate } from "./load-gates.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -58,6 +60,8 @@ export interface WorkerPoolOptions {
   readonly onNotice?: (notice: WriterNotice) => void;
 }
 
+type Pool<Request> = Piscina<Request, Reply<unknown>>;
+
 /**
  * A Piscina pool whose requests always settle: with a reply, or with a RunStoreError.
  *
@@ -69,7 +73,7 @@ export interface WorkerPoolOptions {
 export class WorkerPool<Request> {
   readonly #options: WorkerPoolOptions;
   #config: WorkerConfig;
-  #pool: Piscina<Request, Reply<unknown>> | null = null;
+  #pool: { readonly piscina: Pool<Request>; readonly gate: LoadGate } | null = null;
   #destroyed = false;
   readonly #pending = new Set<(error: RunStoreError) => void>();
 
@@ -81,7 +85,9 @@ export class WorkerPool<Request> {
   /** What threads that start from now on are given. */
   configure(config: WorkerConfig): void {
     this.#config = config;
-    if (this.#pool !== null) this.#pool.options.workerData = config;
+    if (this.#pool === null) return;
+    const { piscina, gate } = this.#pool;
+    piscina.options.workerData = this.#threadConfig(gate);
   }
 
   async request<V>(request: Request): Promise<V> {
@@ -105,16 +111,20 @@ export class WorkerPool<Request> {
   /** Ends the threads at once. What is pending is rejected. */
   async destroy(): Promise<void> {
     this.#destroyed = true;
-    const pool = this.#pool;
-    this.#pool = null;
-    if (pool !== null) await endPool(pool);
+    await this.#endPool();
   }
 
-  #open(): Piscina<Request, Reply<unknown>> {
+  #threadConfig(gate: LoadGate): ThreadConfig {
+    const thread = { [OWN_THREAD]: this.#options.worker, loading: gate.cell };
+    return { ...this.#config, ...thread };
+  }
+
+  #open(): Pool<Request> {
     if (this.#destroyed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
-    if (this.#pool !== null) return this.#pool;
+    if (this.#pool !== null) return this.#pool.piscina;
     const { worker, threads } = this.#options;
-    const pool = new Piscina<Request, Reply<unknown>>({
+    const gate = openGate();
+    const pool: Pool<Request> = new Piscina({
       filename: fileOf(worker),
       // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
       atomics: "disabled",
@@ -122,7 +132,7 @@ export class WorkerPool<Request> {
       // Requests that a thread is given before it has answered the ones before: it answers in order.
       concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
-      workerData: { ...this.#config, [OWN_THREAD]: worker },
+      workerData: this.#threadConfig(gate),
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
     pool.on("workerDestroy", () => {
@@ -135,22 +145,25 @@ export class WorkerPool<Request> {
       });
     });
     pool.on("message", (notice: WriterNotice) => this.#options.onNotice?.(notice));
-    this.#pool = pool;
+    this.#pool = { piscina: pool, gate };
     return pool;
   }
 
-  #dropPool(pool: Piscina<Request, Reply<unknown>>, error: unknown): void {
-    if (this.#pool !== pool) return;
-    this.#pool = null;
+  #dropPool(pool: Pool<Request>, error: unknown): void {
+    if (this.#pool?.piscina !== pool) return;
     const message = `the ${this.#options.worker} thread failed to start or ended: ${messageOf(error)}`;
     const failure = new RunStoreError(this.#options.diedCode, message, { cause: error });
     for (const reject of this.#pending) reject(failure);
-    void endPool(pool);
+    void this.#endPool();
   }
-}
 
-/** A thread's end that is reported after `destroy` would make Piscina replace it: none are wanted. */
-function endPool<Request>(pool: Piscina<Request, Reply<unknown>>): Promise<void> {
-  pool.options.minThreads = 0;
-  return pool.destroy();
+  async #endPool(): Promise<void> {
+    if (this.#pool === null) return;
+    const { piscina, gate } = this.#pool;
+    this.#pool = null;
+    // A thread's end that is reported later would make Piscina replace it: none are wanted.
+    piscina.options.minThreads = 0;
+    await shutGate(gate);
+    await piscina.destroy();
+  }
 }

@@ -1,9 +1,8 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import type BetterSqlite3 from "better-sqlite3";
-import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import { prepareFile } from "./database-file.ts";
+import { type Driver, loadDriver } from "./driver.ts";
 import { toFault } from "./fault.ts";
 import { expectNode, OpenFiles } from "./open-files.ts";
 import { inspectSchema, migrate } from "./schema.ts";
@@ -18,26 +17,6 @@ const WRITER_BUSY_TIMEOUT_MS = 1000;
 
 /** How often the change to WAL is tried again while another process holds a lock. */
 const BUSY_RETRY_MS = 5;
-
-export type Driver = typeof BetterSqlite3;
-
-// The name must be `require`: tools that trace the files of a server follow only calls of that name.
-const require = createRequire(import.meta.url);
-
-/**
- * Loads the driver when it is first needed, and not by an import. So a native module that does not load
- * is reported as the answer to a request; a failed import would end the thread before it can answer.
- */
-export function loadDriver(): Driver {
-  try {
-    return require("better-sqlite3") as Driver;
-  } catch (error) {
-    throw new RunStoreError(
-      "NATIVE_MODULE_FAILED",
-      `better-sqlite3 could not be loaded on ${process.platform} ${process.arch}, Node ${process.versions.node}: ${messageOf(error)}`,
-    );
-  }
-}
 
 export interface OpenedDatabase {
   readonly db: BetterSqlite3.Database;

@@ -1,8 +1,8 @@
 import { existsSync, rmSync } from "node:fs";
 import type { Database } from "better-sqlite3";
 import { createExclusively } from "../database/database-file.ts";
+import { type Driver, loadDriver } from "../database/driver.ts";
 import { toFault } from "../database/fault.ts";
-import { type Driver, loadDriver } from "../database/open.ts";
 
 /** How long `isLocked` waits for another process that asks about the same instance at the same moment. */
 const BUSY_TIMEOUT_MS = 5;

@@ -4,8 +4,8 @@ import type { Database } from "better-sqlite3";
 import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { BackupNotice, BackupRequest, BackupSize } from "../../../src/protocol/messages.ts";
 import { createExclusively, syncDirectory, systemCodeOf } from "../database/database-file.ts";
+import { type Driver, loadDriver } from "../database/driver.ts";
 import { codeOf } from "../database/fault.ts";
-import { type Driver, loadDriver } from "../database/open.ts";
 
 /** Pages that are copied in one step. Between steps the thread answers other requests, or is ended. */
 const PAGES_A_STEP = 256;
