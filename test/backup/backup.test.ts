@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, it, test } from "vitest";
 import { type BackupProgress, StoreAgentRunner } from "../../src/index.ts";
-import { MemoryRunStore } from "../contract/memory-run-store.ts";
 import { tinyDisk } from "../faults/tiny-disk.ts";
 import { type Child, nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
+import { MemoryRunStore } from "../support/memory-store.ts";
 import {
   collectingLogger,
   openRunner,

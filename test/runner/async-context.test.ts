@@ -3,7 +3,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { BaseEvent } from "@ag-ui/core";
 import { describe, expect, test } from "vitest";
 import { type RunnableAgent, type RunRequest, StoreAgentRunner } from "../../src/index.ts";
-import { MemoryRunStore, MemoryRuns } from "../contract/memory-run-store.ts";
+import { MemoryDatabase } from "../support/memory-database.ts";
+import { MemoryRunStore } from "../support/memory-store.ts";
 import { collect, collectingLogger, openRunner } from "../support/open-runner.ts";
 import { ignoreAbort, puppetAgent } from "../support/puppet-agent.ts";
 import { finished, inputOf, started } from "../support/scripted-agent.ts";
@@ -64,10 +65,10 @@ describe("an agent executes as the user whose request asked for it", () => {
   );
 
   test("when it waited for a run of another process", async () => {
-    const runs = new MemoryRuns();
+    const database = new MemoryDatabase();
     const runnerOf = (onConcurrentRun: "throw" | "enqueue") =>
       new StoreAgentRunner({
-        store: new MemoryRunStore(runs),
+        store: new MemoryRunStore(database),
         logger: collectingLogger(),
         onConcurrentRun,
         stopTimeoutMs: 1000,

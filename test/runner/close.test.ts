@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { type SqliteAgentRunnerOptions, StoreAgentRunner } from "../../src/index.ts";
 import { resolveOptions } from "../../src/runner/options.ts";
-import { MemoryRunStore } from "../contract/memory-run-store.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
+import { MemoryRunStore } from "../support/memory-store.ts";
 import {
   collectingLogger,
   openRunner,
@@ -175,10 +175,10 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     closedAt = -1;
     timeoutMs = -1;
 
-    override async close(timeoutMs = -1): Promise<void> {
+    override async close(timeoutMs: number): Promise<void> {
       this.closedAt = performance.now() - this.#startedAt;
       this.timeoutMs = timeoutMs;
-      await super.close();
+      await super.close(timeoutMs);
     }
   }
 

@@ -19,7 +19,7 @@ import {
   SqliteAgentRunner,
   StoreAgentRunner,
 } from "../../src/index.ts";
-import { MemoryRunStore } from "../contract/memory-run-store.ts";
+import { MemoryRunStore } from "../support/memory-store.ts";
 
 /** The part of pino's `Logger` that makes it one; its methods are overloaded like this. */
 interface LogFn {

@@ -15,8 +15,8 @@ export class Claims {
   readonly #path: WritePath;
   readonly #leaseMs: number;
   #lastNumber = 0;
-  /** The numbers of the claims that are not answered yet. */
-  readonly #unanswered = new Set<number>();
+  /** The claims that are not answered yet: their threads, by their numbers. */
+  readonly #unanswered = new Map<number, string>();
   /** Called when any claim was answered. */
   #waiters: (() => void)[] = [];
 
@@ -27,7 +27,7 @@ export class Claims {
 
   async claim(request: ClaimRequest): Promise<ClaimOutcome> {
     const number = ++this.#lastNumber;
-    this.#unanswered.add(number);
+    this.#unanswered.set(number, request.threadId);
     try {
       return await this.#claim(request, number);
     } finally {
@@ -65,8 +65,20 @@ export class Claims {
     // So late an answer may be of a process that slept, and whose thread was taken over since.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
-      return this.claim(request);
+      return this.#isClaimedAfter(threadId, number) ? REFUSED : this.claim(request);
     }
     return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen, changed };
+  }
+
+  /**
+   * Whether a later claim of this process has the thread, or waits for its answer. Then the run of the earlier
+   * claim is over: a process claims a thread only when it has no other run on it. Claimed again, the earlier
+   * run would take the thread from the later one.
+   */
+  #isClaimedAfter(threadId: string, number: number): boolean {
+    for (const [other, thread] of this.#unanswered) {
+      if (other > number && thread === threadId) return true;
+    }
+    return [...this.#path.held].some((run) => run.threadId === threadId);
   }
 }

@@ -2,7 +2,8 @@ import "../../support/leak-guard.ts";
 import { describe, expect, it } from "vitest";
 import { runStoreSuite } from "../../../src/store/conformance/run-store-suite.ts";
 import type { RunStore } from "../../../src/store/run-store.ts";
-import { MemoryRunStore, MemoryRuns } from "../../contract/memory-run-store.ts";
+import { MemoryDatabase } from "../../support/memory-database.ts";
+import { MemoryRunStore } from "../../support/memory-store.ts";
 import { BROKEN_STORES } from "./broken-stores.ts";
 import { collectSuite } from "./collected-suite.ts";
 
@@ -12,8 +13,8 @@ const NONE = { restart: false, severalInstances: false };
 /** The suite for stores in memory that `change` has changed. */
 const suiteFor = (change: (store: RunStore) => RunStore) =>
   collectSuite(ALL, () => {
-    const runs = new MemoryRuns();
-    return { open: () => change(new MemoryRunStore(runs)) };
+    const database = new MemoryDatabase();
+    return { open: () => change(new MemoryRunStore(database)) };
   });
 
 /** Each store has data of its own. */

@@ -1,0 +1,168 @@
+/** A fault that the code once had, or that it must not have: what to write in place of what stands there. */
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** The faults with which the simulator finds it. Without it, all of them. */
+  readonly only?: string;
+  /** Within so many schedules of seed 1 the simulator finds it. */
+  readonly schedules: number;
+}
+
+const BACKEND = "test/support/memory-backend.ts";
+const OPERATIONS = "test/support/memory-operations.ts";
+const DATABASE = "test/support/memory-database.ts";
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "an instance is judged by a time in which nobody could write",
+    file: BACKEND,
+    find: "const writableMs = sinceMs > 2 * this.#intervalMs ? 0 : sinceMs;",
+    replace: "const writableMs = sinceMs;",
+    only: "outages",
+    schedules: 2000,
+  },
+  {
+    name: "a heartbeat that fails is the last one",
+    file: BACKEND,
+    find: "      this.#schedule();\n      this.#beat();",
+    replace:
+      "      if (this.#database.writeFault(this.#instanceId) !== null) return;\n      this.#schedule();\n      this.#beat();",
+    only: "outages",
+    schedules: 300,
+  },
+  {
+    name: "a claim that was refused after a stall is not withdrawn",
+    file: "src/store/queued/claims.ts",
+    find: "unstored.withdraw(threadId, number);",
+    replace: "",
+    only: "answers",
+    schedules: 500,
+  },
+  {
+    name: "a run whose end can never be stored keeps its thread",
+    file: "src/store/queued/claimed-run.ts",
+    find: 'if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);',
+    replace: "",
+    only: "unstorable-runs",
+    schedules: 100,
+  },
+  {
+    name: "a lost row of an instance is not put back with a claim",
+    file: BACKEND,
+    find: "if (!this.#database.instances.has(this.#instanceId)) this.#writeBeat();",
+    replace: "",
+    only: "lost-rows",
+    schedules: 300,
+  },
+  {
+    name: "a replay knows the live run by its run id",
+    file: "src/runner/replay.ts",
+    find: "run.epoch === live?.epoch",
+    replace: "run.runId === live?.runId",
+    schedules: 300,
+  },
+  {
+    name: "a stored run is known by its run id",
+    file: DATABASE,
+    find: "row.threadId === threadId && row.epoch === epoch",
+    replace:
+      "row.threadId === threadId && (runId === undefined ? row.epoch === epoch : row.runId === runId)",
+    schedules: 2000,
+  },
+  {
+    name: "a run that was superseded while it waited claims the thread",
+    file: "src/runner/active-run.ts",
+    find: '      if (!this.#isIn("claiming")) return outcome;\n    }',
+    replace: "    }",
+    schedules: 300,
+  },
+  {
+    name: "a run id that came before is refused",
+    file: OPERATIONS,
+    find: 'if (decision.kind === "refuse") {',
+    replace:
+      'if (decision.kind === "refuse" || this.#options.database.runs.some((run) => run.threadId === threadId && run.runId === runId)) {',
+    schedules: 100,
+  },
+  {
+    name: "a run that was told to stop does not stand in the way of the next one",
+    file: "src/runner/thread-runs.ts",
+    find: "return this.#threads.get(threadId)?.current ?? null;\n  }",
+    replace:
+      "const current = this.#threads.get(threadId)?.current ?? null;\n    const thread = this.#threads.get(threadId);\n    if (thread !== undefined && current?.isRunning === false) thread.current = null;\n    return thread?.current ?? null;\n  }",
+    schedules: 100,
+  },
+  {
+    name: "stop ignores the run id",
+    file: "src/runner/store-agent-runner.ts",
+    find: "runId === undefined ? current : this.#threads.find(threadId, runId)",
+    replace: "current",
+    schedules: 300,
+  },
+  {
+    name: "stop of a run elsewhere ignores the run id",
+    file: OPERATIONS,
+    find: "const isMeant = runId === null || holder?.runId === runId;",
+    replace: "const isMeant = runId !== undefined;",
+    schedules: 300,
+  },
+  {
+    name: "of the runs that wait, the last one is the first",
+    file: "src/runner/thread-runs.ts",
+    find: "const run = this.#runs[this.#head++];",
+    replace: "const run = this.#runs.pop();",
+    schedules: 300,
+  },
+  {
+    name: "epochs are not compared",
+    file: OPERATIONS,
+    find: "row?.epoch === epoch && row.holder?.ownerId === this.#options.instanceId",
+    replace: "epoch > 0 && row?.holder?.ownerId === this.#options.instanceId",
+    schedules: 300,
+  },
+  {
+    name: "owners are not compared, nor epochs",
+    file: OPERATIONS,
+    find: "row?.epoch === epoch && row.holder?.ownerId === this.#options.instanceId",
+    replace: "epoch > 0 && row?.holder != null",
+    schedules: 300,
+  },
+  {
+    name: "a claim that is sent again takes a second epoch",
+    file: "src/runs/claim.ts",
+    find: 'isRepeated ? { kind: "repeat", epoch: holder.epoch } : { kind: "recover" }',
+    replace: 'isRepeated ? { kind: "recover" } : { kind: "recover" }',
+    schedules: 100,
+  },
+  {
+    name: "followers miss what comes with the end of a run",
+    file: DATABASE,
+    find: "stored === null ? segments.slice(afterId) : []",
+    replace: "stored === null && running ? segments.slice(afterId) : []",
+    schedules: 300,
+  },
+  {
+    name: "followers are given a run again when it is stored",
+    file: DATABASE,
+    find: "running || begun ? null",
+    replace: "running ? null",
+    schedules: 300,
+  },
+  {
+    name: "a batch does not name the one before it",
+    file: "src/store/queued/in-flight.ts",
+    find: "const after = this.#batches.length > 0 ? this.#lastSeq : null;",
+    replace: "const after = null;",
+    only: "answers",
+    schedules: 8000,
+  },
+  {
+    name: "a claim that a stall held up is made again though a later run has the thread",
+    file: "src/store/queued/claims.ts",
+    find: "? REFUSED : this.claim(request)",
+    replace: "? this.claim(request) : this.claim(request)",
+    schedules: 2000,
+  },
+];
