@@ -83,6 +83,8 @@ export interface RunRequest {
 
 export interface ConnectRequest {
   threadId: string;
+  /** Headers of the client's request. `x-replay-runs: 20` asks for the last 20 runs: see `replayRuns`. */
+  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface IsRunningRequest {

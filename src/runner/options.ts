@@ -30,6 +30,12 @@ export interface RunnerOptions {
    */
   storeInput?: StoreInput | undefined;
   /**
+   * How many of a thread's last runs `connect` replays whole. Those before are folded into one
+   * MESSAGES_SNAPSHOT and one STATE_SNAPSHOT: the client sees the same messages and state, and gets
+   * fewer events. A client may ask for fewer by the header `x-replay-runs`. Default: all runs.
+   */
+  replayRuns?: number | undefined;
+  /**
    * Whether a run is stored. One that is not leaves nothing behind and is shown to nobody else. Default:
    * every run but the suggestions that CopilotKit's chat asks for, each of which has a thread of its own.
    */
@@ -102,6 +108,7 @@ const DEFAULTS: ResolvedOptions = {
   storeInput: "new-messages",
   inputMessages: "additive",
   storeRun: isConversation,
+  replayRuns: Number.MAX_SAFE_INTEGER,
   storeRawEvents: true,
   logger: STDERR_LOGGER,
 };
@@ -158,6 +165,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   closeTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   storeInput: oneOf("new-messages", "full"),
   inputMessages: oneOf("additive", "authoritative"),
+  replayRuns: integer(1, Number.MAX_SAFE_INTEGER, "runs"),
   storeRun: {
     expected: "a function of the run's input",
     accepts: (value) => typeof value === "function",

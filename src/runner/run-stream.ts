@@ -1,6 +1,6 @@
 import { type EventLike, isTerminal } from "../events/event.ts";
 import { finalizeRun } from "../events/lifecycle/finalize.ts";
-import { OpenParts } from "../events/lifecycle/open-parts.ts";
+import { OpenParts, unfinished } from "../events/lifecycle/open-parts.ts";
 import type { RunStoreErrorCode } from "../protocol/errors.ts";
 import type { ClaimedRun } from "../store/run-store.ts";
 import type { RunInput } from "./agent.ts";
@@ -63,8 +63,14 @@ export class RunStream {
     this.#clientList = clientList;
   }
 
-  /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
+  /**
+   * Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. What is
+   * open at a terminal event is closed before it, for clients now as for those that reload.
+   */
   emit(event: EventLike): void {
+    if (isTerminal(event)) {
+      for (const closer of this.#parts.close(unfinished)) this.#add(closer);
+    }
     if (event.type !== "RUN_STARTED") {
       this.#add(event);
       return;

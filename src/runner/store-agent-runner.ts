@@ -27,6 +27,8 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly closeTimeoutMs: number;
   /** Default: every run but the suggestions of CopilotKit's chat. */
   readonly storeRun?: StoreRun | undefined;
+  /** How many of the last runs `connect` replays whole. Default: all. */
+  readonly replayRuns?: number | undefined;
 }
 
 /** Shares of `closeTimeoutMs`: when runs are told to stop, and when they are cut off. */
@@ -85,14 +87,19 @@ export class StoreAgentRunner {
    * The thread's history, then its live run if there is one, then completes. A thread that is
    * unknown is empty. A store that cannot be read gives one RUN_ERROR with its code.
    *
+   * A client that starts with nothing comes to the messages and the state that the client of the live
+   * runs holds. What no client takes from a run's input (`forwardedProps` above all) is left out, and so
+   * are snapshots whose effect a later one undoes.
+   *
    * @throws {TypeError} `threadId` is not a non-empty string.
    */
   connect<Stream extends EventStream = Observable<EventLike>>(request: ConnectRequest): Stream {
     assertId(request?.threadId, "threadId");
-    const { threadId } = request;
+    const { threadId, headers } = request;
     const events = replayThread({
       store: this.#store,
       threadId,
+      runs: replayedRuns(this.#options.replayRuns, headers),
       openRuns: () => this.#threads.open(threadId).filter((run) => run.isStored),
     });
     return events as EventStream as Stream;
@@ -246,6 +253,16 @@ function checkRequest(request: RunRequest): RunToCheck {
     throw new TypeError(`run: expected agent to have runAgent(), got ${describeValue(agent)}`);
   }
   return { threadId, runId, agent, input };
+}
+
+/** The smaller of what the option and the client's header say. A header that is no number says nothing. */
+function replayedRuns(
+  option = Number.MAX_SAFE_INTEGER,
+  headers: ConnectRequest["headers"] = {},
+): number | undefined {
+  const asked = /^\d{1,15}$/.exec(headers["x-replay-runs"] ?? "")?.[0];
+  const runs = Math.min(option, Math.max(Number(asked ?? option), 1));
+  return runs === Number.MAX_SAFE_INTEGER ? undefined : runs;
 }
 
 function read<T>(name: string, get: () => T): T {

@@ -29,6 +29,7 @@ describe("a wrong option is a TypeError that says what was expected and what was
     closeTimeoutMs: [-1, 1.5, Number.NaN, null, 2 ** 31],
     storeInput: ["", "all", true, null],
     inputMessages: ["", "full", true, null],
+    replayRuns: [0, -1, 1.5, "20", null],
     storeRun: [true, "always", null, {}],
     storeRawEvents: ["true", 0, null],
     logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],

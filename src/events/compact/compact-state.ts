@@ -48,7 +48,10 @@ export class StateFold {
       return;
     }
     if (document.changed) this.#state = document.value;
-    out.push(snapshotOf(this.#state, pending));
+    // A client goes on from a state that is null, zero, false or "", and yet keeps the one before it.
+    const isHeld = pending.every(({ type, snapshot }) => type !== "STATE_SNAPSHOT" || snapshot);
+    if (isHeld && this.#state) out.push(snapshotOf(this.#state, pending));
+    else for (const event of pending) out.push(event);
   }
 
   #startState(): unknown {

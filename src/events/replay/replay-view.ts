@@ -41,30 +41,28 @@ export class ReplayView {
   corrections(): readonly EventLike[] {
     if (this.#true === null) return [];
     const { messages, state } = this.#true;
-    this.#true = null;
     const corrections: EventLike[] = [];
     if (!isDeepStrictEqual(state, this.#shown.state)) {
       corrections.push({ type: "STATE_SNAPSHOT", snapshot: state });
     }
-    if (isShowable(messages) && !areEqual(messages, this.#shown.messages)) {
-      corrections.push(...this.#snapshotsOf(messages));
-    }
+    // Messages that cannot be shown may be followed by those that can.
+    if (!isShowable(messages)) return corrections;
+    if (!areEqual(messages, this.#shown.messages)) corrections.push(...this.#snapshotsOf(messages));
+    this.#true = null;
     return corrections;
   }
 
   /**
    * Snapshots that lead to `messages`. A client leaves messages where they stand, and keeps activities
    * and reasoning if a snapshot has none. So a first snapshot, of placeholders, may have to clear the list.
+   * It cannot clear activities that are no more where `messages` has none, nor such reasoning.
    */
   #snapshotsOf(messages: readonly Message[]): readonly EventLike[] {
     const snapshot = { type: "MESSAGES_SNAPSHOT", messages };
-    const cleared = { type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) };
-    const leadsTo = (...snapshots: readonly EventLike[]) => {
-      const after = new ThreadView(this.#shown.toJSON());
-      for (const event of snapshots) after.apply(event);
-      return areEqual(messages, after.messages);
-    };
-    return leadsTo(snapshot) || !leadsTo(cleared, snapshot) ? [snapshot] : [cleared, snapshot];
+    const after = new ThreadView(this.#shown.toJSON());
+    after.apply(snapshot);
+    if (areEqual(messages, after.messages)) return [snapshot];
+    return [{ type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) }, snapshot];
   }
 }
 

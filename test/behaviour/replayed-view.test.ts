@@ -1,0 +1,95 @@
+import "../support/leak-guard.ts";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { EventLike, RunInput, SqliteAgentRunner } from "../../src/index.ts";
+import { LiveClient } from "../events/view/live-client.ts";
+import { type RandomRun, randomThread } from "../events/view/random-threads.ts";
+import { seed } from "../events/view/seed.ts";
+import { collect, openRunner } from "../support/open-runner.ts";
+import { scriptedAgent } from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const THREADS = Number(process.env.REPLAYED_THREADS ?? 60);
+
+beforeAll(() => {
+  // Clients warn of what they leave out.
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+});
+afterAll(() => vi.restoreAllMocks());
+
+interface Held {
+  readonly messages: readonly { readonly id?: unknown; readonly role?: unknown }[];
+  readonly state: unknown;
+}
+
+/** Runs the thread with a client that sends its list and its state. Returns what it holds at the end. */
+async function talk(runner: SqliteAgentRunner, threadId: string, runs: readonly RandomRun[]) {
+  const client = new LiveClient();
+  for (const [at, { asked, events }] of runs.entries()) {
+    const { messages, state } = client.view as Held;
+    const list = [...messages, ...(asked as Held["messages"])];
+    const input = {
+      ...{ threadId, runId: `r${at}`, tools: [], context: [], state },
+      messages: list.filter(({ role }) => role !== "activity"),
+    };
+    const agent = scriptedAgent(() => events);
+    const live = await collect(
+      runner.run({ threadId, agent, input: input as unknown as RunInput }),
+    );
+    await client.run(asked, live);
+  }
+  return client.view as Held;
+}
+
+async function shownBy(events: readonly EventLike[]): Promise<Held> {
+  const fresh = new LiveClient();
+  await fresh.run([], events);
+  return fresh.view as Held;
+}
+
+/**
+ * Whether the client shows an activity that is no more, or such reasoning, where none of its kind is
+ * left. Clients keep both across a snapshot that has none: no replay can take them back.
+ */
+function hasLeftovers({ messages }: Held, held: Held): boolean {
+  const isHeld = (role: unknown) => held.messages.some((message) => message.role === role);
+  return ["activity", "reasoning"].some(
+    (role) => !isHeld(role) && messages.some((message) => message.role === role),
+  );
+}
+
+/** A snapshot cannot show a message without an id, or two messages of one id. */
+function isShowable({ messages }: Held): boolean {
+  const ids = new Set(messages.map(({ id }) => id));
+  return ids.size === messages.length && !ids.has(undefined);
+}
+
+test("a fresh client holds what the live one does, whatever was said, and however many runs are replayed", async () => {
+  const runner = openRunner({ dbPath: tempDatabase(), durability: "normal" });
+  let number = 0;
+  let compared = 0;
+  let whole = 0;
+  const property = fc.asyncProperty(randomThread, async (runs) => {
+    // Agents expand chunks before the runner sees them.
+    fc.pre(!runs.some(({ events }) => events.some(({ type }) => type.endsWith("_CHUNK"))));
+    const threadId = `thread ${++number}`;
+    const held = await talk(runner, threadId, runs);
+    if (!isShowable(held)) return;
+    compared++;
+    for (const asked of ["", "1", "2", "3"]) {
+      const headers = asked === "" ? {} : { "x-replay-runs": asked };
+      const replay = await collect(runner.connect({ threadId, headers }));
+      const shown = await shownBy(replay);
+      if (hasLeftovers(shown, held)) continue;
+      whole++;
+      const { messages, state } = shown;
+      expect({ messages, state }, `runs: ${asked}`).toEqual({
+        messages: held.messages,
+        state: held.state,
+      });
+    }
+  });
+  await fc.assert(property, { seed, numRuns: THREADS, endOnFailure: true });
+  expect(compared).toBeGreaterThan(THREADS / 4);
+  expect(whole).toBeGreaterThan(compared);
+}, 120_000);
