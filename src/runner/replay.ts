@@ -46,8 +46,8 @@ export function replayThread(request: ReplayRequest): Observable<EventLike> {
  * then comes from the store, whole, and any other from memory, whole; or from its journal, if another
  * process executes it. Epochs tell which.
  *
- * An event goes from where it is stored to `ReplayRepair`, which makes the stream one that clients
- * accept, to `ReplayView`, which leads clients to the view of the thread, to the subscriber.
+ * `ReplayRepair` makes the stream one that clients accept. `ReplayView` leads clients to the view of the
+ * thread.
  */
 class ThreadReplay {
   readonly #request: ReplayRequest;
@@ -95,7 +95,8 @@ class ThreadReplay {
   }
 
   #show(event: EventLike): void {
-    this.#subscriber.next(this.#view.show(event));
+    this.#view.show(event);
+    this.#subscriber.next(event);
     if (event.type === "RUN_STARTED" && this.#correctsAtStart) this.#correct();
   }
 
@@ -182,7 +183,7 @@ class ThreadReplay {
         next: (event) => {
           const stored = asStored(event);
           // What a refused run says is for the one who asked for it.
-          if (!run.refused) inOwnContext(() => this.#repair.next(stored));
+          if (!run.refused) inOwnContext(() => this.#next(stored));
         },
         complete: resolve,
       });
@@ -197,7 +198,11 @@ class ThreadReplay {
     for (const event of events) {
       if (++this.#sinceTask % EVENTS_PER_TASK === 0) await nextTask();
       if (this.#subscriber.closed) return;
-      this.#repair.next(event as EventLike);
+      this.#next(event as EventLike);
     }
+  }
+
+  #next(event: EventLike): void {
+    this.#repair.next(event.type === "RUN_STARTED" ? this.#view.begin(event) : event);
   }
 }

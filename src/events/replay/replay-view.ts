@@ -23,18 +23,17 @@ export class ReplayView {
     this.#true = new ThreadView(view);
   }
 
-  /** Takes the next event as it is stored, and returns it as it is shown. */
-  show(stored: EventLike): EventLike {
-    if (stored.type !== "RUN_STARTED") {
-      this.#true?.apply(stored);
-      this.#shown.apply(stored);
-      return stored;
-    }
+  /** Takes a RUN_STARTED as it is stored, and returns it as it is to be shown. */
+  begin(stored: EventLike): EventLike {
     if (saysMore(stored)) this.#true ??= new ThreadView(this.#shown.toJSON());
     this.#true?.applyStored(stored);
-    const shown = shownStart(stored, (id) => this.#shown.has(id));
-    this.#shown.apply(shown);
-    return shown;
+    return shownStart(stored, (id) => this.#shown.has(id));
+  }
+
+  /** Takes the next event that the client is shown. */
+  show(event: EventLike): void {
+    this.#true?.apply(event);
+    this.#shown.apply(event);
   }
 
   /** The events that bring the client to what it is to hold: `show` is to be given them next. */
