@@ -125,7 +125,8 @@ describe("an event that no store could hold", () => {
       expect(run.at(-1)?.[0]).toBe("RUN_FINISHED");
       const lost = stored === null ? [] : [[type, stored]];
       expect(replay).toEqual([...run.slice(0, 2), ...lost, ...run.slice(3)]);
-      expect(warnings).toEqual([`parts of ${type} are no JSON, or too long, and are not stored`]);
+      const reason = "they cannot be written as JSON, or are too long";
+      expect(warnings).toEqual([`parts of ${type} are not stored: ${reason}`]);
     },
   );
 });

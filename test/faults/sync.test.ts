@@ -174,7 +174,11 @@ describe("a sync that fails", () => {
       expect(disk.syncs).toBe(2);
       const expected = code === "ENOSPC" ? "DISK_FULL" : "IO_ERROR";
       expect(logger.lines).toMatchObject([
-        { level: "error", fields: { code: expected }, message: /syncing the disk failed/ },
+        {
+          level: "error",
+          fields: { code: expected },
+          message: /syncing the WAL to the disk failed/,
+        },
       ]);
       expect(runner.stats().lastError?.code).toBe(expected);
       await runToEnd(runner, "t", "next", answeringAgent());

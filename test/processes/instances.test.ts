@@ -245,7 +245,7 @@ test("a writer that dies while the database is locked is replaced when the lock 
   onTestFinished(() => void other.close());
   other.exec("BEGIN IMMEDIATE");
   await owner.killWriter();
-  await owner.logged("the writer could not reopen, and goes on trying");
+  await owner.logged("the writer could not reopen the file, and goes on trying");
   other.exec("COMMIT");
   // Its run says nothing: nobody asks the writer for anything.
   const beat = "SELECT heartbeat_uptime FROM runner_instances WHERE pid = ?";
