@@ -6,20 +6,20 @@ import { Heartbeat } from "./heartbeat.ts";
 import { Reaper } from "./reaper.ts";
 import { StopNotices } from "./stop-notices.ts";
 
-/** How often a writer that is not alone on its file looks whether another instance has written. */
+/** Milliseconds between two checks whether another instance has written, unless the writer is alone. */
 const WATCH_MS = 10;
 
-/** How often a writer that is not alone on its file looks whether another instance is dead. */
+/** Milliseconds between two checks whether another instance is dead, unless the writer is alone. */
 const REAP_MS = 1000;
 
 /**
  * What the writer of a file does between batches, because other instances may have the file open.
  *
- * Alone: it writes its heartbeat, and reaps after each heartbeat. At the next batch or heartbeat it
- * finds out that another connection has written, and begins to watch.
+ * Alone: the writer writes its heartbeat, and reaps after each heartbeat. When a batch or a heartbeat
+ * finds that another connection has written, the writer begins to watch.
  *
- * Watching: it looks every 10 ms whether another instance has written, and tells the main thread. It
- * reaps every second, and is alone again when no other instance has a row.
+ * Watching: the writer checks every 10 ms whether another instance has written, and tells the main
+ * thread. It reaps every second. It is alone again when no other instance has a row.
  */
 export class Maintenance {
   readonly #context: WriterContext;
@@ -46,7 +46,9 @@ export class Maintenance {
     if (hasOtherInstances(context)) this.#startWatch();
   }
 
-  /** An instance that opens the file writes to it: the next batch here sees that. */
+  /**
+   * Called before each batch. Notices a new instance, which writes to the file when it opens the file.
+   */
   beforeBatch(): void {
     this.#heartbeat.beatIfLate();
     if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
@@ -62,7 +64,7 @@ export class Maintenance {
     if (this.#watch !== null || !hasOtherInstances(this.#context)) return;
     this.#startWatch();
     this.#heartbeat.reschedule();
-    this.#stopNotices.tellNew();
+    this.#stopNotices.sendNew();
   }
 
   end(): void {
@@ -74,19 +76,19 @@ export class Maintenance {
     if (this.#watch !== null) return;
     this.#reaper.reap();
     this.lookForOthers();
-    this.#stopNotices.tellNew();
+    this.#stopNotices.sendNew();
   }
 
   #look(): void {
     const changed = this.#hasChanged();
     if (this.#reaper.isDue(Math.min(REAP_MS, this.#heartbeat.intervalMs))) {
       this.#reaper.reap();
-      this.#stopNotices.forgetTold();
-      this.#stopNotices.tellNew();
+      this.#stopNotices.forgetSent();
+      this.#stopNotices.sendNew();
       if (!hasOtherInstances(this.#context)) this.#stopWatch();
     }
     if (changed) {
-      this.#stopNotices.tellNew();
+      this.#stopNotices.sendNew();
       this.#tell({ kind: "changed" });
     }
   }
@@ -98,10 +100,10 @@ export class Maintenance {
   #stopWatch(): void {
     if (this.#watch !== null) clearInterval(this.#watch);
     this.#watch = null;
-    this.#stopNotices.forgetTold();
+    this.#stopNotices.forgetSent();
   }
 
-  /** Whether another connection has written since this was last asked. */
+  /** Whether another connection has written since the last call. */
   #hasChanged(): boolean {
     const dataVersion = this.#readDataVersion();
     if (dataVersion === this.#dataVersion) return false;
