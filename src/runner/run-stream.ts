@@ -8,7 +8,7 @@ import { EventLog } from "./event-log.ts";
 import type { StoreInput } from "./options.ts";
 import { type ClientList, withoutForwardedProps } from "./read-input.ts";
 
-/** How a run ends that its agent did not end itself. */
+/** How a run ends whose agent emitted no terminal event. */
 export interface Closing {
   readonly stopped: boolean;
   readonly error: { readonly message: string; readonly code?: RunStoreErrorCode } | undefined;
@@ -21,15 +21,15 @@ export interface RunStreamOptions {
 }
 
 /**
- * What one run emits: each event to whoever listens, and to the store once the thread is claimed.
- * Adds what the contract asks of the runner: the input of a RUN_STARTED, and the end of a run.
+ * The stream of one run. Passes each event to the subscribers, and to the store once the thread is
+ * claimed. Adds what the contract asks of the runner: the input of a RUN_STARTED, and the end of a run.
  */
 export class RunStream {
   readonly log = new EventLog();
   readonly #ids: { readonly threadId: string; readonly runId: string };
   readonly #parts = new OpenParts();
   #claimed: ClaimedRun | null = null;
-  /** What a RUN_STARTED gets that has no input. */
+  /** The input that is added to a RUN_STARTED without an input. */
   #input: RunInput | null = null;
   readonly #storeInput: StoreInput;
   /** What the client's list of messages says, until a RUN_STARTED is stored with it. */
@@ -52,7 +52,7 @@ export class RunStream {
     return this.#parts.ended;
   }
 
-  /** From now on, a RUN_STARTED without an input gets this one. */
+  /** From now on, a RUN_STARTED without an input gets this input. */
   setInput(input: RunInput): void {
     this.#input = input;
   }
@@ -63,7 +63,10 @@ export class RunStream {
     this.#clientList = clientList;
   }
 
-  /** Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. */
+  /**
+   * Emits an event of the agent in this tick: the same object, or a copy of a RUN_STARTED with an
+   * input.
+   */
   emit(event: EventLike): void {
     if (event.type !== "RUN_STARTED") {
       this.#add(event);
@@ -73,9 +76,9 @@ export class RunStream {
     this.#addStart(lacksInput ? this.#withInput(event) : event);
   }
 
-  /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
+  /** Closes the open parts and emits a terminal event, unless the agent has emitted a terminal event. */
   close({ stopped, error }: Closing): void {
-    // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
+    // A stream with RUN_FINISHED is valid only after a RUN_STARTED.
     if (stopped && this.log.length === 0) {
       this.#addStart(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
     }
@@ -84,15 +87,15 @@ export class RunStream {
     }
   }
 
-  /** Tells whoever listens, and not the store, of an error, where a RUN_ERROR may still stand. */
+  /** Emits a RUN_ERROR to the subscribers, not to the store. Does nothing after another RUN_ERROR. */
   fail(code: RunStoreErrorCode, message: string): void {
     const [last] = this.log.slice(this.log.length - 1, this.log.length);
-    // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
+    // A client accepts RUN_ERROR after RUN_FINISHED. A second RUN_ERROR would break its stream.
     if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
     this.log.add({ type: "RUN_ERROR", message, code });
   }
 
-  /** Ends the stream. Ending it twice is ending it once. */
+  /** Completes the stream. A second call does nothing. */
   complete(): void {
     if (!this.log.completed) this.log.complete();
   }

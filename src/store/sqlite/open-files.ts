@@ -20,7 +20,7 @@ export function enterFile(file: string, dbPath: string, logger: Logger): void {
   if (runners !== 2) return;
   logger.warn(
     { dbPath },
-    "this process already has an open runner on this database; if a hot reload left it open, keep " +
+    "this process has another open runner on this database; if a hot reload left it open, keep " +
       "the runner across reloads: globalThis.runner ??= new SqliteAgentRunner(options)",
   );
 }
