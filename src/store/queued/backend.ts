@@ -33,6 +33,7 @@ export interface Backend {
    * batch rejects when nothing of it was committed, or when the outcome is unknown. It may then be sent
    * again, so every operation is idempotent. A batch with `after` rejects unless the batch of that number
    * was committed.
+   *
    * `WRITER_DIED` says that the batch may have ended the writer. `NO_WRITER` says that the batch was not
    * sent.
    */

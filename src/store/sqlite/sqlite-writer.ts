@@ -97,8 +97,8 @@ export class SqliteWriter {
    * Has the successor of a dead writer open the file before it gets a batch.
    *
    * A thread that cannot start, and a file that cannot be opened again, are no fault of the batch. Both
-   * may pass: the process may have had no file descriptor left. So these failures are `NoWriter`, which
-   * does not count as a death that the batch caused.
+   * may pass: the process may have had no file descriptor left. So these failures have the code `NO_WRITER`,
+   * which does not count as a death that the batch caused.
    */
   async #openAgain(): Promise<void> {
     try {
