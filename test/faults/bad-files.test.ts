@@ -240,7 +240,7 @@ it("an empty file becomes a database", async () => {
   expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
 });
 
-it("a file that is put right is opened by the next run", async () => {
+it("a file that is repaired is opened by the next run", async () => {
   const dbPath = tempDatabase();
   mkdirSync(dbPath);
   const runner = openRunner({ dbPath });
@@ -274,8 +274,8 @@ describe("a file system that is read-only", () => {
   });
 });
 
-describe("a page that is found corrupt only later", () => {
-  it("fails a run with CORRUPT when its claim finds it", async () => {
+describe("a corrupt page that opening the file does not read", () => {
+  it("fails a run with CORRUPT when its claim reads the page", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "threads");
     flipBits(dbPath, from, to);
@@ -290,7 +290,7 @@ describe("a page that is found corrupt only later", () => {
     await runner.close();
   });
 
-  it("says so when storing a run finds it, and when close does", async () => {
+  it("is reported when storing a run reads the page, and when close does", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "agent_runs");
     flipBits(dbPath, from, to);
@@ -306,7 +306,7 @@ describe("a page that is found corrupt only later", () => {
     await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
   });
 
-  it("is a RUN_ERROR CORRUPT to a connect that reads it", async () => {
+  it("is a RUN_ERROR CORRUPT for a connect that reads the page", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "agent_runs");
     flipBits(dbPath, from, to);
@@ -316,7 +316,7 @@ describe("a page that is found corrupt only later", () => {
     await runner.close();
   });
 
-  it("in the middle of a history gives what is before it, then a RUN_ERROR CORRUPT", async () => {
+  it("in the middle of a history gives the events before it, then a RUN_ERROR CORRUPT", async () => {
     const dbPath = await storedFile();
     const { size } = statSync(dbPath);
     flipBits(dbPath, Math.floor(size / 2 / 4096) * 4096, Math.floor(size / 2 / 4096) * 4096 + 8192);
@@ -328,8 +328,8 @@ describe("a page that is found corrupt only later", () => {
   });
 });
 
-describe("a file that a power cut left while it was made, with a rollback journal and a WAL", () => {
-  it("is opened, and serves", async () => {
+describe("a new file after a power cut, with a rollback journal and a WAL", () => {
+  it("is opened and usable", async () => {
     const dbPath = tempDatabase();
     const db = new Database(dbPath);
     db.pragma("journal_mode = WAL");

@@ -162,7 +162,7 @@ async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[]
 
 const isAboutRow = ({ message }: LogLine) => message.startsWith("a stored run");
 
-it("bits that flip in a file cost what they hit: each stream ends, and says why", {
+it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", {
   timeout: 120_000,
 }, async () => {
   const errors = uncaught();
@@ -231,7 +231,7 @@ async function checkPrefix(dbPath: string): Promise<number> {
 }
 
 describe("the WAL of a process that was killed", () => {
-  it("is read up to where it is cut, and each thread takes runs", { timeout: 60_000 }, async () => {
+  it("is read up to the cut, and each thread accepts runs", { timeout: 60_000 }, async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const frames = Math.floor((wal.length - WAL_HEADER) / FRAME);
@@ -251,7 +251,7 @@ describe("the WAL of a process that was killed", () => {
     expect([runs.at(0), runs.at(-1)]).toEqual([0, 3 * threads.length]);
   });
 
-  it("is read up to its first flipped bit, and each thread takes runs", {
+  it("is read up to its first flipped bit, and each thread accepts runs", {
     timeout: 60_000,
   }, async () => {
     const killed = await killedFile();

@@ -109,7 +109,7 @@ function jsonOf(event: object): string {
 
 const words = (runId: string): ScriptEvent[] => [...text(`m-${runId}`, "one two three")];
 
-it("10 000 who connect to one live run all get all of it, and leave nothing", {
+it("10 000 clients that connect to one live run all get the whole run, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();
@@ -132,7 +132,7 @@ it("10 000 who connect to one live run all get all of it, and leave nothing", {
   expect(said).toEqual([]);
 });
 
-it("10 000 who connect to idle threads all get theirs, and leave nothing", {
+it("10 000 clients that connect to idle threads all get their history, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();
@@ -154,7 +154,7 @@ it("10 000 who connect to idle threads all get theirs, and leave nothing", {
   expect(said).toEqual([]);
 });
 
-it("10 000 who follow one run of another runner all get all of it, and leave nothing", {
+it("10 000 clients that follow one run of another runner all get the whole run, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();

@@ -78,7 +78,7 @@ const verboseAgent = () =>
   });
 
 describe("a disk that is full", () => {
-  it("lets events stream, says which run is not stored, and stores it when there is room", async ({
+  it("does not stop streams; a run that is not stored gets an error, and is stored when there is room", async ({
     skip,
   }) => {
     const disk = tinyDisk(skip);
@@ -152,7 +152,7 @@ describe("a disk that is full", () => {
     expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
   });
 
-  it("is named by close, which does not wait for room", async ({ skip }) => {
+  it("is the reason that close gives, and close does not wait for room", async ({ skip }) => {
     const disk = tinyDisk(skip);
     const dbPath = join(disk.path, "threads.db");
     const logger = collectingLogger();
@@ -200,7 +200,7 @@ describe("a disk that is full", () => {
     expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
   });
 
-  it("when a new file is opened is a DISK_FULL, and no wreck once there is room", async ({
+  it("when a new file is opened is a DISK_FULL, and the file is usable once there is room", async ({
     skip,
   }) => {
     const disk = tinyDisk(skip);
@@ -227,7 +227,7 @@ describe("a file that may not grow", () => {
     execFileSync("prlimit", [`--pid=${pid}`, `--fsize=${bytes}:`], { stdio: "pipe" });
   }
 
-  it("fails its runs in their streams, and holds them once it may", async ({ skip }) => {
+  it("fails runs in their streams, and stores them once it may grow", async ({ skip }) => {
     try {
       limit(process.pid, "unlimited");
     } catch (error) {
@@ -259,8 +259,8 @@ function lock(dbPath: string): () => void {
   return () => void db.exec("COMMIT");
 }
 
-describe("a write lock that someone else holds", () => {
-  it("delays what is stored, and nothing else", async () => {
+describe("a write lock that another program holds", () => {
+  it("delays only storing", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger });
@@ -283,7 +283,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("while a file is opened is waited for", async () => {
+  it("is waited for while a file is opened", async () => {
     const dbPath = tempDatabase();
     await openRunner({ dbPath }).close();
     const unlock = lock(dbPath);
@@ -299,7 +299,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("ends a run that goes on when too much waits and nothing is written; what it said is kept", async () => {
+  it("ends a run that goes on emitting when too much waits and nothing is written; its events are kept", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
     const { agent, begun } = playedAgent();
@@ -327,7 +327,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("refuses new runs with QUEUE_FULL when too much waits, and lets those under way go on", async () => {
+  it("refuses new runs with QUEUE_FULL when too much waits, and lets the runs in flight go on", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
     const { agent, begun, end } = playedAgent();

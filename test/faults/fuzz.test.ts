@@ -109,7 +109,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
   return found;
 }
 
-it("whatever agents emit, and whenever the process is killed, each thread is sound", {
+it("with any events of agents, and at any moment of a kill, each thread stays valid", {
   timeout: 120_000,
 }, async () => {
   const total = { interrupted: 0, completed: 0 };

@@ -44,7 +44,7 @@ async function twoRunners(options: { readonly lingerMs?: number } = {}) {
   return { dbPath, owner, other, takeOver };
 }
 
-test("a claim that was committed, and refused since its answer was lost, gives its thread back", {
+test("a claim that was committed, but rejected because its answer was lost, frees its thread", {
   timeout: 60_000,
 }, async () => {
   const { dbPath, owner, other, takeOver } = await twoRunners();
@@ -85,7 +85,7 @@ const ignore = (dbPath: string, write: string, when: string) =>
   });
 
 describe("a run that can never be stored", () => {
-  test("gives its thread back, and its client is told", async () => {
+  test("frees its thread, and its client gets an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
     ignore(dbPath, "INSERT ON agent_runs", "NEW.run_id LIKE 'lost%'");
     const events = await runToEnd(owner, "t", "lost", answeringAgent());
@@ -95,7 +95,7 @@ describe("a run that can never be stored", () => {
     await expect(owner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
   });
 
-  test("because a part of it was not journaled is kept up to that part, closed with an error", async () => {
+  test("because a segment was not journaled is kept up to that segment, closed with an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
     ignore(dbPath, "INSERT ON run_events", "NEW.seq > 0");
     const more = Promise.withResolvers<void>();
@@ -123,7 +123,7 @@ describe("a run that can never be stored", () => {
   });
 });
 
-test("a claim on a restored backup puts its instance's row back: no other process takes the thread over", async () => {
+test("a claim on a restored backup inserts the row of its instance again: no other process takes the thread over", async () => {
   const { dbPath, owner, other } = await twoRunners();
   await runToEnd(owner, "t", "first", answeringAgent());
   // As the content of a backup has it, in which this runner is not known.

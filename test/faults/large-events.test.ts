@@ -61,7 +61,7 @@ describe("an event of 50 MB", () => {
     ],
   ];
 
-  it.each(kinds)("%s, is stored, and replayed as it was", { timeout: 60_000 }, async (_, part) => {
+  it.each(kinds)("%s, is stored, and replayed unchanged", { timeout: 60_000 }, async (_, part) => {
     const dbPath = tempDatabase();
     const agent = scriptedAgent(function* ({ input }) {
       yield started(input);
@@ -78,7 +78,7 @@ describe("an event of 50 MB", () => {
     expect(next.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  it("of a run whose process is killed, is there when the run is recovered", {
+  it("of a run whose process is killed, is stored when the run is recovered", {
     timeout: 60_000,
   }, async () => {
     const dbPath = tempDatabase();
@@ -97,7 +97,7 @@ describe("an event of 50 MB", () => {
   });
 });
 
-describe("an event that no store could hold", () => {
+describe("an event that is too large for any store", () => {
   interface Became {
     readonly run: (readonly [type: string, length: number])[];
     readonly replay: (readonly [type: string, length: number])[];
@@ -112,7 +112,7 @@ describe("an event that no store could hold", () => {
 
   // Each in a process of its own, which must neither end nor hang.
   it.each(kinds)(
-    "as a %s of length %d is passed on, said to be lost, and hurts no other",
+    "as a %s of length %d is passed on, is logged as lost, and affects no other event",
     {
       timeout: 60_000,
     },
@@ -131,7 +131,7 @@ describe("an event that no store could hold", () => {
   );
 });
 
-it("a run too long to be stored is recovered as far as it can be, and the file opens", {
+it("a run too long to be stored is recovered up to the limit, and the file opens", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();
@@ -169,7 +169,7 @@ function idsIn(event: ScriptEvent | undefined): string[] {
   return messages.map(({ id }) => id);
 }
 
-it("an input of 100 000 messages, most of them seen before, gives the run the new ones", {
+it("an input of 100 000 messages, most of them seen before, gives RUN_STARTED only the new messages", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();

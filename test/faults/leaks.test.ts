@@ -104,7 +104,7 @@ describe("closing a runner after", () => {
     });
   });
 
-  it("its file could not be opened leaves nothing", async () => {
+  it("its file could not be opened leaves no open file", async () => {
     const dbPath = tempDirectory();
     const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -112,7 +112,7 @@ describe("closing a runner after", () => {
     expect(openFilesOf(dbPath)).toEqual([]);
   });
 
-  it("its writer was terminated leaves nothing", async () => {
+  it("its writer was terminated leaves no open file", async () => {
     const dbPath = tempDatabase();
     const threads = threadsStarted();
     const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
@@ -123,7 +123,7 @@ describe("closing a runner after", () => {
     expect(openFilesOf(dbPath)).toEqual([]);
   });
 
-  it("another was opened on the same file leaves that one alone", async () => {
+  it("another runner was opened on the same file does not affect that runner", async () => {
     const dbPath = tempDatabase();
     const options = { dbPath, logger: collectingLogger() };
     const first = new SqliteAgentRunner(options);
@@ -138,7 +138,7 @@ describe("closing a runner after", () => {
   });
 });
 
-it("an idle runner has nothing that keeps the event loop alive", async () => {
+it("an idle runner does not keep the event loop alive", async () => {
   const before = activeResources();
   await using runner = new SqliteAgentRunner({ dbPath: tempDatabase() });
   await runToEnd(runner, "t", "r", answeringAgent());
@@ -153,7 +153,7 @@ it("an idle runner has nothing that keeps the event loop alive", async () => {
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-it("finished threads leave nothing in memory", async () => {
+it("finished threads leave no memory in use", async () => {
   const THREADS = 1000;
   const options: SqliteAgentRunnerOptions = { dbPath: tempDatabase(), durability: "normal" };
   await using runner = new SqliteAgentRunner(options);
@@ -184,7 +184,7 @@ it("finished threads leave nothing in memory", async () => {
   expect(queryObjects(Set, { format: "count" }) - setsBefore).toBeLessThan(THREADS / 2);
 });
 
-it("a thousand idle threads more, each with a finished run, cost nothing", async () => {
+it("a thousand more idle threads, each with a finished run, take no memory", async () => {
   await using runner = new SqliteAgentRunner({ dbPath: tempDatabase(), durability: "normal" });
   let threads = 0;
   const runThousand = async () => {
@@ -222,7 +222,7 @@ describe("a process that drops its runner without closing it, after", () => {
     { what: "a run that is complete", stored: 1 },
     { what: "a replay", stored: 1 },
     { what: "a run that nobody waits for", stored: 1 },
-  ])("$what, ends by itself, with all of it stored", async ({ what, stored }) => {
+  ])("$what, ends by itself with everything stored", async ({ what, stored }) => {
     const dbPath = tempDatabase();
     const child = spawnChild(process.execPath, [DROPPED, what, dbPath]);
     expect(await child.exited).toEqual({ code: 0, stderr: "" });

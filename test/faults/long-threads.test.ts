@@ -52,7 +52,7 @@ function writeRuns(dbPath: string, threadId: string): number {
   return length;
 }
 
-it("a thread of a million events is replayed whole and in order, and others get their turn", {
+it("a thread of a million events is replayed whole and in order, and other work gets its turn", {
   timeout: 120_000,
 }, async () => {
   const dbPath = tempDatabase();

@@ -19,9 +19,9 @@ interface Took {
   readonly late: number;
 }
 
-describe("a run of a million small events that nobody listens to", () => {
+describe("a run of a million small events without subscribers", () => {
   it.skipIf(!existsSync("/proc/self/status"))(
-    "stays under 400 MB, worker threads and all (measured where there is a /proc)",
+    "stays under 400 MB, worker threads included (measured where there is a /proc)",
     { timeout: 60_000 },
     async () => {
       const dbPath = tempDatabase();
@@ -48,7 +48,7 @@ describe("a run of a million small events that nobody listens to", () => {
   );
 });
 
-it("a long run is given whole, and in order, to whoever subscribes at whatever point", async () => {
+it("a subscriber gets a long run whole and in order, whenever it subscribes", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent();
   const stream = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });

@@ -19,7 +19,7 @@ function breakTable(dbPath: string, statement: string): () => void {
   };
 }
 
-it("a run that could not be stored keeps nobody waiting who connects, nor the next run", async () => {
+it("a run that could not be stored delays neither a connect nor the next run", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   await runToEnd(runner, "t", "before", answeringAgent());
@@ -37,7 +37,7 @@ it("a run that could not be stored keeps nobody waiting who connects, nor the ne
   await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
 });
 
-it("a run whose thread could not be freed keeps nobody waiting who connects", async () => {
+it("a run whose thread could not be freed does not delay a connect", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, onConcurrentRun: "supersede" });
   const agent = puppetAgent();

@@ -53,7 +53,7 @@ afterEach(() => {
 const storedRuns = (dbPath: string) => valueIn(dbPath, "SELECT count(*) FROM agent_runs");
 
 describe("a run's stream", () => {
-  test("completes when its commit is synced, and not before; the next run does not wait", async () => {
+  test("completes only when its commit is synced; the next run does not wait for that", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
@@ -75,7 +75,7 @@ describe("a run's stream", () => {
     expect(disk.syncs).toBe(2);
   });
 
-  test("completes with its run in what a power loss would leave", async () => {
+  test("completes when a power loss would leave its run on the disk", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
@@ -106,7 +106,7 @@ describe("a run's stream", () => {
     }
   });
 
-  test("is told of many commits by few syncs", async () => {
+  test("shares a sync with many other commits", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runner.ready();
     const runs = Array.from({ length: 60 }, (_, at) =>
@@ -129,7 +129,7 @@ describe("a run's stream", () => {
     expect(disk.syncs).toBe(0);
   });
 
-  test("flush and close wait for it, too", async () => {
+  test("flush and close wait for it too", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
@@ -162,7 +162,7 @@ test("a WAL that is deleted while it is synced acknowledges nothing", async () =
 
 describe("a sync that fails", () => {
   test.each(["EIO", "ENOSPC"])(
-    "with %s is made good by writing the WAL again, and the run completes",
+    "with %s is repaired by writing the WAL again, and the run completes",
     async (code) => {
       const dbPath = tempDatabase();
       const logger = collectingLogger();
@@ -186,7 +186,7 @@ describe("a sync that fails", () => {
     },
   );
 
-  test("has the WAL written again before the next, and so has a WAL that was just opened", async () => {
+  test("has the WAL written again before the next sync, and so has a WAL that was just opened", async () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
     const steps: string[] = [];
@@ -208,7 +208,7 @@ describe("a sync that fails", () => {
     await sync.end(new RunStoreError("RUNNER_CLOSED", "closed"));
   });
 
-  test("is made good beside a long reader", async () => {
+  test("is repaired beside a long reader", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "first", answeringAgent());
@@ -224,7 +224,7 @@ describe("a sync that fails", () => {
     }
   });
 
-  test("for as long as 5 s is told to the stream, and goes on being tried until close", async () => {
+  test("for 5 s is reported to the stream, and is tried again until close", async () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
     vi.useFakeTimers({ toFake: ["performance"] });
@@ -263,7 +263,7 @@ describe("a sync that fails", () => {
     }
   });
 
-  test("while nothing else does keeps close from calling the run stored", async () => {
+  test("while nothing else fails keeps close from reporting the run as stored", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, closeTimeoutMs: 100, stopTimeoutMs: 100 });
     await runner.ready();
@@ -279,7 +279,7 @@ describe("a sync that fails", () => {
   });
 });
 
-test("all threads' death does not disturb who waits for a sync, and the next one finds its WAL", async () => {
+test("the death of all threads does not affect a waiting sync, and the next sync finds the new WAL", async () => {
   const dbPath = tempDatabase();
   const threads = threadsStarted();
   const runner = openRunner({ dbPath });

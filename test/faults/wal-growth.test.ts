@@ -8,7 +8,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const MIB = 1024 * 1024;
 
-test("a WAL that a long reader of another program lets grow is warned of once, and stats() tells its size", {
+test("a WAL that grows because of a long reader is warned of once, and stats() gives its size", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();

@@ -61,7 +61,7 @@ describe.each([
     },
   );
 
-  it("rejects the request under which a thread ends, and starts another thread", async () => {
+  it("rejects a request whose thread ends before its answer, and starts another thread", async () => {
     const pool = openPool("exits-on-second", { ...options, threads: 1 });
     for (let round = 0; round < 3; round++) {
       await expect(pool.request<number>({})).resolves.toBeTypeOf("number");
@@ -86,7 +86,7 @@ describe.each([
     expect(new Set(answered).size).toBe(3);
   });
 
-  it("takes an error that a worker throws for a fault of that request alone", async () => {
+  it("treats an error that a worker throws as a fault of that request alone", async () => {
     const pool = openPool("throws", options);
     await expect(pool.request({})).rejects.toMatchObject({
       code,
@@ -94,7 +94,7 @@ describe.each([
     });
   });
 
-  it("rejects what hangs when it is destroyed", async () => {
+  it("rejects a request that hangs when the pool is destroyed", async () => {
     const threads = threadsStarted();
     const pool = openPool("hangs", options);
     const outcomes = Promise.allSettled([pool.request({}), pool.request({}), pool.request({})]);

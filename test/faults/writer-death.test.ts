@@ -75,7 +75,7 @@ describe("a writer that is terminated", () => {
     { lingerMs: 5, everyWords: 500 },
     { lingerMs: 50, everyWords: 700 },
   ])(
-    "again and again under load costs no run ($lingerMs ms linger)",
+    "many times under load loses no run ($lingerMs ms linger)",
     async ({ lingerMs, everyWords }) => {
       const dbPath = tempDatabase();
       const logger = collectingLogger();
@@ -174,7 +174,7 @@ describe("a writer that is terminated", () => {
     },
   );
 
-  it("after each commit, before its answer, stores each run once though all have one id", async () => {
+  it("after each commit, before its answer, stores each run once although all have the same id", async () => {
     const seen = new WeakSet<object>();
     sabotage.losesAnswerTo = (request) => {
       const { ops = [] } = request as { ops?: readonly WriterOp[] };
@@ -234,7 +234,7 @@ describe("a writer that is terminated", () => {
     expect(runRows(dbPath, "t").length).toBe(1);
   });
 
-  it("after it committed a segment does not cost the run that goes on", async () => {
+  it("after it committed a segment does not lose the run in flight", async () => {
     const dbPath = tempDatabase();
     let lost = 0;
     sabotage.losesAnswerTo = (request) => {
@@ -292,7 +292,7 @@ describe("a writer that is terminated", () => {
     await runner.close();
   });
 
-  it("between two runs is replaced unnoticed", async () => {
+  it("between two runs is replaced without an error", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger });
@@ -304,7 +304,7 @@ describe("a writer that is terminated", () => {
     await runner.close();
   });
 
-  it("does not keep close from storing what is waiting", async () => {
+  it("does not keep close from storing the waiting runs", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const runs = ["1", "2", "3"].map((n) => runToEnd(runner, n, `r${n}`, answeringAgent()));
@@ -341,7 +341,7 @@ describe("a reader that is terminated", () => {
     return spoken;
   }
 
-  it("at every run of a connect leaves no gap and no duplicate", async () => {
+  it("at every run of a connect causes no gap and no duplicate", async () => {
     const dbPath = tempDatabase();
     const spoken = await storeHistory(dbPath);
     const runner = openRunner({ dbPath });
@@ -377,8 +377,8 @@ describe("a reader that is terminated", () => {
   });
 });
 
-describe("an in-memory database, whose writer is all there is of it", () => {
-  it("ends the runs in flight with a code when it is lost, and goes on empty", async () => {
+describe("an in-memory database, which exists only in its writer", () => {
+  it("ends the runs in flight with a code when its writer dies, and goes on empty", async () => {
     const runner = openRunner({ dbPath: ":memory:" });
     await runToEnd(runner, "t", "before", answeringAgent());
     const agent = heldAgent();

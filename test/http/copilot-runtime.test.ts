@@ -175,7 +175,7 @@ afterEach(() => {
 });
 
 describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Client) => {
-  test("runs, and runs again with the history, of which only the new message is stored", async () => {
+  test("runs twice; of the history in the second input, only the new message is stored", async () => {
     const { dbPath, agent, server } = await startAll();
     const first = ask(Client, server, "run-1", []);
     await first.done;
@@ -201,7 +201,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(reloaded.client.messages).toEqual(second.client.messages);
   });
 
-  test("a client that connects in the middle of a run gets history and the run, once each", async () => {
+  test("a client that connects in the middle of a run gets the history and the run, once each", async () => {
     const { agent, server } = await startAll();
     const before = ask(Client, server, "run-1", []);
     await before.done;
@@ -221,7 +221,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(joined.client.messages).toEqual(live.client.messages);
   });
 
-  test("stopped in the middle, reloaded, and continued for two more turns", async () => {
+  test("a conversation is stopped in the middle, reloaded, and continued for two more turns", async () => {
     const { agent, server } = await startAll();
     const held = ask(Client, server, "held-1", []);
     await agent.halfway;
@@ -247,7 +247,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     }
   });
 
-  test("a run on a thread that has one shows a RUN_ERROR, with onConcurrentRun reject", async () => {
+  test("with onConcurrentRun reject, a run on a thread that has a run gets a RUN_ERROR", async () => {
     const { dbPath, agent, server } = await startAll({ onConcurrentRun: "reject" });
     const held = ask(Client, server, "held-1", []);
     await agent.halfway;
@@ -262,7 +262,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(runRows(dbPath, threadId).map((row) => row.run_id)).toEqual(["held-1"]);
   });
 
-  test("an agent that fails: the client sees why, and the thread can be reloaded and goes on", async () => {
+  test("when an agent fails, the client gets the reason, and the thread can be reloaded and continued", async () => {
     const { agent, server } = await startAll();
     const failing = ask(Client, server, "failing-1", []);
     await failing.until(({ delta }) => delta === "half an ans");
@@ -307,7 +307,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(contentsOf(reloaded.client)).toEqual(["ask held-1", "first half, second half"]);
   });
 
-  test("everything is there after the runner was closed and the file opened again", async () => {
+  test("every run is there after the runner was closed and the file opened again", async () => {
     const { dbPath, runner, agent, server } = await startAll();
     const first = ask(Client, server, "run-1", []);
     await first.done;
@@ -332,7 +332,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
   });
 });
 
-test("a thread that nobody has used is empty, and has nothing to stop", async () => {
+test("an unknown thread is empty, and has nothing to stop", async () => {
   const { server } = await startAll();
   const response = await post(server.connectUrl, inputOf("unknown", "reload", []));
   expect(response.status).toBe(200);

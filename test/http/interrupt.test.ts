@@ -132,7 +132,7 @@ describe("an interrupt, with CopilotKit's core client", () => {
     expect(runIdsIn(await replayOf(runner, threadId))).toEqual([runId, runId]);
   });
 
-  test("raised by the outcome of a run is resumed as AG-UI has it", async () => {
+  test("raised by the outcome of a run is resumed as AG-UI specifies", async () => {
     const opened = await setUp(outcome);
     const { client, seen } = opened;
     const interrupts = seen.interrupts ?? [];
@@ -146,7 +146,7 @@ describe("an interrupt, with CopilotKit's core client", () => {
     await expectReload(opened);
   });
 
-  test("is there for a page that was loaded after it was raised", async () => {
+  test("is shown by a page that was loaded after it was raised", async () => {
     const { server, client } = await setUp(customEvent);
     const reloaded = openClient(server);
     const seen = interruptsOf(reloaded);

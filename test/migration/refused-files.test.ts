@@ -51,13 +51,13 @@ async function newerFile(): Promise<string> {
   return dbPath;
 }
 
-describe("a file that is not ours to write is refused, untouched", () => {
-  test("one that a newer version wrote: SCHEMA_TOO_NEW", async () => {
+describe("a file that the runner must not write is refused, and not changed", () => {
+  test("a file of a newer version: SCHEMA_TOO_NEW", async () => {
     await expectRefused(await newerFile(), "SCHEMA_TOO_NEW");
   });
 
   test.each(["delete", "wal"])(
-    "one of another application, journal_mode %s: FOREIGN_FILE",
+    "a file of another application, journal_mode %s: FOREIGN_FILE",
     async (mode) => {
       const dbPath = tempDatabase();
       const db = new Database(dbPath);
@@ -68,7 +68,7 @@ describe("a file that is not ours to write is refused, untouched", () => {
     },
   );
 
-  test("one of another application with a table of our name: FOREIGN_FILE", async () => {
+  test("a file of another application with a table of the same name: FOREIGN_FILE", async () => {
     const dbPath = tempDatabase();
     const db = new Database(dbPath);
     db.exec("CREATE TABLE agent_runs (id INTEGER PRIMARY KEY, agent TEXT, mileage INTEGER)");
@@ -86,7 +86,7 @@ describe("a file that is not ours to write is refused, untouched", () => {
     await expectRefused(dbPath, "NOT_A_DATABASE");
   });
 
-  test("a newer one whose process died, with a WAL that was never checkpointed", async () => {
+  test("a file of a newer version whose process died, with a WAL that was never checkpointed", async () => {
     const original = await newerFile();
     const db = new Database(original);
     onTestFinished(() => void db.close());

@@ -46,7 +46,7 @@ describe.each(version1Files)(
       expect(spokenIn(rows.flatMap(eventsOf))).toBe("answer to new-1 thereanswer to new-2 there");
     });
 
-    test("version 1 stores runs between ours, and both see all of them", async () => {
+    test("version 1 stores runs between those of this version, and both see all runs", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -64,7 +64,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("what version 1 stores and purges changes which messages count as seen", async () => {
+    test("runs that version 1 stores and purges change which messages count as seen", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "purged";
@@ -104,7 +104,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("what version 1 purges hides none of our runs from it", async () => {
+    test("a purge by version 1 hides no run of this version from version 1", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -123,7 +123,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("an id of a run of version 1 may come again, and version 1 reads both and purges both", async () => {
+    test("the id of a version 1 run may be used again, and version 1 reads and purges both runs", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -165,7 +165,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("a thread that version 1 purged to nothing can be used again", async () => {
+    test("a thread that version 1 purged completely can be used again", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       await runToEnd(runner, "purged", "before", answeringAgent());
@@ -183,7 +183,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("a thread that version 1 runs on is not run by us, until it is done", async () => {
+    test("a thread with an executing version 1 run is refused until that run is over", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       await replayOf(runner, "long");

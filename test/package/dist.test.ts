@@ -25,7 +25,7 @@ const SCRIPT = `
 `;
 
 describe("the built package", () => {
-  it("is found by its name and finds its workers", async () => {
+  it("can be imported by its name, and finds its workers", async () => {
     const { stdout } = await execute(
       process.execPath,
       ["--input-type=module", "--eval", SCRIPT],

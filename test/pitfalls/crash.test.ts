@@ -49,7 +49,7 @@ describe("a process that is killed in the middle of a run", () => {
     expect(valueIn(dbPath, isRunning)).toBe(0);
   });
 
-  test("pitfall 2: keeps what its run had said, with one terminal event", async () => {
+  test("pitfall 2: keeps the events of its run, with one terminal event", async () => {
     const dbPath = tempDatabase();
     await killMidRun(dbPath);
     expect(runRows(dbPath, "thread")).toEqual([]);
@@ -69,7 +69,7 @@ describe("a process that is killed in the middle of a run", () => {
   });
 });
 
-describe("a writer whose lease ran out while it slept", () => {
+describe("a writer whose lease ran out while it was suspended", () => {
   /** As a process that has found the runner dead leaves the file: without its row. */
   function expireLeases(dbPath: string): void {
     withDatabase(dbPath, (db) => {
@@ -126,7 +126,7 @@ describe("a writer whose lease ran out while it slept", () => {
     expect(spokenIn(await replayOf(stale, "thread"))).not.toContain("after sleep");
   });
 
-  test("pitfall 24: nor the run that has the thread now", async () => {
+  test("pitfall 24: is refused, and does not overwrite the run that has the thread now", async () => {
     const { dbPath, sleeper, staleRun } = await sleepPastTheLease();
 
     const successor = openRunner({ dbPath });
@@ -172,7 +172,7 @@ describe("a writer whose lease ran out while it slept", () => {
     ]);
   });
 
-  test("pitfall 24: is told to abort when it goes on talking", async () => {
+  test("pitfall 24: has its agent told to abort when the agent goes on emitting", async () => {
     const dbPath = tempDatabase();
     const stale = openRunner({ dbPath, leaseMs, lingerMs: 0 });
     const asleep = Promise.withResolvers<void>();

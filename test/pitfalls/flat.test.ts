@@ -49,8 +49,8 @@ async function fileWithLongThread(): Promise<string> {
   return dbPath;
 }
 
-describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () => {
-  test("pitfall 10: what a run sends to the writer is the same", async () => {
+describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", () => {
+  test("pitfall 10: a run sends the same to the writer", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     await runToEnd(runner, "warm up", "warm-up", answeringAgent());
     const post = vi.spyOn(MessagePort.prototype, "postMessage");
@@ -146,7 +146,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     expect(store.stats().batches).toBe(0);
   });
 
-  test("pitfall 10: an input that brings the whole history sends ids, and stores what is new", async () => {
+  test("pitfall 10: of an input with the whole history, only ids are sent and only new messages are stored", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     const history = Array.from({ length: RUNS }, (_, at) => `answer-run-${at}`);
     const input = inputOf("long", "new-run", [...history, "new question"]);

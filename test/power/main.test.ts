@@ -24,7 +24,7 @@ function power(args: readonly string[], env: NodeJS.ProcessEnv = process.env): P
 
 describe("npm run power", () => {
   it.skipIf(!canRecord)(
-    "finds runs that a power cut loses with durability normal, and none with full",
+    "finds runs that a power cut loses with durability normal, and no such run with full",
     { timeout: 90_000 },
     async () => {
       const args = ["--images", "12", "--seed", "7", "--only", "load"];
@@ -43,7 +43,7 @@ describe("npm run power", () => {
     },
   );
 
-  it("names its faults", async () => {
+  it("lists its faults", async () => {
     const { code, stdout } = await power(["--list"]);
     const lines = stdout.trim().split("\n");
     expect(lines.map((line) => line.split(" ")[0])).toEqual(FAULTS.map(({ name }) => name));

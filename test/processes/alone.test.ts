@@ -68,7 +68,7 @@ const fiveTimes = (done: string) => done.length >= 5;
 const watches = (done: string) => done.includes("DDDDD");
 
 describe("a process that is alone on its file", () => {
-  test("only beats its heart, and does so again when the other has left or was killed", async () => {
+  test("only writes its heartbeat, also after another process has left or was killed", async () => {
     const { dbPath, process_, until } = await observed(300);
     await until(beatsOnly);
     expect(await until(fiveTimes)).toMatch(/^B+$/);
@@ -93,14 +93,14 @@ describe("a process that is alone on its file", () => {
     expect(journaled(dbPath)).toEqual(NOTHING);
   });
 
-  test("keeps no journal of a run that has ended", async () => {
+  test("retains no journal of an ended run", async () => {
     const dbPath = tempDatabase();
     const here = openRunner({ dbPath });
     await runJournaled(here, "t", dbPath);
     expect(journaled(dbPath)).toEqual(NOTHING);
   });
 
-  test("keeps none that was kept for others, once they have left or were killed", async () => {
+  test("deletes journals retained for other processes, once these have left or were killed", async () => {
     const dbPath = tempDatabase();
     const here = openRunner({ dbPath, leaseMs: 300 });
     for (const [at, leave] of ["close" as const, "kill" as const].entries()) {

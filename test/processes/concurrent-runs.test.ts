@@ -106,7 +106,7 @@ describe("a run on a thread that another process runs", () => {
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "first", "second", "third"]);
   });
 
-  test("that waits starts when the process is killed, behind what is left of its run", async () => {
+  test("that waits starts when the process is killed, after the stored part of the killed run", async () => {
     const { owner, here } = await heldElsewhere("enqueue");
     const { agent, run } = await waitingHere(here, "next");
     await owner.kill();
@@ -118,7 +118,7 @@ describe("a run on a thread that another process runs", () => {
     expect(replay).toContainEqual(expect.objectContaining({ code: "RUN_INTERRUPTED" }));
   });
 
-  test("that waits and is stopped does not begin, and is kept as stopped", async () => {
+  test("that waits and is stopped does not begin, and is stored as stopped", async () => {
     const { run, finish, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     expect(await here.stop({ threadId: "t", runId: "other" })).toBe(false);
@@ -133,7 +133,7 @@ describe("a run on a thread that another process runs", () => {
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "next"]);
   });
 
-  test("that waits goes first when the other is stopped: without an id, that one is meant", async () => {
+  test("that waits starts when the executing run is stopped: a stop without an id means the executing run", async () => {
     const { run, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     expect(await here.stop({ threadId: "t" })).toBe(true);
@@ -144,7 +144,7 @@ describe("a run on a thread that another process runs", () => {
     expect(runIdsIn(await replayOf(here, "t"))[0]).toBe("r");
   });
 
-  test("that waits when its runner is closed is refused, and the other goes on", async () => {
+  test("that waits when its runner is closed is refused, and the executing run goes on", async () => {
     const { dbPath, run, finish, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     await here.close();
@@ -157,7 +157,7 @@ describe("a run on a thread that another process runs", () => {
 });
 
 describe('runs of two runners of one process, for "supersede"', () => {
-  test("the last to ask gets the thread, though the other run ends in that moment", async () => {
+  test("with supersede, the last request gets the thread, although the other run ends at the same moment", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath });
     const other = openRunner({ dbPath, onConcurrentRun: "supersede" });
@@ -179,7 +179,7 @@ describe('runs of two runners of one process, for "supersede"', () => {
     expect(valueIn(dbPath, "SELECT sum(is_running) FROM run_state")).toBe(0);
   });
 
-  test("a run may bear the id of one that was superseded, and is not taken for it", async () => {
+  test("a run may have the id of a superseded run, and is not confused with it", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath, lingerMs: 0 });
     const other = openRunner({ dbPath, onConcurrentRun: "supersede" });

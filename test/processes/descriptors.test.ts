@@ -14,7 +14,7 @@ const FEW = ["sh", "-c", 'ulimit -n 200; exec "$0" "$@"'];
 const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
 test.skipIf(platform() !== "linux")(
-  "an instance is alive though the process that judges it has no file descriptor left to look at it",
+  "an instance counts as alive although the judging process has no file descriptor left to inspect it",
   { timeout: 30_000 },
   async () => {
     const dbPath = tempDatabase();
@@ -37,7 +37,7 @@ test.skipIf(platform() !== "linux")(
 );
 
 test.skipIf(platform() === "win32")(
-  "a run is stored though no writer thread could start for a while after the last one died",
+  "a run is stored although no writer thread could start for a while after the last writer died",
   { timeout: 30_000 },
   async () => {
     const process_ = await RunnerProcess.open({ dbPath: tempDatabase() }, { within: FEW });

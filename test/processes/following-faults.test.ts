@@ -26,7 +26,7 @@ async function runElsewhere(options: { readonly lingerMs?: number } = {}) {
   return { dbPath, owner, run, finish };
 }
 
-describe("whoever follows a run of another process", () => {
+describe("a client that follows a run of another process", () => {
   test("sees its end when that process is killed", async () => {
     const { dbPath, owner, run } = await runElsewhere();
     const here = openRunner({ dbPath });
@@ -44,7 +44,7 @@ describe("whoever follows a run of another process", () => {
     expect(spokenIn(await replayOf(here, "t"))).toBe("one two ");
   });
 
-  test("sees nothing of a run that was killed before it was journaled, and is not left waiting", async () => {
+  test("sees no events of a run that was killed before it was journaled, and does not wait without end", async () => {
     const { dbPath, owner } = await runElsewhere({ lingerMs: 60_000 });
     const here = openRunner({ dbPath });
     const follower = watch(here.connect({ threadId: "t" }));
@@ -65,7 +65,7 @@ describe("whoever follows a run of another process", () => {
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("is told when its own runner is closed, and the run goes on", async () => {
+  test("gets an error when its own runner is closed, and the run goes on", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const here = openRunner({ dbPath });
     const followers = [1, 2].map(() => watch(here.connect({ threadId: "t" })));
@@ -80,7 +80,7 @@ describe("whoever follows a run of another process", () => {
     expect(await run.aborts()).toBe(0);
   });
 
-  test("goes on when threads of its own process die meanwhile", async () => {
+  test("goes on when threads of its own process die", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const threads = threadsStarted();
     const here = openRunner({ dbPath });
@@ -98,7 +98,7 @@ describe("whoever follows a run of another process", () => {
     expect(await follower.done).toEqual(emitted);
   });
 
-  test("goes on when the owner's threads die meanwhile", async () => {
+  test("goes on when threads of the owner die", async () => {
     const dbPath = tempDatabase();
     const threads = threadsStarted();
     const here = openRunner({ dbPath });
@@ -118,7 +118,7 @@ describe("whoever follows a run of another process", () => {
     expect(await follower.done).toEqual(await run.done);
   });
 
-  test("may leave and come back", async () => {
+  test("may leave and connect again", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const here = openRunner({ dbPath });
     const seen: string[] = [];

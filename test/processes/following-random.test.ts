@@ -29,7 +29,7 @@ const bearing = (event: EventLike, ids: object): ScriptEvent =>
     ? { ...event, ...ids }
     : { ...event };
 
-test("whatever a run does and whenever it is followed, a client makes the same of it", async () => {
+test("for any run, followed from any moment, a client gets the same messages and state", async () => {
   const dbPath = tempDatabase();
   const owner = openRunner({ dbPath, lingerMs: 5 });
   const other = openRunner({ dbPath });

@@ -27,7 +27,7 @@ import { closing, delta, isA, opening, says } from "./said.ts";
 const ids = { threadId: "t", runId: "r" };
 
 describe("a run of another process", () => {
-  test("is followed live: each event is here before the next one is emitted", async () => {
+  test("is followed live: each event arrives before the next one is emitted", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -45,7 +45,7 @@ describe("a run of another process", () => {
     await verifyWithClients(follower.events);
   });
 
-  test("comes behind the thread's history, to early and late followers alike", async () => {
+  test("follows the thread's history, for early and late followers", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath });
@@ -107,7 +107,7 @@ describe("a run of another process", () => {
     }
   });
 
-  test("that ends before it was ever journaled is seen as it is stored", async () => {
+  test("that ends before it was journaled is replayed as it is stored", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 60_000 });
     const run = owner.run("t", "r");
@@ -128,7 +128,7 @@ describe("a run of another process", () => {
     await verifyWithClients(events);
   });
 
-  test("that leaves nothing behind, an agent that failed at once, shows nothing", async () => {
+  test("whose agent failed at once shows no events", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -141,7 +141,7 @@ describe("a run of another process", () => {
     expect((await run.done).at(-1)).toMatchObject({ type: "RUN_ERROR", message: "no model" });
   });
 
-  test("that fails is closed like it is for its own subscriber", async () => {
+  test("that fails ends in the same way as for its own subscriber", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -158,7 +158,7 @@ describe("a run of another process", () => {
     await verifyWithClients(follower.events);
   });
 
-  test("with reasoning, tool calls and state is the same conversation", async () => {
+  test("with reasoning, tool calls and state gives the same conversation", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const parts: ScriptEvent[] = [
@@ -222,7 +222,7 @@ describe("a run of another process", () => {
     for (const follower of followers) expect(await follower.done).toEqual(await run.done);
   });
 
-  test("comes before the run that waits for it here", async () => {
+  test("is replayed before the run of this process that waits for it", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");

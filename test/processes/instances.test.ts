@@ -78,7 +78,7 @@ const startTimeOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").s
 
 // Elsewhere there is no /proc, and nothing tells one process of a pid from the next.
 describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () => {
-  test("is alive while its process is, whatever its clocks say", async () => {
+  test("is alive while its process lives, with any clock", async () => {
     const { own, isAlive } = await judge();
     expect(await isAlive({})).toBe(true);
     expect(await isAlive({ process_start: null })).toBe(true);
@@ -90,7 +90,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
     }
   });
 
-  test("is dead when its process is gone, or its pid is another's now", async () => {
+  test("is dead when its process is gone, or another process has its pid", async () => {
     const { isAlive } = await judge();
     expect(await isAlive({ pid: NO_PID })).toBe(false);
     expect(await isAlive({ pid: NO_PID, process_start: null })).toBe(false);
@@ -102,7 +102,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
     await other.kill();
   });
 
-  test("is dead when its process has ended and nobody has taken note of that", async () => {
+  test("is dead when its process is a zombie", async () => {
     const { isAlive } = await judge();
     const parent = spawnChild("sh", ["-c", "sleep 60 & echo $!; exec cat"]);
     const pid = Number(await nextLine(parent));
@@ -119,7 +119,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
   });
 });
 
-describe("an instance that the kernel says nothing of", () => {
+describe("an instance whose process the kernel does not know", () => {
   const elsewhere = { host: "machine|boot|pid:[1]", pid: 1, process_start: "77" };
 
   test("is dead when its heartbeats have stood still for its lease, and not before", async () => {
@@ -132,7 +132,7 @@ describe("an instance that the kernel says nothing of", () => {
     expect(await isRunning(long.threadId)).toBe(true);
   });
 
-  test("is alive as long as its heart beats, whatever the beats say", async () => {
+  test("is alive as long as its heartbeat changes, in any direction", async () => {
     const { dbPath, add, isRunning } = await judge(300);
     const still = add({ ...elsewhere, lease_ms: 300 });
     const beating = add({ ...elsewhere, lease_ms: 300 });
@@ -151,7 +151,7 @@ describe("an instance that the kernel says nothing of", () => {
   });
 });
 
-test("nobody loses a run because nobody could write for longer than a lease", async () => {
+test("no process loses a run because no process could write for longer than a lease", async () => {
   const leaseMs = 300;
   const dbPath = tempDatabase();
   const logger = collectingLogger();
@@ -188,7 +188,7 @@ const canUnshare = spawnSync(NEW_PID_NAMESPACE[0] ?? "", [...NEW_PID_NAMESPACE.s
 
 // Needs root and Linux, as a container does.
 describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (needs root)", () => {
-  test("is alive while it is, and dead as soon as it is killed, long before its lease ends", async () => {
+  test("counts as alive until it is killed, and then as dead, long before its lease ends", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open(
       { dbPath, leaseMs: LONG_MS, lingerMs: 0 },
@@ -208,7 +208,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
     expect((await replayOf(here, "t")).map(({ code }) => code)).toContain("RUN_INTERRUPTED");
   });
 
-  test("keeps its runs when its writer thread dies and another takes its place", async () => {
+  test("keeps its runs when its writer thread dies and is replaced", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open(
       { dbPath, leaseMs: LONG_MS },
@@ -232,7 +232,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
   });
 });
 
-test("a writer that dies while the database is locked is replaced when the lock is gone, unasked", async () => {
+test("a writer that dies while the database is locked is replaced without a request when the lock is released", async () => {
   const leaseMs = 500;
   const dbPath = tempDatabase();
   const here = openRunner({ dbPath, leaseMs });
@@ -257,7 +257,7 @@ test("a writer that dies while the database is locked is replaced when the lock 
   expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
 });
 
-test("lock files are there while their instances are, and go with them", async () => {
+test("lock files exist as long as their instances", async () => {
   const dbPath = tempDatabase();
   const locks = () => readdirSync(dirname(dbPath)).filter((name) => name.includes("-lock-"));
   const here = openRunner({ dbPath });

@@ -126,7 +126,7 @@ describe("an owner that was killed", () => {
     { opened: "before it", first: true },
     { opened: "after it", first: false },
   ])(
-    "has its run ended by a process that has the file open and does nothing, opened $opened",
+    "has its run ended by an idle process that has the file open, opened $opened",
     async ({ first }) => {
       const dbPath = tempDatabase();
       const options = { dbPath, leaseMs: 600 };
@@ -149,7 +149,7 @@ describe("an owner that was killed", () => {
     },
   );
 
-  test("has each run ended once, however many processes see it", async () => {
+  test("has each run ended once, by any number of processes", async () => {
     const dbPath = tempDatabase();
     const { owner } = await midRun(dbPath);
     const more = ["t1", "t2", "t3"].map((threadId) => ({ threadId, runId: `run of ${threadId}` }));

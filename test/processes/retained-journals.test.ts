@@ -34,7 +34,7 @@ function setUp() {
   return { context, contextOf, retain, journals, retained, statements };
 }
 
-test("are kept for 30 s after they were first seen while another process is there", () => {
+test("are retained for 30 s after they were first seen while another process is there", () => {
   const { context, contextOf, retain, journals, retained, statements } = setUp();
   beat(contextOf("the other"));
   const retainedJournals = new RetainedJournals(context);
@@ -55,7 +55,7 @@ test("are kept for 30 s after they were first seen while another process is ther
   expect(retained()).toEqual([]);
 });
 
-test("go after 5 s when this process is alone", () => {
+test("are deleted after 5 s when this process is alone", () => {
   const { context, retain, journals } = setUp();
   const retainedJournals = new RetainedJournals(context);
   retain("run");
@@ -68,7 +68,7 @@ test("go after 5 s when this process is alone", () => {
   expect(journals()).toEqual([]);
 });
 
-test("of two runs of a thread, each is kept for its own time", () => {
+test("of two runs of a thread are retained separately", () => {
   const { context, retain, retained } = setUp();
   const retainedJournals = new RetainedJournals(context);
   retain("thread", 1);

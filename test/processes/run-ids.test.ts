@@ -38,7 +38,7 @@ function runHere(here: ReturnType<typeof openRunner>, threadId = "t") {
 }
 
 describe("one run id in two processes", () => {
-  test("on different threads, at the same time: each is stored as its own", async () => {
+  test("on different threads at the same time: each run is stored on its own thread", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath, lingerMs: 0 });
@@ -125,7 +125,7 @@ describe("one run id in two processes", () => {
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "r"]);
   });
 
-  test("stop with the id means the run that executes there, not the one that waits here", async () => {
+  test("stop with the id stops the run that executes there, not the run that waits here", async () => {
     const { theirs, here } = await heldElsewhere("enqueue");
     const { agent, run } = runHere(here);
     await here.flush();
@@ -141,8 +141,8 @@ describe("one run id in two processes", () => {
   });
 });
 
-describe("followers of a thread whose run id comes again at once", () => {
-  test("each get one run of it, whole, and the history in front of it", async () => {
+describe("followers of a thread whose run id is used again at once", () => {
+  test("each get one of the runs whole, and the history before it", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath });
@@ -175,7 +175,7 @@ describe("followers of a thread whose run id comes again at once", () => {
     await owner.close();
   });
 
-  test("of which the first was discarded: its journal is kept for them, under its own number", async () => {
+  test("get the first run, which was discarded, from its retained journal", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0, onConcurrentRun: "supersede" });
     const here = openRunner({ dbPath });
@@ -199,7 +199,7 @@ describe("followers of a thread whose run id comes again at once", () => {
 });
 
 describe("runs of one id whose process is killed", () => {
-  test("are each ended on their own thread, and the id is free on all of them", async () => {
+  test("are each ended on their own thread, and the id can be used again on all threads", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const threads = ["a", "b", "c"];

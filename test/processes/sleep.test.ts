@@ -28,8 +28,8 @@ async function asleep(lingerMs: number) {
   return { dbPath, owner, run, pastLease };
 }
 
-describe("a process that sleeps past its lease", () => {
-  test("loses its thread to another, and learns of it though its agent says nothing more", async () => {
+describe("a process that is suspended for longer than its lease", () => {
+  test("loses its thread to another process, and notices although its agent emits nothing more", async () => {
     const { dbPath, owner, run } = await asleep(0);
     const here = openRunner({ dbPath, leaseMs, onConcurrentRun: "enqueue" });
     expect((await runToEnd(here, "t", "next", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
@@ -56,7 +56,7 @@ describe("a process that sleeps past its lease", () => {
   test.each([
     { journaled: "as it spoke", lingerMs: 0 },
     { journaled: "not at all", lingerMs: 60_000 },
-  ])("does not overwrite what happened meanwhile, journaled $journaled", async ({ lingerMs }) => {
+  ])("does not overwrite later runs of the thread, journaled $journaled", async ({ lingerMs }) => {
     const { dbPath, owner, run } = await asleep(lingerMs);
     const here = openRunner({ dbPath, leaseMs, onConcurrentRun: "enqueue" });
     await runToEnd(here, "t", "next", answeringAgent());
@@ -73,7 +73,7 @@ describe("a process that sleeps past its lease", () => {
     expect(valueIn(dbPath, "SELECT sum(is_running) FROM run_state")).toBe(0);
   });
 
-  test("goes on if nobody has taken its thread", async () => {
+  test("goes on if no other process has taken its thread", async () => {
     const { dbPath, owner, run, pastLease } = await asleep(0);
     await eventually(pastLease);
     owner.resume();

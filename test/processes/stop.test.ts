@@ -45,7 +45,7 @@ describe("stop, of a run of another process", () => {
     expect(await here.stop({ threadId: "t" })).toBe(false);
   });
 
-  test("is done once: the second time there is nothing to stop", async () => {
+  test("returns true once: the second time there is nothing to stop", async () => {
     const { dbPath, owner, run, here } = await runElsewhere("ignore", 60_000);
     expect(await here.stop({ threadId: "t" })).toBe(true);
     expect(await here.stop({ threadId: "t" })).toBe(false);
@@ -76,7 +76,7 @@ describe("stop, of a run of another process", () => {
     expect(await here.isRunning({ threadId: "t" })).toBe(false);
   });
 
-  test("says false for a run whose process was killed", async () => {
+  test("returns false for a run whose process was killed", async () => {
     const { owner, here } = await runElsewhere("end", 100);
     await owner.flush();
     await here.ready();

@@ -48,7 +48,7 @@ async function opened(onConcurrentRun: "throw" | "enqueue" = "throw") {
   return { dbPath, runner };
 }
 
-describe("a thread that a version 1 runner runs on", () => {
+describe("a thread with an executing run of a version 1 runner", () => {
   test.each([
     { when: "just now", agoMs: 0, held: true },
     { when: "within the lease", agoMs: leaseMs / 2, held: true },
@@ -67,7 +67,7 @@ describe("a thread that a version 1 runner runs on", () => {
     );
   });
 
-  test("is followed to its end, which is all that it writes", async () => {
+  test("is followed to the end of the run, which version 1 stores only then", async () => {
     const { dbPath, runner } = await opened();
     begin(dbPath, "t");
     const follower = watch(runner.connect({ threadId: "t" }));

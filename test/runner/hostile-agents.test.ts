@@ -28,7 +28,7 @@ async function expectFree(runner: SqliteAgentRunner, runId = "next"): Promise<vo
 }
 
 describe("an abortRun that rejects", () => {
-  test("is reported; its run ends by itself, or is cut off as one that ignores its abort", async () => {
+  test("is logged; its run ends by itself, or is cut off like a run that ignores its abort", async () => {
     const errors = uncaught();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
@@ -80,7 +80,7 @@ describe("a getter of the input that throws", () => {
     },
   );
 
-  test("deeper in it costs that part of what is stored, and not the run", async () => {
+  test("deeper in it loses only that part of the stored input", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const input = {
       ...inputOf("t", "r"),
@@ -96,7 +96,7 @@ describe("a getter of the input that throws", () => {
     await expectFree(runner);
   });
 
-  test("where the ids are is misuse: a TypeError that says which one", () => {
+  test("at an id is misuse: a TypeError that names the id", () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const run = { threadId: "t", agent: answeringAgent() };
     expect(() => runner.run({ ...run, input: broken("runId") })).toThrow(
@@ -117,7 +117,7 @@ describe("an agentId that is no string", () => {
     ["a getter that throws", boom],
   ];
 
-  test.each(ids)("is stored as none: %s", async (_, agentId) => {
+  test.each(ids)("is stored as no agent id: %s", async (_, agentId) => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = Object.defineProperty(answeringAgent(), "agentId", {
@@ -128,27 +128,30 @@ describe("an agentId that is no string", () => {
   });
 });
 
-test.each(["throws", "rejects"])("a logger that %s costs no run, and is a warning", async (how) => {
-  const errors = uncaught();
-  const warned = Promise.withResolvers<Error>();
-  process.once("warning", warned.resolve);
-  const fail = how === "throws" ? boom : async () => boom();
-  const logger = { debug: fail, info: fail, warn: fail, error: fail };
-  const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
-  const agent = puppetAgent(boom);
-  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-  await agent.started;
-  agent.emit(started({ threadId: "t", runId: "r" }), { type: "CUSTOM", name: "n", value: 1n });
-  expect(await runner.stop({ threadId: "t" })).toBe(false);
-  agent.emit(finished({ threadId: "t", runId: "r" }));
-  agent.finish();
-  expect(typesOf(await run.done).at(-1)).toBe("RUN_FINISHED");
-  expect((await warned.promise).message).toMatch(/the logger failed at .*: boom/);
-  await expectFree(runner);
-  expect(errors).toEqual([]);
-});
+test.each(["throws", "rejects"])(
+  "a logger that %s loses no run, and gives a warning of the process",
+  async (how) => {
+    const errors = uncaught();
+    const warned = Promise.withResolvers<Error>();
+    process.once("warning", warned.resolve);
+    const fail = how === "throws" ? boom : async () => boom();
+    const logger = { debug: fail, info: fail, warn: fail, error: fail };
+    const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
+    const agent = puppetAgent(boom);
+    const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.started;
+    agent.emit(started({ threadId: "t", runId: "r" }), { type: "CUSTOM", name: "n", value: 1n });
+    expect(await runner.stop({ threadId: "t" })).toBe(false);
+    agent.emit(finished({ threadId: "t", runId: "r" }));
+    agent.finish();
+    expect(typesOf(await run.done).at(-1)).toBe("RUN_FINISHED");
+    expect((await warned.promise).message).toMatch(/the logger failed at .*: boom/);
+    await expectFree(runner);
+    expect(errors).toEqual([]);
+  },
+);
 
-test("an event that cannot be read, emitted from a timer, fails its run and nothing else", async () => {
+test("an unreadable event, emitted from a timer, fails only its run", async () => {
   const errors = uncaught();
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent: RunnableAgent = {
@@ -209,7 +212,7 @@ function hostile<T>(target: T, throwsNow: () => boolean): T {
   }) as T;
 }
 
-test("whatever throws when it is touched: streams end, the process lives, the thread is free", async () => {
+test("with any value that throws when it is read, streams end, the process goes on, and the thread is free", async () => {
   const errors = uncaught();
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, stopTimeoutMs: 0, onConcurrentRun: "supersede" });

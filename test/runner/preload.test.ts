@@ -7,7 +7,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const PROCESSES = join(import.meta.dirname, "processes");
 
-test("a preloaded module that makes a runner makes one a thread of the user's, and none in ours", async () => {
+test("a preloaded module that makes a runner opens a file in each thread of the user, and none in the package's worker threads", async () => {
   const dbPath = tempDatabase();
   const log = join(dirname(dbPath), "threads.log");
   const preload = `--import=${join(PROCESSES, "preloaded-runner.ts")}`;

@@ -42,8 +42,8 @@ function* reusing(): Generator<ScriptEvent> {
   }
 }
 
-describe("an event is shown as it was when it was emitted, whatever is done to its object later", () => {
-  test("to who subscribes or connects while the run goes on, and from the store", async () => {
+describe("an event is shown as it was emitted, even if its object is changed later", () => {
+  test("to late subscribers, to connect during the run, and from the store", async () => {
     const { runner, agent, run } = await running();
     const live: ScriptEvent[] = [];
     const told: string[] = [];
@@ -77,7 +77,7 @@ describe("an event is shown as it was when it was emitted, whatever is done to i
     expect(stored.find(({ type }) => type === "TEXT_MESSAGE_CONTENT")?.delta).toBe(words);
   });
 
-  test("a subscriber that changes what it is given changes nothing for those who come later", async () => {
+  test("a subscriber that changes its events does not affect later subscribers", async () => {
     const { runner, agent, run } = await running();
     const spoil = (event: object) => {
       const { value } = event as { value?: { list: number[] } };
@@ -98,7 +98,7 @@ describe("an event is shown as it was when it was emitted, whatever is done to i
     expect((await replayOf(runner, "t"))[1]).toEqual(custom);
   });
 
-  test("an agent that changes its input after it began changes nothing of the run's", async () => {
+  test("an agent that changes its input after it began does not affect the run", async () => {
     const { runner, agent, run, input } = await running();
     input.runId = "another";
     input.messages.push({ id: "x", role: "user", content: "never asked" });

@@ -357,7 +357,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("settles every promise when failures are final, and says what was lost", async () => {
+  it("settles every promise when failures are final, and rejects those that were lost", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { maxLength: 60 }),
@@ -383,7 +383,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("sends one batch at a time, none larger than was asked unless one operation is", async () => {
+  it("sends no batch larger than maxBatchBytes, unless a single operation is larger", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 60 }), fates("stored"), async (c, plan) => {
         const trace = await play(c, new ModelWriter(plan));
@@ -408,7 +408,7 @@ describe("a batcher before a writer that fails at random", () => {
     expect(writer.applied).toEqual([nameOf(release("t"))]);
   });
 
-  it("gives up on the operation that ends the writer, and on no other", async () => {
+  it("gives up only the operation that ends the writer", async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(), async (size, seed) => {
         const writer = new ModelWriter();
@@ -433,7 +433,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("rejects what is left when it is ended, at whatever moment", async () => {
+  it("rejects all unsettled operations when it is ended, at any moment", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { maxLength: 60 }),
@@ -469,7 +469,7 @@ describe("a batcher before a writer that fails at random", () => {
 });
 
 describe("stats", () => {
-  it("say how long the oldest operation has been waiting, however often it failed", async () => {
+  it("tell how long the oldest operation has been waiting, however often it failed", async () => {
     const writer = new ModelWriter([
       { fate: "full", ms: 10 },
       { fate: "stored", ms: 40 },
@@ -487,7 +487,7 @@ describe("stats", () => {
 });
 
 describe("lingering", () => {
-  it("leaves up to a fifth early, together with what is due", async () => {
+  it("events leave up to a fifth of the time early, together with events that are due", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     const pushAfter = async (runId: string, ms: number) => {
@@ -520,7 +520,7 @@ describe("lingering", () => {
     expect(batcher.pendingBytes).toBe(0);
   });
 
-  it("journals a run that is longer, from the time its first event was emitted", async () => {
+  it("journals a longer run when its first event has lingered", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     const run = newRun(batcher, "long");
@@ -545,7 +545,7 @@ describe("lingering", () => {
     expect(writer.applied).toEqual(["append first 0", "append second 0"]);
   });
 
-  it("does not let a run linger that has a batch's worth of events", async () => {
+  it("sends a run at once that has a batch's worth of events", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     push(newRun(batcher, "large"), 0, MAX_BATCH_BYTES);
@@ -553,7 +553,7 @@ describe("lingering", () => {
     expect(writer.applied).toEqual(["append large 0"]);
   });
 
-  it("tells a run whose events cannot be stored", async () => {
+  it("reports to a run that its events cannot be stored", async () => {
     const writer = new ModelWriter([{ fate: "corrupt", ms: 0 }]);
     const batcher = open(writer);
     const lost: RunStoreError[] = [];
@@ -572,7 +572,7 @@ describe("a disk that stays full", () => {
   const always = (fate: Fate, times: number) =>
     Array.from({ length: times }, () => ({ fate, ms: 0 }));
 
-  it("is reported to completions once, refuses claims, and goes on trying", async () => {
+  it("is reported to completions once, rejects claims, and storing is tried again", async () => {
     // 50 ms doubled up to 2 s: a dozen attempts take well over ten seconds.
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
@@ -593,7 +593,7 @@ describe("a disk that stays full", () => {
     expect(batcher.pendingBytes).toBe(0);
   });
 
-  it("refuses claims made during the stall, those in the queue and those to come", async () => {
+  it("rejects claims made during the stall, queued and later ones", async () => {
     const writer = new ModelWriter(always("full", 20));
     const batcher = open(writer);
     const first = settled(batcher.enqueue(finish("run")));
@@ -604,7 +604,7 @@ describe("a disk that stays full", () => {
     expect(first.state).toBe("pending");
   });
 
-  it("refuses no claim for one failure of its own, after a stall that left nothing waiting", async () => {
+  it("rejects no claim for its own first failure, after a stall that left nothing waiting", async () => {
     const writer = new ModelWriter([
       // Before each the wait is longer: the eighth comes after more than five seconds.
       ...always("full", 8),
@@ -621,7 +621,7 @@ describe("a disk that stays full", () => {
     expect(writer.batches.length).toBe(10);
   });
 
-  it("lets a flush end that waits for a claim which is refused meanwhile", async () => {
+  it("ends a flush that waits for a claim which is rejected meanwhile", async () => {
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
     const finished = settled(batcher.enqueue(finish("run")));
@@ -635,7 +635,7 @@ describe("a disk that stays full", () => {
     expect(flushed.state).toBe("fulfilled");
   });
 
-  it("does not let a flush end early when claims are refused and the writer dies", async () => {
+  it("does not end a flush early when claims are rejected and the writer dies", async () => {
     const writer = new ModelWriter([...always("full", 12), ...always("died before", 4)]);
     const batcher = open(writer);
     const claimed = settled(batcher.enqueue(claim("first")));
@@ -651,7 +651,7 @@ describe("a disk that stays full", () => {
   });
 });
 
-it("gathers what comes while a batch is in flight into the next one", async () => {
+it("gathers operations that come while a batch is in flight into the next batch", async () => {
   const writer = new ModelWriter([{ fate: "stored", ms: 10 }]);
   const batcher = open(writer);
   const first = batcher.enqueue(release("1"));
@@ -679,10 +679,10 @@ it("resends a batch whose acknowledgement was lost, unchanged and before anythin
   expect(writer.applied).toEqual(["release 1", "release 2", "release 3"]);
 });
 
-describe("what belongs to many requests", () => {
+describe("a batch with operations of many requests", () => {
   const user = new AsyncLocalStorage<string>();
 
-  it("is sent, and complained of, in the context of none of them", async () => {
+  it("is sent, and its errors logged, in the async context of none of them", async () => {
     // Fake timers know no contexts.
     vi.useRealTimers();
     const writer = new ModelWriter([{ fate: "full", ms: 0 }]);

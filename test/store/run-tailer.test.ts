@@ -75,7 +75,7 @@ class ModelFile {
 const settle = () => vi.advanceTimersByTimeAsync(0);
 
 describe("RunTailer", () => {
-  it("looks once for all followers, and not at all when the last one has left", async () => {
+  it("looks once for all followers, and not at all when the last follower has left", async () => {
     const file = new ModelFile();
     file.begin("r");
     const leave = new AbortController();
@@ -95,7 +95,7 @@ describe("RunTailer", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("finds what it was not told of", async () => {
+  it("finds changes without a notice", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.held.add("t");
@@ -114,7 +114,7 @@ describe("RunTailer", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("gives a late follower all of it, also what no look would bring again", async () => {
+  it("gives a late follower all events, also those that a new look would not return", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.say("r", "RUN_STARTED");
@@ -133,7 +133,7 @@ describe("RunTailer", () => {
     expect(new Set(file.looks.map(({ runs }) => runs[0]?.afterId)).size).toBe(5);
   });
 
-  it("says so when the end of a run cannot be told any more", async () => {
+  it("fails with FOLLOW_LOST when the end of a run cannot be read any more", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.say("r", "RUN_STARTED");
@@ -144,7 +144,7 @@ describe("RunTailer", () => {
     await refused;
   });
 
-  it("fails those who wait when looking fails, and serves the next ones", async () => {
+  it("fails all waiters when a look fails, and serves later waiters", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.failure = new RunStoreError("IO_ERROR", "the disk is gone");
@@ -161,7 +161,7 @@ describe("RunTailer", () => {
     expect(await next).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  it("ends all waiting at once, leaves no timer, and takes no more", async () => {
+  it("ends all waiting at once, leaves no timer, and refuses new waiters", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.held.add("t");
