@@ -38,7 +38,7 @@ const BACKUP = fileURLToPath(new URL("../faults/fixtures/backup.child.ts", impor
 
 const newPath = () => join(tempDirectory(), "backup.db");
 
-/** An agent that says so many MB. */
+/** An agent that emits so many MB. */
 const bulkyAgent = (megabytes: number) =>
   scriptedAgent(function* ({ input }) {
     yield started(input);
@@ -48,7 +48,7 @@ const bulkyAgent = (megabytes: number) =>
     yield finished(input);
   });
 
-/** Takes in the child's lines until there are so many in all. */
+/** Reads lines of the child until `heard` has `count` lines. */
 async function hear(child: Child, heard: string[], count: number): Promise<void> {
   while (heard.length < count) heard.push(await nextLine(child));
 }
@@ -118,7 +118,7 @@ describe("a backup", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
-    // So many steps that they do not fit between two commits, however the processes take turns.
+    // Enough steps that they do not fit between two commits, whatever the scheduling.
     withDatabase(dbPath, (db) => {
       db.exec("CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(150000000))");
     });
@@ -197,7 +197,7 @@ describe("a backup", () => {
       },
     });
     expect(existsSync(path)).toBe(true);
-    // A slow machine is told of its progress more than once.
+    // On a slow machine, progress is reported more than once.
     const messages = new Set(logger.lines.map(({ message }) => message));
     expect(messages).toEqual(new Set(["onProgress of a backup failed"]));
   });
@@ -256,7 +256,7 @@ describe("a process that is killed while it makes a backup", () => {
     const left = readdirSync(dirname(path));
     expect(left.some((name) => name.startsWith("backup.db.partial-"))).toBe(true);
     expect(left).not.toContain("backup.db");
-    // What was left is in nobody's way.
+    // The rest of the killed backup does not hinder another backup.
     const next = openRunner({ dbPath });
     await next.backup(path);
     expect(storedIn(path)).toContain("r");

@@ -41,7 +41,7 @@ describe("the benchmark", () => {
     expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(7);
     expect(readFileSync(String(html), "utf8")).toContain("</html>");
     expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
-    // The databases are gone.
+    // The databases are deleted.
     expect(readdirSync(directory).sort()).toEqual(["out.html", "out.json", "out.svg"]);
   });
 
@@ -59,7 +59,7 @@ describe("the benchmark", () => {
 
   test("goes on when a turn fails, and names that turn", async () => {
     const effort = { seconds: 0.05, warmUpSeconds: 0, rounds: 1 };
-    // The limit is a loop, and nothing that one could connect to.
+    // The limit is a bare loop without a `connect`.
     const broken: Trial = { ...trialNamed("connect"), peers: ["limit", "durable"], points: [0] };
     const lines: string[] = [];
     const result = await measure(

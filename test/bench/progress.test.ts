@@ -39,7 +39,7 @@ describe("the benchmark's progress", () => {
     progress.stop();
     expect(stream.text).toContain("█".repeat(6) + "░".repeat(18));
     expect(stream.text).toContain("25 %  2/2  2 s, 6 s left  second");
-    // The line is empty again when all is over.
+    // The line is empty again at the end.
     expect(stream.text.endsWith("\r\u001b[K")).toBe(true);
   });
 });

@@ -11,7 +11,7 @@ const VOID = new Set(["meta", "!doctype"]);
 /** Throws unless every element is closed, in order, and every `<` and `&` of text is escaped. */
 function expectWellFormed(markup: string): void {
   const open: string[] = [];
-  // What stands between tags is text.
+  // The rest between tags is text.
   for (const [, close, name = "", rest = "", text = ""] of markup.matchAll(
     /<(\/?)([!\w]+)([^<>]*)>([^<]*)/g,
   )) {

@@ -8,7 +8,7 @@ import type { JournalSegment, StoredRun, StoreSnapshot } from "./snapshot.ts";
 
 type Told = LogEntry & { readonly at?: number };
 
-/** A process of a made-up round. Records are a millisecond apart unless they say when they were. */
+/** A process of a made-up round. Records without a time are a millisecond apart. */
 function processOf(
   name: string,
   records: readonly Told[],
@@ -49,7 +49,7 @@ function answer(runId: string): EventLike[] {
   ];
 }
 
-/** What a runner stores of it. */
+/** The events that a runner stores for it. */
 function compacted(runId: string): EventLike[] {
   const messageId = `answer-${runId}`;
   return [
@@ -65,7 +65,7 @@ function compacted(runId: string): EventLike[] {
   ];
 }
 
-/** What is stored of it when it was interrupted within its text. */
+/** The stored events of a run that was interrupted within its text. */
 function interrupted(runId: string): EventLike[] {
   return [
     ...compacted(runId).slice(0, 5),
@@ -127,7 +127,7 @@ interface Made {
   readonly expectations?: Expectations;
 }
 
-/** A round with one completed run, but for what is said. */
+/** A round with one completed run, except for the given changes. */
 function factsOf(made: Made = {}): RoundFacts {
   const runs = made.rows ?? [rowOf("r1")];
   const journal = made.journal ?? [];
@@ -175,7 +175,7 @@ describe("a round without errors", () => {
   });
 });
 
-/** Runs of one id, which are told apart by their names. */
+/** Runs of one id, which are distinguished by their names. */
 function named(runName: string, events: readonly EventLike[]): EventLike[] {
   return events.map((event) =>
     event.type === "RUN_STARTED" ? { ...event, runId: "same", runName } : event,
@@ -290,7 +290,7 @@ describe("of processes and the file, it is reported that", () => {
   });
 });
 
-/** A stream that ended with an error, and of which nothing is stored. */
+/** A stream that ended with an error, without a stored run. */
 function endedWith(code: string, { completes = true } = {}): Made {
   const error = { type: "RUN_ERROR", message: "no", code };
   const records = [requested("r1"), { what: "saw", runId: "r1", event: error } as const];
@@ -342,7 +342,7 @@ describe("of a client's stream, it is reported that it", () => {
     expect(await rulesBrokenBy(endedWith("THREAD_ALREADY_RUNNING"))).toEqual(["no-store-error"]);
   });
 
-  /** Both p and q are refused the thread; p was stopped while it asked, as the case has it. */
+  /** Both p and q are refused the thread. In some cases, p was stopped while it claimed the thread. */
   const refusedByEachOther = (stops: Stop[]): Made => {
     const refused = { type: "RUN_ERROR", message: "no", code: "THREAD_ALREADY_RUNNING" };
     const ask = (runId: string, from: number, to: number): Told[] => [
@@ -366,7 +366,7 @@ describe("of a client's stream, it is reported that it", () => {
   it("was refused a thread, unless a stopped process may have claimed it before", async () => {
     const made = refusedByEachOther([{ from: 2000, to: 20_000 }]);
     const rules = await rulesBrokenBy(made);
-    // What is left is the refusal of the one that slept, whose place nobody took in this round.
+    // The refusal of the suspended process remains, since no process took over its thread in this round.
     expect(rules.filter((rule) => rule === "no-store-error")).toHaveLength(1);
   });
 

@@ -28,7 +28,7 @@ const inLanguage = (...languages: readonly string[]) =>
   blocks.filter(({ language }) => languages.includes(language)).map(({ code }) => code);
 
 describe("the README", () => {
-  // Below the project, where the package finds itself by its name.
+  // Inside the project, where the package can be imported by its name.
   let directory: string;
 
   beforeAll(() => {
@@ -41,7 +41,7 @@ describe("the README", () => {
   it("marks each of its code blocks with a language that is tested here", () => {
     const untested = blocks.filter(({ language }) => !["sh", "ts", "js", ""].includes(language));
     expect(untested).toEqual([]);
-    // The picture is the one block that is no code.
+    // Only the diagram has no language.
     expect(inLanguage("")).toHaveLength(1);
   });
 

@@ -5,7 +5,7 @@ import { copyEvent } from "../../src/events/json/copy.ts";
 
 const json = JSON.stringify;
 
-/** True if no object of the one is part of the other. */
+/** True if the two values share no object. */
 function shareNothing(one: unknown, other: unknown): boolean {
   const objects = new Set<object>();
   const walk = (value: unknown, visit: (object: object) => boolean): boolean => {
@@ -69,7 +69,7 @@ describe("copyEvent", () => {
 
   it("copies a shared object each time that it appears, up to a limit", () => {
     let shared: object = { end: 1 };
-    // 2^30 objects, were they all copied.
+    // Copying every reference would give 2^30 objects.
     for (let at = 0; at < 30; at++) shared = { left: shared, right: shared };
     const copy = copyEvent({ type: "CUSTOM", shared });
     expect(copy.type).toBe("CUSTOM");

@@ -14,7 +14,7 @@ const word = (delta: unknown, fields: object = {}): EventLike => ({
 const times = <T>(count: number, make: (at: number) => T): T[] =>
   Array.from({ length: count }, (_, at) => make(at));
 
-/** Packs and unpacks; field order counts, as it does for whoever turns an event into JSON. */
+/** Packs and unpacks. The order of fields counts, because it shows in JSON. */
 function expectSame(events: readonly EventLike[]): void {
   const back = unpackEvents(packEvents(events));
   expect(back).toStrictEqual(events);

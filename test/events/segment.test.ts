@@ -20,7 +20,7 @@ const text = (delta: string, fields: object = {}): EventLike => ({
 /** Events as a store gives them back. */
 const asStored = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(events));
 
-/** The segment of `events`, and what its builder says of it. */
+/** The segment of `events`, and the `compactMessages` of its builder. */
 function segmentOf(events: readonly EventLike[], rawEvents = true) {
   const builder = new SegmentBuilder({ rawEvents });
   for (const event of events) builder.push(event);
@@ -114,7 +114,7 @@ describe("for any run", () => {
         expect(compactMessages).toEqual(digestsOf(run));
       }),
     );
-    // The generators make such runs often enough for this to have been tested.
+    // The generators make such runs often enough: otherwise this would test nothing.
     expect(compact).toBeGreaterThan(10);
   });
 

@@ -20,7 +20,7 @@ interface Answer {
 /** One request with exactly these headers, which `fetch` would not send. */
 async function ask(options: RequestOptions, chunks: Iterable<string> = []): Promise<Answer> {
   const asked = request({ method: "POST", ...options });
-  // A server that refuses a body may close before it has it all.
+  // A server that refuses a body may close the connection before the body ends.
   asked.on("error", () => undefined);
   const response = once(asked, "response");
   for (const chunk of chunks) {
@@ -124,7 +124,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     }
     const chunked = await run({ ...JSON_TYPE, ...own() }, endless());
     expect(chunked.status).toBe(413);
-    // And it goes on to serve.
+    // The server still answers afterwards.
     expect((await run({ ...JSON_TYPE, ...own() })).status).toBe(200);
   });
 

@@ -137,7 +137,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
   });
 });
 
-/** All that comes, with a chance to act on the first of it. */
+/** Collects all events, and calls a function at the first of them. */
 async function collect<T>(source: AsyncIterable<T>, onFirst?: () => void): Promise<T[]> {
   const collected: T[] = [];
   for await (const item of source) {

@@ -35,7 +35,7 @@ import { tinyDisk } from "./tiny-disk.ts";
 
 const RUNS = 8;
 
-/** A sound file of a runner, of a few hundred pages. */
+/** An intact file of a runner, with a few hundred pages. */
 async function storedFile(): Promise<string> {
   const dbPath = tempDatabase();
   const runner = new SqliteAgentRunner({ dbPath });
@@ -67,7 +67,7 @@ function flipBits(path: string, from: number, to: number): void {
   );
 }
 
-/** Where the root page of a table or index begins in the file. */
+/** The offset of the root page of a table or index in the file. */
 function rootOf(path: string, name: string): { readonly from: number; readonly to: number } {
   return withDatabase(path, (db) => {
     const size = Number(db.pragma("page_size", { simple: true }));
@@ -96,7 +96,7 @@ const badFiles: readonly BadFile[] = [
     code: "CORRUPT",
     async make() {
       const path = await storedFile();
-      // SQLite knows a file by its header, and misses the pages that are not there.
+      // SQLite reads the header of such a file, and then misses the other pages.
       truncateSync(path, 4096 + 100);
       return path;
     },
@@ -193,7 +193,7 @@ const badFiles: readonly BadFile[] = [
     },
   },
   {
-    // Elsewhere than on Linux there is no /proc, and a root directory that one may not write to.
+    // Other systems have no /proc, but a root directory that cannot be written to.
     name: "a path below a folder that the system does not make",
     code: process.platform === "linux" ? "CANNOT_OPEN" : "READ_ONLY",
     make: () => "/proc/no-such-process/folder/threads.db",
@@ -212,7 +212,7 @@ describe.each(badFiles)("$name", ({ code, make }) => {
 
     expect(await runToEnd(runner, "t", "r1", agent)).toEqual([error]);
     expect(await replayOf(runner, "t")).toEqual([error]);
-    // And again, as the file may have been put right meanwhile.
+    // The next run tries again, because the file may have been repaired.
     expect(await runToEnd(runner, "t", "r2", agent)).toEqual([error]);
     expect(await replayOf(runner, "t")).toEqual([error]);
     expect(agent.inputs).toEqual([]);
@@ -284,7 +284,7 @@ describe("a corrupt page that opening the file does not read", () => {
     const events = await runToEnd(runner, "t", "new", agent);
     expect(events).toMatchObject([{ type: "RUN_ERROR", code: "CORRUPT" }]);
     expect(agent.inputs).toEqual([]);
-    // What can be read still is.
+    // The readable part is still replayed.
     expect(runIdsIn(await replayOf(runner, "t")).length).toBe(RUNS);
     await runner.flush();
     await runner.close();

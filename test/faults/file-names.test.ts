@@ -70,7 +70,7 @@ describe("a symbolic link", () => {
     db.pragma("journal_mode = WAL");
     db.pragma("wal_autocheckpoint = 0");
     db.exec("CREATE TABLE invoices (id INTEGER PRIMARY KEY); INSERT INTO invoices VALUES (1)");
-    // As its process leaves it when it is killed.
+    // Like the file of a killed process.
     const copy = tempDatabase();
     for (const end of ["", "-wal"]) writeFileSync(copy + end, readFileSync(dbPath + end));
     db.close();

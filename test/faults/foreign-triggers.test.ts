@@ -20,7 +20,7 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
 const ignore = (dbPath: string, write: string, when = "true") =>
   withDatabase(dbPath, (db) => {
     db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
@@ -77,7 +77,7 @@ describe("a write that a foreign trigger makes SQLite ignore", () => {
     await runToEnd(runner, "t", "r2", answeringAgent());
     const replay = await replayOf(runner, "t");
     expect(runIdsIn(replay)).toContain("r2");
-    // What is stored of the first one ends before the part that is missing.
+    // The stored part of the first run ends before the missing segment.
     expect(spokenIn(replay)).toBe("answer to r2");
   });
 

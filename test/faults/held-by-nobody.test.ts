@@ -27,7 +27,7 @@ afterEach(() => {
   sabotage.losesAnswerTo = null;
 });
 
-/** Two runners on one file, as two processes have them. */
+/** Two runners on one file, like two processes. */
 async function twoRunners(options: { readonly lingerMs?: number } = {}) {
   const dbPath = tempDatabase();
   const owner = openRunner({ dbPath, ...options });
@@ -68,7 +68,7 @@ test("a claim that was committed, but rejected because its answer was lost, free
   ]);
   expect(agent.inputs).toEqual([]);
   expect(valueIn(dbPath, "SELECT is_running FROM run_state WHERE thread_id = 't'")).toBe(1);
-  // Nobody executes: nothing is running, and nothing is waited for.
+  // No agent executes: isRunning is false, and connect does not wait.
   expect(await owner.isRunning({ threadId: "t" })).toBe(false);
   expect(await replayOf(owner, "t")).toEqual([]);
   locker.exec("COMMIT");
@@ -77,7 +77,7 @@ test("a claim that was committed, but rejected because its answer was lost, free
   expect(spokenIn(await replayOf(owner, "t"))).toMatch(/^answer to other-/);
 });
 
-/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
 const ignore = (dbPath: string, write: string, when: string) =>
   withDatabase(dbPath, (db) => {
     db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
@@ -126,7 +126,7 @@ describe("a run that can never be stored", () => {
 test("a claim on a restored backup inserts the row of its instance again: no other process takes the thread over", async () => {
   const { dbPath, owner, other } = await twoRunners();
   await runToEnd(owner, "t", "first", answeringAgent());
-  // As the content of a backup has it, in which this runner is not known.
+  // Like the content of a backup, which has no row of this runner.
   withDatabase(dbPath, (db) => db.exec("DELETE FROM runner_instances"));
   const agent = heldAgent();
   const run = watch(owner.run({ threadId: "t", agent, input: inputOf("t", "held") }));

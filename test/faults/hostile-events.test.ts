@@ -55,7 +55,7 @@ const emitting = (events: Iterable<ScriptEvent>) =>
 
 const parsed = (json: string) => JSON.parse(json) as ScriptEvent;
 
-/** Runs `events`, then an ordinary run, and returns what of the first a client would see later. */
+/** Runs `events`, then an ordinary run. Returns the events of the first run that a later client gets. */
 async function storeAndReplay(
   events: readonly ScriptEvent[],
 ): Promise<{ live: ScriptEvent[]; replay: ScriptEvent[]; warnings: CollectingLogger["lines"] }> {
@@ -65,7 +65,7 @@ async function storeAndReplay(
   const runner = openRunner({ dbPath, logger });
   const agent = puppetAgent();
   const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "odd") }));
-  // Who connects meanwhile is given the same objects, through the repair.
+  // A client that connects meanwhile gets the same objects, through the repair.
   const follower = watch(runner.connect({ threadId: "t" }));
   await agent.started;
   agent.emit(started(inputOf("t", "odd")), ...events, finished(inputOf("t", "odd")));
@@ -270,7 +270,7 @@ describe("ids", () => {
         const { length } = runIdsIn(await replayOf(again, other)).filter((runId) => runId === id);
         expect(length, name).toBe(again === runner ? 1 : 2);
       }
-      // The message was seen in its own thread.
+      // The message counts as seen in its own thread.
       const [, id] = ids[0] as (typeof ids)[number];
       const runId = `next of ${again === runner}`;
       const input = inputOf(id, runId, [id]);
@@ -316,9 +316,9 @@ describe("an event that", () => {
   interface Odd {
     readonly name: string;
     readonly events: readonly ScriptEvent[];
-    /** What of them a replay shows, START and END of the run aside. */
+    /** The events that a replay shows, without the start and the end of the run. */
     readonly replayed: readonly unknown[];
-    /** Whether something of it cannot be stored, which is to be said. */
+    /** Whether a part of it cannot be stored, so that a warning is expected. */
     readonly warns: boolean;
   }
   const custom = { type: "CUSTOM", name: "n", value: 1 };
@@ -430,7 +430,7 @@ describe("an event that", () => {
 
   it.each(odd)("$name is passed on, and the store loses only that event", async (example) => {
     const { live, replay, warnings } = await storeAndReplay(example.events);
-    // To who listens, the very objects.
+    // Subscribers get the same objects.
     for (const [at, event] of example.events.entries()) expect(live[at + 1] === event).toBe(true);
     expect(replay.slice(1, -1)).toEqual(example.replayed);
     expect(warnings.length > 0, JSON.stringify(warnings)).toBe(example.warns);

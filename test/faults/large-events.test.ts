@@ -110,7 +110,7 @@ describe("an event that is too large for any store", () => {
     ["escaped delta", 100 * MB, null],
   ];
 
-  // Each in a process of its own, which must neither end nor hang.
+  // Each case has a process of its own, which must neither crash nor hang.
   it.each(kinds)(
     "as a %s of length %d is passed on, is logged as lost, and affects no other event",
     {
@@ -138,7 +138,7 @@ it("a run too long to be stored is recovered up to the limit, and the file opens
   await using first = new SqliteAgentRunner({ dbPath, durability: "normal" });
   await runToEnd(first, "other", "other", answeringAgent());
   await first.close();
-  // What a process leaves that was killed when it had emitted 280 MB.
+  // The file of a process that was killed after it had emitted 280 MB.
   const db = new Database(dbPath);
   db.exec(`INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
            VALUES ('t', 1, 'long', 'an instance that is gone', 0, 1)`);
@@ -181,7 +181,7 @@ it("an input of 100 000 messages, most of them seen before, gives RUN_STARTED on
     const agent = answeringAgent();
     const events = await watch(runner.run({ threadId: "t", agent, input })).done;
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
-    // The agent gets all of it, the thread only what it lacks.
+    // The agent gets all messages, the thread only the new ones.
     expect(agent.inputs[0]?.messages.length).toBe(messages.length);
     return idsIn(events[0]);
   };

@@ -28,14 +28,14 @@ import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
 import { exitOf, threadsStarted } from "./threads-started.ts";
 
-/** Descriptors of this process on the database and its companions. Only Linux tells. */
+/** Descriptors of this process on the database and the files beside it. Only Linux lists them. */
 function openFilesOf(dbPath: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
       const path = readlinkSync(`/proc/self/fd/${fd}`);
       return path.startsWith(dbPath) ? [path] : [];
     } catch {
-      // Closed meanwhile, as is the one that lists them.
+      // Closed meanwhile, like the descriptor of the listing itself.
       return [];
     }
   });
@@ -145,7 +145,7 @@ it("an idle runner does not keep the event loop alive", async () => {
   await replayOf(runner, "t");
   const added = () =>
     [...activeResources()].filter(([kind, count]) => count > (before.get(kind) ?? 0));
-  // What is on its way out takes a turn or two; a leak would stay until the test times out.
+  // Objects that are being released take a turn or two. A leak stays until the test times out.
   while (added().length > 0) await nextTurn();
   expect(added()).toEqual([]);
 });
@@ -157,7 +157,7 @@ it("finished threads leave no memory in use", async () => {
   const THREADS = 1000;
   const options: SqliteAgentRunnerOptions = { dbPath: tempDatabase(), durability: "normal" };
   await using runner = new SqliteAgentRunner(options);
-  // Agents and first events stand for all that a run holds on to.
+  // Agents and first events represent everything that a run holds in memory.
   const refs: WeakRef<object>[] = [];
   const runThread = async (at: number) => {
     const agent = answeringAgent();
@@ -174,13 +174,13 @@ it("finished threads leave no memory in use", async () => {
   expect(refs.length).toBe(3 * THREADS);
   expect(runner.stats()).toMatchObject({ activeRuns: 0, queueDepth: 0, queueBytes: 0 });
   const alive = () => refs.filter((ref) => ref.deref() !== undefined).length;
-  // A handful may be on the stack still, or in the last batch.
+  // A few may still be on the stack, or in the last batch.
   for (let round = 0; round < 50 && alive() > 0; round++) {
     await nextTurn();
     collectGarbage();
   }
   expect(alive()).toBeLessThan(5);
-  // What is kept of a thread has a Set of its runs: one that is idle is to have none.
+  // A remembered thread has a Set of its runs: an idle thread must have none.
   expect(queryObjects(Set, { format: "count" }) - setsBefore).toBeLessThan(THREADS / 2);
 });
 
@@ -205,12 +205,12 @@ it("a thousand more idle threads, each with a finished run, take no memory", asy
     }
     return process.memoryUsage().heapUsed;
   };
-  // What is made once, and what the engine compiles as it learns, is there after these.
+  // After these, everything that is made once or compiled by the engine is there.
   for (let round = 0; round < 3; round++) await runThousand();
   const before = await heapBytes();
   await runThousand();
   const bytesPerThread = ((await heapBytes()) - before) / 1000;
-  // An id alone, in a Map, would take more.
+  // Even an id in a Map would take more.
   expect(bytesPerThread).toBeLessThan(100);
 });
 

@@ -14,7 +14,7 @@ const CHILD = fileURLToPath(new URL("fixtures/outside-look.child.ts", import.met
 /** Where SQLite's shared lock begins. https://www.sqlite.org/src/file/src/os.h */
 const SHARED_FIRST = 0x40000002;
 
-/** Whether the process has SQLite's shared lock on the file, as the kernel tells. */
+/** Whether the process has SQLite's shared lock on the file, according to the kernel. */
 function hasLock(dbPath: string, pid: number | undefined): boolean {
   const { ino } = statSync(dbPath);
   const marks = [` ${pid} `, `:${ino} ${SHARED_FIRST} `];

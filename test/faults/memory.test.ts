@@ -31,11 +31,11 @@ describe("a run of a million small events without subscribers", () => {
       const took = JSON.parse(await nextLine(child)) as Took;
       expect(await child.exited).toEqual({ code: 0, stderr: "" });
       expect(took.events).toBeGreaterThanOrEqual(1_000_000);
-      // All that its stream holds for whoever subscribes now, though most of it is packed.
+      // A new subscriber gets the whole stream, although most of it is packed.
       expect(took.late).toBe(took.events);
       expect(took.peakBytes).toBeLessThan(400 * MB);
       expect(took.mainBytes).toBeLessThan(150 * MB);
-      // All of it is stored: 484 events to a turn, of which deltas merge into one each.
+      // All of it is stored: each turn has 484 events, whose deltas merge.
       const turns = (took.events - 2) / 484;
       const last = `message-${turns - 1}`;
       expect(
@@ -69,7 +69,7 @@ it("a subscriber gets a long run whole and in order, whenever it subscribes", as
     if (at % 499 === 0) joined.push(watch(stream));
   }
   emit(finished(inputOf("t", "r")));
-  // The very objects, to who is there; to who comes later, the same events.
+  // Early subscribers get the same objects. Later subscribers get equal events.
   expect(live.events.length).toBe(emitted.length);
   for (const [at, event] of live.events.entries()) expect(event).toBe(emitted[at]);
   agent.finish();

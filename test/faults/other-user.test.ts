@@ -19,7 +19,7 @@ interface Told {
   readonly replay: ScriptEvent[];
 }
 
-/** What a process of another user is told about the file. */
+/** The results that a process of another user gets for the file. */
 async function askAsOther(dbPath: string, skip: (why: string) => never): Promise<Told> {
   if (process.getuid?.() !== 0) skip("only root can start a process as another user");
   // The child has to read the sources of this project, wherever they are.

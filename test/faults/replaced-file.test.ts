@@ -19,7 +19,7 @@ import { threadsStarted } from "./threads-started.ts";
 
 const KILLED_RUN = `${import.meta.dirname}/../support/killed-run.child.ts`;
 
-/** Takes the file, or its WAL, away from under a runner that has it open. */
+/** Deletes, moves or replaces the file or its WAL while a runner has it open. */
 const WAYS: readonly (readonly [name: string, take: (dbPath: string) => void])[] = [
   ["the database is deleted", (dbPath) => rmSync(dbPath)],
   ["the WAL is deleted", (dbPath) => rmSync(`${dbPath}-wal`)],
@@ -100,7 +100,7 @@ describe.each(WAYS)("when %s", (_name, take) => {
     await held.halfway;
     await runner.flush();
     take(dbPath);
-    // Its agent says nothing more.
+    // Its agent emits nothing more.
     const end = await run.until(({ type }) => type === "RUN_ERROR");
     expect(end).toMatchObject({ code: "PERSISTENCE_FAILED" });
     expect(held.aborts()).toBe(1);
@@ -148,7 +148,7 @@ describe("a file that has lost its name", () => {
     expect(existsSync(`${dbPath}-wal`)).toBe(true);
     await runToEnd(successor, "t", "newer", answeringAgent());
     await successor.flush();
-    // What a kill would leave of it at this moment.
+    // The files that a kill would leave at this moment.
     for (const end of ["", "-wal"]) copyFileSync(dbPath + end, `${dbPath}.left${end}`);
     expect(runRows(`${dbPath}.left`, "t").map(({ run_id }) => run_id)).toEqual(["new", "newer"]);
   });
@@ -163,7 +163,7 @@ test("the WAL of a killed process on the new file stays when the runner on the o
   await nextLine(successor);
   await successor.kill();
   await expect(old.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
-  // All that the successor stored is in there.
+  // It has every run that the other process stored.
   expect(existsSync(`${dbPath}-wal`)).toBe(true);
   const next = openRunner({ dbPath });
   expect(spokenIn(await replayOf(next, "t"))).toBe("one two three");

@@ -15,13 +15,16 @@ import { threadsStarted } from "./threads-started.ts";
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
 
-/** What the disk does with the next syncs; whatever is not foreseen is done. */
+/** The behaviour of the disk in the next syncs. Further syncs succeed. */
 const disk = vi.hoisted(() => ({
-  /** Null: does it. A code: fails with it. A promise: does it when that is resolved. */
+  /**
+   * Null: the sync is done. A code: it fails with that code. A promise: it is done when the promise
+   * resolves.
+   */
   plan: [] as (string | Promise<void> | null)[],
   always: null as string | null,
   syncs: 0,
-  /** Called before each sync that is done, and with what it returned after it. */
+  /** Called before each sync that is done. The returned function is called after it. */
   observe: null as (() => () => void) | null,
 }));
 
@@ -71,7 +74,7 @@ describe("a run's stream", () => {
     expect(completed).toBe(false);
     resolve();
     await Promise.all([first, second.done]);
-    // What was committed while the first sync was under way had one of its own.
+    // Commits during the first sync got a second sync.
     expect(disk.syncs).toBe(2);
   });
 
@@ -81,7 +84,8 @@ describe("a run's stream", () => {
     await runner.ready();
     let snapshots = 0;
     let survives = 0;
-    // Of the WAL, what was there when a sync began that has ended. No checkpoint comes in between.
+    // The part of the WAL that existed when the last finished sync began. There is no checkpoint in
+    // between.
     disk.observe = () => {
       const snapshot = ++snapshots;
       for (const end of ["", "-wal"]) copyFileSync(dbPath + end, `${dbPath}.${snapshot}${end}`);
@@ -170,7 +174,7 @@ describe("a sync that fails", () => {
       disk.plan = [code];
       const events = await runToEnd(runner, "t", "r", answeringAgent());
       expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-      // The kernel may call clean what it could not write: it is written again, and synced.
+      // The kernel may mark pages that it could not write as clean. They are written again, and synced.
       expect(disk.syncs).toBe(2);
       const expected = code === "ENOSPC" ? "DISK_FULL" : "IO_ERROR";
       expect(logger.lines).toMatchObject([
@@ -197,7 +201,7 @@ describe("a sync that fails", () => {
       onTrouble: ({ code }) => void steps.push(code),
     });
     disk.observe = () => () => void steps.push("sync");
-    // A sync of another process may have failed before: this descriptor is not told of that.
+    // A sync of another process may have failed before: this descriptor does not report that.
     await sync.prepare(files);
     expect(steps).toEqual(["rewrite"]);
     await sync.sync(() => {});
@@ -273,7 +277,7 @@ describe("a sync that fails", () => {
     await eventually(() => disk.syncs === 1);
     const closed = expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
     expect((await run).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
-    // What hangs in the kernel holds its file.
+    // A sync that hangs in the kernel keeps its file open.
     resolve();
     await closed;
   });
@@ -289,7 +293,7 @@ test("the death of all threads does not affect a waiting sync, and the next sync
   disk.plan = [synced];
   const second = runToEnd(runner, "t", "second", answeringAgent());
   await eventually(() => disk.syncs === 2);
-  // The last one to close the database takes the WAL with it.
+  // The last connection that closes the database removes the WAL.
   await terminate(threads);
   const third = runToEnd(runner, "t", "third", answeringAgent());
   await eventually(() => storedRuns(dbPath) === 3);
@@ -298,6 +302,6 @@ test("the death of all threads does not affect a waiting sync, and the next sync
     expect(run.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
   }
   await runToEnd(runner, "t", "fourth", answeringAgent());
-  // Four, and one more if the threads' death took the WAL away that was being synced.
+  // Four syncs, and one more if the death of the threads removed the WAL during a sync.
   expect(disk.syncs).toBeGreaterThanOrEqual(4);
 });

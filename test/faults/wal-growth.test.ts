@@ -21,7 +21,7 @@ test("a WAL that grows because of a long reader is warned of once, and stats() g
     yield finished(input);
   });
   const growth = () => logger.lines.filter(({ message }) => message.startsWith("the WAL grows"));
-  // Alone, the WAL is used again and again.
+  // Without a reader, SQLite uses the WAL's space again and again.
   for (let at = 0; at < 2; at++) await runToEnd(runner, "t", `alone-${at}`, longAnswer);
   expect(growth()).toEqual([]);
   expect(runner.stats().walBytes).toBe(statSync(`${dbPath}-wal`).size);

@@ -11,7 +11,7 @@ import { exitOf, threadsStarted } from "./threads-started.ts";
 
 const broken = vi.hoisted(() => ({ filename: "" }));
 
-// The pool names its worker by URL: here each test puts a broken one in its place.
+// The pool names its worker by URL: each test replaces that worker with a broken one.
 vi.mock("piscina", async (original) => {
   const actual = await original<typeof Piscina>();
   class PiscinaOfFixtures extends actual.Piscina {
@@ -55,7 +55,7 @@ describe.each([
       for (let request = 0; request < 4; request++) {
         await expect(pool.request({})).rejects.toMatchObject({ code });
       }
-      // And those that come together.
+      // Requests that are made together are rejected too.
       const together = await Promise.allSettled([pool.request({}), pool.request({})]);
       for (const outcome of together) expect(outcome).toMatchObject({ reason: { code } });
     },

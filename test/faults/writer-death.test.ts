@@ -41,7 +41,7 @@ const WORDS = 40;
 const spokenBy = (runId: string) =>
   Array.from({ length: WORDS }, (_, at) => `${runId}:${at} `).join("");
 
-/** Says its words over many turns of the loop, and tells each time that it did. */
+/** Emits its words over many turns of the event loop, and calls a function after each word. */
 function slowAgent(onWord: () => void) {
   const script: Script = async function* ({ input }) {
     yield started(input);
@@ -50,7 +50,7 @@ function slowAgent(onWord: () => void) {
       onWord();
       await nextTurn();
     }
-    // However fast those turns were: events that do not linger leave before this timer fires.
+    // Even if those turns were fast: events that do not linger leave before this timer fires.
     await pause(2);
     yield finished(input);
   };
@@ -126,7 +126,7 @@ describe("a writer that is terminated", () => {
       let lost = 0;
       const seen = new WeakSet<object>();
       const kinds = new Set<string>();
-      // Each batch of operations is committed twice: they are the same objects when sent again.
+      // Each batch of operations is committed twice: a resent batch has the same objects.
       sabotage.losesAnswerTo = (request) => {
         const { kind, ops = [] } = request as WriterRequest & { ops?: readonly WriterOp[] };
         if (kind !== "batch" || ops.every((op) => seen.has(op))) return false;

@@ -27,7 +27,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const threadId = "thread 1/ä";
 
-/** What tests use of an HttpAgent, of either version. */
+/** The part of an HttpAgent that tests use, of either version. */
 interface HttpClient {
   messages: Message[];
   runAgent(
@@ -54,14 +54,14 @@ const clients: readonly (readonly [version: string, HttpClientClass])[] = [
 interface Followed {
   readonly client: HttpClient;
   readonly events: ScriptEvent[];
-  /** Resolves with the events when the stream is over, well or not. */
+  /** Resolves with the events when the stream has ended, with or without an error. */
   readonly done: Promise<ScriptEvent[]>;
   readonly until: (matches: (event: ScriptEvent) => boolean) => Promise<void>;
-  /** What the client says went wrong. */
+  /** The error that the client reports. */
   readonly failures: string[];
 }
 
-/** A user's message on top of `history`, sent by a client to `url`; or just its connect. */
+/** A user's message after `history`, sent by a client to `url`. Or only a connect. */
 function follow(
   Client: HttpClientClass,
   url: string,
@@ -118,7 +118,7 @@ function ask(
 
 const contentsOf = ({ messages }: HttpClient) => messages.map(({ content }) => content);
 
-/** Answers at once, but runs "held..." wait in the middle, and runs "failing..." fail there. */
+/** Answers at once. Runs named "held..." wait in the middle, and runs named "failing..." fail there. */
 function agentWithGate() {
   const halfway = Promise.withResolvers<RunAgentInput>();
   const gate = Promise.withResolvers<void>();
@@ -130,7 +130,7 @@ function agentWithGate() {
     if (input.runId.startsWith("failing")) {
       yield { type: "TEXT_MESSAGE_START", messageId, role: "assistant" };
       yield { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "half an ans" };
-      // An AbstractAgent loses what it has not passed on when it fails.
+      // An AbstractAgent that fails loses the events that it has not passed on.
       await gate.promise;
       throw new Error("the model is overloaded");
     }
@@ -166,7 +166,7 @@ async function startAll(options: SqliteAgentRunnerOptions = {}) {
 }
 
 beforeEach(() => {
-  // The runtime reports what it answers with an error on the console as well.
+  // The runtime also logs its error answers on the console.
   vi.spyOn(console, "error").mockImplementation(() => undefined);
   vi.spyOn(console, "warn").mockImplementation(() => undefined);
 });
@@ -185,7 +185,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect([...first.failures, ...second.failures]).toEqual([]);
     const all = ["ask run-1", "answer run-1", "ask run-2", "answer run-2"];
     expect(contentsOf(second.client)).toEqual(all);
-    // The agent gets everything, the store what is new.
+    // The agent gets all messages, the store only the new ones.
     expect(agent.inputs[1]?.messages.map(({ content }) => content)).toEqual(all.slice(0, 3));
     expect(second.events[0]).toMatchObject({
       type: "RUN_STARTED",
@@ -341,7 +341,7 @@ test("an unknown thread is empty, and has nothing to stop", async () => {
 });
 
 test("a client that connects between a run's last event and its commit sees the run once", async () => {
-  // In memory one thread writes and reads, in order: the commit comes before the first page.
+  // In memory, one thread writes and reads in order: the commit comes before the first page.
   const runner = openRunner({ dbPath: ":memory:" });
   const { script } = agentWithGate();
   await watch(
@@ -354,8 +354,8 @@ test("a client that connects between a run's last event and its commit sees the 
     isCommitted = true;
   });
   await run.until(({ type }) => type === "RUN_FINISHED");
-  // The agent is done within these microtasks, and its completion leaves when they are over: far
-  // enough to be on its way to the writer, and not for an answer.
+  // The agent ends within these microtasks. Its finish is then sent to the writer, and the answer
+  // cannot be here yet.
   for (let microtask = 0; microtask < 50; microtask++) await null;
   await nextTurn();
   expect(isCommitted).toBe(false);

@@ -68,7 +68,7 @@ describe.each(version1Files)(
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "purged";
-      /** Which of these messages a run on the thread takes for new. */
+      /** Which of these messages count as new for a run on the thread. */
       async function newOf(runId: string, ...messageIds: string[]): Promise<string[]> {
         const input = inputOf(threadId, runId, messageIds);
         const [first] = await collect(runner.run({ threadId, agent: answeringAgent(), input }));
@@ -148,7 +148,7 @@ describe.each(version1Files)(
         const rows = version1.chain(threadId);
         expect(rows.slice(-2).map((row) => spokenIn(eventsOf(row)))).toEqual(["again", "again"]);
         expect(new Set(rows.map((row) => row.run_id)).size).toBe(rows.length);
-        // Now only the last one of the thread is left.
+        // Now only the last run of the thread is left.
         const last = rows.at(-1);
         db.prepare("UPDATE agent_runs SET created_at = created_at + 1000 WHERE id = ?").run(
           last?.id,
@@ -158,7 +158,7 @@ describe.each(version1Files)(
       });
       expectTrueRunCounts(dbPath);
       expect(runIdsIn(await replayOf(runner, threadId))).toEqual([runId]);
-      // What was purged is new again, and what is left is not.
+      // Purged messages are new again, the remaining ones are not.
       const input = inputOf(threadId, runId, ["question-1", `again on ${threadId}`]);
       const [first] = await collect(runner.run({ threadId, agent: agent(), input }));
       expect(first).toMatchObject({ input: { messages: [{ id: "question-1" }] } });

@@ -134,7 +134,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
       const stored = runRows(dbPath, threadId).flatMap(eventsOf);
       const expected = await messagesOf(stored);
       const shown = await messagesOf(replay);
-      // A call that version 1 left open at the terminal event gets a result that says so.
+      // A call that version 1 left open at the terminal event gets an error as its result.
       const added = threadId === "open-tool-at-terminal" ? ["tc-open-result"] : [];
       for (const [at, messages] of shown.entries()) {
         const ids = new Set(added);
@@ -156,8 +156,8 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
       const input = { ...inputOf(threadId, "new-run"), messages: [...history, question] };
       const agent = answeringAgent();
       const [first] = await collect(runner.run({ threadId, agent, input }));
-      // Of the history, new is only what no stored event or input names: messages without an id, and
-      // the results that a replay adds for calls that were left open.
+      // Of the history, only messages that no stored event or input names are new: messages without an
+      // id, and the results that a replay adds for calls that were left open.
       const known = idsIn(runRows(dbPath, threadId).slice(0, -1));
       const unnamed = history.filter(({ id, role }) => !id || (role === "tool" && !known.has(id)));
       const { messages } = (first as unknown as { input: { messages: Message[] } }).input;

@@ -141,7 +141,7 @@ describe("the stored input", () => {
       const { messages } = JSON.parse(row.input) as { messages: { id: string }[] };
       expect(messages.map(({ id }) => id)).toEqual([`question-${100 + at}`]);
     }
-    // All ids are equally long, so every turn's input is, too.
+    // All ids have the same length, so the input of every turn has too.
     expect(new Set(rows.map((row) => row.input.length)).size).toBe(1);
     expect(new Set(rows.map((row) => row.events.length)).size).toBe(1);
   });
@@ -185,7 +185,7 @@ describe("the stored events of a run", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, storeRawEvents: false });
     const emitted = await runToEnd(runner, "thread", "run", emitting(raw));
-    // Who follows the run live gets them all the same.
+    // Subscribers of the live run get these events too.
     expect(emitted.slice(1, -1)).toEqual(raw);
     expect(valueIn(dbPath, "SELECT events FROM agent_runs")).not.toMatch(/chunk|raw/i);
     expect(spokenIn(await replayOf(runner, "thread"))).toBe("said");
@@ -214,7 +214,7 @@ describe("an agent that fails", () => {
     expect(runRows(dbPath, "thread")).toEqual([]);
     expect(await replayOf(runner, "thread")).toEqual([]);
     expect(await runner.isRunning({ threadId: "thread" })).toBe(false);
-    // Not even its id is used up.
+    // Even its run id can be used again.
     expect(typesOf(await runToEnd(runner, "thread", "run", answeringAgent()))).toContain(
       "RUN_FINISHED",
     );

@@ -41,7 +41,7 @@ async function fileWithLongThread(): Promise<string> {
         insertRun.run(`run-${at}`, JSON.stringify(events));
         insertMessage.run(messageId);
       }
-      // As it is between two times at which the latest runs are indexed.
+      // Between two moments at which the latest runs are indexed.
       db.exec(`UPDATE threads SET run_count = ${RUNS - 5},
         indexed_up_to = (SELECT max(id) - 5 FROM agent_runs) WHERE thread_id = 'long'`);
     })();
@@ -91,7 +91,7 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
       const messages = { messageIds, messageDigests: [0, 0] };
       const op = { kind: "claim", number, threadId, runId, ...messages, supersede: false } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
-      // As better-sqlite3 reports them, with the values in place of the parameters.
+      // The statements as better-sqlite3 reports them, with values in place of the parameters.
       return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));
     }
     const plansOf = (sql: string) =>
@@ -117,10 +117,10 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
     // Messages of an empty thread need not be looked up.
     const isLookUp = (sql: string) => sql.includes("thread_messages");
     expect(ofLong.filter((sql) => !isLookUp(sql)).map(withoutTime)).toEqual(ofEmpty);
-    // One a message.
+    // One statement per message.
     expect(ofLong.filter(isLookUp)).toHaveLength(2);
     for (const sql of ofLong) expect(sql).not.toMatch(/\bevents\b/);
-    // Each finds its row by an index: nothing grows with the table.
+    // Each finds its row by an index, so no cost grows with the table.
     for (const detail of [...first, ...ofLong].flatMap(plansOf)) {
       expect(detail).not.toMatch(/^SCAN (?!CONSTANT ROW)/);
     }

@@ -56,7 +56,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
     readonly events: ScriptEvent[];
   }
 
-  /** What a replay emits, by the turn of the event loop in which it does. */
+  /** The events of a replay, by the turn of the event loop in which they are emitted. */
   async function portionsOf(stream: ReturnType<typeof openRunner>["connect"]): Promise<Portion[]> {
     const portions: Portion[] = [];
     let current: { events: ScriptEvent[] } | null = null;
@@ -132,7 +132,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
     const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, "run") }));
     await said.promise;
     const replayed = portionsOf((request) => runner.connect(request));
-    // Not before the replay has caught up.
+    // Wait until the replay has emitted all recorded events.
     const follower = watch(runner.connect({ threadId }));
     await follower.until(({ value }) => value === 4999);
     gate.resolve();

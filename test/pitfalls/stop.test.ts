@@ -146,7 +146,7 @@ describe("stopping", () => {
     const next = heldAgent();
     const nextRun = watch(runner.run({ threadId, agent: next, input: inputOf(threadId, "next") }));
     await next.halfway;
-    // The end of the first run is long past, and has taken nothing of the second with it.
+    // The first run ended long ago, and the second run lost no event by that.
     expect(await runner.isRunning({ threadId })).toBe(true);
     next.release();
     expect((await nextRun.done).at(-1)).toEqual(finished({ threadId, runId: "next" }));

@@ -5,7 +5,7 @@ import { tempDirectory } from "../support/temp-file.ts";
 import { FAULTS } from "./faults.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
-/** Where there is no compiler the command says so, which the last test here shows. */
+/** Without a compiler the command reports that, which the last test here checks. */
 const canRecord = process.platform === "linux" && spawnSync("cc", ["--version"]).status === 0;
 
 interface Outcome {
@@ -35,7 +35,7 @@ describe("npm run power", () => {
       expect(full.code).toBe(0);
 
       const normal = await power([...args, "--durability", "normal"]);
-      // Runs are lost, and nothing worse: the last figure counts violations of any other kind.
+      // Only runs are lost: the last figure counts the violations of all other rules.
       expect(normal.stdout).toMatch(/^load +1 +12 +[1-9]\d* +[1-9]\d* +[1-9]\d* +0 +\d+\.\d s$/m);
       expect(normal.stdout).toMatch(/^ {2}lost: \S+ is not (there|whole)/m);
       expect(normal.stdout).toContain("repeat: npm run power -- --seed 7 --images 12");

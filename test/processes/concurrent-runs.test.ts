@@ -21,7 +21,7 @@ import { delta, opening, says } from "./said.ts";
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 600;
 
-/** A thread that a run of another process holds, and a runner here that wants it. */
+/** A thread that a run of another process holds, and a runner here that waits for it. */
 async function heldElsewhere(
   onConcurrentRun: NonNullable<SqliteAgentRunnerOptions["onConcurrentRun"]>,
   onAbort: OnAbort = "end",
@@ -43,7 +43,7 @@ function runHere(here: SqliteAgentRunner, runId: string, agent = answeringAgent(
   return watch(here.run({ threadId: "t", agent, input: inputOf("t", runId) }));
 }
 
-/** A run that was asked for while another process holds the thread, and is known to be refused. */
+/** A run that was started while another process holds the thread, after its first claim was refused. */
 async function waitingHere(here: SqliteAgentRunner, runId: string) {
   const agent = puppetAgent();
   const run = watch(here.run({ threadId: "t", agent, input: inputOf("t", runId) }));
@@ -128,7 +128,7 @@ describe("a run on a thread that another process runs", () => {
     await finish();
     expect(typesOf(await waiting.run.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
     expect(waiting.agent.isStarted()).toBe(false);
-    // Only the one that waited was stopped.
+    // Only the waiting run was stopped.
     expect(await run.aborts()).toBe(0);
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "next"]);
   });
@@ -169,7 +169,7 @@ describe('runs of two runners of one process, for "supersede"', () => {
       agent.emit(started({ threadId: "t", runId }));
       const waiting = await waitingHere(other, `waiting-${round}`);
       await held.done;
-      // The thread is free, and the one that waits may know it or not.
+      // The thread is free, whether the waiting run has noticed that or not.
       const last = await runHere(other, `last-${round}`).done;
       expect(last.at(-1)).toMatchObject({ type: "RUN_FINISHED", runId: `last-${round}` });
       expect((await waiting.run.done).at(-1)?.type).toBe("RUN_FINISHED");

@@ -7,7 +7,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import { closing, delta, opening } from "./said.ts";
 
-/** So long that no lease ends in these tests. */
+/** Long enough that no lease ends in these tests. */
 const LONG_MS = 60_000;
 /** More than a runner needs, and few enough to be used up at once. */
 const FEW = ["sh", "-c", 'ulimit -n 200; exec "$0" "$@"'];
@@ -48,7 +48,7 @@ test.skipIf(platform() === "win32")(
     await process_.flush();
     await process_.useUpDescriptors();
     await process_.killWriter();
-    // Those that the thread has left.
+    // Those that the dead thread has left open.
     await process_.useUpDescriptors();
     await run.emit(closing("m"), finished(ids));
     await run.finish();

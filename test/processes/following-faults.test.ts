@@ -40,7 +40,7 @@ describe("a client that follows a run of another process", () => {
     expect(typesOf(events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_ERROR"]);
     expect(events.at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
     await verifyWithClients(events);
-    // It is what was stored, too.
+    // The stored run is the same.
     expect(spokenIn(await replayOf(here, "t"))).toBe("one two ");
   });
 
@@ -87,7 +87,7 @@ describe("a client that follows a run of another process", () => {
     const follower = watch(here.connect({ threadId: "t" }));
     await follower.until(says("one "));
     for (let round = 0; round < 3; round++) {
-      // Of those of earlier rounds, nothing is left to terminate.
+      // The threads of earlier rounds have ended.
       await terminate(threads);
       const word = `after death ${round} `;
       await run.emit(delta("m", word));

@@ -58,7 +58,7 @@ describe("a run of another process", () => {
     for (const word of ["one ", "two ", "three "]) {
       await followers[0]?.until(isA("RUN_STARTED"));
       await run.emit(delta("m", word));
-      // Some find this word in the journal, others are told of it.
+      // Some clients read this word from the journal, others get it after a notice.
       followers.push(watch(here.connect({ threadId: "t" })));
       await followers[0]?.until(says(word));
       followers.push(watch(here.connect({ threadId: "t" })));
@@ -88,7 +88,7 @@ describe("a run of another process", () => {
     const early = watch(here.connect({ threadId: "t" }));
     const late: ReturnType<typeof watch>[] = [];
     for (let from = 0; from < EVENTS; from += 1000) {
-      // Events that do not merge: what arrives is what was emitted, one by one.
+      // Events that do not merge, so that each event arrives alone.
       const notes = Array.from({ length: 1000 }, (_, at) => ({
         type: "CUSTOM",
         name: "n",
@@ -114,7 +114,7 @@ describe("a run of another process", () => {
     await run.emit(started(ids), ...text("m", "never in the journal"));
     const here = openRunner({ dbPath });
     const follower = watch(here.connect({ threadId: "t" }));
-    // It has found the run by now, and nothing of it: what follows in its line was asked later.
+    // The follower has found the run, but no events of it: this request was made after its first look.
     expect(await here.isRunning({ threadId: "t" })).toBe(true);
     expect(await here.isRunning({ threadId: "t" })).toBe(true);
     expect(follower.events).toEqual([]);

@@ -14,9 +14,9 @@ import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import { delta, opening } from "./said.ts";
 
-/** So long that no lease ends in a test that does not wait for that. */
+/** Long enough that no lease ends unless a test waits for that. */
 const LONG_MS = 60_000;
-/** Higher than Linux gives out. */
+/** Higher than any pid of Linux. */
 const NO_PID = 2 ** 22 + 1;
 const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
@@ -29,7 +29,7 @@ interface Instance {
   readonly heartbeat_uptime: number;
 }
 
-/** A runner, and a way to ask what it thinks of an instance that differs from it by `changes`. */
+/** A runner, and a function that asks it about an instance that differs from it by `changes`. */
 async function judge(leaseMs = LONG_MS) {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, leaseMs });
@@ -61,7 +61,7 @@ async function judge(leaseMs = LONG_MS) {
     return { threadId, instanceId: row.instance_id };
   };
   const isRunning = (threadId: string) => runner.isRunning({ threadId });
-  /** `isRunning` is asked and a run is tried on a thread that the instance holds. */
+  /** Calls `isRunning` and tries a run, on a thread that the instance holds. */
   const isAlive = async (changes: Partial<Instance>): Promise<boolean> => {
     const { threadId } = add(changes);
     const running = await isRunning(threadId);
@@ -76,7 +76,7 @@ async function judge(leaseMs = LONG_MS) {
 /** Field 22 of proc(5) stat; neither `cat` nor `sleep` has spaces in its name. */
 const startTimeOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[21] ?? "";
 
-// Elsewhere there is no /proc, and nothing tells one process of a pid from the next.
+// Other systems have no /proc, so a reused pid cannot be detected.
 describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () => {
   test("is alive while its process lives, with any clock", async () => {
     const { own, isAlive } = await judge();
@@ -170,7 +170,7 @@ test("no process loses a run because no process could write for longer than a le
     const until = performance.now() + 3 * leaseMs;
     await eventually(() => performance.now() > until);
     other.exec("COMMIT");
-    // All hearts have beaten again, and the reapers have looked.
+    // All instances have written their heartbeat again, and their reapers have run.
     const beats = () => valueIn(dbPath, "SELECT min(heartbeat_uptime) FROM runner_instances");
     const before = Number(beats());
     await eventually(() => Number(beats()) > before + leaseMs);
@@ -186,7 +186,7 @@ test("no process loses a run because no process could write for longer than a le
 const NEW_PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 const canUnshare = spawnSync(NEW_PID_NAMESPACE[0] ?? "", [...NEW_PID_NAMESPACE.slice(1), "true"]);
 
-// Needs root and Linux, as a container does.
+// Needs root and Linux, like a container.
 describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (needs root)", () => {
   test("counts as alive until it is killed, and then as dead, long before its lease ends", async () => {
     const dbPath = tempDatabase();
@@ -218,7 +218,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
     await run.emit(started({ threadId: "t", runId: "r" }));
     await owner.flush();
     const here = openRunner({ dbPath, leaseMs: LONG_MS });
-    // Once for its lock that is held by a reader alone, and again when its new writer has it, too.
+    // First while only a reader holds its lock, and again when its new writer holds the lock too.
     for (let time = 0; time < 2; time++) {
       await owner.killWriter();
       expect(await here.isRunning({ threadId: "t" })).toBe(true);
@@ -247,7 +247,7 @@ test("a writer that dies while the database is locked is replaced without a requ
   await owner.killWriter();
   await owner.logged("the writer could not reopen the file, and goes on trying");
   other.exec("COMMIT");
-  // Its run says nothing: nobody asks the writer for anything.
+  // Its run emits nothing, so the writer gets no request.
   const beat = "SELECT heartbeat_uptime FROM runner_instances WHERE pid = ?";
   const before = Number(valueIn(dbPath, beat, owner.pid));
   await eventually(() => Number(valueIn(dbPath, beat, owner.pid)) > before + 2 * leaseMs);

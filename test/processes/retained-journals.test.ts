@@ -7,7 +7,7 @@ import { RetainedJournals } from "../../workers/sqlite/maintenance/retained-jour
 import { retainJournal } from "../../workers/sqlite/runs/journal.ts";
 import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 
-/** The clock of the process is the test's own: what is alive stays so while it is moved. */
+/** The test sets the clock of the process. Living instances stay alive while the clock is moved. */
 function setUp() {
   vi.useFakeTimers({ toFake: ["performance"] });
   const db = new Database(":memory:");
@@ -50,7 +50,7 @@ test("are retained for 30 s after they were first seen while another process is 
   expect(journals()).toEqual(["in flight", "second"]);
   vi.advanceTimersByTime(20_000);
   retainedJournals.sweep();
-  // Runs in flight are nobody's to sweep, however long they take.
+  // No sweep deletes the journal of a run in flight, however long the run takes.
   expect(journals()).toEqual(["in flight"]);
   expect(retained()).toEqual([]);
 });

@@ -20,7 +20,7 @@ import { says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 
-/** Says `word` and waits. */
+/** Emits `word` and waits. */
 async function begin(run: DistantRun, word: string, threadId = "t"): Promise<void> {
   await run.emit(started({ threadId, runId: "r" }), ...text(`m-${word}`, word));
 }
@@ -30,7 +30,7 @@ async function end(run: DistantRun, threadId = "t"): Promise<void> {
   await run.finish();
 }
 
-/** A run here, of the same id, whose agent the test moves. */
+/** A run here with the same id, whose agent the test controls. */
 function runHere(here: ReturnType<typeof openRunner>, threadId = "t") {
   const agent = puppetAgent();
   const input = inputOf(threadId, "r", []);
@@ -96,13 +96,13 @@ describe("one run id in two processes", () => {
     await agent.started;
     expect((await theirs.done).at(-1)).toEqual(finished(ids));
     expect(await theirs.aborts()).toBe(1);
-    // A run of this id that executes here is no reason for the other process to take the thread.
+    // A run of this id that executes here does not let the other process take the thread.
     const third = owner.run("t", "r");
     expect(await third.done).toMatchObject([{ code: "THREAD_ALREADY_RUNNING" }]);
     agent.emit(started(ids), ...text("m-ours", "ours"), finished(ids));
     agent.finish();
     expect((await run.done).at(-1)).toEqual(finished(ids));
-    // Who followed the first run saw its end, and nothing of the second.
+    // The followers of the first run saw its end, and no events of the second run.
     expect(spokenIn(await follower.done)).toBe("theirs");
     expect(spokenIn(await replayOf(here, "t"))).toBe("ours");
     expect(runRows(dbPath, "t")).toHaveLength(1);
@@ -156,7 +156,7 @@ describe("followers of a thread whose run id is used again at once", () => {
       const connected = watch(here.connect({ threadId: "t" }));
       await connected.until(says(word));
       followers = [...followers, { run: at, connected }];
-      // The next one begins while this one is being committed: some look when it has ended.
+      // The next run begins while this run is being committed: some followers look after its end.
       followers.push({ run: at, connected: watch(here.connect({ threadId: "t" })) });
       await end(run);
       last = run;
@@ -165,7 +165,7 @@ describe("followers of a thread whose run id is used again at once", () => {
     for (const { run, connected } of followers) {
       const events = await connected.done;
       const spoken = spokenIn(events);
-      // One that connected as the run ended may have found it stored, and the next one live.
+      // A client that connected as the run ended may have found it stored, and the next run live.
       expect(words.map((_, at) => words.slice(0, at + 1).join("")).slice(run, run + 2)).toContain(
         spoken,
       );

@@ -29,7 +29,7 @@ function runnerOn(store: MemoryRunStore) {
   return { runner, logger };
 }
 
-/** A store whose `finish` does what the test says, before it does its work. */
+/** A store whose `finish` first executes a function of the test. */
 class TroubledStore extends MemoryRunStore {
   readonly #beforeFinish: (onStalled: (error: RunStoreError) => void) => Promise<void>;
   onLost: ((error: RunStoreError) => void) | null = null;
@@ -84,7 +84,7 @@ describe("a run that cannot be committed", () => {
     await verifyWithClients(events);
     expect(logger.lines.some(({ level }) => level === "error")).toBe(true);
     expect((await store.readHistory("t", null)).segments).toEqual([]);
-    // It is not in the store, and one who connects sees it all the same.
+    // The run is not in the store, but a connecting client still sees it.
     expect(typesOf(await collect(runner.connect({ threadId: "t" })))).toContain("TEXT_MESSAGE_END");
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
     repaired.resolve();

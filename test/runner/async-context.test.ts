@@ -12,7 +12,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const user = new AsyncLocalStorage<string>();
 
-/** An agent that notes as whom it executes, at each of its steps. */
+/** An agent that notes the current user at each of its steps. */
 function notingAgent(): RunnableAgent & { readonly seen: (string | undefined)[] } {
   const seen: (string | undefined)[] = [];
   const note = () => void seen.push(user.getStore());

@@ -169,7 +169,7 @@ describe("close", () => {
 describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
   afterEach(() => void vi.useRealTimers());
 
-  /** A store that writes down when it was told to close, and what time it had. */
+  /** A store that notes when it was closed, and with which time limit. */
   class ClosingStore extends MemoryRunStore {
     readonly #startedAt = performance.now();
     closedAt = -1;
@@ -208,7 +208,7 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     await closed;
     expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
     expect(store).toMatchObject({ closedAt: 4500, timeoutMs: 2000 });
-    // Docker's 10 s hold that, and the last sync and the last checkpoint with a second each.
+    // Docker's 10 s are enough for that, and for the last sync and the last checkpoint, a second each.
     expect(store.closedAt + store.timeoutMs + 2000).toBeLessThan(10_000);
   });
 

@@ -24,7 +24,7 @@ const request = (runId: string, agent: PuppetAgent) => ({
   input: input(runId),
 });
 
-/** A runner whose thread "t" has the run "first", which has said one thing and waits. */
+/** A runner whose thread "t" has the run "first", which has emitted one message and waits. */
 async function busy(onConcurrentRun: OnConcurrentRun, onAbort?: () => void) {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
   const agent = puppetAgent(onAbort);
@@ -90,7 +90,7 @@ describe("a settled run that waits for its commit", () => {
       firstIsStored = true;
     });
     end();
-    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    // The agent's promise settles in a microtask, but a commit needs a message to another thread.
     await Promise.resolve();
     await Promise.resolve();
     expect(firstIsStored).toBe(false);

@@ -136,7 +136,7 @@ describe("connect while a run is going on", () => {
     for (const event of [started(ids("r2")), ...text("m", words), finished(ids("r2"))]) {
       agent.emit(event);
       joined.push(watch(runner.connect({ threadId: "t" })));
-      // Lets some of them read the history at once, and some later.
+      // Some clients read the history at once, and some later.
       if (joined.length % 5 === 0) await runner.flush();
     }
     agent.finish();
@@ -145,7 +145,7 @@ describe("connect while a run is going on", () => {
     joined.push(watch(runner.connect({ threadId: "t" })));
     await live.done;
     expect(joined.length).toBeGreaterThan(40);
-    // Who reads the history after the run was stored gets it compacted.
+    // A client that reads the history after the run was stored gets the run compacted.
     const expected = merged([...before, ...live.events]);
     for (const { done } of joined) expect(merged(await done)).toEqual(expected);
   });

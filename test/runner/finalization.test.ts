@@ -9,7 +9,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
 
-/** One of everything that can be open, in an order that is not that of the closers. */
+/** One part of every kind, in another order than that of their ends. */
 const openParts: readonly ScriptEvent[] = [
   { type: "STEP_STARTED", stepName: "step" },
   { type: "REASONING_START", messageId: "thought" },

@@ -84,7 +84,7 @@ describe("several open runners of one process on one file", () => {
   });
 
   test("are logged when a hot reload has loaded the package a second time", async () => {
-    // Below the project, where what the package imports is found.
+    // Inside the project, where the imports of the package can be resolved.
     mkdirSync(join(ROOT, ".vitest"), { recursive: true });
     const reloaded = mkdtempSync(join(ROOT, ".vitest/reloaded-"));
     onTestFinished(() => rmSync(reloaded, { recursive: true, force: true }));

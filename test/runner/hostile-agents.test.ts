@@ -171,7 +171,7 @@ test("an unreadable event, emitted from a timer, fails only its run", async () =
   expect(errors).toEqual([]);
 });
 
-/** Wraps `target`, all it holds and all it returns, so that any touch of it may throw. */
+/** Wraps `target` and every value in it or returned by it, so that any access may throw. */
 function hostile<T>(target: T, throwsNow: () => boolean): T {
   if ((typeof target !== "object" || target === null) && typeof target !== "function")
     return target;
@@ -182,7 +182,7 @@ function hostile<T>(target: T, throwsNow: () => boolean): T {
     get(inner, key) {
       touch();
       const value: unknown = Reflect.get(inner, key);
-      // A proxy may not change what is fixed, and native promises want themselves.
+      // A proxy may not change a fixed property, and methods of native promises need the promise itself.
       if (inner instanceof Promise) {
         return typeof value === "function" ? value.bind(inner) : value;
       }
@@ -217,7 +217,7 @@ test("with any value that throws when it is read, streams end, the process goes 
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, stopTimeoutMs: 0, onConcurrentRun: "supersede" });
   const touches = fc.record({
-    /** Which touches throw, the first ones by number, and then all or none. */
+    /** Which accesses throw: the first ones by number, and then all or none. */
     throwing: fc.array(fc.boolean(), { maxLength: 60 }),
     always: fc.boolean(),
     agent: fc.boolean(),

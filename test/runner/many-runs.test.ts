@@ -9,7 +9,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const MANY = 30_000;
 
-/** What the book-keeping needs of a run. Counts how often any of these was looked at. */
+/** The part of a run that `ThreadRuns` needs. Counts the accesses. */
 class FakeRun {
   static looks = 0;
   readonly threadId = "t";
@@ -74,7 +74,7 @@ describe("tens of thousands of waiting runs on one thread are not searched", () 
       });
       return Math.min(...times);
     };
-    // A search takes some ten thousand times as long.
+    // A search would need ten thousand times as many accesses.
     expect(fewest(MANY)).toBeLessThan(Math.max(fewest(3), 0.01) * 100);
   });
 });

@@ -16,11 +16,11 @@ async function running() {
   return { runner, agent, run, input };
 }
 
-/** Emits one object again and again, changed each time. */
+/** Emits the same object several times, changed each time. */
 function* reusing(): Generator<ScriptEvent> {
   const flat = { type: "TEXT_MESSAGE_CONTENT", messageId: "m", delta: "" };
   yield { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
-  // More than stay in one piece, so that those before the last thousand are packed.
+  // Enough events that those before the last thousand are packed.
   for (let at = 0; at < 2500; at++) {
     flat.delta = `${at} `;
     yield flat;
@@ -59,7 +59,7 @@ describe("an event is shown as it was emitted, even if its object is changed lat
       expected.push(JSON.stringify(event));
       agent.emit(event);
     }
-    // Who listened had the very objects, in the same tick.
+    // The live subscriber got the same objects, in the same tick.
     expect(told).toEqual(expected);
     for (const [at, event] of emitted.entries()) expect(live[at + 1] === event).toBe(true);
 

@@ -23,7 +23,7 @@ function request(agent: PuppetAgent) {
   return { threadId: "t", agent, input: inputOf("t", "r", []) };
 }
 
-/** Has said `word`, and waits. */
+/** Emits `word`, and waits. */
 function begin(agent: PuppetAgent, word: string): void {
   agent.emit(started(ids), ...text(`m-${word}`, word));
 }
@@ -33,7 +33,7 @@ function end(agent: PuppetAgent): void {
   agent.finish();
 }
 
-/** A runner whose thread "t" has the run "r", which has said "first" and waits. */
+/** A runner whose thread "t" has the run "r", which has emitted "first" and waits. */
 async function busy(onConcurrentRun: OnConcurrentRun) {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, onConcurrentRun });
@@ -67,7 +67,7 @@ describe("a run id that is used again", () => {
   test("while the first run is being committed", async () => {
     const { runner, agent, first } = await busy("throw");
     end(agent);
-    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    // The agent's promise settles in a microtask, but a commit needs a message to another thread.
     await Promise.resolve();
     await Promise.resolve();
     const second = puppetAgent();
@@ -153,7 +153,7 @@ describe("a POST that is sent twice, while the first run executes", () => {
     await second.started;
     await first.done;
     begin(second, "second");
-    // In another process nobody can run on the thread meanwhile, and what it sees is the second.
+    // Another process cannot run on the thread meanwhile, and sees the second run.
     const other = openRunner({ dbPath, onConcurrentRun: "reject" });
     const [refusal] = await runToEnd(other, "t", "elsewhere", answeringAgent());
     expect(refusal).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });

@@ -17,7 +17,9 @@ import { tempDatabase } from "../support/temp-file.ts";
 const idsIn = (event: ScriptEvent | undefined): unknown[] | undefined =>
   (event?.input as { messages?: { id?: unknown }[] } | undefined)?.messages?.map(({ id }) => id);
 
-/** Runs an agent that answers in the message `answer-<runId>`; gives the ids in RUN_STARTED. */
+/**
+ * Runs an agent that answers in the message `answer-<runId>`. Returns the message ids in RUN_STARTED.
+ */
 async function idsStarted(runner: SqliteAgentRunner, runId: string, messageIds: string[]) {
   const input = inputOf("t", runId, messageIds);
   const events = await watch(runner.run({ threadId: "t", agent: answeringAgent(), input })).done;

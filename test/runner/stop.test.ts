@@ -158,7 +158,7 @@ describe("an abortRun that throws", () => {
   test("starts no timer for a cut-off", async () => {
     const { runner, agent, watched } = await running(puppetAgent(throwing), { stopTimeoutMs: 0 });
     await runner.stop(stop);
-    // As many turns of the loop as a cut-off would need, and more.
+    // More turns of the event loop than a cut-off would need.
     await runner.flush();
     agent.emit(...text("m", "not cut off"), finished(ids));
     agent.finish();

@@ -11,7 +11,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 const ids = { threadId: "t", runId: "r" };
 const START = { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
 
-/** A run whose agent has begun and has emitted nothing, with somebody who listens after the others. */
+/** A run whose agent has begun and has emitted nothing, with a subscriber that comes last. */
 async function quiet(onConcurrentRun: "throw" | "supersede" = "throw") {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
   const agent = puppetAgent();
@@ -29,7 +29,7 @@ describe("an action of a subscriber inside its next does not change the order fo
     });
     const second = watch(run);
     const follower = watch(runner.connect({ threadId: "t" }));
-    // As agents do that end at once: the stop ends the run within this very call.
+    // Like an agent that ends at once: the stop ends the run within this call.
     agent.abortRun = () => agent.emit(finished(ids));
     agent.emit(started(ids), START);
     agent.finish();
@@ -70,7 +70,7 @@ describe("an action of a subscriber inside its next does not change the order fo
     agent.emit(started(ids));
     const expected = ["RUN_STARTED", ...typesOf([...text("m", "one two")])];
     expect(typesOf(second.events)).toEqual(expected);
-    // One who comes in the middle of it gets all, once.
+    // A subscriber that comes in the middle gets all events, once.
     let late: ReturnType<typeof watch> | undefined;
     run.subscribe((event) => {
       if ((event as { name?: string }).name !== "a") return;

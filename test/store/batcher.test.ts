@@ -34,7 +34,7 @@ const LINGER_MS = 50;
 /** Longer than any chain of retries in these tests, in the time of the fake clock. */
 const LONG_MS = 600_000;
 
-/** What becomes of one batch. "died after": it was committed, and its acknowledgement is lost. */
+/** The fate of a batch. "died after": it was committed, but its acknowledgement is lost. */
 type Fate = "stored" | "full" | "locked" | "died before" | "died after" | "no writer" | "corrupt";
 
 const FAULTS: Readonly<Record<Exclude<Fate, "stored">, RunStoreErrorCode>> = {
@@ -50,18 +50,18 @@ interface Numbered {
   readonly n: number;
 }
 
-/** A writer whose operations are idempotent, as the real one's are, and nothing else. */
+/** A model of the writer: its operations are idempotent. */
 class ModelWriter {
   /** Names of the operations, in the order in which they first took effect. */
   readonly applied: string[] = [];
-  /** By run, which is a thread here, the numbers of the events stored. */
+  /** By run, which is a thread here, the numbers of the stored events. */
   readonly events = new Map<string, number[]>();
   readonly batches: (readonly WriterOp[])[] = [];
   poison: string | null = null;
   mostInFlight = 0;
   #inFlight = 0;
   #turn: Promise<unknown> = Promise.resolve();
-  /** The thread that is there now: what was sent to one that has died goes with it. */
+  /** The current thread: requests to a dead thread are lost with it. */
   #thread = 0;
   #committed: number | null = null;
   readonly #fates: Iterator<{ readonly fate: Fate; readonly ms: number }>;
@@ -70,7 +70,7 @@ class ModelWriter {
     this.#fates = fates[Symbol.iterator]();
   }
 
-  /** One after another, as they were sent. */
+  /** Batches are committed one after another, in the order in which they were sent. */
   send: BatcherOptions["send"] = (batch) => {
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     this.batches.push(batch.ops);
@@ -181,7 +181,7 @@ function open(writer: ModelWriter): Batcher {
   });
 }
 
-/** A promise that is watched, so that its rejection is never unhandled. */
+/** A promise with a handler, so that its rejection is never unhandled. */
 function settled<T>(promise: Promise<T>): { state: "pending" | "fulfilled" | RunStoreError } {
   const watched: ReturnType<typeof settled> = { state: "pending" };
   promise.then(
@@ -229,16 +229,16 @@ const fates = (...kinds: Fate[]) =>
 interface Trace {
   readonly batcher: Batcher;
   readonly writer: ModelWriter;
-  /** Every operation enqueued, in order, and what became of its promise. */
+  /** Every queued operation, in order, and the outcome of its promise. */
   readonly ops: { readonly name: string; readonly outcome: ReturnType<typeof settled> }[];
   /** By run, the numbers of the events that were pushed. */
   readonly pushed: Map<string, number[]>;
   readonly lost: Map<string, RunStoreError>;
-  /** What was not settled when a flush that came after it was. */
+  /** The operations that were not settled when a later flush had resolved. */
   readonly early: string[];
 }
 
-/** Plays random commands. A run that is finished goes on as another run with a new id. */
+/** Executes random commands. After a run is finished, another run with a new id takes its place. */
 async function play(commands: readonly Command[], writer: ModelWriter): Promise<Trace> {
   const batcher = open(writer);
   const trace: Trace = { batcher, writer, ops: [], pushed: new Map(), lost: new Map(), early: [] };
@@ -324,8 +324,8 @@ describe("a batcher before a writer that fails at random", () => {
           const { writer, ops, batcher } = trace;
           const claimed = (name: string) => name.startsWith("claim");
           for (const { name, outcome } of ops) {
-            // A claim is refused after a stall; all else waits for as long as it takes, unless
-            // death upon death made it look as if it ended its writer.
+            // A claim is rejected after a stall. Every other operation is stored in the end, unless
+            // several deaths in a row made it look as if it ended its writer.
             if (outcome.state === "fulfilled") continue;
             expect(outcome.state, name).toBeInstanceOf(RunStoreError);
             const { code } = outcome.state as RunStoreError;
@@ -456,7 +456,7 @@ describe("a batcher before a writer that fails at random", () => {
           await expect(batcher.enqueue(release("late"))).rejects.toMatchObject({
             code: "RUNNER_CLOSED",
           });
-          // An acknowledgement that was under way changes nothing any more.
+          // An acknowledgement that arrives after the end changes nothing.
           await vi.advanceTimersByTimeAsync(LONG_MS);
           expect(writer.batches.length).toBe(sent);
           expect(batcher.pendingBytes).toBe(0);
@@ -606,7 +606,7 @@ describe("a disk that stays full", () => {
 
   it("rejects no claim for its own first failure, after a stall that left nothing waiting", async () => {
     const writer = new ModelWriter([
-      // Before each the wait is longer: the eighth comes after more than five seconds.
+      // The wait grows before each attempt: the eighth attempt comes after more than five seconds.
       ...always("full", 8),
       { fate: "locked", ms: 0 },
     ]);
@@ -625,7 +625,7 @@ describe("a disk that stays full", () => {
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
     const finished = settled(batcher.enqueue(finish("run")));
-    // In flight alone, so that the claim stays behind in the queue.
+    // Alone in flight, so that the claim stays in the queue.
     await vi.advanceTimersByTimeAsync(10);
     const claimed = settled(batcher.enqueue(claim("refused")));
     const flushed = settled(batcher.flush());
@@ -683,7 +683,7 @@ describe("a batch with operations of many requests", () => {
   const user = new AsyncLocalStorage<string>();
 
   it("is sent, and its errors logged, in the async context of none of them", async () => {
-    // Fake timers know no contexts.
+    // Fake timers do not keep the async context.
     vi.useRealTimers();
     const writer = new ModelWriter([{ fate: "full", ms: 0 }]);
     const seen: (string | undefined)[] = [];
@@ -699,7 +699,7 @@ describe("a batch with operations of many requests", () => {
     await user.run("Ann", () => batcher.enqueue(claim("a")));
     user.run("Bea", () => push(newRun(batcher, "b"), 1, 10));
     await user.run("Cem", () => batcher.flush());
-    // Sent, refused, sent again; then what lingered.
+    // Sent, failed, sent again, and then the lingering events.
     expect(seen).toEqual([undefined, undefined, undefined, undefined]);
     batcher.end(new RunStoreError("RUNNER_CLOSED", "the test is over"));
   });

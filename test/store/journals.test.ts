@@ -139,7 +139,7 @@ describe("the journal rows of an ended run", () => {
     commit(finish("old", 1200));
     const left = Number(journaled().old);
     expect(left).toBeLessThan(1200);
-    // Some with each batch: none is to take long.
+    // Some rows with each batch, so that no batch takes long.
     expect(left).toBeGreaterThan(500);
     for (let seq = 1; seq < 4; seq++) appendAll(writer, ["young"], 1, seq);
     expect(journaled()).toEqual({ young: 4 });
@@ -223,7 +223,7 @@ describe("a journal whose batch is sent again", () => {
     const { db, commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("a"), claim("b"));
     commit(append("a", 0), append("b", 0));
-    // A disk that is full.
+    // A full disk.
     db.exec(`CREATE TRIGGER full AFTER INSERT ON agent_runs BEGIN
       SELECT raise(ROLLBACK, 'no room'); END`);
     const batch = [append("b", 1), finish("a", 1)];

@@ -33,7 +33,7 @@ function openWriter() {
   return { db, commit };
 }
 
-/** The row that a run comes to whose segments were appended, and read ahead in pieces. */
+/** The stored row of a run whose segments were appended, and read ahead in pieces. */
 function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]) {
   const { db, commit } = openWriter();
   try {

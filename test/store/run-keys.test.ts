@@ -14,7 +14,7 @@ function openFile() {
   return db;
 }
 
-/** The writer of an instance, without its thread. Another one of the same name is its replacement. */
+/** The writer of an instance, without its thread. Another writer of the same name is its successor. */
 function openWriter(db: Database.Database, instanceId = "this instance") {
   const context = createWriterContext(db, {
     dbPath: ":memory:",
@@ -63,7 +63,7 @@ const finish = (epoch: number, word: string, threadId = "t", segments = 0): Writ
   };
 };
 
-/** What the thread has stored: the epoch, and the names in the events. */
+/** The stored runs of the thread: their epochs, and the names in their events. */
 function stored(db: Database.Database, threadId = "t"): (readonly [number | null, ...string[]])[] {
   const rows = db.prepare<[string], { epoch: number | null; events: string }>(
     "SELECT epoch, events FROM agent_runs WHERE thread_id = ? ORDER BY id",
@@ -176,7 +176,7 @@ describe("a thread whose state a version 1 runner has replaced", () => {
     version1.setState("t", null);
     const epoch = writer.epochOf(claim(4));
     expect(epoch).toBe(4);
-    // A finish of a run that is stored is no finish of this one.
+    // The finish of the stored run does not finish this run.
     writer.commit(finish(4, "4"));
     expect(stored(db).map(([of]) => of)).toEqual([1, 2, 3, null, 4]);
   });
@@ -200,7 +200,7 @@ describe("a thread whose row in run_state is deleted or replaced while its run e
       lost,
     ]);
     expect(after.commit(finish(second, "kept"))).toMatchObject([{ ok: true }]);
-    // Nor does it take the other run for itself.
+    // Nor is the other run confused with it.
     expect(before.commit({ ...finish(first, "lost"), runId: "first" } as WriterOp)).toMatchObject([
       lost,
     ]);

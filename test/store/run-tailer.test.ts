@@ -12,10 +12,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Longer than it goes without a look while someone waits. */
+/** Longer than the tailer waits between two looks. */
 const LONG_MS = 10_000;
 
-/** The runs of a file, each on a thread of its name, as far as they are journaled; and what was asked about them. */
+/**
+ * The journaled events of the runs of a file, each on a thread of its name; and the requests about
+ * them.
+ */
 class ModelFile {
   readonly runs = new Map<string, { readonly segments: EventLike[][]; running: boolean }>();
   readonly held = new Set<string>();
@@ -48,7 +51,7 @@ class ModelFile {
     this.tailer.changed();
   }
 
-  /** Follows a run until it ends or `signal`; resolves with the types of what it saw. */
+  /** Follows a run until it ends or `signal` is aborted. Resolves with the types of its events. */
   async follow(runId: string, signal = new AbortController().signal): Promise<string[]> {
     const types: string[] = [];
     for await (const events of this.tailer.follow(runId, 1, signal)) {
@@ -61,7 +64,7 @@ class ModelFile {
     return {
       runs: runs.map(({ threadId, afterId }) => {
         const { segments, running } = this.runs.get(threadId) ?? { segments: [], running: false };
-        // One segment a look, as if each were as long as an answer may be.
+        // One segment per look, as if each were as long as an answer may be.
         const next = segments.slice(afterId, afterId + 1);
         const more = segments.length > afterId + 1;
         const json = next.map((segment) => JSON.stringify(segment));

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { filesEndedByV8, V8_CHECK } from "./v8-crash.ts";
 
-/** What vitest prints, in its colours, of a file whose process has ended. */
+/** The coloured output of vitest for a file whose process has ended. */
 function said(summary: string, { errors = 1, check = V8_CHECK, signal = "SIGTRAP" } = {}): string {
   const file = resolve("test/faults/hostile-events.test.ts");
   return [
