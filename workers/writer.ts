@@ -48,7 +48,7 @@ let lock: InstanceLock | null = null;
 /** Set when the file has lost its name. From then on every request gets this error as its answer. */
 let lost: RunStoreError | null = null;
 
-const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
+const notify = (notice: WriterNotice) => parentPort?.postMessage(notice);
 
 /**
  * Takes the lock in the successor of a dead writer, before it waits for the database. Without the lock,
@@ -84,7 +84,7 @@ function open(config: WorkerConfig): Writer {
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
     const maintenance =
-      files === null ? null : new Maintenance(context, tell, () => isFileThere(files));
+      files === null ? null : new Maintenance(context, notify, () => isFileThere(files));
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
@@ -105,7 +105,7 @@ function isFileThere(files: OpenFiles): boolean {
   } catch (error) {
     loseFile(error);
     if (lost === null) return true;
-    tell({ kind: "replaced", fault: toFault(lost) });
+    notify({ kind: "replaced", fault: toFault(lost) });
     return false;
   }
 }
@@ -190,7 +190,7 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       writer.files?.check();
       return null;
     case "backup":
-      return backUp(writer.context.db, request, tell);
+      return backUp(writer.context.db, request, notify);
     case "keep-view":
       writer.keptViews.keep(request.view);
       return null;

@@ -51,11 +51,11 @@ export function concernsWholeFile(error: unknown): boolean {
  * disk: the next batch reports it. The main thread gets any other error and logs it. A trigger that a
  * user added to the file may refuse a heartbeat, and that must not end the writer.
  */
-export function unlessFileFails(work: () => void, tell: (notice: WriterNotice) => void): void {
+export function unlessFileFails(work: () => void, notify: (notice: WriterNotice) => void): void {
   try {
     work();
   } catch (error) {
-    if (!concernsWholeFile(error)) tell({ kind: "maintenance-failed", fault: toFault(error) });
+    if (!concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault: toFault(error) });
   }
 }
 

@@ -24,7 +24,7 @@ const PROGRESS_MS = 100;
 export async function backUp(
   db: Database,
   request: BackupRequest,
-  tell: (notice: BackupNotice) => void,
+  notify: (notice: BackupNotice) => void,
 ): Promise<BackupSize> {
   const { path, partialPath } = request;
   try {
@@ -33,7 +33,7 @@ export async function backUp(
     if (taken !== undefined) throw alreadyExists(taken);
     createExclusively(partialPath);
     const size = await copy(db, partialPath, (progress) =>
-      tell({ kind: "backup", partialPath, ...progress }),
+      notify({ kind: "backup", partialPath, ...progress }),
     );
     makeOneFile(loadDriver(), partialPath);
     syncFile(partialPath);
@@ -50,15 +50,15 @@ export async function backUp(
 async function copy(
   db: Database,
   partialPath: string,
-  tell: (size: BackupSize) => void,
+  notify: (size: BackupSize) => void,
 ): Promise<BackupSize> {
   const pageSize = Number(db.pragma("page_size", { simple: true }));
-  let toldAt = performance.now();
+  let reportedAt = performance.now();
   const progress = (pages: { totalPages: number; remainingPages: number }): number => {
-    if (performance.now() - toldAt > PROGRESS_MS) {
-      toldAt = performance.now();
+    if (performance.now() - reportedAt > PROGRESS_MS) {
+      reportedAt = performance.now();
       const totalBytes = pages.totalPages * pageSize;
-      tell({ bytes: totalBytes - pages.remainingPages * pageSize, totalBytes });
+      notify({ bytes: totalBytes - pages.remainingPages * pageSize, totalBytes });
     }
     return PAGES_A_STEP;
   };

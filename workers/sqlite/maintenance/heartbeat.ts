@@ -14,7 +14,7 @@ const BEATS_PER_LEASE = 3;
 
 export interface HeartbeatOptions {
   readonly context: WriterContext;
-  readonly tell: (notice: WriterNotice) => void;
+  readonly notify: (notice: WriterNotice) => void;
   /** Whether the open file still has its name. If not, the writer closes the file. */
   readonly isFileThere: () => boolean;
   /** Called after each heartbeat that was written. */
@@ -53,7 +53,7 @@ export class Heartbeat {
   /** Renews the lease before a batch is committed: after a suspend the timer fires late. */
   beatIfLate(): void {
     if (performance.now() - this.#beatenAt <= 2 * this.#intervalMs) return;
-    unlessFileFails(() => this.#beat(), this.#options.tell);
+    unlessFileFails(() => this.#beat(), this.#options.notify);
   }
 
   /** Adapts the interval to the leases of the instances that have the file open now. */
@@ -69,9 +69,9 @@ export class Heartbeat {
   #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const { isFileThere, tell } = this.#options;
+      const { isFileThere, notify } = this.#options;
       if (!isFileThere()) return;
-      unlessFileFails(() => this.#beat(), tell);
+      unlessFileFails(() => this.#beat(), notify);
       this.#schedule();
     }, this.#intervalMs);
   }
@@ -87,11 +87,11 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    const { context, tell, onBeat } = this.#options;
+    const { context, notify, onBeat } = this.#options;
     const sinceMs = performance.now() - this.#beatenAt;
     beat(context);
     this.#beatenAt = performance.now();
-    if (sinceMs >= context.config.leaseMs) tell({ kind: "overslept" });
+    if (sinceMs >= context.config.leaseMs) notify({ kind: "overslept" });
     // A heartbeat is late when no instance could write. That time counts against no instance.
     const isLate = sinceMs > 2 * this.#intervalMs;
     const writableMs = isLate ? 0 : Math.max(0, sinceMs - this.#lockedMs);

@@ -23,7 +23,7 @@ const REAP_MS = 1000;
  */
 export class Maintenance {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
+  readonly #notify: (notice: WriterNotice) => void;
   readonly #heartbeat: Heartbeat;
   readonly #reaper: Reaper;
   readonly #stopNotices: StopNotices;
@@ -33,16 +33,16 @@ export class Maintenance {
 
   constructor(
     context: WriterContext,
-    tell: (notice: WriterNotice) => void,
+    notify: (notice: WriterNotice) => void,
     isFileThere: () => boolean,
   ) {
     this.#context = context;
-    this.#tell = tell;
-    this.#reaper = new Reaper(context, tell);
-    this.#stopNotices = new StopNotices(context, tell);
+    this.#notify = notify;
+    this.#reaper = new Reaper(context, notify);
+    this.#stopNotices = new StopNotices(context, notify);
     this.#dataVersion = this.#readDataVersion();
     const onBeat = () => this.#afterBeat();
-    this.#heartbeat = new Heartbeat({ context, tell, isFileThere, onBeat });
+    this.#heartbeat = new Heartbeat({ context, notify, isFileThere, onBeat });
     if (hasOtherInstances(context)) this.#startWatch();
   }
 
@@ -89,12 +89,12 @@ export class Maintenance {
     }
     if (changed) {
       this.#stopNotices.sendNew();
-      this.#tell({ kind: "changed" });
+      this.#notify({ kind: "changed" });
     }
   }
 
   #startWatch(): void {
-    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look(), this.#tell), WATCH_MS);
+    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look(), this.#notify), WATCH_MS);
   }
 
   #stopWatch(): void {

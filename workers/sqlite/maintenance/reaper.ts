@@ -69,16 +69,16 @@ function recoverDeadRuns(
 /** Reaps, tells the main thread of the outcome, and sweeps retained journals and stale values. */
 export class Reaper {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
+  readonly #notify: (notice: WriterNotice) => void;
   readonly #retained: RetainedJournals;
   readonly #values: StaleValues;
   #reapedAt = performance.now();
   /** The message of the fault that was sent to the main thread last. */
   #sentFault: string | null = null;
 
-  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+  constructor(context: WriterContext, notify: (notice: WriterNotice) => void) {
     this.#context = context;
-    this.#tell = tell;
+    this.#notify = notify;
     this.#retained = new RetainedJournals(context);
     this.#values = new StaleValues(context);
   }
@@ -94,8 +94,8 @@ export class Reaper {
     this.#values.sweep();
     // A run that cannot be ended fails in the same way each time: its fault is sent once.
     const isNew = recovered.fault !== null && recovered.fault.message !== this.#sentFault;
-    if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });
+    if (recovered.runs > 0 || isNew) this.#notify({ kind: "recovered", ...recovered });
     this.#sentFault = recovered.fault?.message ?? null;
-    if (recovered.runs > 0) this.#tell({ kind: "changed" });
+    if (recovered.runs > 0) this.#notify({ kind: "changed" });
   }
 }

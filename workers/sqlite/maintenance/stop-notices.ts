@@ -6,13 +6,13 @@ import type { WriterContext } from "../runs/writer-context.ts";
 /** Tells the main thread which of its runs other instances asked to end. */
 export class StopNotices {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
+  readonly #notify: (notice: WriterNotice) => void;
   /** The requests that were sent, each as `discard` and `keyOf` the run. */
   readonly #sent = new Set<string>();
 
-  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+  constructor(context: WriterContext, notify: (notice: WriterNotice) => void) {
     this.#context = context;
-    this.#tell = tell;
+    this.#notify = notify;
   }
 
   /** Sends a notice for each request that has none yet. */
@@ -21,7 +21,7 @@ export class StopNotices {
       const request = `${run.discard} ${keyOf(run)}`;
       if (this.#sent.has(request)) continue;
       this.#sent.add(request);
-      this.#tell({ kind: "stop", ...run });
+      this.#notify({ kind: "stop", ...run });
     }
   }
 
