@@ -44,7 +44,7 @@ export interface ClaimOp {
   readonly runId: string;
   /** Ids of the input's messages. The answer says which of them the thread has stored already. */
   readonly messageIds: readonly string[];
-  /** By position, the digests of those messages: see `message-digests.ts`. */
+  /** By position, the digests of these messages: see `message-digests.ts`. */
   readonly messageDigests: readonly number[];
   /** Whether a run of another process that holds the thread is told to end and to store nothing. */
   readonly supersede: boolean;
@@ -83,7 +83,7 @@ export interface FinishOp {
    * `events` unread. Null when the writer has to read and compact the run.
    */
   readonly compactMessages: readonly MessageDigest[] | null;
-  /** The events in `events` that may hold much of what other runs hold. Of use with `compactMessages`. */
+  /** The events in `events` that may repeat values of other runs. Used only with `compactMessages`. */
   readonly large: readonly LargeEvent[];
   /** JSON of the RunAgentInput when it was not journaled, else null. */
   readonly input: string | null;

@@ -32,9 +32,9 @@ export class RunStream {
   /** The input that is added to a RUN_STARTED without an input. */
   #input: RunInput | null = null;
   readonly #storeInput: StoreInput;
-  /** What the client's list of messages says, until a RUN_STARTED is stored with it. */
+  /** The changes in the client's list of messages, until they are stored with a RUN_STARTED. */
   #clientList: ClientList | null = null;
-  /** The first RUN_STARTED: its place in `log`, and what is stored of it. */
+  /** The first RUN_STARTED: its position in `log`, and its stored form. */
   #start: { readonly place: number; readonly stored: EventLike } | null = null;
 
   constructor({ threadId, runId, storeInput }: RunStreamOptions) {
@@ -42,7 +42,7 @@ export class RunStream {
     this.#storeInput = storeInput;
   }
 
-  /** `event`, which is in `place` of `log`, as the store has it. */
+  /** The stored form of `event`, which is at the position `place` of `log`. */
   storedAt(place: number, event: EventLike): EventLike {
     return this.#start?.place === place ? this.#start.stored : event;
   }
@@ -57,7 +57,9 @@ export class RunStream {
     this.#input = input;
   }
 
-  /** From now on, events are stored, the first RUN_STARTED with what the client's list says. */
+  /**
+   * From now on, events are stored. The first RUN_STARTED is stored with the changes in `clientList`.
+   */
   attach(claimed: ClaimedRun, clientList: ClientList): void {
     this.#claimed = claimed;
     this.#clientList = clientList;

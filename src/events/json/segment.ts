@@ -49,7 +49,7 @@ interface OpenDelta {
 export class SegmentBuilder {
   #parts: string[] = [];
   #length = 0;
-  /** The positions in `#parts` of events that may hold much of what other runs hold, and their types. */
+  /** The events that may repeat values of other runs: their positions in `#parts`, and their types. */
   #large: Pick<LargeEvent, "index" | "type">[] = [];
   #open: OpenDelta | null = null;
   /** Ids whose merged delta is closed. A further delta of such an id needs `compactRun`. */
@@ -82,7 +82,9 @@ export class SegmentBuilder {
     return this.#compact && this.#ended ? this.#messages.entries() : null;
   }
 
-  /** The events that may hold much of what other runs hold, in what `take` returns next. */
+  /**
+   * The events that may repeat values of other runs, with their positions in the next result of `take`.
+   */
   get large(): readonly LargeEvent[] {
     if (this.#large.length === 0) return NOTHING_LARGE;
     const parts = this.#parts;
