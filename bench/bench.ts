@@ -20,7 +20,7 @@ export interface Plan {
   readonly command: string;
 }
 
-/** Null: not part of this plan. */
+/** Null for a trial that is not part of this plan. */
 function effortOf(trial: Trial, { quick, seconds }: Plan): Effort | null {
   const effort = quick ? trial.quick : trial.full;
   if (effort === null || seconds === null) return effort;
@@ -33,7 +33,7 @@ function effortOf(trial: Trial, { quick, seconds }: Plan): Effort | null {
   };
 }
 
-/** The most telling figure of a turn, for the line that says it is over. */
+/** The main figure of a turn, for the line that reports its end. */
 function summaryOf({ show }: Trial, points: readonly Point[]): string {
   const [figure] = show;
   const value = figure === undefined ? undefined : points.at(-1)?.figures[figure];
@@ -41,7 +41,10 @@ function summaryOf({ show }: Trial, points: readonly Point[]): string {
   return `${formatNumber(value)} ${labelOf(figure)}`;
 }
 
-/** Measures what the plan says, one process after another. A turn that fails ends nothing. */
+/**
+ * Measures the trials of the plan, one process after another. A turn that fails does not end the
+ * others.
+ */
 export async function measure(plan: Plan, stream: ProgressStream): Promise<BenchResult> {
   const startedAt = new Date();
   const root = mkdtempSync(join(plan.directory ?? tmpdir(), "durable-agent-runner-bench-"));

@@ -1,4 +1,4 @@
-/** Every figure a trial may report: how it is called, its unit, and which way is better. */
+/** Every figure that a trial may report: its label, its unit, and which direction is better. */
 export const FIGURES = {
   runsPerSecond: { label: "runs/s", unit: "runs/s", better: "more" },
   eventsPerSecond: { label: "events/s", unit: "events/s", better: "more" },
@@ -32,14 +32,14 @@ export const FIGURES = {
 
 export type FigureName = keyof typeof FIGURES;
 
-/** Label with its unit, where the label does not say it. */
+/** The label, with the unit unless the label contains it. */
 export function labelOf(name: FigureName): string {
   const { label, unit } = FIGURES[name];
   const saysIt = label.endsWith("/s") || unit === "cores";
   return saysIt ? label : `${label}, ${unit}`;
 }
 
-/** Three significant digits, thousands apart. */
+/** Three significant digits, with a space between thousands. */
 export function formatNumber(value: number): string {
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString("en-US").replaceAll(",", "\u202f");

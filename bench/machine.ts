@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { formatNumber } from "./figures.ts";
 import { median } from "./statistics.ts";
 
-/** As `statfs` tells them apart: https://man7.org/linux/man-pages/man2/statfs.2.html */
+/** The file systems by their `statfs` type: https://man7.org/linux/man-pages/man2/statfs.2.html */
 const FILE_SYSTEMS: Readonly<Record<number, string>> = {
   61267: "ext4",
   16914836: "tmpfs (memory: nothing is written to a disk)",
@@ -18,7 +18,7 @@ const FILE_SYSTEMS: Readonly<Record<number, string>> = {
 
 const FSYNCS = 20;
 
-/** Milliseconds that this disk takes to make 4 KiB durable: what each commit has to wait for. */
+/** Milliseconds that this disk takes to sync 4 KiB. Each commit has to wait that long. */
 function fsyncMs(directory: string): number {
   const file = openSync(join(directory, "fsync"), "w");
   const block = Buffer.alloc(4096, 1);
@@ -32,7 +32,7 @@ function fsyncMs(directory: string): number {
   return median(times);
 }
 
-/** What the figures depend on. */
+/** The properties of the machine that the figures depend on. */
 export function describeMachine(directory: string): Record<string, string> {
   const [cpu] = cpus();
   const { type } = statfsSync(directory);
@@ -52,7 +52,7 @@ function versionOf(manifest: URL): string {
   return (JSON.parse(readFileSync(fileURLToPath(manifest), "utf8")) as { version: string }).version;
 }
 
-/** Versions of what was measured, as installed. */
+/** The installed versions of the measured packages. */
 export function describeVersions(): Record<string, string> {
   const packages = ["better-sqlite3", "piscina", "rxjs", "@ag-ui/client", "@copilotkit/runtime"];
   const root = new URL("../", import.meta.url);
@@ -67,7 +67,7 @@ export function describeVersions(): Record<string, string> {
   return versions;
 }
 
-/** Milliseconds that all processors together have been busy, whoever kept them so. */
+/** Milliseconds for which all processors together have been busy, for any process. */
 export function busyMs(): number {
   return cpus().reduce(
     (sum, { times }) => sum + times.user + times.nice + times.sys + times.irq,

@@ -1,4 +1,4 @@
-// `npm run bench`: what the runner costs beside its peers, measured here and now.
+// `npm run bench`: measures the runner and its peers on this machine.
 import { readFileSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(result, null, 1)}\n`);
   if (options.svg !== null) writeFileSync(options.svg, readmePlot(result));
   if (options.markdown !== null) writeFileSync(options.markdown, reportMarkdown(result));
-  // A target that is missed is a finding; a trial that failed is a fault.
+  // Only a trial that failed gives a non-zero exit code. A missed target is a result.
   return result.failures.length === 0 ? 0 : 1;
 }
 

@@ -2,17 +2,17 @@ import { parseArgs } from "node:util";
 
 export interface BenchOptions {
   readonly quick: boolean;
-  /** Names of trials; empty: all. */
+  /** The names of the trials to run. Empty for all. */
   readonly only: readonly string[];
   readonly json: string | null;
   readonly html: string;
   readonly svg: string | null;
   readonly markdown: string | null;
-  /** A result to report on, instead of measuring. */
+  /** The path of a result to report on, instead of measuring. */
   readonly from: string | null;
-  /** The directory for the database files; null: the system's one for temporary files. */
+  /** The directory for the database files. Null for the system's directory of temporary files. */
   readonly directory: string | null;
-  /** Measures each trial once and for so long, whatever it says: to see whether all works. */
+  /** Seconds for each trial, instead of its own time, and one round: a check that every trial works. */
   readonly seconds: number | null;
   readonly help: boolean;
 }
@@ -29,7 +29,7 @@ export const USAGE = `npm run bench -- [options]
   --dir DIRECTORY  where the databases are made (default: the system's directory for temporary files)
   --help`;
 
-/** Thrown for what the user can mend; anything else is a bug. */
+/** Thrown for a wrong command line. Any other error is a bug. */
 export class UsageError extends Error {}
 
 /** Reads the command line. Throws a UsageError that says what was expected and what was got. */
@@ -91,7 +91,7 @@ function parse(args: readonly string[]) {
     });
     return values;
   } catch (error) {
-    // Its messages name the option and what it lacks.
+    // Its messages name the option and what is wrong with it.
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }

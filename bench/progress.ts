@@ -2,12 +2,12 @@ const BAR_WIDTH = 24;
 
 export interface Progress {
   start(label: string): void;
-  /** The work that was started is done; `result` says it in a few words. */
+  /** Ends the started piece of work. `result` is its result in a few words. */
   end(result: string): void;
   stop(): void;
 }
 
-/** The parts of a terminal's stream that a live bar needs. */
+/** The part of a terminal stream that a live bar needs. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -15,8 +15,8 @@ export interface ProgressStream {
 }
 
 /**
- * Shows how far `expectedSeconds`, one entry a piece of work, have come: as a live bar on a
- * terminal, as a line for each piece elsewhere.
+ * Shows the progress of the work: a live bar on a terminal, elsewhere a line for each piece.
+ * `expectedSeconds` has an entry for each piece.
  */
 export function showProgress(
   expectedSeconds: readonly number[],
@@ -36,7 +36,7 @@ export function showProgress(
     const expected = expectedSeconds[done] ?? 0;
     const current = Math.min((now() - startedAt) / 1000, expected * 0.95);
     const share = total === 0 ? 1 : Math.min(1, (doneSeconds + current) / total);
-    // As slow as it has been so far: a busy machine takes longer than planned.
+    // Assume the pace so far: a busy machine takes longer than planned.
     const pace = doneSeconds > 0 ? (startedAt - began) / 1000 / doneSeconds : 1;
     const left = Math.max(0, (total - doneSeconds - current) * pace);
     const filled = Math.round(share * BAR_WIDTH);

@@ -1,19 +1,19 @@
 import type { FigureName } from "./figures.ts";
 
-/** What one process measured at one point of a trial's axis. */
+/** The figures that one process measured at one point of a trial's axis. */
 export interface Point {
-  /** Whose it is, when the process measured several by itself. */
+  /** The measured peer, when one process measures several peers. */
   readonly peer?: string;
   readonly x: number;
-  /** Null: could not be measured here. */
+  /** Null if it could not be measured on this machine. */
   readonly figures: Partial<Record<FigureName, number | null>>;
-  /** Course of a figure over the seconds of the trial. */
+  /** The course of a figure over the seconds of the trial. */
   readonly series?: Partial<Record<FigureName, readonly (readonly [x: number, y: number])[]>>;
 }
 
 export interface Sample extends Point {
   readonly peer: string;
-  /** Samples of one round ran beside each other: ratios are made of these. */
+  /** Samples of the same round were measured one after another. Ratios are made from these. */
   readonly round: number;
 }
 
@@ -26,7 +26,9 @@ export interface PlotSpec {
   readonly kind: "line" | "percentiles" | "course";
   readonly figures: readonly FigureName[];
   readonly at?: number;
-  /** `steps` gives each point the same room, as a 0 has no place on a log axis. */
+  /**
+   * `steps` gives each point the same space, for axes with a 0, which a logarithmic axis cannot show.
+   */
   readonly xScale: "log" | "linear" | "steps";
   readonly yScale: "log" | "linear";
 }
@@ -35,9 +37,9 @@ export interface TrialResult {
   readonly name: string;
   readonly title: string;
   readonly about: string;
-  /** What x is. */
+  /** The label of x. */
   readonly axis: string;
-  /** The figures of the table on the terminal, the most telling first. */
+  /** The figures of the table on the terminal, the most important first. */
   readonly show: readonly FigureName[];
   /** The peer that the first of `show` is compared with. */
   readonly baseline: string | null;
@@ -48,16 +50,16 @@ export interface TrialResult {
 export interface PeerInfo {
   readonly name: string;
   readonly label: string;
-  /** For narrow columns. */
+  /** A short name for narrow columns. */
   readonly short: string;
-  /** What is there after a crash. */
+  /** What the peer keeps after a crash. */
   readonly promise: string;
 }
 
 export interface Verdict {
   readonly text: string;
   readonly outcome: "met" | "missed" | "not measured";
-  /** One line a condition: what was measured against which bound. */
+  /** A line for each condition: the measured value and its bound. */
   readonly details: readonly string[];
 }
 
@@ -67,7 +69,7 @@ export interface Failure {
   readonly message: string;
 }
 
-/** All that a report needs: it is made of this alone. */
+/** Everything that a report needs. */
 export interface BenchResult {
   readonly format: 1;
   readonly startedAt: string;
@@ -75,7 +77,7 @@ export interface BenchResult {
   readonly mode: "full" | "quick";
   readonly command: string;
   readonly machine: Readonly<Record<string, string>>;
-  /** Part of the processors, 0 to 1, that other processes took while this was measured. */
+  /** The share of the processors, from 0 to 1, that other processes took during the measurement. */
   readonly takenByOthers: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly peers: readonly PeerInfo[];

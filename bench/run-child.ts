@@ -6,7 +6,7 @@ import type { Point } from "./results.ts";
 import type { Assignment } from "./workloads/workload.ts";
 
 const CHILD = fileURLToPath(new URL("./trial.child.ts", import.meta.url));
-/** A turn that takes so much longer than planned hangs. */
+/** After this time beyond the plan, a turn counts as hanging. */
 const PATIENCE_MS = 90_000;
 
 export interface ChildAnswer {
@@ -23,7 +23,7 @@ export async function runInChild(
   const assignment: Assignment = { ...task, directory };
   const child = fork(CHILD, [JSON.stringify(assignment)], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
-    // Flags of this process are not those of a server.
+    // The flags of this process are not passed on.
     execArgv: [],
     env: { ...process.env, COPILOTKIT_TELEMETRY_DISABLED: "true" },
   });

@@ -3,7 +3,7 @@ import type { Effort, Trial } from "./trial.ts";
 import { MICRO_STEPS } from "./trials.ts";
 import type { Assignment } from "./workloads/workload.ts";
 
-/** Seconds that a process takes beside what it measures. */
+/** Seconds that a process takes in addition to its measurement. */
 const OVERHEAD_SECONDS = 0.8;
 
 export interface Turn {
@@ -13,7 +13,7 @@ export interface Turn {
   readonly expectedSeconds: number;
 }
 
-/** The turns of a trial: in each round every peer once, so that neighbours can be compared. */
+/** The turns of a trial. Each round has every peer once, so that neighbouring turns can be compared. */
 export function turnsOf(trial: Trial, effort: Effort): readonly Turn[] {
   const { seconds, warmUpSeconds } = effort;
   const points = effort.points ?? trial.points;

@@ -5,7 +5,10 @@ export interface Spread {
   readonly max: number;
 }
 
-/** Of an even number of values, the mean of the two in the middle. Throws on none. */
+/**
+ * The median. For an even number of values, the mean of the two middle values. Throws for an empty
+ * list.
+ */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];
@@ -14,7 +17,10 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** The smallest value that `share` (0 to 1) of all are not above. Throws on none. */
+/**
+ * The smallest value that is at least as large as the part `share` (0 to 1) of all values. Throws for
+ * an empty list.
+ */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   const value = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
@@ -27,8 +33,8 @@ export function spread(values: readonly number[]): Spread {
 }
 
 /**
- * Compares neighbours: values of one round, measured one after the other, so that what slows the
- * machine down for a while slows both. Rounds that only one of them has are left out.
+ * Compares values of the same round. They were measured one after another, so a slow phase of the
+ * machine affects both. Rounds that only one of the two has are left out.
  */
 export function compareRounds(
   ours: ReadonlyMap<number, number>,

@@ -14,11 +14,11 @@ export interface Condition extends FigureRef {
   readonly is: ">=" | "<=";
   readonly bound: number;
   /**
-   * Compared with: the same figure, but for what is said here. Without this the figure's own
-   * median stands against the bound.
+   * The figure to compare with: the same figure, except for the fields given here. Without this, the
+   * median of the figure itself is compared with the bound.
    */
   readonly against?: Partial<FigureRef>;
-  /** The ratio of the two (default), or their difference. */
+  /** What is compared with the bound: the ratio of the two (default), or their difference. */
   readonly how?: "ratio" | "difference";
 }
 
@@ -32,7 +32,7 @@ const client = { trial: "client-pipeline", x: TYPICAL_THREADS, peer: "durable" }
 const pace = { trial: "model-pace", x: 1000, peer: "durable" } as const;
 const connect = { trial: "connect", x: 2000, peer: "durable" } as const;
 
-/** What this runner wants to be, on two cores; ratios of peers in one run of the harness. */
+/** The targets of this runner on two cores. Ratios are between peers of one run of the harness. */
 export const TARGETS: readonly Target[] = [
   {
     text: "Durable runs/s, 200 threads, 24 events, the runner's own cost: at least 50x synchronous, 0.6x InMemoryAgentRunner, 0.3x limit",
@@ -65,7 +65,7 @@ export const TARGETS: readonly Target[] = [
   {
     text: "1000 threads at 50 events/s each: no growing lag, loop delay p99 at most 10 ms beyond the same without a runner",
     conditions: [
-      // A runner that is behind slows its own load down, as a thread waits for its last run.
+      // A slow runner reduces its own load, because each thread waits for its last run.
       {
         ...pace,
         figure: "eventsPerSecond",
@@ -73,8 +73,8 @@ export const TARGETS: readonly Target[] = [
         bound: 0.95,
         against: { peer: "no-runner" },
       },
-      // The quarters differ by what happens to be waiting, though nothing piles up. A runner that
-      // cannot keep up is behind by seconds after 20 s.
+      // The quarters differ a little even if the queue does not grow. A runner that cannot keep up is
+      // late by seconds after 20 s.
       { ...pace, figure: "lagGrowthMs", is: "<=", bound: 50 },
       {
         ...pace,

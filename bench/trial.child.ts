@@ -1,8 +1,8 @@
 // One turn of one peer in a process of its own: `node trial.child.ts ASSIGNMENT`, an Assignment as
-// JSON. What was measured goes to the parent as a message.
+// JSON. The samples go to the parent as a message.
 import type { Assignment, Workload } from "./workloads/workload.ts";
 
-/** Imported by need: no trial shares its heap with modules that it does not use. */
+/** Imported when needed, so that the heap of a trial has no modules that it does not use. */
 async function workloadOf({ workload }: Assignment): Promise<Workload> {
   switch (workload) {
     case "load":

@@ -2,14 +2,14 @@ import type { PeerName } from "./peers/peers.ts";
 import type { TrialResult } from "./results.ts";
 import type { Settings, WorkloadName } from "./workloads/workload.ts";
 
-/** How much of a trial is done. */
+/** The amount of work in a trial. */
 export interface Effort {
-  /** Seconds that are measured in one process. */
+  /** Seconds of measurement in one process. */
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** How often each peer's turn comes. */
+  /** The number of turns of each peer. */
   readonly rounds: number;
-  /** Rounds at some points, where they differ. */
+  /** The number of rounds at points where it differs. */
   readonly roundsAt?: Readonly<Record<number, number>>;
   readonly points?: readonly number[];
   readonly peers?: readonly PeerName[];
@@ -20,14 +20,17 @@ export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
   /** In the order in which they take turns. */
   readonly peers: readonly PeerName[];
   readonly baseline: PeerName | null;
-  /** Places on the axis. */
+  /** The points on the axis. */
   readonly points: readonly number[];
-  /** The only points of some peers, where the others would take minutes or tell nothing. */
+  /**
+   * The points of peers that are not measured at all points, because those would take minutes or show
+   * nothing.
+   */
   readonly pointsFor?: Partial<Record<PeerName, readonly number[]>>;
-  /** Whether each point has a process of its own; else one process measures all in turn. */
+  /** Whether each point has a process of its own. Otherwise one process measures all points in turn. */
   readonly separate: boolean;
   readonly settings: Settings;
   readonly full: Effort;
-  /** Null: not in `--quick`. */
+  /** Null for a trial that `--quick` leaves out. */
   readonly quick: Effort | null;
 }

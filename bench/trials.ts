@@ -34,7 +34,7 @@ function loopDelayAt(at: number) {
   } as const;
 }
 
-/** Where most targets are measured. */
+/** The point at which most targets are measured. */
 export const TYPICAL_THREADS = 200;
 
 export const TRIALS: readonly Trial[] = [
@@ -272,5 +272,5 @@ export const TRIALS: readonly Trial[] = [
   },
 ];
 
-/** Processes that the micro trial's time is multiplied by: it is per step. */
+/** The number of steps of the micro trial, by which its time per step is multiplied. */
 export const MICRO_STEPS = 7;

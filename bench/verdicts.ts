@@ -62,7 +62,7 @@ function nameOf(other: FigureRef, condition: Condition): string {
   return `the same at ${formatNumber(other.x)} instead of ${formatNumber(condition.x)}`;
 }
 
-/** A target is met when all its conditions are; one that is missed is enough to miss it. */
+/** A target is met when all its conditions are met. It is missed when one condition is missed. */
 export function judgeTarget(target: Target, trials: readonly TrialResult[]): Verdict {
   const outcomes = target.conditions.map((condition) => judge(condition, trials));
   const missed = outcomes.some(({ met }) => met === false);

@@ -1,23 +1,23 @@
 import { type AgentStateMutation, HttpAgent } from "@ag-ui/client";
 import { type BaseEvent, EventType, type Message } from "@ag-ui/core";
 
-/** A run as a client saw it go by. */
+/** A run as a client saw it. */
 export interface SeenRun {
   readonly runId: string;
-  /** The terminal event, once it is there. */
+  /** The terminal event, or undefined before it has come. */
   end?: BaseEvent & { code?: string; result?: unknown };
 }
 
-/** What a client holds when its stream is over. */
+/** The state of a client at the end of its stream. */
 export interface Seen {
   readonly runs: readonly SeenRun[];
   readonly events: number;
   readonly messages: Message[];
-  /** Why the stream has no proper end: its connection was cut, or what came through was invalid. */
+  /** Why the stream has no proper end: its connection was cut, or an event was invalid. */
   readonly failure?: string | undefined;
 }
 
-/** Sends a message on top of what the client holds, and follows the run to its end. */
+/** Sends a message after the client's other messages, and follows the run to its end. */
 export function ask(
   url: string,
   threadId: string,
@@ -29,7 +29,7 @@ export function ask(
   return follow(`${url}/run`, threadId, [...history, question], onEvent);
 }
 
-/** What a page does when it is opened: gets the history, then the live run if there is one. */
+/** Connects like a page that is opened: gets the history, then the live run if there is one. */
 export function connect(url: string, threadId: string) {
   return follow(`${url}/connect`, threadId, []);
 }
@@ -41,8 +41,8 @@ export async function stop(url: string, threadId: string): Promise<boolean> {
   return stopped === true;
 }
 
-// HttpAgent does not implement `connect`. But both endpoints speak the same protocol, so runAgent
-// does for both, and takes all that comes through its schemas, its verifier and its reducer.
+// HttpAgent does not implement `connect`. Both endpoints use the same protocol, so `runAgent` works for
+// both. It passes all events through its schemas, its verifier and its reducer.
 async function follow(
   url: string,
   threadId: string,
@@ -88,7 +88,7 @@ async function follow(
   return { runs, events, messages: agent.messages, failure };
 }
 
-/** HttpAgent leaves a rejection unhandled when its stream is cut. So the cut goes no further. */
+/** Ends a cut stream without an error: HttpAgent would leave the rejection unhandled. */
 async function* untilCut(body: ReadableStream<Uint8Array>, onCut: (error: unknown) => void) {
   try {
     yield* body;

@@ -8,7 +8,7 @@ export function heading(text: string) {
   console.log(`\n${styleText("bold", text)}`);
 }
 
-/** One line that keeps changing on a terminal; elsewhere, a line now and then. */
+/** A line that is updated on a terminal. Elsewhere, a new line from time to time. */
 export function progress(text: string) {
   if (stdout.isTTY) {
     stdout.write(`\r\x1b[K${text}`);
@@ -18,7 +18,7 @@ export function progress(text: string) {
   }
 }
 
-/** The last word, in the place of the line that kept changing. */
+/** The final text, in place of the updated line. */
 export function progressDone(text: string) {
   if (stdout.isTTY) stdout.write(`\r\x1b[K${text}\n`);
   else console.log(text);

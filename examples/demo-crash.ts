@@ -6,7 +6,7 @@ import { isCompleted, type Thread } from "./demo-thread.ts";
 
 export const START_EVERY_MS = 140;
 export const COMPLETED_AT_KILL = 20;
-/** Threads that a second client joins, and one that is stopped, after `MID_RUN` events. */
+/** The threads that a second client joins, and the thread that is stopped, after `MID_RUN` events. */
 export const JOINED: readonly number[] = [2, 6, 10, 14];
 export const STOPPED = 4;
 const MID_RUN = 60;
@@ -43,7 +43,7 @@ export async function talkAndKill({ agentUrl, kill }: DemoServer, threads: reado
   await Promise.all(talks);
 }
 
-/** Resolves when `count` of the promises have. */
+/** Resolves when `count` of the promises have resolved. */
 function settled(promises: readonly Promise<void>[], count: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let left = count;

@@ -8,7 +8,7 @@ process.on("exit", () => {
 });
 
 export interface DemoServer {
-  /** Where the agent "default" is. */
+  /** The URL of the agent "default". */
   readonly agentUrl: string;
   /** `kill -9`, and waits until the process is gone. */
   kill(): Promise<void>;

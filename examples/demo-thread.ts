@@ -8,11 +8,11 @@ export interface Thread {
   readonly question: string;
   /** The first run, which the kill may cut off. */
   first?: Seen;
-  /** A second client, which joined the first run half way. */
+  /** A second client, which connected in the middle of the first run. */
   joined?: Seen;
   /** A client that connects after the restart. */
   restored?: Seen;
-  /** One more run, if the first was cut off. */
+  /** Another run, if the first run was cut off. */
   second?: Seen;
 }
 
@@ -21,7 +21,7 @@ export function isCompleted({ first }: Thread): boolean {
   return first?.failure === undefined && first?.runs[0]?.end !== undefined;
 }
 
-/** True if a client that connects after the restart does not get all that the first client got. */
+/** True if a client that connects after the restart misses events that the first client got. */
 export function isLost({ first, restored }: Thread): boolean {
   const [run] = first?.runs ?? [];
   if (restored?.failure !== undefined) return true;
@@ -31,7 +31,7 @@ export function isLost({ first, restored }: Thread): boolean {
   );
 }
 
-/** True if a thread whose run was cut off does not take another run to its end. */
+/** True if a thread whose run was cut off cannot complete another run. */
 export function isStuck({ second }: Thread): boolean {
   return second?.failure !== undefined || second?.runs[0]?.end?.type !== EventType.RUN_FINISHED;
 }
@@ -44,7 +44,7 @@ export function outcomeOf({ end }: SeenRun): string {
   return end.result === undefined ? "stopped" : "finished";
 }
 
-/** Everything that the agent has said, in one string, which only grows while it speaks. */
+/** All text of the agent in one string, which only grows while the agent answers. */
 export function spokenIn(seen: Seen | undefined): string {
   let text = "";
   for (const message of seen?.messages ?? []) {

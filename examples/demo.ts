@@ -1,6 +1,6 @@
-// `npm run demo`: 40 threads talk to a server, which is killed with SIGKILL half way and started
-// again on the same file. Exits with 0 if no completed run is lost, no thread is stuck, and all
-// else went as it should.
+// `npm run demo`: 40 threads talk to a server, which is killed with SIGKILL half way and started again
+// on the same file. Exits with 0 if no completed run is lost, no thread is stuck, and nothing else
+// failed.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,7 +124,7 @@ function checkFirstRuns(completed: Thread[], interrupted: Thread[]) {
   );
 }
 
-/** What is stored of an interrupted run is a beginning of what was streamed. */
+/** The stored events of an interrupted run are a prefix of the streamed events. */
 function checkKeptText(interrupted: Thread[]) {
   let seen = 0;
   let kept = 0;

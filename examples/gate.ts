@@ -4,25 +4,25 @@ const LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /**
- * Lets through what this machine's own programs and pages ask. A server on localhost is reached by
- * every page of every site that its user opens: a page may send a form or plain text to any address
- * without asking (so a body has to be JSON, which it must ask for), and may have its own name point
- * to 127.0.0.1 (so the name that was asked for has to be one of ours).
+ * Lets through only requests of programs and pages of this machine. Every page that the user opens, of
+ * any site, can reach a server on localhost. A page may send a form or plain text to any address
+ * without a preflight, so a body has to be JSON, which needs a preflight. A site may also have its own
+ * host name point to 127.0.0.1, so the requested host name has to be a known one.
  */
 export class Gate {
   readonly #names: ReadonlySet<string>;
 
-  /** `others`: further host names, of a proxy before this server for example. */
+  /** `others`: further host names, for example of a proxy in front of this server. */
   constructor(others: readonly string[]) {
     this.#names = new Set([...LOCAL_NAMES, ...others]);
   }
 
-  /** Whether pages of `origin` may call, on whatever port they are served. */
+  /** Whether pages of `origin` may call, on any port. */
   allowsOrigin(origin: string): boolean {
     return this.#names.has(URL.parse(origin)?.hostname ?? "");
   }
 
-  /** `listener` behind the gate: it sees no request that is refused, and no body that is too large. */
+  /** Wraps `listener`: it gets no refused request and no body that is too large. */
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
       const refusal = this.#refusal(request);
@@ -36,7 +36,7 @@ export class Gate {
     const host = URL.parse(`http://${headers.host}`);
     const isOurs = host !== null && this.#names.has(host.hostname);
     const isLocal = LOCAL_NAMES.includes(host?.hostname ?? "");
-    // A name of this machine comes with the port that listens here.
+    // A host name of this machine has to come with the port of this server.
     if (!isOurs || (isLocal && Number(host.port || 80) !== socket.localPort)) {
       const name = JSON.stringify(headers.host);
       return [403, `This server does not go by the name ${name}: see ALLOWED_HOSTS in the README.`];
@@ -54,14 +54,14 @@ export class Gate {
 
 const TOO_LARGE = `A body may have ${MAX_BODY_BYTES} bytes.`;
 
-/** For a body that does not say how long it is. */
+/** Limits a body without a content-length. */
 function limitBody(request: IncomingMessage, response: ServerResponse): void {
   let bytes = 0;
   request.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes <= MAX_BODY_BYTES) return;
     if (!response.headersSent) refuse(response, 413, TOO_LARGE);
-    // Whoever reads the body gets no more of it.
+    // The reader of the body gets no more of it.
     request.removeAllListeners("data");
     request.resume();
   });

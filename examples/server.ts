@@ -1,6 +1,7 @@
 // `npm start`: an ordinary CopilotKit runtime on a durable runner. Environment: PORT, DB_PATH,
-// AGENT_PACE_MS (how long the demo agent takes for a token), OPENAI_API_KEY (adds "assistant"),
-// ALLOWED_HOSTS (names beside localhost by which it may be called, and whose pages may; commas between).
+// AGENT_PACE_MS (milliseconds that the demo agent takes for a token), OPENAI_API_KEY (adds
+// "assistant"), ALLOWED_HOSTS (further host names, separated by commas, under which it may be called
+// and whose pages may call it).
 import "./no-telemetry.ts";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -21,7 +22,7 @@ const port = wholeNumber("PORT", 4141, 65_535);
 const paceMs = wholeNumber("AGENT_PACE_MS", 25, 60_000);
 const dbPath = process.env.DB_PATH || "./data/threads.db";
 
-// The default logger prints whole errors; on this console, a line will do.
+// The default logger prints whole errors. Here, a line for each is enough.
 const logger: Logger = { debug() {}, info() {}, warn: report, error: report };
 const runner = await openRunner();
 const runtime = new CopilotRuntime({
@@ -45,7 +46,7 @@ announce();
 
 async function openRunner() {
   try {
-    // "reject" answers a second run on a busy thread with an event that its client can see.
+    // "reject" gives a second run on a busy thread a RUN_ERROR, which its client can see.
     const opened = new SqliteAgentRunner({ dbPath, onConcurrentRun: "reject", logger });
     await opened.ready();
     return opened;
@@ -80,7 +81,7 @@ async function shutDown() {
   } catch (error) {
     exit(1, `Not everything could be stored: ${messageOf(error)}`);
   }
-  // The last events of those runs may still be on their way.
+  // The last events of those runs may not have reached their clients yet.
   server.closeIdleConnections();
   await Promise.race([closed, sleep(FAREWELL_MS)]);
   process.exit(0);

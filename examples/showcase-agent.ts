@@ -3,7 +3,9 @@ import type { AGUIEvent, RunAgentInput } from "@ag-ui/core";
 import { Observable } from "rxjs";
 import { answer } from "./showcase-answer.ts";
 
-/** An agent that needs no key and answers at the pace of a model, `paceMs` a token. */
+/**
+ * An agent that needs no key and answers at the pace of a model: a token takes `paceMs` milliseconds.
+ */
 export class ShowcaseAgent extends AbstractAgent {
   // Not `#private`: AbstractAgent.clone() runs no constructor, so a clone would lack such fields.
   private paceMs: number;
@@ -21,7 +23,7 @@ export class ShowcaseAgent extends AbstractAgent {
     return clone;
   }
 
-  // The abort belongs to a run from its first tick: `run` is only called a few ticks later.
+  // The abort controller has to exist from the first tick of a run: `run` is called a few ticks later.
   override runAgent(
     ...args: Parameters<AbstractAgent["runAgent"]>
   ): ReturnType<AbstractAgent["runAgent"]> {
@@ -45,7 +47,7 @@ export class ShowcaseAgent extends AbstractAgent {
         subscriber.next(event);
         timer = setTimeout(play, tokens * this.paceMs);
       };
-      // An aborted run just ends. What it left open is for the runner to close.
+      // An aborted run ends without a terminal event. The runner closes its open parts.
       const end = () => subscriber.complete();
       aborted?.addEventListener("abort", end);
       if (aborted?.aborted) end();

@@ -3,13 +3,13 @@ import { findNote } from "./showcase-notes.ts";
 
 const SIGNATURE = "I am a demo agent without a model: your words chose the note.";
 
-/** An event of the answer, and how many tokens a model would have produced until the next one. */
+/** An event of the answer, and how many tokens a model would produce before the next event. */
 export type Beat = readonly [event: AGUIEvent, tokens: number];
 
 /**
- * The answer to the last user message, with every part a client has to cope with: steps, reasoning,
- * a tool call whose arguments arrive in pieces, its result, state, and text. Every id is derived
- * from the run's, so that no two runs share one.
+ * The answer to the last user message, with every kind of part that a client has to handle: steps,
+ * reasoning, a tool call whose arguments arrive in pieces, its result, state, and text. Every id is
+ * derived from the run id, so that no two runs share an id.
  */
 export function* answer({ threadId, runId, messages }: RunAgentInput): Generator<Beat> {
   const question = lastQuestion(messages);
@@ -75,7 +75,7 @@ function status(value: string) {
   return { op: "replace", path: "/status", value };
 }
 
-/** Pieces of about the size that models stream in; joined, they are `text` again. */
+/** Splits a text into pieces of about the size that models stream. Joined, they give `text` again. */
 function tokensOf(text: string): string[] {
   return text.match(/\s*\S{1,6}|\s+$/g) ?? [];
 }

@@ -1,4 +1,4 @@
-/** What the demo agent knows: a note for each thing that people ask of a durable runner. */
+/** The knowledge of the demo agent: a note for each question that users have about a durable runner. */
 export interface Note {
   readonly title: string;
   readonly text: string;
@@ -43,7 +43,7 @@ const NOTES: readonly Note[] = [
   },
 ];
 
-/** The note that shares the most words with the question; the first one if none shares any. */
+/** The note that shares the most words with the question. The first note if none shares a word. */
 export function findNote(question: string): Note {
   const asked = new Set(wordsOf(question));
   const score = (note: Note) =>
@@ -51,7 +51,7 @@ export function findNote(question: string): Note {
   return NOTES.reduce((best, note) => (score(note) > score(best) ? note : best));
 }
 
-/** Short words say nothing about a subject. */
+/** Short words do not identify a subject. */
 function wordsOf(text: string): string[] {
   return text.toLowerCase().match(/[a-z]{4,}/g) ?? [];
 }

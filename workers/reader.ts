@@ -10,7 +10,7 @@ import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 
 interface Reader {
   readonly reading: Reading;
-  /** Held until the thread ends, so that the instance counts as alive while a reader lives. */
+  /** Held until the thread ends: the instance counts as alive while a reader lives. */
   readonly lock: InstanceLock;
 }
 

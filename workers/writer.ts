@@ -36,7 +36,7 @@ interface Writer extends OpenedDatabase {
   readonly reading: Reading;
   readonly keptViews: KeptViews;
   readonly opened: OpenedMessage;
-  /** Null for a database in memory, which nobody else can open. */
+  /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
   /** `seq` of the batch that was committed last, or null before the first. */
   committedSeq: number | null;
@@ -45,14 +45,14 @@ interface Writer extends OpenedDatabase {
 let writer: Writer | null = null;
 /** Null for a database in memory, and before the file is open. */
 let lock: InstanceLock | null = null;
-/** Set when the file has lost its name. From then on every request is answered with this fault. */
+/** Set when the file has lost its name. From then on every request gets this error as its answer. */
 let lost: RunStoreError | null = null;
 
-const tell = (notice: WriterNotice) => parentPort?.postMessage(notice);
+const notify = (notice: WriterNotice) => parentPort?.postMessage(notice);
 
 /**
- * A writer that takes a dead one's place holds the lock before it waits for the database. Its instance would
- * look dead while another program keeps it from opening the file.
+ * Takes the lock in the successor of a dead writer, before it waits for the database. Without the lock,
+ * the instance would look dead while another program keeps the file from being opened.
  */
 function lockAgain({ dbPath, file, instanceId }: WorkerConfig): InstanceLock | null {
   if (file === null) return null;
@@ -71,20 +71,20 @@ function open(config: WorkerConfig): Writer {
   const { db, guard, files, migratedFrom } = database;
   try {
     const context = createWriterContext(db, config, files?.path ?? null);
-    // The lock is held before the row can be found: an instance whose lock file nobody holds is dead.
+    // Take the lock before the row is written: an instance with a row and a free lock counts as dead.
     if (files !== null) {
       lock ??= new InstanceLock(lockPathOf(files.path, config.instanceId), { make: true });
     }
     beat(context);
-    // Journals are retained for followers. When this runner opens the file for the first time, nobody in
-    // this process follows a run yet: only another live instance may have followers.
+    // Journals are retained for followers. When this runner opens the file for the first time, it has no
+    // followers yet: only another live instance may have some.
     const retain = config.file !== null || hasOtherLiveInstances(context);
     const recovered = reap(context, { retain });
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
     const maintenance =
-      files === null ? null : new Maintenance(context, tell, () => isFileThere(files));
+      files === null ? null : new Maintenance(context, notify, () => isFileThere(files));
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
@@ -97,7 +97,7 @@ function open(config: WorkerConfig): Writer {
   }
 }
 
-/** Checks between requests that the file has its name. If not, tells the main thread. */
+/** Checks between requests that the file still has its name. If not, tells the main thread. */
 function isFileThere(files: OpenFiles): boolean {
   try {
     files.check();
@@ -105,12 +105,12 @@ function isFileThere(files: OpenFiles): boolean {
   } catch (error) {
     loseFile(error);
     if (lost === null) return true;
-    tell({ kind: "replaced", fault: toFault(lost) });
+    notify({ kind: "replaced", fault: toFault(lost) });
     return false;
   }
 }
 
-/** Closes the file if `error` says that the file has lost its name. */
+/** Closes the file if `error` is `FILE_REPLACED`. Does nothing for other errors. */
 function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
@@ -122,7 +122,7 @@ function loseFile(error: unknown): void {
   writer = null;
 }
 
-/** A file that has lost its name fails in many ways. All of them are reported as `FILE_REPLACED`. */
+/** The fault for an error. A file that has lost its name fails in many ways: all are `FILE_REPLACED`. */
 function faultOf(error: unknown): StoreFault {
   try {
     if (writer !== null && concernsWholeFile(error)) writer.files?.check();
@@ -150,17 +150,19 @@ function close(): null {
   return null;
 }
 
-/** Refuses a batch if the batch before it failed: operations are committed in the order they were sent. */
+/**
+ * Commits a batch. Refuses it if the batch before it failed, since operations are committed in order.
+ */
 function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
   if (after !== null && after !== writer.committedSeq) {
     throw new RunStoreError("STORE_FAILED", "the batch before this one was not committed");
   }
-  // Without the WAL's index, a commit could write over what another process has in the WAL.
+  // Without the WAL's index, a commit could overwrite what another process has written to the WAL.
   writer.files?.checkIndex();
   const startedAt = performance.now();
   const results = commitBatch(writer.context, ops);
   writer.maintenance?.afterBatch(performance.now() - startedAt);
-  // Throws if the file has lost its name: a commit to it is not acknowledged.
+  // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.committedSeq = seq;
   return { results, walBytes };
@@ -188,7 +190,7 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       writer.files?.check();
       return null;
     case "backup":
-      return backUp(writer.context.db, request, tell);
+      return backUp(writer.context.db, request, notify);
     case "keep-view":
       writer.keptViews.keep(request.view);
       return null;

@@ -5,7 +5,7 @@ import { Batcher } from "../../src/store/queued/batcher.ts";
 const OPERATIONS = 100;
 const OK: OpResult = { ok: true };
 
-/** The main thread's share of storing: a writer that answers at once, so only the queue is left. */
+/** The cost of storing on the main thread. The writer answers at once, so only the queue is measured. */
 export function addBatcher(bench: Bench): void {
   const batcher = new Batcher({
     lingerMs: 50,

@@ -7,7 +7,7 @@ import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts
 
 const THREADS = 100;
 
-/** The writer's share of starting runs: a batch of claims, and the one that gives them back. */
+/** The cost of starting runs in the writer: a batch of claims, and the batch that releases them. */
 export function addClaim(bench: Bench, directory: string): () => void {
   const dbPath = join(directory, "claims.db");
   const config: WorkerConfig = { dbPath, instanceId: "bench", leaseMs: 15_000, file: null };

@@ -7,7 +7,7 @@ import { addCompact } from "./compact.ts";
 import { addFinalize } from "./finalize.ts";
 import { addSerialization } from "./serialization.ts";
 
-/** The inner steps of a run, one at a time. `seconds` is for each of them. */
+/** Measures the inner steps of a run, one at a time. `seconds` is the time for each step. */
 export async function measureMicro({
   seconds,
   warmUpSeconds,

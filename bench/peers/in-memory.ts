@@ -11,9 +11,9 @@ const OWN_FILE = new URL(
 );
 
 /**
- * Loads the runner without the rest of the runtime (servers, model clients, telemetry): in a
- * process that has all of that, its event-loop delay is higher, and that is not its own cost.
- * `BENCH_WHOLE_RUNTIME=1` loads all, to see the difference.
+ * Loads the runner without the rest of the runtime (servers, model clients, telemetry). With the whole
+ * runtime in the process, the event-loop delay is higher, which is not a cost of the runner.
+ * `BENCH_WHOLE_RUNTIME=1` loads the whole runtime for comparison.
  */
 async function loadRuntime(): Promise<RuntimeModule> {
   if (process.env.BENCH_WHOLE_RUNTIME !== "1" && existsSync(fileURLToPath(OWN_FILE))) {
@@ -30,7 +30,7 @@ export async function openInMemory(): Promise<BenchRunner> {
     maxBytes: Infinity,
   });
   return {
-    // Its types ask for a whole AbstractAgent; what it calls of one is what the agents here have.
+    // Its types ask for an AbstractAgent. The agents here have the methods that it calls.
     run: (request) => runner.run(request as never) as never,
     connect: (request) => runner.connect(request as never) as never,
     close: async () => {},

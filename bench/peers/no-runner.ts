@@ -3,7 +3,7 @@ import { EMPTY, Observable } from "rxjs";
 import type { RunRequest } from "../../src/index.ts";
 import type { BenchRunner } from "./bench-runner.ts";
 
-/** The agents alone: what a run emits goes to whoever subscribed, and nowhere else. */
+/** The agents without a runner: the events of a run go only to the subscriber. */
 export class NoRunner implements BenchRunner {
   run({ agent, input }: RunRequest): Observable<BaseEvent> {
     return new Observable((subscriber) => {

@@ -9,8 +9,8 @@ async function openDurable(dbPath: string, durability: "full" | "normal"): Promi
 }
 
 /**
- * Each peer is loaded only where it is measured: what a module leaves behind in the heap is paid
- * by whoever shares its process.
+ * Each peer is loaded only in the process that measures it: the heap of a module would slow down the
+ * others.
  */
 export async function openPeer(peer: PeerName, dbPath: string): Promise<BenchRunner> {
   switch (peer) {

@@ -8,7 +8,7 @@ export type PeerName =
   | "limit"
   | "no-runner";
 
-/** Who is measured, and what each has left after a crash. */
+/** The measured runners, and what each of them keeps after a crash. */
 export const PEERS: readonly (PeerInfo & { readonly name: PeerName })[] = [
   {
     name: "durable",

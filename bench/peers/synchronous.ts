@@ -53,7 +53,10 @@ export class SynchronousRunner implements BenchRunner {
     return subject;
   }
 
-  /** The whole history, compacted once more, in one go; then the live run, told apart by message. */
+  /**
+   * The whole history, compacted once more, in one step; then those messages of the live run that are
+   * not in it.
+   */
   connect({ threadId }: ConnectRequest): Observable<BaseEvent> {
     const connection = new ReplaySubject<BaseEvent>();
     const emitted = new Set<unknown>();

@@ -23,8 +23,8 @@ export function createVersion1Schema(db: Database.Database): void {
 export const STORED_EVENTS_PER_RUN = 5;
 
 /**
- * Writes the threads that `lengths` names, each with as many runs, as the version 1 runner would
- * have. It reads such a file as its own, and ours migrates it: both begin with the same history.
+ * Writes a thread for each of `lengths`, with that many runs, in the format of version 1. The version 1
+ * design reads the file, and our runner migrates it, so both begin with the same history.
  */
 export function writeHistories(
   dbPath: string,
@@ -32,7 +32,7 @@ export function writeHistories(
   eventsPerRun: number,
 ): void {
   const db = new Database(dbPath);
-  // Not measured: need not be safe.
+  // Writing this file is not measured, so it does not have to be durable.
   db.pragma("synchronous = OFF");
   createVersion1Schema(db);
   const insert = db.prepare(

@@ -5,15 +5,15 @@ export interface Tick {
   readonly label: string;
 }
 
-/** Where values stand on an axis, as shares of its length from 0 to 1. */
+/** The positions of values on an axis, as shares of its length from 0 to 1. */
 export interface Axis {
   readonly ticks: readonly Tick[];
   place(value: number): number;
 }
 
-/** Room at both ends, so that no marker stands on the frame. */
+/** Space at both ends, so that no marker is on the frame. */
 const MARGIN = 0.04;
-/** The steps a reader counts in without thinking. */
+/** Steps between ticks that are easy to read. */
 const ROUND_STEPS = [1, 2, 5, 10];
 const LINEAR_TICKS = 5;
 
@@ -21,7 +21,7 @@ function ticksAt(values: readonly number[]): Tick[] {
   return values.map((value) => ({ value, label: formatNumber(value) }));
 }
 
-/** Each value has the same room, whatever lies between them. */
+/** Each value has the same space, whatever its distance from the next value. */
 export function stepsAxis(values: readonly number[], labels?: readonly string[]): Axis {
   const share = (index: number) => (index + 0.5) / values.length;
   return {
@@ -30,9 +30,9 @@ export function stepsAxis(values: readonly number[], labels?: readonly string[])
   };
 }
 
-/** From 0, with round ticks, up to the first of them that no value is above. */
+/** From 0, with round ticks, up to the first tick that is above all values. */
 export function linearAxis(values: readonly number[]): Axis {
-  // Without values, or with zeros alone, an axis all the same.
+  // An axis is drawn even without values, or with zeros only.
   const max = Math.max(0, ...values) || 1;
   const rough = max / LINEAR_TICKS;
   const decade = 10 ** Math.floor(Math.log10(rough));
@@ -42,7 +42,7 @@ export function linearAxis(values: readonly number[]): Axis {
   return { ticks: ticksAt(ticks), place: (value) => value / (count * step) };
 }
 
-/** Logarithmic, with a tick each decade, and at 2 and 5 when there are few decades. */
+/** Logarithmic, with a tick for each decade, and at 2 and 5 when there are few decades. */
 export function logAxis(values: readonly number[], fixedTicks?: readonly number[]): Axis {
   const positive = values.filter((value) => value > 0);
   const min = Math.min(...(positive.length > 0 ? positive : [1]));
@@ -61,7 +61,7 @@ export function logAxis(values: readonly number[], fixedTicks?: readonly number[
   const length = Math.log(to / from) || 1;
   const margin = fixedTicks === undefined ? 0 : MARGIN;
   const place = (value: number) => {
-    // What is 0, or too small to be seen, stands on the axis.
+    // A value of 0, or one too small to be seen, is drawn on the axis.
     const share = Math.log(Math.max(value, from) / from) / length;
     return margin + share * (1 - 2 * margin);
   };

@@ -1,4 +1,4 @@
-/** One colour a peer. Told apart by those who see red and green alike, too: lightness differs. */
+/** One colour per peer. The lightness differs too, for readers who cannot tell red from green. */
 export interface Palette {
   readonly peers: Readonly<Record<string, string>>;
   readonly text: string;
@@ -46,7 +46,7 @@ export const DARK: Palette = {
   bad: "#ff9a5c",
 };
 
-/** For a picture that does not know its page: every colour stands out from white and from black. */
+/** Colours for a picture on any page: each is visible on white and on black. */
 export const EITHER: Palette = {
   ...LIGHT,
   peers: {
@@ -62,7 +62,7 @@ export const EITHER: Palette = {
   grid: "#737b8555",
 };
 
-/** What `drawPlot` leaves to the page. */
+/** The styles that `drawPlot` leaves to the page. */
 export const PLOT_STYLE = `
 .plot text { font: 13px system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; fill: var(--text) }
 .plot .title { font-size: 15px; font-weight: 600 }

@@ -5,7 +5,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '"': "&quot;",
 };
 
-/** Any text, for HTML and SVG, in elements and in quoted attributes. */
+/** Escapes any text for HTML and SVG, in elements and in quoted attributes. */
 export function escapeText(text: string): string {
   return text.replace(/[&<>"]/g, (character) => ENTITIES[character] ?? character);
 }

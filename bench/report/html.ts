@@ -31,7 +31,7 @@ summary { cursor: pointer; color: var(--muted); margin: 6px 0 }
 code { font-size: .92em; background: var(--panel); padding: 1px 5px; border-radius: 4px }
 `;
 
-/** A spread stands below its median, or the column would be three times as wide. */
+/** A spread is below its median: beside it, the column would be three times as wide. */
 function htmlCell(cell: string): string {
   const [, value, range] = /^([^(]+) \((.+ to .+)\)$/.exec(cell) ?? [];
   if (value === undefined || range === undefined) return escapeText(cell);
@@ -90,7 +90,7 @@ function failuresSection({ failures }: BenchResult): string {
   return `<section><h2 id="failed">Failed</h2><table><tbody>${rows.join("")}</tbody></table></section>`;
 }
 
-/** The report as one page that needs nothing else: no script, no font, no picture from elsewhere. */
+/** The report as one self-contained page: it loads no script, font or picture. */
 export function reportHtml(result: BenchResult): string {
   const noise = noiseOf(result);
   const met = result.verdicts.filter(({ outcome }) => outcome === "met").length;

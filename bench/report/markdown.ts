@@ -2,7 +2,7 @@ import type { BenchResult } from "../results.ts";
 import { TYPICAL_THREADS } from "../trials.ts";
 import { figureOf, formatFigure, peersOf, ratioOf } from "./summary.ts";
 
-/** The README's table: each peer under the typical load, and what it keeps. */
+/** The README's table: each peer under the typical load, and what it keeps after a crash. */
 export function reportMarkdown(result: BenchResult): string {
   const trial = result.trials.find(({ name }) => name === "throughput");
   if (trial === undefined) throw new Error("the table needs the trial throughput");

@@ -1,9 +1,9 @@
 import type { BenchResult } from "../results.ts";
 
-/** Past this, a peer that uses two threads loses more than one that uses one. */
+/** With more foreign load than this, a peer with two threads is slowed more than a peer with one. */
 const QUIET_SHARE = 0.1;
 
-/** How far the figures can be trusted, in a sentence. */
+/** A sentence that says how reliable the figures are. */
 export function noiseOf({ takenByOthers }: BenchResult): { text: string; loud: boolean } {
   const share = `Other processes took ${Math.round(100 * takenByOthers)} % of the processors meanwhile`;
   return takenByOthers <= QUIET_SHARE

@@ -5,13 +5,13 @@ import { type Axis, linearAxis, logAxis, stepsAxis } from "./axis.ts";
 import type { Plot, PlotPoint, Series } from "./plots.ts";
 import { figureOf, formatFigure, peersOf, pointsOf, type Table } from "./summary.ts";
 
-/** What is less than this on a log axis of milliseconds is drawn as this. */
+/** Smaller values on a logarithmic axis of milliseconds are drawn as this value. */
 const LOG_FLOOR = 0.01;
 const COURSE_ROWS = 8;
 
 export interface PlotAndTable {
   readonly plot: Plot;
-  /** What the plot shows, in figures. */
+  /** The table of the plotted figures. */
   readonly table: Table;
 }
 
@@ -34,7 +34,7 @@ function yAxis({ yScale }: PlotSpec, series: readonly Series[]): Axis {
   return logAxis(values.map((value) => Math.max(value, LOG_FLOOR)));
 }
 
-/** A line for each peer over `places`, each place giving a figure or nothing. */
+/** A line for each peer over `places`. A place without a figure is left out. */
 function over(
   result: BenchResult,
   trial: TrialResult,
@@ -105,7 +105,7 @@ function coursePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): Pl
   const [figure] = spec.figures;
   if (figure === undefined) return null;
   const series = peersOf(result, trial).flatMap(({ name, label }) => {
-    // One round is enough for a course; several would hide each other.
+    // A course shows one round: several lines would hide each other.
     const course = trial.samples.find(({ peer, series }) => peer === name && series?.[figure]);
     const points = course?.series?.[figure]?.map(([x, y]) => ({ x, y })) ?? [];
     return points.length === 0 ? [] : [{ name, label, shape: shapeOf(result, name), points }];
@@ -159,7 +159,7 @@ function tableBeside(
   return { head, rows };
 }
 
-/** A plot that a trial asks for, and its table; null when nothing of it was measured. */
+/** A plot of a trial, and its table. Null when none of its figures was measured. */
 export function plotOf(
   result: BenchResult,
   trial: TrialResult,

@@ -11,10 +11,10 @@ export interface PlotPoint {
 }
 
 export interface Series {
-  /** Its class is `peer-NAME`: the page says which colour that is. */
+  /** The element has the class `peer-NAME`. The page sets its colour. */
   readonly name: string;
   readonly label: string;
-  /** Which marker; the same for a peer in every plot. */
+  /** The number of the marker. A peer has the same marker in every plot. */
   readonly shape: number;
   readonly points: readonly PlotPoint[];
 }
@@ -26,7 +26,7 @@ export interface Plot {
   readonly x: Axis;
   readonly y: Axis;
   readonly series: readonly Series[];
-  /** Whether points are marked: not on a course of hundreds. */
+  /** Whether points have markers. A course of hundreds of points has none. */
   readonly markers: boolean;
 }
 
@@ -37,14 +37,14 @@ const RIGHT = 16;
 const BOTTOM = 52;
 const LEGEND_LINE = 20;
 const LEGEND_TOP = 40;
-/** Of 13 px of a wide font, on average. */
+/** The average width of a character, for a wide font of 13 px. */
 const CHARACTER_WIDTH = 7.8;
 const LEGEND_MARK = 30;
 const LEGEND_GAP = 18;
 
 const fixed = (value: number) => value.toFixed(1);
 
-/** A shape for each series, for those who cannot tell the colours apart. */
+/** A shape for each series, for readers who cannot tell the colours apart. */
 function marker(shape: number, x: number, y: number): string {
   const [cx, cy] = [fixed(x), fixed(y)];
   switch (shape % 4) {

@@ -3,7 +3,7 @@ import type { BenchResult, PeerInfo, TrialResult } from "../results.ts";
 import { compareRounds, type Spread, spread } from "../statistics.ts";
 import { valuesOf } from "../verdicts.ts";
 
-/** The peers of a trial, those the result knows in its order, then what measured itself. */
+/** The peers of a trial: first the known peers, in the order of the result, then the others. */
 export function peersOf(result: BenchResult, trial: TrialResult): readonly PeerInfo[] {
   const measured = new Set(trial.samples.map(({ peer }) => peer));
   const known = result.peers.filter(({ name }) => measured.delete(name));
@@ -17,7 +17,7 @@ export function pointsOf(trial: TrialResult): readonly number[] {
   return [...new Set(trial.samples.map(({ x }) => x))].sort((a, b) => a - b);
 }
 
-/** A figure over its rounds; null if nobody measured it. */
+/** A figure over its rounds. Null if it was not measured. */
 export function figureOf(
   trial: TrialResult,
   ref: { readonly x: number; readonly peer: string; readonly figure: FigureName },
@@ -26,7 +26,7 @@ export function figureOf(
   return values.size === 0 ? null : spread([...values.values()]);
 }
 
-/** How many times as good or as large as the baseline's, of neighbours. */
+/** The ratio of a figure to that of the baseline, within each round. */
 export function ratioOf(trial: TrialResult, x: number, peer: string): Spread | null {
   const [figure] = trial.show;
   if (trial.baseline === null || figure === undefined) return null;
@@ -40,7 +40,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Whether a column holds words, which read from the left. */
+/** Whether a column holds words, which are left-aligned. */
 export function isTextColumn(rows: Table["rows"], column: number): boolean {
   const isWord = (text: string) => /[a-z]{3}/i.test(text);
   return rows.length > 0 && rows.every((row) => isWord(row[column] ?? ""));

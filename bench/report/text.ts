@@ -2,7 +2,7 @@ import type { BenchResult } from "../results.ts";
 import { noiseOf } from "./noise.ts";
 import { isTextColumn, type Table, tableOf } from "./summary.ts";
 
-/** What a heading may take before it goes on in another line. */
+/** Characters of a heading before it is broken into another line. */
 const HEAD_WIDTH = 18;
 
 function wrapHead(text: string): readonly string[] {

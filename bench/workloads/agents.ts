@@ -4,7 +4,7 @@ import type { RunnableAgent } from "../../src/index.ts";
 
 type Ids = Pick<RunAgentInput, "threadId" | "runId">;
 
-/** The events of an answer that are no text: two before it, two after. */
+/** The events of an answer that are not text: two before the text, two after it. */
 const FRAME_EVENTS = 4;
 
 export const answerId = (runId: string): string => `${runId}-answer`;
@@ -30,7 +30,7 @@ export function emitAnswer(
   emit({ type: EventType.RUN_FINISHED, threadId, runId });
 }
 
-/** An input with one new message, and those before it if there are any. */
+/** An input with one new message after the earlier messages. */
 export function inputOf(
   ids: Ids,
   earlier: RunAgentInput["messages"] = [],
@@ -41,7 +41,7 @@ export function inputOf(
   return { ...ids, messages, state: {}, tools: [], context: [], forwardedProps: {} };
 }
 
-/** Emits its events past the client's pipeline, so that what is measured is the runner. */
+/** Emits its events without the client's pipeline, so that the runner alone is measured. */
 export class DirectAgent implements RunnableAgent {
   readonly agentId = "bench";
   readonly #eventsPerRun: number;
@@ -54,7 +54,7 @@ export class DirectAgent implements RunnableAgent {
     ids: Ids,
     { onEvent }: { onEvent(params: { event: BaseEvent }): void },
   ): Promise<void> {
-    // Even the fastest model answers in a later turn of the loop.
+    // Even the fastest model answers in a later turn of the event loop.
     await nextTurn();
     emitAnswer(ids, this.#eventsPerRun, (event) => onEvent({ event }));
   }

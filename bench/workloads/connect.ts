@@ -10,7 +10,7 @@ import type { Assignment } from "./workload.ts";
 const MIN_ROUNDS = 3;
 
 interface Connected {
-  /** Null: the thread is empty. */
+  /** Null for an empty thread. */
   readonly firstEventMs: number | null;
   readonly totalMs: number;
   readonly blockMs: number;
@@ -41,7 +41,7 @@ async function connectOnce(
   return { firstEventMs, totalMs, blockMs: loopDelayMaxMs };
 }
 
-/** How long a client waits for threads of different lengths, and how long everyone else does. */
+/** How long a client waits for threads of different lengths, and how long the event loop is blocked. */
 export async function measureConnect(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, directory, settings } = assignment;
   const dbPath = join(directory, "threads.db");

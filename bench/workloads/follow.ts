@@ -19,8 +19,9 @@ export function machineNowMs(): number {
 }
 
 /**
- * This process runs, another one follows: how late each delta arrives there. Each delta is the
- * time at which it was emitted. Null when the other process saw nothing before the run had ended.
+ * Measures how late each delta of a run of this process arrives in another process that follows the
+ * run. Each delta is the time at which it was emitted. Null when the other process got no delta before
+ * the run had ended.
  */
 export async function measureFollow(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, warmUpSeconds, directory } = assignment;

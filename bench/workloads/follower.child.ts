@@ -19,14 +19,15 @@ process.on("message", async (message: "connect" | { readonly endedAt: number }) 
     runner.connect({ threadId }).subscribe((event) => {
       const arrivedAt = machineNowMs();
       if (event.type !== EventType.TEXT_MESSAGE_CONTENT) return;
-      // The store merges deltas that follow each other: one may hold several times.
+      // The store merges consecutive deltas, so a delta may hold several times.
       for (const time of String(event.delta).trim().split(" ")) {
         arrivals.push({ emittedAt: Number(time), arrivedAt });
       }
     });
     return;
   }
-  // What was emitted before the connect is history, and what came after the end proves nothing.
+  // Deltas emitted before the connect are history, and deltas that arrive after the end are not
+  // measured.
   const live = arrivals.filter(
     ({ emittedAt, arrivedAt }) => emittedAt > connectedAt && arrivedAt < message.endedAt,
   );
@@ -34,6 +35,6 @@ process.on("message", async (message: "connect" | { readonly endedAt: number }) 
   await runner.close();
   process.send?.(lags);
 });
-// Whoever started this is gone.
+// The parent process is gone.
 process.on("disconnect", () => process.exit());
 process.send?.("ready");

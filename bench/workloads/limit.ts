@@ -14,7 +14,7 @@ interface Row {
   readonly input: string;
 }
 
-/** The row that our runner writes for one run, in a file with our schema. */
+/** The row that the runner writes for a run, in a file with its schema. */
 async function rowOfOneRun(dbPath: string, eventsPerRun: number): Promise<Row> {
   const runner = await openPeer("durable", dbPath);
   const input = inputOf({ threadId: "thread-000", runId: "thread-000-0000" });
@@ -36,10 +36,10 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   const db = new Database(dbPath);
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
-  // As our writer has it, or the checkpoints would be what is measured.
+  // As in the writer: otherwise this would measure checkpoints.
   db.pragma("wal_autocheckpoint = 8000");
   db.pragma("cache_size = -16384");
-  // An epoch, so that the triggers take the row for one of ours and leave it alone.
+  // With an epoch, so that the triggers treat the row as one of this version.
   const insert = db.prepare(
     `INSERT INTO agent_runs
        (thread_id, run_id, events, input, created_at, version, agent_id, epoch)

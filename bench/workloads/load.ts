@@ -22,7 +22,7 @@ async function agentFactory(agents: Settings["agents"], events: number): Promise
   return () => agent;
 }
 
-/** Keeps as many conversations busy as the point says, each one run after another. */
+/** Keeps the point's number of conversations busy, each with one run after another. */
 export async function measureLoad(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, warmUpSeconds, directory, settings } = assignment;
   const { agents, eventsPerRun = 24 } = settings;

@@ -12,14 +12,14 @@ export interface LoopDelay {
 }
 
 /**
- * Watches by how much the event loop is late. Node's histogram holds the time from one tick of a
- * timer of 1 ms to the next; less that millisecond, it is what anything else that was due had to
- * wait. A tick that is late by 100 ms is one value, not 100: the percentiles count ticks.
+ * Measures how late the event loop is. Node's histogram holds the time between two ticks of a timer of
+ * 1 ms. Less that millisecond, this is the wait of any other work that was due. A tick that is late by
+ * 100 ms is one value, not 100: the percentiles count ticks.
  */
 export async function watchLoopDelay(): Promise<() => Promise<LoopDelay>> {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();
-  // Nor is a block that comes before the first tick: there is nothing to measure it from.
+  // A block before the first tick is not measured either: it has no earlier tick to measure from.
   await delay(3 * RESOLUTION_MS);
   return async () => {
     // A block is in the histogram only when the tick after it has come.

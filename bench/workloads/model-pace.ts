@@ -57,8 +57,8 @@ class Conversation {
 }
 
 /**
- * Many conversations at the pace of a model, spread evenly over time, as chunks come in from many
- * sockets. A loop that falls behind has more to do in its next turn: nothing is left out.
+ * Many conversations at the pace of a model, spread evenly over time, like chunks from many sockets. An
+ * event loop that is late has more to do in its next turn: no event is left out.
  */
 export async function measureModelPace(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, warmUpSeconds, directory, settings } = assignment;
@@ -77,7 +77,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
     const target = Math.floor((performance.now() - startedAt) * perMs);
     for (; due < target; due++) {
       const at = due % threads;
-      // The first runs differ in length, or all would end at the same time for ever.
+      // The first runs differ in length. Otherwise all runs would always end at the same time.
       const first = due < 2 * threads;
       const length = first ? 4 + ((at * 7919) % eventsPerRun) : eventsPerRun;
       conversations[at]?.tick(length);
@@ -129,7 +129,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
   return [{ x: threads, figures, ...(queue.length > 0 ? { series: { queueKiB: queue } } : {}) }];
 }
 
-/** Has every open run emit the rest of its events, and waits until all are stored. */
+/** Has every open run emit the rest of its events, and waits until all runs are stored. */
 async function finishAll(conversations: readonly Conversation[]): Promise<void> {
   while (conversations.some(({ idle }) => !idle)) {
     for (const { agent } of conversations) while (agent.ready) agent.step();

@@ -2,7 +2,7 @@ import { type BaseEvent, EventType, type RunAgentInput } from "@ag-ui/core";
 import type { RunnableAgent } from "../../src/index.ts";
 import { answerId, deltasOf, deltaText } from "./agents.ts";
 
-/** An agent whose every event is called for from outside: it answers one run at a time. */
+/** An agent that emits an event each time it is told to. It has one run at a time. */
 export class PacedAgent implements RunnableAgent {
   readonly agentId = "bench";
   #emit: ((event: BaseEvent) => void) | null = null;
@@ -11,7 +11,7 @@ export class PacedAgent implements RunnableAgent {
   #deltas = 0;
   #at = 0;
 
-  /** Events of the next run. */
+  /** The number of events of the next run. */
   eventsPerRun = 24;
 
   /** True while a run waits for its events. */
@@ -54,7 +54,7 @@ export class PacedAgent implements RunnableAgent {
     }
   }
 
-  /** Emits what a run ends with, whatever text it still had to come. */
+  /** Emits the events that end a run, without the rest of its text. */
   end(): void {
     this.#at = Math.max(this.#at, this.#deltas + 2);
     while (this.ready) this.step();

@@ -9,7 +9,7 @@ import type { Assignment } from "./workload.ts";
 
 const MIN_ROUNDS = 3;
 
-/** A client that comes back in the middle of a run: how long until it has all there is so far. */
+/** Measures how long a client that connects in the middle of a run waits for all events so far. */
 export async function measureReconnect(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, directory } = assignment;
   const runner = await openPeer(peer, join(directory, "threads.db"));

@@ -1,13 +1,16 @@
 import { readFileSync } from "node:fs";
 
-/** Bytes this process has caused to be written to a disk so far, or null where nobody counts. */
+/**
+ * Bytes that this process has caused to be written to a disk so far. Null where the system does not
+ * count.
+ */
 export function writtenBytes(): number | null {
   if (process.platform !== "linux") return null;
   const [, bytes] = /^write_bytes: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8")) ?? [];
   return bytes === undefined ? null : Number(bytes);
 }
 
-/** The difference of two readings; null if there are none, or for a disk that is none (tmpfs). */
+/** The difference of two readings. Null if there are none, and for tmpfs, which is no disk. */
 export function writtenSince(before: number | null): number | null {
   const now = writtenBytes();
   return now === null || before === null || now === before ? null : now - before;

@@ -22,15 +22,15 @@ export async function measureStart(assignment: Assignment): Promise<readonly Poi
   const measured = new Map(points.map((length) => [length, [] as number[]]));
   let turn = 0;
   const startOn = async ({ length, threadId }: (typeof threads)[number]) => {
-    // A thread "of length 0" would have one after its first run: each time another one.
+    // A thread of length 0 has a run after its first use: take another thread each time.
     const id = length === 0 ? `${threadId}-${turn}` : threadId;
     return runOnce(runner, agent, inputOf({ threadId: id, runId: `${id}-${turn++}` }));
   };
 
-  // Warms up, and has our writer read the ids that the migration left to the first claim.
+  // Warms up, and has the writer read the message ids that a migration leaves to the first claim.
   for (const thread of threads) await startOn(thread);
   const until = performance.now() + seconds * 1000;
-  // One after another and again, so that what slows the machine for a while hits all alike.
+  // In turn, so that a slow phase of the machine affects all lengths.
   for (let round = 0; round < MIN_ROUNDS || performance.now() < until; round++) {
     for (const thread of threads) measured.get(thread.length)?.push(await startOn(thread));
   }

@@ -9,7 +9,7 @@ import { writtenBytes, writtenSince } from "./resources.ts";
 import { runOnce } from "./run-once.ts";
 import type { Assignment } from "./workload.ts";
 
-/** Size of the database as its pages say, those that are still in the WAL included. */
+/** The size of the database by its number of pages, including those that are still in the WAL. */
 function pagesKiB(dbPath: string): number {
   const db = new Database(dbPath, { readonly: true });
   const pages = db.pragma("page_count", { simple: true }) as number;
@@ -45,7 +45,7 @@ export async function measureStorage(assignment: Assignment): Promise<readonly P
   await runner.close();
   const last = results.at(-1);
   if (last === undefined) return results;
-  // When all is done, what the file system says counts.
+  // At the end, the size in the file system counts.
   const fileKiB = statSync(dbPath).size / 1024;
   return [...results.slice(0, -1), { x: last.x, figures: { ...last.figures, fileKiB } }];
 }

@@ -1,14 +1,14 @@
 import type { PeerName } from "../peers/peers.ts";
 import type { Point } from "../results.ts";
 
-/** What one child process is to do. */
+/** The task of one child process. */
 export interface Assignment {
   readonly workload: WorkloadName;
   readonly peer: PeerName;
   readonly points: readonly number[];
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** An empty directory of its own. */
+  /** An empty directory of the process. */
   readonly directory: string;
   readonly settings: Settings;
 }
@@ -16,7 +16,7 @@ export interface Assignment {
 export interface Settings {
   /** Events of one run, RUN_STARTED and RUN_FINISHED included. */
   readonly eventsPerRun?: number;
-  /** `client`: through `runAgent` of an AbstractAgent. `direct`: past it, straight to the runner. */
+  /** `client`: events pass `runAgent` of an AbstractAgent. `direct`: they go to the runner directly. */
   readonly agents?: "direct" | "client";
   /** Events a second that each thread emits. */
   readonly eventsPerSecond?: number;

@@ -1,4 +1,4 @@
-/** A message as far as a client's list of messages needs it. */
+/** The part of a message that matters in a client's list of messages. */
 export interface ListedMessage {
   readonly id?: unknown;
   readonly role?: unknown;
@@ -6,33 +6,33 @@ export interface ListedMessage {
 }
 
 /**
- * What a client's list of messages says beside bringing new messages at its end, in a form that does not
- * grow with the list. The thread's view is changed by it: see `view/`.
+ * How a client's list of messages changes the view of the thread, besides new messages at its end. Its
+ * size does not grow with the list. See `view/`.
  *
  * It is stored with the run, as the field `clientMessages` of its RUN_STARTED, and is never emitted.
  */
 export interface ClientMessages {
-  /** What is not just a new message at the end of the list, in the order of the list. */
+  /** All changes other than new messages at the end of the list, in the order of the list. */
   readonly edits?: readonly ListEdit[];
-  /** Set when the list ends in a known message: if the view begins with this list, it ends there. */
+  /** Set when the list ends in a known message. If the view begins with this list, it is cut after it. */
   readonly end?: ListEnd;
   /**
-   * The list is the view: what is not in it is gone. Then the input that is stored holds the whole list,
+   * The view becomes the list: other messages are dropped. The stored input then has the whole list,
    * and the other fields are not set.
    */
   readonly authoritative?: true;
 }
 
-/** A message that stands before known ones, replaces one, or has another content than before. */
+/** A message that is new before known messages, replaces a message, or has a changed content. */
 export interface ListEdit {
   readonly id: string;
-  /** The id of the message before it in the list; null for the first. */
+  /** The id of the message before it in the list. Null for the first message. */
   readonly after: string | null;
-  /** The message, if it was known: its content is another one. A new one is in the run's input. */
+  /** The message, if it was known and its content has changed. A new message is in the run's input. */
   readonly message?: ListedMessage;
 }
 
-/** The end of a list, without activities and reasoning: clients do not send those back, or not always. */
+/** The end of a list, without activities and reasoning, which clients do not always send back. */
 export interface ListEnd {
   /** The id of the last message. */
   readonly id: string;
@@ -42,7 +42,7 @@ export interface ListEnd {
   readonly digest: number;
 }
 
-/** How a claim answered about a list, by position. */
+/** The answer of a claim about a list, by position. */
 export interface KnownMessages {
   readonly seen: readonly boolean[];
   readonly changed: readonly number[];

@@ -1,8 +1,8 @@
 /**
- * An AG-UI event as the rooms below `src/events` see it: a `type` and any other fields.
+ * An AG-UI event: a `type` and any other fields.
  *
- * Every `BaseEvent` of `@ag-ui/core` is one, whatever its version. Types are compared as
- * strings, so that neither this room nor the worker threads load `@ag-ui/core` at run time.
+ * Every `BaseEvent` of every version of `@ag-ui/core` fits. Types are compared as strings, so that
+ * neither the main thread nor the worker threads load `@ag-ui/core` at run time.
  */
 export interface EventLike {
   readonly type: string;
@@ -15,10 +15,12 @@ export function stringField(event: EventLike, name: string): string | undefined 
   return typeof value === "string" ? value : undefined;
 }
 
-/** True for RUN_FINISHED and RUN_ERROR, after which a run has ended. */
+/** True for RUN_FINISHED and RUN_ERROR, which end a run. */
 export function isTerminal(event: EventLike): boolean {
   return event.type === "RUN_FINISHED" || event.type === "RUN_ERROR";
 }
 
-/** What is said of a run that ended without a terminal event, in the words of `@copilotkit/shared`. */
+/**
+ * The message for a run that ended without a terminal event. The same text as in `@copilotkit/shared`.
+ */
 export const NO_TERMINAL = "Run ended without emitting a terminal event";

@@ -1,13 +1,13 @@
 import { type EventLike, stringField } from "./event.ts";
 
-/** Of a message whose content is not known well enough to be compared. It equals every digest. */
+/** The digest of a message whose content is not fully known. It counts as equal to every digest. */
 export const UNKNOWN_DIGEST = 0;
 
 /** FNV-1a, 32 bits, over UTF-16 units: https://datatracker.ietf.org/doc/draft-eastlake-fnv/. */
 const OFFSET_BASIS = 0x811c9dc5;
 const PRIME = 0x01000193;
 
-/** A message of a thread, and a hash of its content: `digestOfMessage`. */
+/** A message of a thread, and a hash of its content: see `digestOfMessage`. */
 export type MessageDigest = readonly [id: string, digest: number];
 
 function hashText(hash: number, text: string): number {
@@ -34,13 +34,13 @@ function hashValue(hash: number, value: unknown): number {
   return mixed;
 }
 
-/** What a client shows of a message, hashed field by field. */
+/** The parts of a message that a client shows, hashed field by field. */
 interface Parts {
   role: string;
   content: number;
   /** The id of the call that a tool message answers, or "". */
   toolCallId: string;
-  /** By id, the hashes of the tool calls that an assistant makes. */
+  /** The tool calls of an assistant message, by id. */
   calls: Map<string, Call> | null;
 }
 
@@ -54,13 +54,13 @@ function digestOf({ role, content, toolCallId, calls }: Parts): number {
   for (const [id, call] of calls ?? []) {
     hash = hashNumber(hashText(hashText(hash, id), call.name), call.args);
   }
-  // 0 says that nothing is known.
+  // 0 is `UNKNOWN_DIGEST`.
   return hash >>> 0 || 1;
 }
 
 /**
- * A hash, from 1 to 2^32 - 1, of what a client shows of a message: its role, its content, its tool calls,
- * the call that it answers. `UNKNOWN_DIGEST` for what is no message or cannot be read.
+ * A hash, from 1 to 2^32 - 1, of what a client shows of a message: its role, its content, its tool
+ * calls, the call that it answers. `UNKNOWN_DIGEST` for a value that is no message or cannot be read.
  */
 export function digestOfMessage(message: unknown): number {
   try {
@@ -91,12 +91,11 @@ function callOf(call: unknown): [id: string, call: Call] {
 }
 
 /**
- * The messages that events stream, or carry as history (in the input of a RUN_STARTED, and in a
- * MESSAGES_SNAPSHOT): their ids, and digests of their content.
+ * The messages in events: their ids, and digests of their content. Streamed messages count, and those
+ * in the input of a RUN_STARTED and in a MESSAGES_SNAPSHOT.
  *
- * A digest that a stream of events leads to equals `digestOfMessage` of the message that a client makes
- * of the same events. Events of one message may be split in any way. Messages without an id, or with an
- * empty one, are left out.
+ * The digest of a streamed message equals `digestOfMessage` of the message that a client makes from the
+ * same events, however its deltas are split. Messages without an id, or with an empty id, are left out.
  */
 export class MessageDigests {
   /** Null for a message of which only the id is known. */
@@ -116,7 +115,7 @@ export class MessageDigests {
     ]);
   }
 
-  /** Adds one event. Throws what a getter of the event throws. */
+  /** Adds one event. An error that a getter of the event throws is thrown on. */
   observe(event: EventLike): void {
     switch (event.type) {
       case "TEXT_MESSAGE_START":
@@ -137,7 +136,7 @@ export class MessageDigests {
         this.#put({ ...event, id: event.messageId, role: stringField(event, "role") ?? "tool" });
         return;
       case "MESSAGES_SNAPSHOT":
-        // What is not in the snapshot is gone from a client, or stays: not looked at.
+        // A client may keep or drop a message that is not in the snapshot: its content is unknown now.
         for (const id of this.#messages.keys()) this.#messages.set(id, null);
         this.#putAll(event.messages, { replace: true });
         return;
@@ -147,14 +146,14 @@ export class MessageDigests {
         });
         return;
       default:
-        // Chunks, activities and what is not known: the ids of messages whose content is not looked at.
+        // Chunks, activities and unknown types: note the id of the message, not its content.
         if (isId(event.messageId) && !this.#messages.has(event.messageId)) {
           this.#messages.set(event.messageId, null);
         }
     }
   }
 
-  /** Adds text to a message or to the arguments of a tool call: what a delta event says, without one. */
+  /** Adds a delta to a message or to the arguments of a tool call. */
   add(type: string, id: string, delta: string): void {
     if (type === "TOOL_CALL_ARGS") {
       const call = this.#messages.get(this.#callers?.get(id) ?? "")?.calls?.get(id);
@@ -192,7 +191,7 @@ export class MessageDigests {
     this.#callers.set(toolCallId, id);
   }
 
-  /** The id of the message that makes a call: its parent, if that can make one. */
+  /** The id of the message that makes a call: its parent message, if that is an assistant message. */
   #callerFor(toolCallId: string, parentId: unknown): string {
     if (!isId(parentId)) return toolCallId;
     const role = this.#messages.get(parentId)?.role;
@@ -218,7 +217,7 @@ function isId(id: unknown): id is string {
   return typeof id === "string" && id !== "";
 }
 
-/** The messages in `events`. What is no event is passed over. */
+/** The messages in `events`. Values that are no events are skipped. */
 export function digestsOf(events: readonly EventLike[]): readonly MessageDigest[] {
   const messages = new MessageDigests();
   for (const event of events) {

@@ -1,13 +1,13 @@
 interface CodeMeaning {
   readonly meaning: string;
-  /** Whether the same write may succeed later: the disk may have room again, a lock may go. */
+  /** Whether the same write may succeed later: the disk may have room again, a lock may be released. */
   readonly retryable: boolean;
 }
 
 const fatal = (meaning: string): CodeMeaning => ({ meaning, retryable: false });
 const passing = (meaning: string): CodeMeaning => ({ meaning, retryable: true });
 
-/** Everything that can go wrong, by its code. */
+/** The meaning of every error code. */
 const CODES = {
   // Opening.
   NODE_TOO_OLD: fatal("this version of Node cannot run the package"),
@@ -52,7 +52,7 @@ const CODES = {
   BACKUP_UNSUPPORTED: fatal("the store has no backups of its own"),
 } as const satisfies Readonly<Record<string, CodeMeaning>>;
 
-/** What has gone wrong. Code branches on these, never on messages. */
+/** The code of an error. Branch on codes, never on messages. */
 export type RunStoreErrorCode = keyof typeof CODES;
 
 /** An error as it crosses a thread boundary, where an Error subclass would lose its class and code. */
@@ -61,7 +61,7 @@ export interface StoreFault {
   readonly message: string;
 }
 
-/** Every error that leaves this package, other than a `TypeError` for misuse. */
+/** Every error that this package throws across its public boundary, except a `TypeError` for misuse. */
 export class RunStoreError extends Error {
   override readonly name = "RunStoreError";
   readonly code: RunStoreErrorCode;
@@ -71,9 +71,11 @@ export class RunStoreError extends Error {
     this.code = code;
   }
 
-  /** True when the same write may succeed later: the disk may have room again, a lock may go. */
+  /**
+   * True when the same write may succeed later: the disk may have room again, a lock may be released.
+   */
   get retryable(): boolean {
-    // A store that is written in JavaScript may have codes of its own.
+    // A store written in JavaScript may use codes that are not in the table.
     const known: CodeMeaning | undefined = CODES[this.code];
     return known?.retryable === true;
   }
@@ -92,7 +94,7 @@ export function toRunStoreError(
   return new RunStoreError(code, messageOf(error), { cause: error });
 }
 
-/** What a thrown value says, as a string. Agents throw anything, and reading it may throw again. */
+/** The message of a thrown value. Agents throw any value, and reading that value may throw again. */
 export function messageOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);

@@ -1,6 +1,6 @@
 import { messageOf } from "./errors.ts";
 
-/** Where a runner reports what it cannot tell a caller. Any pino logger is one. */
+/** Receives what a runner cannot report to a caller. Any pino logger fits. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -10,7 +10,10 @@ export interface Logger {
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
-/** `logger`, for those who cannot deal with its failures: what it throws or rejects with is a warning of the process. */
+/**
+ * Wraps `logger` so that it never fails: what it throws or rejects with becomes a warning of the
+ * process.
+ */
 export function guardLogger(logger: Logger): Logger {
   const guarded = LEVELS.map((level) => {
     const log = (fields: object, message: string) => void write(logger, level, fields, message);
@@ -19,7 +22,7 @@ export function guardLogger(logger: Logger): Logger {
   return Object.fromEntries(guarded) as unknown as Logger;
 }
 
-/** Async, so that the promise of an async logger is waited for. */
+/** Async, so that the rejection of an async logger is caught too. */
 async function write(
   logger: Logger,
   level: (typeof LEVELS)[number],

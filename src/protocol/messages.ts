@@ -2,14 +2,14 @@ import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
 
-/**
+/*
  * Every message between the main thread and the writer and reader threads.
  *
  * A request is answered by a `Reply`: a value, or a fault. Nothing is thrown across the boundary.
- * All JSON travels as strings, which are copied, not cloned field by field.
+ * All JSON is sent as strings: a string is copied as a whole, an object field by field.
  */
 
-/** What tells a file from every other one on the machine, whatever its name. */
+/** Identifies a file on this machine, whatever its name. */
 export interface FileNode {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -23,7 +23,9 @@ export interface WorkerConfig {
   readonly instanceId: string;
   /** Milliseconds after which an instance without a heartbeat counts as dead. */
   readonly leaseMs: number;
-  /** The database file that this runner opened first: another one under its name is refused. */
+  /**
+   * The database file that this runner opened first, or null. Another file of the same name is refused.
+   */
   readonly file: FileNode | null;
 }
 
@@ -36,15 +38,15 @@ export interface ThreadConfig extends WorkerConfig {
 /** Take the thread for a run. Idempotent for one `number` of one instance. */
 export interface ClaimOp {
   readonly kind: "claim";
-  /** Each claim of an instance has another: one that is sent again is recognized by it. */
+  /** Unique per claim of an instance. A claim that is sent again keeps its number. */
   readonly number: number;
   readonly threadId: string;
   readonly runId: string;
-  /** Ids of the input's messages, to be told which the thread has stored already. */
+  /** Ids of the input's messages. The answer says which of them the thread has stored already. */
   readonly messageIds: readonly string[];
-  /** By position, the digests of those messages: see `message-digests.ts`. */
+  /** By position, the digests of these messages: see `message-digests.ts`. */
   readonly messageDigests: readonly number[];
-  /** A run of another process that holds the thread is told to end, and to store nothing. */
+  /** Whether a run of another process that holds the thread is told to end and to store nothing. */
   readonly supersede: boolean;
 }
 
@@ -70,18 +72,18 @@ export interface FinishOp {
   readonly agentId: string | null;
   /** How many segments of this run were sent before. */
   readonly segments: number;
-  /** UTF-16 units of them that no `CompactOp` was sent to read. */
+  /** UTF-16 units of these segments that no `CompactOp` reads. */
   readonly unread: number;
-  /** Number in the run of the segment that `events` are. */
+  /** The number in the run of the segment `events`. */
   readonly seq: number;
   /** JSON array of the events that follow the journal. */
   readonly events: string;
   /**
-   * The messages in `events`, when those are the whole run and as compact as they get: then the
-   * writer stores the text as it is. Null when it has to read the events.
+   * The messages in `events`, when `events` is the whole run and is compact already. The writer then stores
+   * `events` unread. Null when the writer has to read and compact the run.
    */
   readonly compactMessages: readonly MessageDigest[] | null;
-  /** The events in `events` that may hold much of what other runs hold. Of use with `compactMessages`. */
+  /** The events in `events` that may repeat values of other runs. Used only with `compactMessages`. */
   readonly large: readonly LargeEvent[];
   /** JSON of the RunAgentInput when it was not journaled, else null. */
   readonly input: string | null;
@@ -89,20 +91,20 @@ export interface FinishOp {
   readonly finishedAt: number;
 }
 
-/** Give the thread back and store nothing of the run. */
+/** Free the thread and store nothing of the run. */
 export interface ReleaseOp {
   readonly kind: "release";
   readonly threadId: string;
   readonly epoch: number;
   /** How many segments of this run were sent before. */
   readonly segments: number;
-  /** Number in the run of the segment that `events` are. */
+  /** The number in the run of the segment `events`. */
   readonly seq: number;
-  /** JSON array of the events that follow the journal: for those who follow the run elsewhere. */
+  /** JSON array of the events that follow the journal. Followers in other instances still get them. */
   readonly events: string;
 }
 
-/** Read a piece of the journal of a run that has ended, and compact it: its finish follows. */
+/** Read and compact a piece of the journal of an ended run, before its `FinishOp`. */
 export interface CompactOp {
   readonly kind: "compact";
   readonly threadId: string;
@@ -111,7 +113,10 @@ export interface CompactOp {
   readonly length: number;
 }
 
-/** Free the thread if a claim that was given up holds it: its answer was lost, and nobody executes. */
+/**
+ * Free the thread if a claim that was rejected here holds it. Its answer was lost, and no agent
+ * executes.
+ */
 export interface WithdrawOp {
   readonly kind: "withdraw";
   readonly threadId: string;
@@ -119,12 +124,12 @@ export interface WithdrawOp {
   readonly number: number;
 }
 
-/** Free the thread of a run that cannot be stored. */
+/** Free the thread of a run that cannot be stored whole. */
 export interface GiveUpOp {
   readonly kind: "giveUp";
   readonly threadId: string;
   readonly epoch: number;
-  /** Whether what was journaled is stored, ended with an error, or forgotten. */
+  /** True: store the journaled events, ended with an error. False: forget them. */
   readonly keep: boolean;
 }
 
@@ -139,7 +144,7 @@ export interface ConfirmOp {
 export interface StopOp {
   readonly kind: "stop";
   readonly threadId: string;
-  /** Only a run of this id, or whichever holds the thread. */
+  /** Stop the thread's run only if it has this id. Null stops any run of the thread. */
   readonly runId: string | null;
 }
 
@@ -156,28 +161,28 @@ export type WriterOp =
 
 export interface ClaimResult {
   readonly epoch: number;
-  /** Which of `messageIds` are stored in the thread already, by position. */
+  /** For each of `messageIds`, by position, whether the thread has stored that message already. */
   readonly seen: readonly boolean[];
-  /** The positions of those that are stored with another digest. */
+  /** The positions of the messages that are stored with another digest. */
   readonly changed: readonly number[];
 }
 
-/** An operation that was done, and of which no more is to be said. */
+/** The answer of an operation that succeeded and has no further result. */
 export interface Done {
   readonly ok: true;
 }
 
 export interface ClaimAnswer extends Done {
-  /** Null when a live run of another instance holds the thread: that is a refusal, and no failure. */
+  /** Null when a live run of another instance holds the thread. That is a refusal, not a failure. */
   readonly claim: ClaimResult | null;
 }
 
 export interface StopAnswer extends Done {
-  /** Whether there is a run that will find the request. */
+  /** Whether a run of another instance got the request. */
   readonly stopped: boolean;
 }
 
-/** What each kind of operation is answered with when it did not fail. */
+/** The answer to each kind of operation that did not fail. */
 export interface OpAnswers {
   readonly claim: ClaimAnswer;
   readonly append: Done;
@@ -190,18 +195,18 @@ export interface OpAnswers {
   readonly stop: StopAnswer;
 }
 
-/** The outcome of one operation of a batch: a fault fails it alone, not its neighbours. */
+/** The outcome of one operation of a batch. A fault fails this operation, not the rest of the batch. */
 export type OpResult<Kind extends WriterOp["kind"] = WriterOp["kind"]> =
   | OpAnswers[Kind]
   | { readonly ok: false; readonly fault: StoreFault };
 
-/** Where to go on reading a thread's history. */
+/** Where the next page of a thread's history begins. */
 export interface PageCursor {
   /** Rows up to this `agent_runs.id` were delivered whole. */
   readonly afterId: number;
-  /** Chunks of the row behind `afterId` that were delivered. */
+  /** How many chunks of the row after `afterId` were delivered. */
   readonly chunk: number;
-  /** The last row of the thread when reading began: later runs are not part of this history. */
+  /** The last row of the thread when reading began. Later runs are not part of this history. */
   readonly upToId: number;
 }
 
@@ -250,9 +255,9 @@ export interface PageSegment {
 export interface HistoryPageMessage {
   readonly segments: readonly PageSegment[];
   readonly next: PageCursor | null;
-  /** On the first page, the run that held the thread in the moment of which the history is. */
+  /** On the first page, the run that held the thread when reading began. Null on later pages. */
   readonly live: HoldingRun | null;
-  /** On the first page, the last epoch that was over in that moment; 0 on later pages. */
+  /** On the first page, the last epoch whose run was over when reading began. 0 on later pages. */
   readonly endedUpTo: number;
   /** Whether anything was left out: `PageRequest.forReplay`. */
   readonly trimmed?: boolean;
@@ -268,56 +273,59 @@ export interface HoldingRun {
   readonly ownClaim: number | null;
 }
 
-/** The run that holds a thread, if its owner is alive and it was not told to stop. */
+/** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export interface RunningMessage {
   readonly run: HoldingRun | null;
 }
 
-/** What is asked about a run of another instance. */
+/** Asks about a run of another instance. */
 export interface FollowRequest {
   readonly threadId: string;
   readonly epoch: number;
-  /** What is known already: rows of `run_events` up to this id. 0 before the first look. */
+  /** Rows of `run_events` up to this id were read before. 0 before the first look. */
   readonly afterId: number;
-  /** Whether any segment of the run is known. */
+  /** Whether any segment of the run was read before. */
   readonly begun: boolean;
 }
 
-/** What happened to a run of another instance since it was last asked about. */
+/** What happened to a run of another instance since the last look. */
 export interface FollowMessage {
   /** JSON arrays of events, in order. */
   readonly segments: readonly string[];
-  /** What is known now. */
+  /** Rows of `run_events` up to this id are read now. */
   readonly afterId: number;
-  /** There are more segments than fit one answer. */
+  /** Whether there are more segments than fit one answer. */
   readonly more: boolean;
-  /** The run holds its thread still. */
+  /** Whether the run still holds its thread. */
   readonly running: boolean;
-  /** The stored events of a run that has ended, instead of segments, when none was known before. */
+  /**
+   * The stored events of an ended run, instead of segments, if no segment was read before. Else null.
+   */
   readonly stored: string | null;
 }
 
-/** One look at everything that other instances do and someone here waits for. */
+/** One look at other instances, for all followers and waiters of this instance. */
 export interface LookRequest {
+  /** The runs that this instance follows. */
   readonly runs: readonly FollowRequest[];
-  /** Threads that someone waits for. */
+  /** The threads that this instance waits for. */
   readonly threads: readonly string[];
 }
 
 export interface LookMessage {
   readonly runs: readonly FollowMessage[];
-  /** For each of the threads, whether a live owner holds it. */
+  /** For each requested thread, whether a live owner holds it. */
   readonly held: readonly boolean[];
 }
 
 /** Operations that are committed together, in order. */
 export interface Batch {
   readonly ops: readonly WriterOp[];
-  /** Unique per send: a batch that is sent again has a new number. */
+  /** Unique per send: a batch that is sent again gets a new number. */
   readonly seq: number;
   /**
-   * `seq` of the batch that was sent before it and is not acknowledged yet, or null. If that batch was
-   * not committed, this one is refused.
+   * `seq` of the batch that was sent before this batch and is not acknowledged yet, or null. This batch
+   * is refused if the batch before it was not committed.
    */
   readonly after: number | null;
 }
@@ -330,43 +338,43 @@ export type WriterRequest =
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
-  /** Someone waits for what other instances do: see now whether there are any. */
+  /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
-  /** Write to the WAL what it holds, so that the next sync puts all of it on the disk. */
+  /** Write the content of the WAL again, so that the next sync puts all of it on the disk. */
   | { readonly kind: "rewrite-wal" }
-  /** See whether the open file still has its name. */
+  /** Check whether the open file still has its name. */
   | { readonly kind: "check" }
-  /** Of a database in memory, which no other thread can read. */
+  /** Back up a database in memory, which no other thread can read. */
   | ({ readonly kind: "backup" } & BackupRequest)
   | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
 export interface BackupRequest {
-  /** Absolute. There is to be no such file. */
+  /** Absolute path of the copy. It must not exist. */
   readonly path: string;
-  /** The name of the copy until it is whole. Names the backup, too. */
+  /** Path of the copy until it is whole. It also identifies the backup in notices. */
   readonly partialPath: string;
 }
 
 export interface BackupSize {
-  /** Copied so far. */
+  /** Bytes copied so far. */
   readonly bytes: number;
-  /** To be copied in all. */
+  /** Bytes to be copied in all. */
   readonly totalBytes: number;
 }
 
-/** A backup has got further. */
+/** The progress of a backup. */
 export interface BackupNotice extends BackupSize {
   readonly kind: "backup";
   readonly partialPath: string;
 }
 
 export interface OpenedMessage {
-  /** What became of the runs of dead processes when the store was opened. */
+  /** The runs of dead processes that opening the store has ended, and why a run could not be ended. */
   readonly recovered: { readonly runs: number; readonly fault: StoreFault | null };
-  /** The schema version the file had before, 0 for a new file. */
+  /** The schema version of the file before it was opened. 0 for a new file. */
   readonly migratedFrom: number;
-  /** The files that the writer has open; null for a database in memory. */
+  /** The files that the writer has open. Null for a database in memory. */
   readonly files: OpenedFiles | null;
 }
 
@@ -386,28 +394,28 @@ export interface BatchMessage {
 
 export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" | "view" }>;
 
-/** What a writer says unasked. */
+/** What a writer reports without a request. */
 export type WriterNotice =
   | BackupNotice
-  /** Another instance has written, or the runs of a dead one were ended here. */
+  /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
-  /** Runs of dead processes were ended, or one could not be, with the reason. */
+  /** Runs of dead processes were ended. `fault` says why a run could not be ended. */
   | { readonly kind: "recovered"; readonly runs: number; readonly fault: StoreFault | null }
-  /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
+  /** Another instance asks a run of this instance to end. With `discard`, the run stores nothing. */
   | {
       readonly kind: "stop";
       readonly threadId: string;
       readonly epoch: number;
       readonly discard: boolean;
     }
-  /** The file was deleted, moved or replaced: the writer has let go of it. */
+  /** The file was deleted, moved or replaced. The writer has closed it. */
   | { readonly kind: "replaced"; readonly fault: StoreFault }
-  /** A heartbeat, or the search for dead instances, failed by an error that is not the disk's. */
+  /** A heartbeat or the search for dead instances failed, and the file or the disk is not the cause. */
   | { readonly kind: "maintenance-failed"; readonly fault: StoreFault }
-  /** This instance was asleep for longer than its lease: its runs may have been taken over. */
+  /** This instance was suspended for longer than its lease: its runs may have been taken over. */
   | { readonly kind: "overslept" };
 
-/** Whatever a worker answers: a value, or the fault that stopped it. */
+/** The answer of a worker: a value, or the fault that stopped the request. */
 export type Reply<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: StoreFault };

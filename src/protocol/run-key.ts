@@ -1,13 +1,13 @@
 /**
- * What a run is known by: its thread, and the epoch, which is the number of the claim. A `runId`
- * does not tell runs apart: clients make those, and send the same one again.
+ * Identifies a run: its thread and its epoch, the number of its claim on the thread. A `runId` does not
+ * identify a run: clients choose it, and may use the same `runId` again.
  */
 export interface RunKey {
   readonly threadId: string;
   readonly epoch: number;
 }
 
-/** The two as one string, for maps. */
+/** The key as one string, for maps. */
 export function keyOf({ threadId, epoch }: RunKey): string {
   return `${epoch} ${threadId}`;
 }

@@ -28,21 +28,22 @@ import { RunStream } from "./run-stream.ts";
  *   waiting -> claiming -> running -> closing -> settled -> ended
  *                             \-> stopping -> closing
  *
- * waiting: another run has the thread, and this one is to start after it ("enqueue").
- * claiming: the store is asked for the thread, again and again when another process holds it and
- * this run is to wait for that one's end; the agent has not begun.
- * running: the agent executes. stopping: so it does, and it was told to abort.
- * closing: the agent is done or was cut off, and the last events are going out.
- * settled: the store has the run to commit, and the next one may start.
- * ended: committed, or refused, or given up; the stream is complete.
+ * waiting: another run of this process has the thread. This run starts when that run has settled.
+ * claiming: the store is asked for the thread. With "supersede" and "enqueue", the run asks again each
+ * time a run of another process has released the thread. The agent has not begun.
+ * running: the agent executes.
+ * stopping: the agent executes, and was told to abort.
+ * closing: the agent is done or was cut off. The last events are emitted.
+ * settled: the store has the whole run and commits it. The next run of the thread may start.
+ * ended: the run is committed, refused or given up. The stream is complete.
  *
- * A run that has not begun may be refused, and ends at once. Back from stopping to running it goes
- * only when `abortRun` throws.
+ * A run that has not begun may be refused: it goes from waiting or claiming to ended. A run goes back
+ * from stopping to running only when `abortRun` throws.
  *
- * All of it, the agent above all, executes in the AsyncLocalStorage context of the `run` call that
- * asked for it: whoever ends the run before it, stops it, or has it wait is somebody else.
+ * The run and its agent execute in the AsyncLocalStorage context of the `run` call. Calls of other
+ * requests, which stop the run or let it start, must not pass on their own context.
  *
- * Whatever the agent, its input and its events throw when they are touched is caught where they are.
+ * An error that the agent, its input or its events throw is caught where they are used.
  */
 type State = "waiting" | "claiming" | "running" | "stopping" | "closing" | "settled" | "ended";
 
@@ -56,10 +57,10 @@ const ALLOWED: Readonly<Record<State, readonly State[]>> = {
   ended: [],
 };
 
-/** Why a run settles. Its agent's failure is an outcome like any other. */
+/** Why a run settles. A failure of its agent is one of the outcomes. */
 interface Outcome {
   readonly error?: { readonly message: string; readonly code?: RunStoreErrorCode };
-  /** Nothing of the run is stored: another one takes its place. */
+  /** Whether nothing of the run is stored, because another run supersedes it. */
   readonly discard?: boolean;
 }
 
@@ -73,18 +74,18 @@ export interface RunEnvironment {
   readonly inputMessages?: InputMessages | undefined;
 }
 
-/** A request whose ids were read, once, and are strings. */
+/** A request whose fields were read once and checked. */
 export interface CheckedRequest extends RunRequest {
   readonly runId: string;
-  /** Whether the run is stored. One that is not takes no thread of the store. */
+  /** Whether the run is stored. A run that is not stored does not claim its thread. */
   readonly isStored: boolean;
 }
 
-/** What the thread's book-keeping is told. */
+/** Receives the end of a run: implemented by `ThreadRuns`. */
 export interface RunListener {
   /** The agent is done: the next run of the thread may start. */
   onSettled(run: ActiveRun): void;
-  /** The run is committed or never will be: history is complete without it. */
+  /** The run is committed, or will never be: its thread's history is complete. */
   onEnded(run: ActiveRun): void;
 }
 
@@ -104,8 +105,8 @@ export class ActiveRun {
   #claimed: ClaimedRun | null = null;
   #stopTimer: NodeJS.Timeout | null = null;
   #warnedLate = false;
-  /** Ends the wait for a run of another process. */
-  #waiting: AbortController | null = null;
+  /** Ends the wait for a run of another process. Null before such a wait. */
+  #foreignWait: AbortController | null = null;
 
   constructor(request: CheckedRequest, environment: RunEnvironment, listener: RunListener) {
     this.threadId = request.threadId;
@@ -120,22 +121,22 @@ export class ActiveRun {
     this.#state = "waiting";
   }
 
-  /** What `run` returns: everything the run emits, from its first event, to whoever asks. */
+  /** What `run` returns: each subscriber gets all events of the run, from the first. */
   get events(): Observable<EventLike> {
     return this.#stream.log.from();
   }
 
-  /** The same for a replay, which takes the events that are there already in small pieces. */
+  /** The same events for a replay, which takes the recorded events in pieces. */
   get log(): EventLog {
     return this.#stream.log;
   }
 
-  /** `event`, which is in `place` of `log`, as the store has it. */
-  storedAt(place: number, event: EventLike): EventLike {
-    return this.#stream.storedAt(place, event);
+  /** `event`, which is at `position` of `log`, in the form that the store has. */
+  storedAt(position: number, event: EventLike): EventLike {
+    return this.#stream.storedAt(position, event);
   }
 
-  /** True when the run was refused: what its stream says is for its caller, not for the thread. */
+  /** True when the run was refused: its RUN_ERROR is for its caller, not for clients of the thread. */
   get refused(): boolean {
     return this.#refused;
   }
@@ -155,12 +156,12 @@ export class ActiveRun {
     return this.#claimed?.epoch ?? null;
   }
 
-  /** True while a run of another process has the thread, and this one is to start after it. */
+  /** True while this run waits for a run of another process to release the thread. */
   get waitsForOther(): boolean {
-    return this.#waiting !== null && this.#state === "claiming";
+    return this.#foreignWait !== null && this.#state === "claiming";
   }
 
-  /** True while this run stands in the way of the next one. */
+  /** True until the run settles: until then, the next run of the thread may not start. */
   get isActive(): boolean {
     return this.#state !== "settled" && this.#state !== "ended";
   }
@@ -187,7 +188,7 @@ export class ActiveRun {
       this.#refuse(error.code, error.message);
       return;
     }
-    // Superseded or closed while the store was asked.
+    // The run was superseded, or the runner closed, while the claim was under way.
     if (this.#state !== "claiming") {
       if (claim.kind === "claimed") await this.#release(claim.run);
       return;
@@ -208,14 +209,15 @@ export class ActiveRun {
   }
 
   /**
-   * Tells the agent to abort. False when there is nothing to stop or the agent refuses; one that
-   * refuses and is insisted on is cut off like one that ignores it.
+   * Tells the agent to abort. False when there is nothing to stop, or when `abortRun` throws. An agent
+   * that ignores the abort is cut off after `stopTimeoutMs`. With `insist`, so is an agent whose
+   * `abortRun` throws.
    */
   stop({ insist = false } = {}): boolean {
     return this.#inOwnContext(() => this.#stop(insist));
   }
 
-  /** Ends the run at once, for another to take its place: its output is not stored. */
+  /** Ends the run at once, so that another run can take its place. Its output is not stored. */
   supersede(): void {
     this.#inOwnContext(() => this.#supersede());
   }
@@ -225,7 +227,7 @@ export class ActiveRun {
     this.#inOwnContext(() => this.#refuse(code, message));
   }
 
-  /** Ends a run that executes, whatever its agent does. */
+  /** Ends an executing run without waiting for its agent. */
   cutOff(): void {
     this.#inOwnContext(() => this.#settle({}));
   }
@@ -233,18 +235,18 @@ export class ActiveRun {
   #stop(insist: boolean): boolean {
     if (this.#stopRequested || !this.isActive) return false;
     this.#stopRequested = true;
-    // Not begun: `#execute` finds the flag and does not begin.
+    // The agent has not begun: `#execute` sees the flag and does not begin it.
     if (this.#state !== "running") return true;
     this.#enter("stopping");
     if (!this.#abort() && !insist) {
-      // The abort may have settled the run before it threw.
+      // `abortRun` may have settled the run before it threw.
       if (this.#isIn("stopping")) {
         this.#stopRequested = false;
         this.#enter("running");
       }
       return false;
     }
-    // An abort may settle the run before it returns.
+    // `abortRun` may have settled the run before it returned.
     if (this.#isIn("stopping")) {
       this.#stopTimer = setTimeout(() => this.#settle({}), this.#environment.stopTimeoutMs);
     }
@@ -270,14 +272,14 @@ export class ActiveRun {
     this.#end();
   }
 
-  /** Reads the input, and takes the thread. */
+  /** Reads the input and claims the thread. */
   async #claim(): Promise<{ readonly input: ReadInput; readonly claim: ClaimOutcome }> {
     const input = readInput(this.#input);
     this.#stream.setInput(input.all);
     return { input, claim: await this.#claimThread(input) };
   }
 
-  /** Asks the store for the thread until it is free, if this run is to wait, or else once. */
+  /** Claims the thread once, or with "supersede" and "enqueue" until another process has released it. */
   async #claimThread({ messageIds, messageDigests }: ReadInput): Promise<ClaimOutcome> {
     const { store, onConcurrentRun } = this.#environment;
     const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
@@ -294,15 +296,15 @@ export class ActiveRun {
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
       if (outcome.kind === "claimed" || !waits || !this.#isIn("claiming")) return outcome;
-      this.#waiting ??= new AbortController();
-      await store.released(this.threadId, this.#waiting.signal);
-      // Ended while it waited. The store would let this claim take the thread from the run that took
-      // this one's place.
+      this.#foreignWait ??= new AbortController();
+      await store.released(this.threadId, this.#foreignWait.signal);
+      // If this run ended meanwhile, do not claim again: another run of this process may have the thread
+      // now, and the store would give the thread to this claim.
       if (!this.#isIn("claiming")) return outcome;
     }
   }
 
-  /** Another process asks; it was told that the run will end, so an agent that refuses is cut off. */
+  /** Ends the run for another process. That process counts on its end, so `insist` on the stop. */
   #stopForOther(discard: boolean): void {
     if (discard) this.supersede();
     else this.stop({ insist: true });
@@ -310,7 +312,7 @@ export class ActiveRun {
 
   async #execute(): Promise<void> {
     if (this.#stopRequested) {
-      // Stopped before it began: the thread keeps what the user said, and that it was stopped.
+      // Stopped before it began: the thread keeps the user's input, and a run that was stopped.
       this.#settle({});
       return;
     }
@@ -327,8 +329,9 @@ export class ActiveRun {
   }
 
   /**
-   * Takes an event of the agent. One that is none, or throws when it is read, fails the run. Nothing is
-   * thrown at the agent: it may emit from a timer, where nobody catches.
+   * Takes an event of the agent. A value that is not an event, or that throws when it is read, fails
+   * the run. No error is thrown to the agent: it may emit from a timer, where an error would end the
+   * process.
    */
   #receive(params: { readonly event: EventLike }): void {
     try {
@@ -339,7 +342,7 @@ export class ActiveRun {
     }
   }
 
-  /** Late events, of an agent that was cut off or goes on talking, are fenced. */
+  /** Emits an event. Ignores the late events of an agent whose run has ended. */
   #emit(event: EventLike): void {
     const late = this.#state !== "running" && this.#state !== "stopping";
     if (late || (this.#stream.ended && event.type !== "RUN_STARTED")) {
@@ -359,18 +362,18 @@ export class ActiveRun {
     }
   }
 
-  /** The agent's id if it has one that can be stored. */
+  /** The agent's id if it is a string, else null. */
   #agentId(): string | null {
     try {
       const agentId: unknown = this.#agent.agentId;
       return typeof agentId === "string" ? agentId : null;
     } catch {
-      // A run does not fail because of a name.
+      // A missing agent id is no reason to fail the run.
       return null;
     }
   }
 
-  /** Calls the agent's `abortRun`. False when it throws; one that rejects is as one that is ignored. */
+  /** Calls the agent's `abortRun`. False when it throws. A rejection counts as an ignored abort. */
   #abort(): boolean {
     try {
       const aborting: unknown = this.#agent.abortRun();
@@ -391,28 +394,31 @@ export class ActiveRun {
   }
 
   #close({ error }: Outcome): void {
-    // A run that the store has lost was not ended by whoever stopped it.
+    // An error with a code comes from the store: it ended the run, even if a stop was requested too.
     this.#stream.close({ stopped: this.#stopRequested && error?.code === undefined, error });
   }
 
-  /** The one way out of running, for success and failure alike: emit the end, store, complete. */
+  /**
+   * Ends an executing run, for success and failure alike: emits its end, stores it, completes the
+   * stream.
+   */
   #settle(outcome: Outcome): void {
-    // An agent that was cut off may still end by itself later.
+    // An agent that was cut off may end later: then its run has settled already.
     if (this.#state !== "running" && this.#state !== "stopping") return;
     if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
     this.#stopTimer = null;
     this.#enter("closing");
     const emitted = this.log.length > 0 || this.#stopRequested;
     this.#close(outcome);
-    // The completion is on its way to the store before anyone can claim the thread again.
+    // Queue the finish before the next run can claim the thread: operations are stored in order.
     const keep = outcome.discard !== true && emitted;
-    const stored = this.#claimed === null ? null : this.#hand(this.#claimed, keep);
+    const stored = this.#claimed === null ? null : this.#store(this.#claimed, keep);
     this.#enter("settled");
     this.#listener.onSettled(this);
     void Promise.resolve(stored).then(() => this.#end());
   }
 
-  #hand(claimed: ClaimedRun, keep: boolean): Promise<void> {
+  #store(claimed: ClaimedRun, keep: boolean): Promise<void> {
     return keep ? this.#commit(claimed) : this.#release(claimed);
   }
 
@@ -433,7 +439,7 @@ export class ActiveRun {
     try {
       await claimed.release();
     } catch (cause) {
-      // Nothing of the run was to be kept, and the thread is freed when the store is next opened.
+      // Nothing of the run had to be kept. The store frees the thread later.
       this.#report("error", toRunStoreError(cause), "releasing a thread failed");
     }
   }
@@ -446,7 +452,7 @@ export class ActiveRun {
   }
 
   #giveUp(error: { readonly code: RunStoreErrorCode; readonly message: string }): void {
-    // Even if that fails, its events are fenced off.
+    // Even if the abort fails, the agent's later events are ignored.
     this.#abort();
     this.#settle({ error });
   }
@@ -465,7 +471,7 @@ export class ActiveRun {
 
   #end(): void {
     this.#enter("ended");
-    this.#waiting?.abort();
+    this.#foreignWait?.abort();
     this.#listener.onEnded(this);
     this.#stream.complete();
   }
@@ -482,7 +488,7 @@ export class ActiveRun {
   }
 }
 
-/** What the client of a run is told that the store cannot keep. */
+/** The error that a client gets for a run that cannot be stored. */
 function unsavedError(error: RunStoreError): { code: RunStoreErrorCode; message: string } {
   const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
   return { code, message: `The run could not be stored: ${error.message}` };

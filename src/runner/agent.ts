@@ -1,29 +1,30 @@
 import type { EventLike } from "../events/event.ts";
 
 /*
- * The types of the runner's contract. None of them comes from `@ag-ui/core` or `@ag-ui/client`: a
- * project often has two versions of those, one of its own and one within `@copilotkit/runtime`, and
- * an enum of one (`EventType`) is never that of the other. So these say what the runner needs, and
- * every version from 0.0.59 to 1.x fits.
+ * The types of the runner's contract. None of them comes from `@ag-ui/core` or `@ag-ui/client`.
+ *
+ * A project often has two versions of those packages: its own, and that of `@copilotkit/runtime`. An
+ * enum of one version (`EventType`) is not assignable to the same enum of the other. So these types say
+ * what the runner needs, and every version from 0.0.59 to 1.x fits.
  */
 
 /**
- * `T` in a project that checks for null. In one that does not (no `strict`), the schemas of 0.0.59 infer
- * each of their fields as optional, so that nothing may be asked of its inputs and events.
+ * `T` in a project with strict null checks. Without them, the schemas of 0.0.59 infer all their fields
+ * as optional, so no field may be required of inputs and events.
  */
 type IfStrict<T> = undefined extends string ? object : T;
 
-/** A message of an input. The runner reads its `id` alone. */
+/** A message of an input. The runner reads only its `id`. */
 export interface InputMessage {
   readonly id: string;
   readonly role: string;
   readonly content?: unknown;
 }
 
-/** The input of a run: what a `RunAgentInput` of `@ag-ui/core` is. */
+/** The input of a run: fits `RunAgentInput` of `@ag-ui/core`. */
 export interface RunInput {
   readonly threadId: string;
-  /** Names the run: any non-empty string. It may come again once the run that has it is over. */
+  /** The client's name for the run: any non-empty string. It may be used again once this run is over. */
   readonly runId: string;
   readonly parentRunId?: string | undefined;
   readonly state?: unknown;
@@ -37,15 +38,16 @@ export interface RunInput {
 }
 
 /**
- * The input as an agent gets it: all of the request's, `resume` included. That field is not named,
- * since under `exactOptionalPropertyTypes` no type of it fits agents of 0.0.59 and of 1.x alike; an
- * agent that reads it declares its own parameter as a `RunAgentInput`.
+ * The input as an agent gets it: the whole input of the request, `resume` included.
+ *
+ * The type leaves out `resume`: under `exactOptionalPropertyTypes`, no type of that field fits agents of
+ * both 0.0.59 and 1.x. An agent that reads `resume` declares its parameter as `RunAgentInput`.
  */
 export type AgentInput = IfStrict<Omit<RunInput, "resume">>;
 
 /**
- * What the runner needs of an agent. Every `AbstractAgent` of `@ag-ui/client`, 0.0.59 to 1.x, is
- * one. Methods rather than function properties, so that each version's parameter types fit.
+ * What the runner needs of an agent. Every `AbstractAgent` of `@ag-ui/client` 0.0.59 to 1.x fits. These
+ * are methods, not function properties, so that the parameter types of each version fit.
  */
 export interface RunnableAgent {
   readonly agentId?: string | undefined;
@@ -53,18 +55,18 @@ export interface RunnableAgent {
   abortRun(): void;
 }
 
-/** The callbacks that the runner hands to `runAgent`. */
+/** The callbacks that the runner passes to `runAgent`. */
 export interface RunSubscriber {
   onEvent(params: { event: IfStrict<EventLike> }): void;
-  /** Does nothing: what the thread has seen is read from its events. Agents may call it. */
+  /** Does nothing, but agents may call it. The runner reads the messages from the events. */
   onNewMessage(params: unknown): void;
-  /** Does nothing, likewise. */
+  /** Does nothing, but agents may call it. */
   onRunStartedEvent(params: unknown): void;
 }
 
 /**
- * What `run` and `connect` return, as far as all copies of RxJS agree: an `Observable` of one copy is
- * not assignable to that of another. Both methods return the `Observable` that their caller expects.
+ * The part of an `Observable` that is the same in all copies of RxJS. An `Observable` of one copy is not
+ * assignable to that of another copy. `run` and `connect` return the `Observable` type of their caller.
  */
 export interface EventStream {
   subscribe(observer: {
@@ -93,6 +95,6 @@ export interface IsRunningRequest {
 
 export interface StopRequest {
   threadId: string;
-  /** Stop this run only, and never a newer one of the thread. */
+  /** Stop only a run with this id, and never a newer run of the thread. */
   runId?: string | undefined;
 }

@@ -1,13 +1,13 @@
-/** Two letters at least: `C:\data` is a path of Windows. */
+/** At least two letters, because `C:\data` is a Windows path. */
 const SCHEME = /^[a-z][a-z0-9+.-]+:/i;
 const AUTHORITY = /^\/\/[^/]*/;
-/** Those whose path is one of this machine. */
+/** The schemes whose path is a path on this machine. */
 const FILE_SCHEMES: ReadonlySet<string> = new Set(["file:", "sqlite:", "sqlite3:"]);
 const MEMORY = ":memory:";
 
 /**
- * What to write instead of a `dbPath` that was meant for SQLite's URIs, another library or a shell;
- * null for a path. Taken as a path, it would make a file of that name in the working directory.
+ * What to write instead of a `dbPath` that is no path: an SQLite URI, the URL of another library, or a
+ * shell's "~". Null for a path. Such a value, taken as a path, would make a file of that name.
  */
 export function adviceOnPath(given: unknown): string | null {
   if (given instanceof URL) return "write fileURLToPath(…) of node:url around it";

@@ -3,37 +3,40 @@ import type { EventLike } from "../events/event.ts";
 import { copyEvent } from "../events/json/copy.ts";
 import { type PackedEvents, packEvents, unpackEvents } from "../events/json/pack.ts";
 
-/** Events that are packed together. Twice as many stay as they came: those of most runs do. */
+/**
+ * Events that are packed together. The last `BLOCK` to 2 * `BLOCK` events stay unpacked: most runs are
+ * shorter.
+ */
 const BLOCK = 1000;
 
 interface Listener {
   readonly subscriber: Subscriber<EventLike>;
-  /** The place of its first live event: it was given those before when it subscribed. */
+  /** The position of its first live event. It got the earlier events when it subscribed. */
   readonly from: number;
 }
 
 /**
- * The events of one run, in order: each is passed on in the tick it is added, and whoever
- * subscribes later gets all of them first.
+ * The events of one run, in order. An event is passed on in the tick in which it is added. A later
+ * subscriber first gets all earlier events.
  *
- * Recorded is what an event was when it was added, in objects that nobody else holds: agents use an
- * object again, and subscribers change what they are given.
+ * The log records a private copy of each event as it was when it was added: agents use an object again,
+ * and subscribers change the objects that they get.
  *
- * A subscriber may cause further events while it is given one, by stopping the run for example. Those
- * are recorded at once and passed on, in the same tick, when every listener has had the one before:
- * all listeners see one order, which is that of the store.
+ * A subscriber may cause further events while it gets an event, for example by stopping the run. Such
+ * events are recorded at once. They are passed on in the same tick, after every listener has got the
+ * event before. So all listeners see the same order, which is the order in the store.
  *
- * Does what a `ReplaySubject` does, lets a reader see how far it has come, and takes less memory:
- * what came long ago is packed, and unpacked again for whoever asks.
+ * This is a `ReplaySubject` that also gives its length and its events by position. It takes less memory:
+ * old events are packed, and unpacked for each subscriber that needs them.
  */
 export class EventLog {
   readonly #blocks: PackedEvents[] = [];
-  /** The events behind the blocks. */
+  /** The events after those in the blocks. */
   #recent: EventLike[] = [];
   readonly #listeners = new Set<Listener>();
   #completed = false;
   #isPassingOn = false;
-  /** Recorded while another event was passed on. */
+  /** Events that were recorded while another event was passed on. */
   #queued: EventLike[] = [];
 
   get length(): number {
@@ -60,7 +63,7 @@ export class EventLog {
     if (!this.#isPassingOn) this.#completeListeners();
   }
 
-  /** The events in the places `from` to `to` - 1. */
+  /** Copies of the events at the positions `from` to `to` - 1. */
   slice(from: number, to: number): readonly EventLike[] {
     const events: EventLike[] = [];
     const end = Math.min(to, this.length);
@@ -72,11 +75,14 @@ export class EventLog {
     return events;
   }
 
-  /** All events from the place `from` on: as recorded, then the very objects that are added. */
+  /**
+   * All events from the position `from`: copies of the recorded events, then the added objects
+   * themselves.
+   */
   from(from = 0): Observable<EventLike> {
     return new Observable<EventLike>((subscriber) => {
       let at = from;
-      // By place: a subscriber may cause further events while it is given these.
+      // The length is read each time: a subscriber may cause further events while it gets these.
       while (at < this.length) {
         for (const event of this.#stretch(at, this.length)) {
           if (subscriber.closed) return undefined;
@@ -96,11 +102,12 @@ export class EventLog {
 
   #passOn(event: EventLike): void {
     this.#isPassingOn = true;
-    let place = this.length - 1;
+    let position = this.length - 1;
     try {
-      this.#tell(place, event);
-      // The list grows while it is gone through. The agent may have used the objects again by now.
-      for (const next of this.#queued) this.#tell(++place, copyEvent(next));
+      this.#emit(position, event);
+      // The list may grow in this loop. Pass on copies: the agent may have used the objects again by
+      // now.
+      for (const next of this.#queued) this.#emit(++position, copyEvent(next));
     } finally {
       this.#isPassingOn = false;
       this.#queued = [];
@@ -108,9 +115,9 @@ export class EventLog {
     if (this.#completed) this.#completeListeners();
   }
 
-  #tell(place: number, event: EventLike): void {
+  #emit(position: number, event: EventLike): void {
     for (const { subscriber, from } of this.#listeners) {
-      if (place >= from) subscriber.next(event);
+      if (position >= from) subscriber.next(event);
     }
   }
 
@@ -120,7 +127,7 @@ export class EventLog {
     for (const { subscriber } of listeners) subscriber.complete();
   }
 
-  /** Copies of one or more events in the places from `at` on, up to `end` - 1. */
+  /** Copies of one or more events, from the position `at`, up to `end` - 1 at most. */
   #stretch(at: number, end: number): readonly EventLike[] {
     const block = this.#blocks[Math.floor(at / BLOCK)];
     if (block === undefined) {

@@ -3,71 +3,78 @@ import { adviceOnPath } from "./db-path.ts";
 import type { InputMessages } from "./read-input.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 
-/** What happens to a run on a thread that has one already. */
+/** What to do with a run on a thread that already has a run: see `RunnerOptions.onConcurrentRun`. */
 export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
 
-/** What is stored of a run's input. */
+/** Which messages of a run's input are stored: see `RunnerOptions.storeInput`. */
 export type StoreInput = "new-messages" | "full";
 
-/** Options that any runner takes, whatever keeps its runs. */
+/** The options of every runner, with any store. */
 export interface RunnerOptions {
   /**
-   * What to do with a run on a thread that has one already: throw (default), answer with a
-   * RUN_ERROR the client can see, abort and discard the earlier run, or wait for it.
+   * What to do with a run on a thread that already has a run. `"throw"` (default): `run` throws.
+   * `"reject"`: the client gets a RUN_ERROR. `"supersede"`: the earlier run is aborted and discarded.
+   * `"enqueue"`: the new run waits for the earlier run.
    */
   onConcurrentRun?: OnConcurrentRun | undefined;
   /** Milliseconds after which an agent that ignores its abort is cut off. Default 10 000. */
   stopTimeoutMs?: number | undefined;
   /**
-   * Milliseconds that `close` takes: half of them for active runs to end by themselves, a quarter for
-   * those that were told to stop, the rest for storing, which has 2 s at least. Default 6000, so that
-   * a process ends before Docker kills it (10 s) whatever its agents and its disk do.
+   * Milliseconds that `close` takes. For half of them, active runs may end by themselves. Then they are
+   * told to stop, and after another quarter they are cut off. The rest is for storing, which has at
+   * least 2 s. Default 6000: a process then ends before Docker kills it after 10 s, whatever its agents
+   * and disk do.
    */
   closeTimeoutMs?: number | undefined;
   /**
-   * Whether the stored input holds the messages new to the thread, and no `forwardedProps` (default), or
-   * is `"full"`. Clients send bearer tokens in `forwardedProps`. They are never replayed.
+   * What is stored of an input. `"new-messages"` (default): the messages that are new to the thread, and no
+   * `forwardedProps`, in which clients send bearer tokens. `"full"`: the whole input. `forwardedProps` are
+   * never replayed.
    */
   storeInput?: StoreInput | undefined;
   /**
-   * How many of a thread's last runs `connect` replays whole. Those before are folded into one
-   * MESSAGES_SNAPSHOT and one STATE_SNAPSHOT: the client sees the same messages and state, and gets
-   * fewer events. A client may ask for fewer by the header `x-replay-runs`. Default: all runs.
+   * How many of a thread's last runs `connect` replays whole. Earlier runs are folded into one
+   * MESSAGES_SNAPSHOT and one STATE_SNAPSHOT: the client gets the same messages and state from fewer
+   * events. A client may ask for fewer runs by the header `x-replay-runs`. Default: all runs.
    */
   replayRuns?: number | undefined;
   /**
-   * Whether a run is stored. One that is not leaves nothing behind and is shown to nobody else. Default:
-   * every run but the suggestions that CopilotKit's chat asks for, each of which has a thread of its own.
+   * Returns whether a run is stored. A run that is not stored is shown only to its caller. Default: every
+   * run is stored, except the suggestions of CopilotKit's chat, each of which has a thread of its own.
    */
   storeRun?: StoreRun | undefined;
   /**
-   * What the messages of an input mean. `"additive"` (default): new messages are added, those that were
-   * changed or moved are changed or moved, and a list that is a beginning of the thread with nothing new
-   * at its end ends the thread there. `"authoritative"`: the thread is what the list says, always.
+   * How the list of messages in an input changes the thread. `"additive"` (default): new messages are
+   * added, and changed or moved messages are changed or moved. If the list is a beginning of the thread
+   * without a new message at its end, the thread is cut there. `"authoritative"`: the thread always becomes
+   * the list.
    */
   inputMessages?: InputMessages | undefined;
-  /** Where to report what no caller can be told; pino-shaped. Default: warnings and errors on stderr. */
+  /** Gets what no caller can be told. Any pino logger fits. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
 
 export interface SqliteAgentRunnerOptions extends RunnerOptions {
-  /** Path of the database file, made when it does not exist. Default `":memory:"`. */
+  /** Path of the database file. The file is made if it does not exist. Default `":memory:"`. */
   dbPath?: string | undefined;
   /**
-   * `"full"` (default): a completed run is fsynced and survives power loss. `"normal"`: it
-   * survives the death of the process, and power loss may cost the last few runs.
+   * `"full"` (default): a completed run is synced to the disk and survives power loss. `"normal"`: a
+   * completed run survives the death of the process, but power loss may lose the last few runs.
    */
   durability?: "full" | "normal" | undefined;
-  /** Milliseconds an event may wait before it is journaled. Default 50. */
+  /** Milliseconds that an event may wait before it is journaled. Default 50. */
   lingerMs?: number | undefined;
-  /** Bytes of JSON at which a batch, or a run's waiting events, are sent. Default 1 MiB. */
+  /**
+   * Bytes of JSON at which a batch is full, and at which a run's waiting events are sent. Default 1
+   * MiB.
+   */
   maxBatchBytes?: number | undefined;
   /**
-   * Bytes of unwritten JSON past which new runs are refused with `QUEUE_FULL`, and, if the store makes
-   * no progress, runs that go on emitting are ended with it. Default 64 MiB.
+   * With more bytes of unwritten JSON than this, new runs are refused with `QUEUE_FULL`. If the store
+   * also makes no progress, runs that go on emitting are ended with the same code. Default 64 MiB.
    */
   maxPendingBytes?: number | undefined;
-  /** Threads that read history. Default 1. */
+  /** Worker threads that read history. Default 1. */
   readers?: number | undefined;
   /** Milliseconds without a heartbeat after which a process counts as dead. Default 15 000. */
   leaseMs?: number | undefined;
@@ -82,7 +89,7 @@ export type ResolvedOptions = {
   >;
 };
 
-/** Warnings and errors on stderr, and nothing else. */
+/** Writes warnings and errors to stderr, and drops everything else. */
 const STDERR_LOGGER: Logger = {
   debug() {},
   info() {},
@@ -119,7 +126,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 interface Rule {
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
-  /** What to write instead of a value that is not accepted, if more can be said. */
+  /** What to write instead of a rejected value. Null if there is no advice. */
   readonly advice?: (value: unknown) => string | null;
 }
 
@@ -180,7 +187,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   },
 };
 
-/** How a value reads in an error message. */
+/** Describes a value for an error message. */
 export function describeValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "function") return "a function";
@@ -192,7 +199,11 @@ function isOptionName(name: string): name is keyof ResolvedOptions {
   return Object.hasOwn(RULES, name);
 }
 
-/** Options with their defaults. Throws a TypeError that says what was expected and what was got. */
+/**
+ * Checks options and adds their defaults.
+ *
+ * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
+ */
 export function resolveOptions(options: unknown): ResolvedOptions {
   if (options === undefined) return DEFAULTS;
   if (typeof options !== "object" || options === null || Array.isArray(options)) {

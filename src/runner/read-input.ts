@@ -8,19 +8,23 @@ import { digestOfMessage } from "../events/message-digests.ts";
 import { messageOf, RunStoreError } from "../protocol/errors.ts";
 import type { InputMessage, RunInput } from "./agent.ts";
 
-/** Whether a client's list of messages only brings new ones, or is what the thread shows from then on. */
+/** How a client's list of messages changes the thread: see `RunnerOptions.inputMessages`. */
 export type InputMessages = "additive" | "authoritative";
 
-/** A run's input, read once: what its getters do, or the agent does to it later, changes nothing here. */
+/** A run's input, read once: its getters and later changes by the agent have no effect on it. */
 export interface ReadInput {
   readonly all: RunInput;
-  /** By position; "" for a message that has no id, and so is new. */
+  /** The id of each message, by position. "" for a message without an id, which always counts as new. */
   readonly messageIds: readonly string[];
-  /** By position, what a store compares them by: `digestOfMessage`. */
+  /** By position, `digestOfMessage` of each message: a store compares messages by it. */
   readonly messageDigests: readonly number[];
 }
 
-/** @throws {RunStoreError} `INCOMPLETE_STREAM`: something of the input threw when it was read. */
+/**
+ * Reads an input.
+ *
+ * @throws {RunStoreError} `INCOMPLETE_STREAM`: a getter of the input threw.
+ */
 export function readInput(input: RunInput): ReadInput {
   try {
     const given: unknown = input.messages;
@@ -38,18 +42,18 @@ export function readInput(input: RunInput): ReadInput {
   }
 }
 
-/** The input with those of its messages alone that were not seen before. */
+/** The input with only those messages that the thread has not stored yet. */
 export function messagesNewTo({ all, messageIds }: ReadInput, seen: readonly boolean[]): RunInput {
   if (!Array.isArray(all.messages)) return all;
   const messages = all.messages.filter((_, at) => messageIds[at] === "" || !seen[at]);
   return { ...all, messages };
 }
 
-/** What a client's list of messages says beside bringing new ones. */
+/** The changes to a thread in a client's list of messages, besides new messages at its end. */
 export interface ClientList {
-  /** Null when it says nothing else. */
+  /** Null when there are no such changes. */
   readonly clientMessages: ClientMessages | null;
-  /** All messages of the list, where the list is to be stored whole; else null. */
+  /** All messages of the list, if the list is stored whole. Else null. */
   readonly whole: readonly ListedMessage[] | null;
 }
 
@@ -66,14 +70,14 @@ export function clientListOf(
   return { clientMessages: clientMessagesOf(messages, messageIds, known), whole: null };
 }
 
-/** The input without `forwardedProps`: clients send tokens in it, which are for the agent alone. */
+/** The input without `forwardedProps`: clients send tokens in it, which only the agent may see. */
 export function withoutForwardedProps(input: unknown): unknown {
   if (typeof input !== "object" || input === null || !("forwardedProps" in input)) return input;
   const { forwardedProps: _, ...rest } = input;
   return rest;
 }
 
-/** An id that is no non-empty string does not name a message: such a message is new. */
+/** The id of a message, or "" if its id is no string. */
 function messageIdOf(message: InputMessage): string {
   const id: unknown = message?.id;
   return typeof id === "string" ? id : "";

@@ -8,9 +8,9 @@ import { toRunStoreError } from "../protocol/errors.ts";
 import type { HistoryPage, LiveRun, RunStore, ViewPoint } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
-/** Events that are replayed in one task: each may cost its subscriber more than it does here. */
+/** Events per task. Handling an event may cost its subscriber more than it costs the replay. */
 const EVENTS_PER_TASK = 100;
-/** Events that are taken from memory at once, where the old ones are packed by the thousand. */
+/** Events that are taken from an `EventLog` at once. The log packs old events by the thousand. */
 const MEMORY_CHUNK = 1000;
 
 export interface ReplayRequest {
@@ -23,8 +23,8 @@ export interface ReplayRequest {
 }
 
 /**
- * A thread from its first event to the end of its live run. With `runs`, older runs are folded into one
- * MESSAGES_SNAPSHOT and one STATE_SNAPSHOT, behind the first RUN_STARTED.
+ * Replays a thread from its first event to the end of its live run. With `runs`, older runs are folded
+ * into one MESSAGES_SNAPSHOT and one STATE_SNAPSHOT, after the first RUN_STARTED.
  */
 export function replayThread(request: ReplayRequest): Observable<EventLike> {
   return new Observable<EventLike>((subscriber) => {
@@ -40,14 +40,13 @@ export function replayThread(request: ReplayRequest): Observable<EventLike> {
 }
 
 /**
- * One replay.
+ * One replay of a thread.
  *
- * The cut between history and live runs is by run. History is of one moment: a run that was stored by
- * then comes from the store, whole, and any other from memory, whole; or from its journal, if another
- * process executes it. Epochs tell which.
+ * Each run comes whole from one source. The history shows the store at one moment: a run that was stored
+ * by then comes from the store. A later run comes from the memory of this process, or from its journal if
+ * another process executes it. The epochs tell which runs the history contains.
  *
- * `ReplayRepair` makes the stream one that clients accept. `ReplayView` leads clients to the view of the
- * thread.
+ * `ReplayRepair` makes the stream valid for clients. `ReplayView` gives clients the view of the thread.
  */
 class ThreadReplay {
   readonly #request: ReplayRequest;
@@ -67,8 +66,8 @@ class ThreadReplay {
   async run(): Promise<void> {
     const { openRuns } = this.#request;
     const open = openRuns();
-    // Runs that have begun by now come before a run that holds the thread elsewhere after this. Runs that
-    // have not begun come behind it.
+    // A run of another process may take the thread while this replay goes on. The runs that have begun by
+    // now come before that run, the others come after it.
     const begun = open.filter((run) => run.hasBegun);
     const waiting = open.filter((run) => !run.hasBegun);
     const { live, endedUpTo } = await this.#replayHistory();
@@ -81,7 +80,7 @@ class ThreadReplay {
     await fromMemory(begun);
     const isLive = (run: ActiveRun) => run.epoch === live?.epoch;
     if (live !== null && !open.some(isLive)) {
-      // Or a run that began here after this replay did.
+      // The live run may have begun in this process after this replay.
       const own = openRuns().find(isLive);
       if (own !== undefined) await this.#replayLive(own);
       else await this.#followForeign(live);
@@ -117,7 +116,7 @@ class ThreadReplay {
       for (const segment of page.segments) {
         if (segment.first) this.#repair.startRun(segment.runId, { live: false });
         await this.#emit(segment.events);
-        // From the second run on, the view is corrected once, behind the last one.
+        // From the second run on, the view is corrected once, after the last run.
         if (segment.last) this.#correctsAtStart = false;
       }
       if (this.#subscriber.closed) break;
@@ -134,7 +133,7 @@ class ThreadReplay {
     this.#view.expect(await store.readView(threadId, point));
   }
 
-  /** The pages of the thread's history: the next one is read while one is emitted. */
+  /** The pages of the thread's history. The next page is read while the current page is emitted. */
   async *#pages(): AsyncGenerator<HistoryPage, void, undefined> {
     const { store, threadId, runs } = this.#request;
     const read = (cursor: HistoryPage["next"]) =>
@@ -143,10 +142,10 @@ class ThreadReplay {
     while (coming !== null) {
       const page: HistoryPage = await coming;
       coming = page.next === null ? null : read(page.next);
-      // A failure is found out when the turn of the page comes.
+      // A failure is thrown when this page is awaited, or does not matter because the replay has ended.
       coming?.catch(() => undefined);
       yield page;
-      // A page that is ready at once would be delivered in the task of the one before it.
+      // Begin a new task: a page that is ready would be emitted in the task of the page before it.
       if (coming !== null) await nextTask();
     }
   }
@@ -167,12 +166,12 @@ class ThreadReplay {
   async #replayLive(run: ActiveRun): Promise<void> {
     if (this.#subscriber.closed) return;
     const { log } = run;
-    // The run, and what it emits, is in the context of its own request.
+    // The run emits in the async context of its own request. Its replay has to go on in this context.
     const inOwnContext = AsyncLocalStorage.snapshot();
     this.#repair.startRun(run.runId, { live: true });
     let position = 0;
     const asStored = (event: EventLike) => run.storedAt(position++, event);
-    // What is there already goes out in pieces, so that a long run does not hold up the loop.
+    // Emit the recorded events in pieces, so that a long run does not block the event loop.
     while (log.length - position > EVENTS_PER_TASK) {
       const events = log.slice(position, position + MEMORY_CHUNK);
       await this.#emit(events.map(asStored));
@@ -182,7 +181,7 @@ class ThreadReplay {
       const follow = log.from(position).subscribe({
         next: (event) => {
           const stored = asStored(event);
-          // What a refused run says is for the one who asked for it.
+          // The RUN_ERROR of a refused run is for its caller, not for clients of the thread.
           if (!run.refused) inOwnContext(() => this.#next(stored));
         },
         complete: resolve,
@@ -193,7 +192,7 @@ class ThreadReplay {
     if (!run.refused) this.#repair.endRun();
   }
 
-  /** Lets other tasks have their turn between the events. */
+  /** Emits events over several tasks, so that other work gets its turn. */
   async #emit(events: readonly object[]): Promise<void> {
     for (const event of events) {
       if (++this.#sinceTask % EVENTS_PER_TASK === 0) await nextTask();

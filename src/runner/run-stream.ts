@@ -8,7 +8,7 @@ import { EventLog } from "./event-log.ts";
 import type { StoreInput } from "./options.ts";
 import { type ClientList, withoutForwardedProps } from "./read-input.ts";
 
-/** How a run ends that its agent did not end itself. */
+/** How a run ends whose agent emitted no terminal event. */
 export interface Closing {
   readonly stopped: boolean;
   readonly error: { readonly message: string; readonly code?: RunStoreErrorCode } | undefined;
@@ -21,20 +21,20 @@ export interface RunStreamOptions {
 }
 
 /**
- * What one run emits: each event to whoever listens, and to the store once the thread is claimed.
- * Adds what the contract asks of the runner: the input of a RUN_STARTED, and the end of a run.
+ * The stream of one run. Passes each event to the subscribers, and to the store once the thread is
+ * claimed. Adds what the contract asks of the runner: the input of a RUN_STARTED, and the end of a run.
  */
 export class RunStream {
   readonly log = new EventLog();
   readonly #ids: { readonly threadId: string; readonly runId: string };
   readonly #parts = new OpenParts();
   #claimed: ClaimedRun | null = null;
-  /** What a RUN_STARTED gets that has no input. */
+  /** The input that is added to a RUN_STARTED without an input. */
   #input: RunInput | null = null;
   readonly #storeInput: StoreInput;
-  /** What the client's list of messages says, until a RUN_STARTED is stored with it. */
+  /** The changes in the client's list of messages, until they are stored with a RUN_STARTED. */
   #clientList: ClientList | null = null;
-  /** The first RUN_STARTED: its place in `log`, and what is stored of it. */
+  /** The first RUN_STARTED: its position in `log`, and its stored form. */
   #start: { readonly place: number; readonly stored: EventLike } | null = null;
 
   constructor({ threadId, runId, storeInput }: RunStreamOptions) {
@@ -42,7 +42,7 @@ export class RunStream {
     this.#storeInput = storeInput;
   }
 
-  /** `event`, which is in `place` of `log`, as the store has it. */
+  /** The stored form of `event`, which is at the position `place` of `log`. */
   storedAt(place: number, event: EventLike): EventLike {
     return this.#start?.place === place ? this.#start.stored : event;
   }
@@ -52,20 +52,22 @@ export class RunStream {
     return this.#parts.ended;
   }
 
-  /** From now on, a RUN_STARTED without an input gets this one. */
+  /** From now on, a RUN_STARTED without an input gets this input. */
   setInput(input: RunInput): void {
     this.#input = input;
   }
 
-  /** From now on, events are stored, the first RUN_STARTED with what the client's list says. */
+  /**
+   * From now on, events are stored. The first RUN_STARTED is stored with the changes in `clientList`.
+   */
   attach(claimed: ClaimedRun, clientList: ClientList): void {
     this.#claimed = claimed;
     this.#clientList = clientList;
   }
 
   /**
-   * Emits an event of the agent, in this tick: the same object, or a RUN_STARTED with its input. What is
-   * open at a terminal event is closed before it, for clients now as for those that reload.
+   * Emits an event of the agent in this tick: the same object, or a copy of a RUN_STARTED with an
+   * input. Parts that are open at a terminal event are closed before it, as they are stored.
    */
   emit(event: EventLike): void {
     if (isTerminal(event)) {
@@ -79,9 +81,9 @@ export class RunStream {
     this.#addStart(lacksInput ? this.#withInput(event) : event);
   }
 
-  /** Closes what is open and emits the terminal event, unless the agent has emitted one. */
+  /** Closes the open parts and emits a terminal event, unless the agent has emitted a terminal event. */
   close({ stopped, error }: Closing): void {
-    // Without a RUN_STARTED, a RUN_FINISHED would be no valid stream.
+    // A stream with RUN_FINISHED is valid only after a RUN_STARTED.
     if (stopped && this.log.length === 0) {
       this.#addStart(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
     }
@@ -90,15 +92,15 @@ export class RunStream {
     }
   }
 
-  /** Tells whoever listens, and not the store, of an error, where a RUN_ERROR may still stand. */
+  /** Emits a RUN_ERROR to the subscribers, not to the store. Does nothing after another RUN_ERROR. */
   fail(code: RunStoreErrorCode, message: string): void {
     const [last] = this.log.slice(this.log.length - 1, this.log.length);
-    // RUN_ERROR may follow RUN_FINISHED; a second RUN_ERROR would break the client's stream.
+    // A client accepts RUN_ERROR after RUN_FINISHED. A second RUN_ERROR would break its stream.
     if (last !== undefined && isTerminal(last) && last.type !== "RUN_FINISHED") return;
     this.log.add({ type: "RUN_ERROR", message, code });
   }
 
-  /** Ends the stream. Ending it twice is ending it once. */
+  /** Completes the stream. A second call does nothing. */
   complete(): void {
     if (!this.log.completed) this.log.complete();
   }

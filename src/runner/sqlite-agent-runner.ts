@@ -13,7 +13,10 @@ const MIN_NODE: readonly [major: number, minor: number] = [22, 18];
 
 let warnedMemory = false;
 
-/** better-sqlite3 13 ends the process with a segmentation fault on a Node that is too old. */
+/**
+ * Throws on a Node that is too old: there, better-sqlite3 13 ends the process with a segmentation
+ * fault.
+ */
 function assertNodeVersion(): void {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) return;
@@ -23,12 +26,15 @@ function assertNodeVersion(): void {
   );
 }
 
-/** Memory is the default, and an unset variable looks like it. Whoever asked for it outside of production meant it. */
+/**
+ * Warns once that threads are kept in memory. Memory is the default, so an unset environment variable
+ * may be the reason. There is no warning outside of production when `dbPath` was set to ":memory:".
+ */
 function warnMemory({ isAskedFor }: { readonly isAskedFor: boolean }): void {
   if (warnedMemory || (isAskedFor && process.env.NODE_ENV !== "production")) return;
   warnedMemory = true;
   process.emitWarning(
-    'SqliteAgentRunner keeps its threads in memory and loses them when the process ends; set "dbPath" to a file, or to ":memory:" if that is meant',
+    'SqliteAgentRunner keeps its threads in memory and loses them when the process ends; set "dbPath" to a file, or to ":memory:" to keep them in memory',
     { code: "DURABLE_AGENT_RUNNER_MEMORY" },
   );
 }
@@ -36,13 +42,13 @@ function warnMemory({ isAskedFor }: { readonly isAskedFor: boolean }): void {
 /**
  * An AgentRunner for `CopilotRuntime` that keeps its threads in a SQLite file.
  *
- * The constructor checks its options and does nothing else. The first use (`ready`, a run, a connect,
- * a question about a thread) starts the writer thread, which opens the file, brings it to the
- * current schema and ends the runs that a dead process left. A file that cannot be opened is reported
- * to the logger, to `ready`, and to every `run` and `connect` as a RUN_ERROR with a code.
+ * The constructor only checks its options. The first use (`ready`, `run`, `connect`, `isRunning`,
+ * `stop`) starts the writer thread. The writer opens the file, migrates it to the current schema and
+ * ends the runs that a dead process left. A file that cannot be opened is reported to the logger, to
+ * `ready`, and to every `run` and `connect` as a RUN_ERROR with a code.
  *
- * In a worker thread of this package, which loads what the process preloads, it opens nothing: its
- * runs are refused with `RUNNER_CLOSED`.
+ * A module that the process preloads may make a runner in a worker thread of this package. Such a runner
+ * opens nothing, and refuses its runs with `RUNNER_CLOSED`.
  *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
  * @throws {RunStoreError} `NODE_TOO_OLD`.

@@ -19,7 +19,7 @@ import { isConversation, type StoreRun } from "./store-run.ts";
 import { ThreadRuns } from "./thread-runs.ts";
 
 export interface RunnerStats extends StoreStats {
-  /** Runs whose agent has not settled, those that wait for their turn included. */
+  /** Runs that have not settled, including those that wait for another run. */
   readonly activeRuns: number;
 }
 
@@ -31,13 +31,14 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly replayRuns?: number | undefined;
 }
 
-/** Shares of `closeTimeoutMs`: when runs are told to stop, and when they are cut off. */
+/** The share of `closeTimeoutMs` after which active runs are told to stop. */
 const STOP_AT = 0.5;
+/** The share of `closeTimeoutMs` after which active runs are cut off. */
 const CUT_OFF_AT = 0.75;
-/** Storing has this long when closing, even for a runner that waits for no run. */
+/** Milliseconds that `close` allows for storing, however short `closeTimeoutMs` is. */
 const MIN_STORE_MS = 2000;
 
-/** The contract of an AgentRunner over any store that implements the port. */
+/** An AgentRunner over any store that implements `RunStore`. */
 export class StoreAgentRunner {
   readonly #options: StoreAgentRunnerOptions;
   readonly #store: RunStore;
@@ -50,10 +51,10 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Resolves when the store is open and recovered. For whoever wants to know at start-up; a run or
-   * a connect waits by itself.
+   * Resolves when the store is open, and the runs of dead processes are ended. For a check at start-up:
+   * a run or a connect waits for this without being told.
    *
-   * @throws {RunStoreError} the store cannot be opened: the code says why; or `RUNNER_CLOSED`.
+   * @throws {RunStoreError} the store cannot be opened: the code says why. `RUNNER_CLOSED` after `close`.
    */
   async ready(): Promise<void> {
     if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
@@ -61,10 +62,10 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Starts a run, whether or not anyone subscribes to what it returns: the run's events, from the
-   * first, completing when the run is committed. Agent failures and refusals are RUN_ERROR events.
+   * Starts a run. The run executes even if there is no subscriber.
    *
-   * An `Observable` of RxJS, and of the caller's own copy of it where the caller says so: see
+   * Returns an RxJS `Observable` of the run's events, from the first. It completes when the run is
+   * committed. Agent failures and refusals are RUN_ERROR events. For another copy of RxJS, see
    * `EventStream`.
    *
    * @throws {TypeError} `threadId` or `input.runId` is not a non-empty string, or there is no agent.
@@ -84,8 +85,8 @@ export class StoreAgentRunner {
   }
 
   /**
-   * The thread's history, then its live run if there is one, then completes. A thread that is
-   * unknown is empty. A store that cannot be read gives one RUN_ERROR with its code.
+   * Replays the thread's history, then follows its live run if there is one, then completes. An unknown
+   * thread has no events. A store that cannot be read gives one RUN_ERROR with the code of the failure.
    *
    * A client that starts with nothing comes to the messages and the state that the client of the live
    * runs holds. What no client takes from a run's input (`forwardedProps` above all) is left out, and so
@@ -105,7 +106,7 @@ export class StoreAgentRunner {
     return events as EventStream as Stream;
   }
 
-  /** Whether the thread has a run, in this process or another, that was not told to stop. */
+  /** Whether the thread has a run, in any process, that was not told to stop. */
   async isRunning({ threadId }: IsRunningRequest): Promise<boolean> {
     const current = this.#threads.current(threadId);
     if (current !== null && (current.isRunning || !current.waitsForOther)) return current.isRunning;
@@ -115,19 +116,20 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Tells the thread's run to stop, in this process or another; with `runId` only if it has that id,
-   * or else the first that has it of those that wait here. False when there is none, it is stopping
-   * already, or its agent's `abortRun` throws. A run of another process
-   * is told when that one next looks, which it does some milliseconds later if it knows that it is
-   * not alone, and else with its next event or heartbeat; an agent there that refuses is cut off.
+   * Tells the thread's run to stop, in whichever process it executes. With `runId`, only a run with
+   * that id is stopped: the executing run, or else the first such run that waits in this process. False
+   * when there is no such run, when it is stopping already, or when its agent's `abortRun` throws.
    *
-   * @throws {RunStoreError} the store could not be asked about runs of other processes.
+   * A run of another process stops when that process finds the request. A process that knows of other
+   * processes looks every few milliseconds. A process that thinks it is alone finds the request with its
+   * next batch or heartbeat. There, an agent whose `abortRun` throws is cut off.
+   *
+   * @throws {RunStoreError} the request to another process could not be stored.
    */
   async stop({ threadId, runId }: StopRequest): Promise<boolean> {
     const current = this.#threads.current(threadId);
     const run = runId === undefined ? current : this.#threads.find(threadId, runId);
-    // The run that executes is meant, and not one that waits for it, if both have this id or none is
-    // given.
+    // The executing run has precedence over a run here that waits for it, with or without `runId`.
     const isElsewhere = run === null || current?.waitsForOther === true;
     if (isElsewhere && this.#closing === null) {
       if (await this.#store.requestStop(threadId, runId ?? null)) return true;
@@ -136,11 +138,11 @@ export class StoreAgentRunner {
   }
 
   /**
-   * Copies the store to a new file of mode 0600, while runs go on, here and in other processes. The
-   * copy holds everything that was acknowledged before the call. It has its name only when it is
-   * whole and synced, and replaces no file. A backup that fails leaves nothing behind.
+   * Copies the store to a new file of mode 0600, while runs go on in this process and others. The copy
+   * holds everything that was acknowledged before the call. The file gets its name when the copy is
+   * whole and synced, and it never replaces a file. A backup that fails leaves no files.
    *
-   * @throws {TypeError} `path` is no path, or `onProgress` no function.
+   * @throws {TypeError} `path` is not a path, or `onProgress` is not a function.
    * @throws {RunStoreError} `BACKUP_EXISTS`, `DISK_FULL`, `CANNOT_OPEN` (no such directory), `READ_ONLY`,
    * `NAME_TOO_LONG`, `RUNNER_CLOSED` (also when the runner is closed in the middle), `BACKUP_UNSUPPORTED`.
    */
@@ -153,18 +155,22 @@ export class StoreAgentRunner {
     return this.#store.backup(resolve(path), options);
   }
 
-  /** Resolves when everything emitted so far is stored. Rejects when some of it never will be. */
+  /**
+   * Resolves when every event emitted so far is stored.
+   *
+   * @throws {RunStoreError} `PERSISTENCE_FAILED`: a run can never be stored. `FILE_REPLACED`.
+   */
   flush(): Promise<void> {
     return this.#store.flush();
   }
 
   /**
-   * Takes no more runs, lets the active ones end, stores everything and ends the worker threads, all
-   * within `closeTimeoutMs` and at most 2 s. Runs that are active at half of that time are told to
-   * stop, and are cut off at three quarters of it, whatever `stopTimeoutMs` says. Closing twice is
-   * closing once.
+   * Refuses new runs, lets the active runs end, stores everything and ends the worker threads. Runs
+   * that are active after half of `closeTimeoutMs` are told to stop. After three quarters they are cut
+   * off, whatever `stopTimeoutMs` is. Takes at most `closeTimeoutMs`, and up to 2 s more if storing
+   * needs it. A second call returns the same promise.
    *
-   * @throws {RunStoreError} `CLOSE_INCOMPLETE` when something could not be stored.
+   * @throws {RunStoreError} `CLOSE_INCOMPLETE`: a run could not be stored.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -189,7 +195,10 @@ export class StoreAgentRunner {
     }
   }
 
-  /** Why a run may not be taken on, or null. Makes room for it, or throws, as the options say. */
+  /**
+   * Why a new run is refused, or null. Depending on `onConcurrentRun`, throws or supersedes the current
+   * run of the thread.
+   */
   #refusal(threadId: string): RunStoreError | null {
     if (this.#closing !== null) {
       return new RunStoreError("RUNNER_CLOSED", "The runner is closed");
@@ -201,7 +210,7 @@ export class StoreAgentRunner {
     if (current !== null) {
       switch (this.#options.onConcurrentRun) {
         case "throw":
-          // The words are the contract's: CopilotKit and its users look for them.
+          // The contract fixes this message: CopilotKit and its users look for it.
           throw new Error("Thread already running");
         case "reject":
           return new RunStoreError("THREAD_ALREADY_RUNNING", "Thread already running");
@@ -241,7 +250,7 @@ export class StoreAgentRunner {
 
 type RunToCheck = Omit<CheckedRequest, "isStored">;
 
-/** Each field is read once: a getter may throw, or say something else the next time. */
+/** Reads each field once, because a getter may throw or return another value the next time. */
 function checkRequest(request: RunRequest): RunToCheck {
   const threadId = read("threadId", () => request?.threadId);
   assertId(threadId, "threadId");
@@ -274,7 +283,7 @@ function read<T>(name: string, get: () => T): T {
 }
 
 function assertId(value: unknown, name: string): asserts value is string {
-  // A lone surrogate has no UTF-8: a store would give back another id than it was given.
+  // UTF-8 cannot hold a lone surrogate: a store would give back a different id.
   if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
     throw new TypeError(
       `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,

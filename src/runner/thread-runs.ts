@@ -1,17 +1,17 @@
 import type { ActiveRun, RunListener } from "./active-run.ts";
 
 interface Thread {
-  /** The run that stands in the way of the next one, if any. */
+  /** The run that has begun and has not settled. The next run of the thread waits for it. */
   current: ActiveRun | null;
-  /** Runs to start after it, in order of arrival. Some may have ended meanwhile. */
+  /** Runs that start after `current`, in order of arrival. Some may have ended while they waited. */
   readonly waiting: WaitingRuns;
-  /** All runs of the thread that were started and whose outcome is not in the store yet, oldest first. */
+  /** The started runs of the thread whose outcome is not in the store yet, oldest first. */
   readonly open: Set<ActiveRun>;
 }
 
 /**
- * The runs of this runner, by thread. A thread is remembered while it has a run that is not
- * stored, and costs nothing after that. Nothing here searches: tens of thousands may wait.
+ * The runs of this runner, by thread. A thread is remembered only while it has a run that is not stored.
+ * Starting and ending a run searches no list, because tens of thousands of runs may wait.
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
@@ -19,17 +19,17 @@ export class ThreadRuns implements RunListener {
   readonly #active = new Set<ActiveRun>();
   #idleWaiters: (() => void)[] = [];
 
-  /** The run that stands in the way of a new one on the thread. */
+  /** The run that a new run on the thread has to wait for, or null. */
   current(threadId: string): ActiveRun | null {
     return this.#threads.get(threadId)?.current ?? null;
   }
 
-  /** The thread's runs that are not in its history yet, oldest first; those that wait here are not. */
+  /** The started runs of the thread that may not be in its history yet, oldest first. */
   open(threadId: string): readonly ActiveRun[] {
     return [...(this.#threads.get(threadId)?.open ?? [])];
   }
 
-  /** The run of this id that is current, or else the first that waits. */
+  /** The current run if it has this id, or else the first waiting run with this id. */
   find(threadId: string, runId: string): ActiveRun | null {
     const thread = this.#threads.get(threadId);
     if (thread === undefined) return null;
@@ -49,7 +49,7 @@ export class ThreadRuns implements RunListener {
     else thread.waiting.add(run);
   }
 
-  /** Runs that execute, claim or wait: everything a close has to end. */
+  /** Runs that execute, claim or wait: `close` has to end them. */
   get active(): readonly ActiveRun[] {
     return [...this.#active];
   }
@@ -77,7 +77,7 @@ export class ThreadRuns implements RunListener {
   }
 
   onEnded(run: ActiveRun): void {
-    // A run that was refused never settled.
+    // A run that was refused has not settled before.
     this.onSettled(run);
     const thread = this.#threads.get(run.threadId);
     if (thread === undefined) return;
@@ -92,17 +92,17 @@ export class ThreadRuns implements RunListener {
   }
 }
 
-/** A queue whose runs may end while they wait: those are passed over when their turn comes. */
+/** A queue of runs. A run that ended while it waited is skipped when its turn comes. */
 class WaitingRuns {
   #runs: ActiveRun[] = [];
-  /** Runs before this place have left. */
+  /** The index of the first run that has not left the queue. */
   #head = 0;
 
   add(run: ActiveRun): void {
     this.#runs.push(run);
   }
 
-  /** The first run that still waits, which leaves; null when there is none. */
+  /** Removes and returns the first run that still waits, or null. */
   take(): ActiveRun | null {
     for (;;) {
       const run = this.#runs[this.#head++];
@@ -111,7 +111,7 @@ class WaitingRuns {
         this.#head = 0;
         return null;
       }
-      // Moving the rest up costs nothing much when it is done rarely.
+      // Shorten the array rarely, so that its cost per run stays small.
       if (this.#head > 1000 && this.#head * 2 > this.#runs.length) {
         this.#runs = this.#runs.slice(this.#head);
         this.#head = 0;

@@ -9,13 +9,13 @@ export interface ThreadHolder {
   readonly isAlive: boolean;
 }
 
-/** What a claim is decided by. */
+/** The facts that decide a claim. */
 export interface ClaimFacts {
   /** The instance that claims the thread. */
   readonly instanceId: string;
   /** The number of its claim. */
   readonly claimNumber: number;
-  /** Null when nobody holds the thread. */
+  /** Null when the thread is free. */
   readonly holder: ThreadHolder | null;
 }
 
@@ -24,7 +24,7 @@ export type ClaimDecision =
   | { readonly kind: "take" }
   /** The claim was committed before, and its answer was lost: give the same answer again. */
   | { readonly kind: "repeat"; readonly epoch: number }
-  /** Nobody executes the run that holds the thread: end it, then take the thread. */
+  /** The run that holds the thread executes no more: end that run, then take the thread. */
   | { readonly kind: "recover" }
   /** A run of a live owner holds the thread. */
   | { readonly kind: "refuse" };
@@ -32,9 +32,9 @@ export type ClaimDecision =
 /**
  * Decides a claim of a thread.
  *
- * A run of the instance that claims never stands in the way. An instance knows which of its runs are
- * active and claims a thread only when none is: so what holds the thread in its name is an orphan, or
- * this very claim.
+ * A run of the claiming instance never leads to a refusal. An instance claims a thread only when none
+ * of its own runs is active there. So a run of this instance that holds the thread is an orphan, or was
+ * made by this same claim.
  */
 export function decideClaim({ instanceId, claimNumber, holder }: ClaimFacts): ClaimDecision {
   if (holder === null) return { kind: "take" };

@@ -8,11 +8,11 @@ export interface InterruptedRun {
   readonly threadId: string;
   readonly runId: string;
   readonly epoch: number;
-  /** What is stored of it, from its first event. */
+  /** The stored events of the run, from the first. */
   readonly events: readonly EventLike[];
 }
 
-/** What a run ends with that its agent did not end. */
+/** The error that closes a run which its agent did not end. */
 export interface InterruptedEnd {
   readonly code: RunStoreErrorCode;
   readonly message: string;
@@ -30,15 +30,16 @@ export const REST_UNSTORED: InterruptedEnd = {
 
 export interface EndedRun {
   /**
-   * The epoch under which the run is stored. Not its owner's, which may only have slept: the owner's late
-   * writes must not find the run stored, but be refused. The next claim has a later one.
+   * The epoch under which the run is stored, one higher than the epoch of its owner. The owner may only
+   * have been suspended: its late writes must be refused, and must not find their run stored. The next
+   * claim gets a higher epoch.
    */
   readonly epoch: number;
-  /** The events that close the run, to be stored behind those that are there. */
+  /** The events that close the run, to be stored after its other events. */
   readonly closing: readonly EventLike[];
 }
 
-/** How an interrupted run ends. Null if it leaves nothing behind: then it never began for anybody. */
+/** How an interrupted run ends. Null for a run without stored events: no client has seen any of it. */
 export function endInterrupted(run: InterruptedRun, end: InterruptedEnd): EndedRun | null {
   const { threadId, runId, epoch, events } = run;
   if (events.length === 0) return null;

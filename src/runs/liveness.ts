@@ -1,6 +1,6 @@
 /**
- * How long a lock has to be free before a process counts as gone. The threads that hold it may all die, and
- * be replaced.
+ * How long a lock has to be free before a process counts as gone, in milliseconds. All threads that hold
+ * the lock may die, and their successors take the lock again.
  */
 const LOCK_FREE_MS = 300;
 
@@ -9,13 +9,15 @@ export interface InstanceFacts {
   /** Whether the kernel knows its process. Null when the kernel cannot tell: it is in another namespace. */
   readonly isProcessThere: boolean | null;
   /**
-   * For how long its lock has been found free, in milliseconds. Null when it is held, when that cannot be
-   * told, and when it was not asked.
+   * For how long its lock has been free, in milliseconds. Null when the lock is held, when that is
+   * unknown, and when the lock was not tested.
    */
   readonly lockFreeMs: number | null;
-  /** For how long its heartbeat has stood still while the one who judges could write, in milliseconds. */
+  /**
+   * For how long its heartbeat has stood still while the judging instance could write, in milliseconds.
+   */
   readonly stillMs: number;
-  /** The lease that it has given itself, in milliseconds. */
+  /** The lease that the instance has chosen, in milliseconds. */
   readonly leaseMs: number;
 }
 
@@ -34,8 +36,9 @@ export function isInstanceAlive(facts: InstanceFacts): boolean {
 }
 
 /**
- * Whether a version 1 runner may still be executing its run. It has no heartbeat, so its last write
- * counts as one. A write in the future is as old as one in the past: somebody has set a clock.
+ * Whether a version 1 runner may still be executing its run. Such a runner has no heartbeat, so its last
+ * write counts as a heartbeat. A clock may have been set since: a write in the future counts as old by
+ * its distance from now, like a write in the past. All arguments are milliseconds.
  */
 export function isVersion1Alive(lastWriteAt: number, now: number, leaseMs: number): boolean {
   return Math.abs(now - lastWriteAt) < leaseMs;
@@ -44,23 +47,23 @@ export function isVersion1Alive(lastWriteAt: number, now: number, leaseMs: numbe
 /** A heartbeat, as an instance has written it. */
 export interface Heartbeat {
   readonly instanceId: string;
-  /** Each beat differs from the one before. What it counts is for its writer to know. */
+  /** Each heartbeat has a new number. Only a change of the number has a meaning. */
   readonly beat: number;
 }
 
 /**
- * The heartbeats of other instances, as one who can write has seen them.
+ * The heartbeats of other instances, as an instance that can write has seen them.
  *
- * Time in which nobody could write (a full disk, a locked database) counts against no instance. Clocks
- * are not compared: neither the clocks of two hosts, nor a clock before and after it was set.
+ * Time in which no instance could write (a full disk, a locked database) counts against no instance.
+ * Clocks are not compared: neither the clocks of two hosts, nor a clock before and after it was set.
  */
 export class Heartbeats {
-  /** By instance id, the last beat that was seen, and for how long it has stood still. */
+  /** By instance id, the last heartbeat that was seen, and for how long it has stood still. */
   readonly #seen = new Map<string, { beat: number; stillMs: number }>();
 
   /**
-   * Takes note of the heartbeats of all instances. `writableMs` is the time since the last call in which
-   * the one who looks could write, and so every other instance could.
+   * Notes the heartbeats of all instances. `writableMs` is the part of the time since the last call in
+   * which this instance could write, so that every other instance could write too.
    */
   observe(heartbeats: readonly Heartbeat[], writableMs: number): void {
     const gone = new Set(this.#seen.keys());
@@ -73,7 +76,7 @@ export class Heartbeats {
     for (const instanceId of gone) this.#seen.delete(instanceId);
   }
 
-  /** For how long this beat has stood still, in milliseconds. 0 for a beat that was not seen before. */
+  /** For how long this heartbeat has stood still, in milliseconds. 0 for a new heartbeat. */
   stillMs({ instanceId, beat }: Heartbeat): number {
     const seen = this.#seen.get(instanceId);
     return seen?.beat === beat ? seen.stillMs : 0;

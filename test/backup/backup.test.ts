@@ -38,7 +38,7 @@ const BACKUP = fileURLToPath(new URL("../faults/fixtures/backup.child.ts", impor
 
 const newPath = () => join(tempDirectory(), "backup.db");
 
-/** An agent that says so many MB. */
+/** An agent that emits so many MB. */
 const bulkyAgent = (megabytes: number) =>
   scriptedAgent(function* ({ input }) {
     yield started(input);
@@ -48,7 +48,7 @@ const bulkyAgent = (megabytes: number) =>
     yield finished(input);
   });
 
-/** Takes in the child's lines until there are so many in all. */
+/** Reads lines of the child until `heard` has `count` lines. */
 async function hear(child: Child, heard: string[], count: number): Promise<void> {
   while (heard.length < count) heard.push(await nextLine(child));
 }
@@ -65,7 +65,7 @@ function storedIn(path: string): Set<unknown> {
 
 describe("a backup", () => {
   it.each(["-wal", "-journal"])(
-    "does not get a name beside which another database has left its %s: SQLite would take that for the copy's",
+    "is refused with BACKUP_EXISTS if another database has left its %s beside the path: SQLite would read it as part of the copy",
     async (suffix) => {
       const runner = openRunner({ dbPath: tempDatabase() });
       await runToEnd(runner, "t", "r", answeringAgent());
@@ -76,7 +76,7 @@ describe("a backup", () => {
     },
   );
 
-  it("holds no thread for runs that execute on the original, though its process lives", async () => {
+  it("holds no thread for the runs that execute on the original, although their process lives", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const run = watch(
       runner.run({ threadId: "t", agent: heldAgent(), input: inputOf("t", "executes") }),
@@ -95,7 +95,7 @@ describe("a backup", () => {
     await run.done;
   });
 
-  it("holds all that was acknowledged before it, while two processes write", async () => {
+  it("holds every run that was acknowledged before it, while two processes write", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "own", "bulky", bulkyAgent(20));
@@ -114,11 +114,11 @@ describe("a backup", () => {
     await Promise.all(children.map((child) => child.kill()));
   });
 
-  it("ends although other programs commit without pause", async () => {
+  it("completes although other programs commit without a pause", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
-    // So many steps that they do not fit between two commits, however the processes take turns.
+    // Enough steps that they do not fit between two commits, whatever the scheduling.
     withDatabase(dbPath, (db) => {
       db.exec("CREATE TABLE filler (bytes BLOB); INSERT INTO filler VALUES (zeroblob(150000000))");
     });
@@ -130,7 +130,7 @@ describe("a backup", () => {
     expect(storedIn(path)).toContain("r");
   });
 
-  it("is one private file that the runner opens, and any SQLite, where no WAL can be made, too", async () => {
+  it("is one private file that the runner opens, and any SQLite, even where no WAL can be created", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -150,7 +150,7 @@ describe("a backup", () => {
     expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
   });
 
-  it("is private from its first byte, and has its name only when it is whole", async () => {
+  it("is private from its first byte, and gets its name only when it is whole", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", bulkyAgent(30));
     const path = newPath();
@@ -173,7 +173,7 @@ describe("a backup", () => {
     expect([...seen].some((name) => name.startsWith("backup.db.partial-"))).toBe(true);
   });
 
-  it("tells how far it is, and at the end that it is done", async () => {
+  it("reports its progress, and its completion at the end", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", bulkyAgent(40));
     const told: BackupProgress[] = [];
@@ -187,7 +187,7 @@ describe("a backup", () => {
     }
   });
 
-  it("is made although its onProgress throws", async () => {
+  it("is made although onProgress throws", async () => {
     const logger = collectingLogger();
     const runner = openRunner({ dbPath: tempDatabase(), logger });
     const path = newPath();
@@ -197,7 +197,7 @@ describe("a backup", () => {
       },
     });
     expect(existsSync(path)).toBe(true);
-    // A slow machine is told of its progress more than once.
+    // On a slow machine, progress is reported more than once.
     const messages = new Set(logger.lines.map(({ message }) => message));
     expect(messages).toEqual(new Set(["onProgress of a backup failed"]));
   });
@@ -216,7 +216,7 @@ describe("a backup", () => {
     expect(runIdsIn(await replayOf(restored, "t")).at(0)).toBe("before");
   });
 
-  it("lets histories be read meanwhile", async () => {
+  it("does not block reads of history", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "other", "r", answeringAgent());
     await runToEnd(runner, "t", "bulky", bulkyAgent(40));
@@ -244,7 +244,7 @@ describe("a backup", () => {
 });
 
 describe("a process that is killed while it makes a backup", () => {
-  it("leaves no file under the backup's name, unless it is whole", async () => {
+  it("leaves a file under the backup's name only if the copy is whole", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", bulkyAgent(40));
@@ -256,15 +256,15 @@ describe("a process that is killed while it makes a backup", () => {
     const left = readdirSync(dirname(path));
     expect(left.some((name) => name.startsWith("backup.db.partial-"))).toBe(true);
     expect(left).not.toContain("backup.db");
-    // What was left is in nobody's way.
+    // The rest of the killed backup does not hinder another backup.
     const next = openRunner({ dbPath });
     await next.backup(path);
     expect(storedIn(path)).toContain("r");
   });
 });
 
-describe("a backup that cannot be made leaves nothing behind, and says why", () => {
-  it("BACKUP_EXISTS of a file that is there, which stays as it is", async () => {
+describe("a backup that fails leaves no files and rejects with", () => {
+  it("BACKUP_EXISTS if the file exists, and does not change it", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const path = newPath();
@@ -277,7 +277,7 @@ describe("a backup that cannot be made leaves nothing behind, and says why", () 
     expect(typesOf(await runToEnd(runner, "t", "r", answeringAgent())).at(-1)).toBe("RUN_FINISHED");
   });
 
-  it("BACKUP_EXISTS of a file that came meanwhile", async () => {
+  it("BACKUP_EXISTS if the file is created meanwhile", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", bulkyAgent(30));
     const path = newPath();
@@ -290,7 +290,7 @@ describe("a backup that cannot be made leaves nothing behind, and says why", () 
     expect(readdirSync(dirname(path))).toEqual(["backup.db"]);
   });
 
-  it("CANNOT_OPEN of a directory that is not there", async () => {
+  it("CANNOT_OPEN if the directory does not exist", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const path = join(tempDirectory(), "none", "backup.db");
     const refusal = { code: "CANNOT_OPEN", message: expect.stringContaining(path) };
@@ -310,7 +310,7 @@ describe("a backup that cannot be made leaves nothing behind, and says why", () 
     await expect(runner.backup(newPath())).rejects.toMatchObject({ code: "RUNNER_CLOSED" });
   });
 
-  it("DISK_FULL, and the database is used on", async ({ skip }) => {
+  it("DISK_FULL, and the database stays usable", async ({ skip }) => {
     const disk = tinyDisk(skip);
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "bulky", bulkyAgent(10));
@@ -323,7 +323,7 @@ describe("a backup that cannot be made leaves nothing behind, and says why", () 
   });
 
   it.each(["a file", ":memory:"])(
-    "RUNNER_CLOSED when the runner is closed in the middle: %s",
+    "RUNNER_CLOSED if the runner is closed in the middle: %s",
     async (kind) => {
       const runner = openRunner({ dbPath: kind === "a file" ? tempDatabase() : kind });
       await runToEnd(runner, "t", "r", bulkyAgent(60));
@@ -336,7 +336,7 @@ describe("a backup that cannot be made leaves nothing behind, and says why", () 
     },
   );
 
-  it("BACKUP_UNSUPPORTED by a store that makes none", async () => {
+  it("BACKUP_UNSUPPORTED if the store makes no backups", async () => {
     const runner = new StoreAgentRunner({
       store: new MemoryRunStore(),
       onConcurrentRun: "throw",

@@ -41,11 +41,11 @@ describe("the benchmark", () => {
     expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(7);
     expect(readFileSync(String(html), "utf8")).toContain("</html>");
     expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
-    // The databases are gone.
+    // The databases are deleted.
     expect(readdirSync(directory).sort()).toEqual(["out.html", "out.json", "out.svg"]);
   });
 
-  test("says what it expected of a wrong option, and exits with 2", async () => {
+  test("exits with 2 for a wrong option, and says what it expected", async () => {
     const wrong = promisify(execFile)(process.execPath, [
       join(ROOT, "bench/main.ts"),
       "--only",
@@ -57,9 +57,9 @@ describe("the benchmark", () => {
     });
   });
 
-  test("goes on when a turn fails, and names it", async () => {
+  test("goes on when a turn fails, and names that turn", async () => {
     const effort = { seconds: 0.05, warmUpSeconds: 0, rounds: 1 };
-    // The limit is a loop, and nothing that one could connect to.
+    // The limit is a bare loop without a `connect`.
     const broken: Trial = { ...trialNamed("connect"), peers: ["limit", "durable"], points: [0] };
     const lines: string[] = [];
     const result = await measure(
@@ -83,7 +83,7 @@ describe("the benchmark", () => {
     expect(lines).toHaveLength(2);
   });
 
-  test("lets the peers of a trial take turns in every round", () => {
+  test("runs the peers of a trial in turn in every round", () => {
     const trial: Trial = { ...trialNamed("client-pipeline"), peers: ["in-memory", "durable"] };
     const turns = turnsOf(trial, { seconds: 1, warmUpSeconds: 0, rounds: 2 });
     expect(turns.map(({ task, round }) => [task.peer, round])).toEqual([

@@ -5,11 +5,11 @@ const parse = (...args: string[]) =>
   parseOptions(args, { html: "default.html", trials: ["throughput", "connect"] });
 
 describe("the benchmark's options", () => {
-  test("without any, everything is measured and the report goes where it always goes", () => {
+  test("without options, everything is measured and the report goes to its default path", () => {
     expect(parse()).toMatchObject({ quick: false, only: [], html: "default.html", json: null });
   });
 
-  test("each is read", () => {
+  test("each option is read", () => {
     expect(
       parse("--quick", "--only", "connect", "--only", "throughput", "--json", "a", "--html", "b"),
     ).toMatchObject({ quick: true, only: ["connect", "throughput"], json: "a", html: "b" });
@@ -25,7 +25,7 @@ describe("the benchmark's options", () => {
       "--markdown: expected throughput to be measured, got only connect",
     ],
     [["--json="], '--json: expected a path, got ""'],
-  ])("%j is refused with what was expected and what was got", (args, message) => {
+  ])("%j is refused, with what was expected and what was got", (args, message) => {
     expect(() => parse(...args)).toThrow(new UsageError(message));
   });
 

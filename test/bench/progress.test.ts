@@ -13,7 +13,7 @@ function collected(isTTY: boolean) {
 }
 
 describe("the benchmark's progress", () => {
-  test("is a line for each piece of work where there is no terminal", () => {
+  test("is a line for each piece of work without a terminal", () => {
     const stream = collected(false);
     let now = 0;
     const progress = showProgress([1, 2], stream, () => now);
@@ -27,7 +27,7 @@ describe("the benchmark's progress", () => {
     expect(stream.text).toBe("    1/2  first: ten (1.5 s)\n    2/2  second: twenty (2.0 s)\n");
   });
 
-  test("is a bar on a terminal, with the time that is left at the pace so far", () => {
+  test("is a bar on a terminal, with the remaining time at the current pace", () => {
     const stream = collected(true);
     let now = 0;
     const progress = showProgress([1, 3], stream, () => now);
@@ -39,7 +39,7 @@ describe("the benchmark's progress", () => {
     progress.stop();
     expect(stream.text).toContain("█".repeat(6) + "░".repeat(18));
     expect(stream.text).toContain("25 %  2/2  2 s, 6 s left  second");
-    // The line is empty again when all is over.
+    // The line is empty again at the end.
     expect(stream.text.endsWith("\r\u001b[K")).toBe(true);
   });
 });

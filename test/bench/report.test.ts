@@ -11,7 +11,7 @@ const VOID = new Set(["meta", "!doctype"]);
 /** Throws unless every element is closed, in order, and every `<` and `&` of text is escaped. */
 function expectWellFormed(markup: string): void {
   const open: string[] = [];
-  // What stands between tags is text.
+  // The rest between tags is text.
   for (const [, close, name = "", rest = "", text = ""] of markup.matchAll(
     /<(\/?)([!\w]+)([^<>]*)>([^<]*)/g,
   )) {
@@ -40,17 +40,17 @@ describe("the HTML report", () => {
     ]);
   });
 
-  test("stands alone: nothing is loaded and nothing is executed", () => {
+  test("is self-contained: it loads nothing and executes nothing", () => {
     expect(html).not.toMatch(/<script|<link|<img|<iframe|\bsrc=|\bhref=|@import|url\(/i);
   });
 
-  test("is well-formed, whatever the names in it", () => {
+  test("is well-formed with any names in it", () => {
     expectWellFormed(html);
     expect(html).toContain("Abacus &lt;9000&gt;");
     expect(html).toContain("it &lt;broke&gt;");
   });
 
-  test("says what was run, on what, and what became of each target", () => {
+  test("says what was run, on which machine, and whether each target was met", () => {
     expect(html).toContain("npm run bench -- --quick");
     expect(html).toContain("24.0.0");
     expect(html).toContain("1 of 3 targets met");
@@ -60,7 +60,7 @@ describe("the HTML report", () => {
     }
   });
 
-  test("draws every plot that has figures, with a table beside it", () => {
+  test("draws every plot that has figures, with its table", () => {
     const titles = [...html.matchAll(/<svg [^>]*aria-label="([^"]+)"/g)].map(([, title]) => title);
     expect(titles).toEqual(["Over threads", "Delay", "Queue"]);
     expect(html.match(/class="pair"/g)).toHaveLength(titles.length);
@@ -79,7 +79,7 @@ describe("the HTML report", () => {
     expect(quiet).toContain("Other processes took 4 % of the processors meanwhile.");
   });
 
-  test("fits light and dark", () => {
+  test("supports a light and a dark colour scheme", () => {
     expect(html).toContain("prefers-color-scheme: dark");
   });
 });
@@ -94,7 +94,7 @@ describe("the other reports", () => {
     expect(text).toMatch(/Failed\n +micro, durable: it <broke>$/);
   });
 
-  test("the README's plot is a file of its own that fits any page", () => {
+  test("the README's plot is a self-contained file for any page", () => {
     const svg = readmePlot(SMALL_RESULT);
     expectWellFormed(svg);
     expect(svg).toMatch(

@@ -83,7 +83,7 @@ const follow: TrialResult = {
 
 const empty: TrialResult = { ...follow, name: "micro", title: "Micro", samples: [] };
 
-/** A result with one of each: several rounds, a figure that is missing, a trial that failed. */
+/** A result with several rounds, a missing figure and a failed trial. */
 export const SMALL_RESULT: BenchResult = {
   format: 1,
   startedAt: "2026-01-02T03:04:05.000Z",

@@ -2,22 +2,22 @@ import { describe, expect, test } from "vitest";
 import { compareRounds, median, percentile, spread } from "../../bench/statistics.ts";
 
 describe("the benchmark's statistics", () => {
-  test("the median is the value in the middle, or the mean of the two there", () => {
+  test("the median is the middle value, or the mean of the two middle values", () => {
     expect(median([9, 1, 5])).toBe(5);
     expect(median([10, 1, 2, 100])).toBe(6);
     expect(median([7])).toBe(7);
   });
 
-  test("numbers are put in order as numbers", () => {
+  test("numbers are sorted as numbers", () => {
     expect(median([100, 9, 20])).toBe(20);
   });
 
-  test("there is no median and no percentile of nothing", () => {
+  test("an empty list has no median and no percentile", () => {
     expect(() => median([])).toThrow(RangeError);
     expect(() => percentile([], 0.5)).toThrow(RangeError);
   });
 
-  test("a percentile is a value that was measured", () => {
+  test("a percentile is one of the measured values", () => {
     const values = Array.from({ length: 100 }, (_, at) => at + 1);
     expect(percentile(values, 0.5)).toBe(50);
     expect(percentile(values, 0.99)).toBe(99);
@@ -29,7 +29,7 @@ describe("the benchmark's statistics", () => {
     expect(spread([4, 2, 9])).toEqual({ median: 4, min: 2, max: 9 });
   });
 
-  test("ratios are made within a round, and their median is not the ratio of medians", () => {
+  test("ratios are computed within each round, and their median is not the ratio of medians", () => {
     const ours = new Map([
       [0, 10],
       [1, 30],
@@ -44,7 +44,7 @@ describe("the benchmark's statistics", () => {
     expect(compareRounds(ours, theirs, "difference")).toEqual({ median: 0, min: -100, max: 20 });
   });
 
-  test("a round that only one of them has is left out", () => {
+  test("a round that only one of the two has is left out", () => {
     const ours = new Map([
       [0, 10],
       [1, 50],

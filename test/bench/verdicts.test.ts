@@ -27,7 +27,7 @@ describe("a target", () => {
     expect(judge({ ...condition, is: "<=", bound: 66, against }).outcome).toBe("met");
   });
 
-  test("may be about a figure itself, a difference, or another point of the axis", () => {
+  test("may be about a figure, a difference, or another point of the axis", () => {
     expect(judge({ ...condition, figure: "loopDelayP99Ms", is: "<=", bound: 6 }).outcome).toBe(
       "met",
     );
@@ -42,7 +42,7 @@ describe("a target", () => {
     expect(judge({ ...condition, bound: 12.5, against: { x: 1 } }).outcome).toBe("met");
   });
 
-  test("is missed when one of its conditions is, and otherwise not measured when one is not", () => {
+  test("is missed when a condition is missed, and otherwise not measured when a condition is not measured", () => {
     const met = { ...condition, bound: 1 };
     const missed = { ...condition, bound: 1e9 };
     const unknown = { ...condition, trial: "follow", x: 50, figure: "lagP50Ms", bound: 1 } as const;
@@ -50,7 +50,7 @@ describe("a target", () => {
     expect(judge(met, unknown).outcome).toBe("not measured");
   });
 
-  test("asks for what a trial measures", () => {
+  test("names only figures that a trial measures", () => {
     for (const { conditions } of TARGETS) {
       for (const { trial: name, x, peer, against } of conditions) {
         const trial = TRIALS.find((candidate) => candidate.name === name);

@@ -2,28 +2,31 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { EventLike } from "../../src/events/event.ts";
 import type { Random } from "../support/random.ts";
 
-/** What a run says of itself in its first and last event. */
+/** What a run notes about itself in its first and last event. */
 export interface RunIds {
   readonly threadId: string;
   readonly runId: string;
-  /** What tells the run from others of its id, where ids come again. */
+  /** Distinguishes the run from other runs of the same id, where ids are used again. */
   readonly runName?: string;
 }
 
-/** What a run is called in logs and reports: no two have one name. */
+/** The name of a run in logs and reports. Each run has a name of its own. */
 export function nameOf({ runName, runId }: Pick<RunIds, "runId" | "runName">): string {
   return runName ?? runId;
 }
 
-/** What one run does. Ids and texts come from the run's name, so that no two runs say the same. */
+/**
+ * The plan of a run. Its ids and texts contain the run's name, so that no two runs emit the same
+ * events.
+ */
 export interface Plan {
   readonly shape: Shape;
   readonly steps: readonly Step[];
   /** How the agent ends when it was not told to stop. */
   readonly ending: "well" | "throws" | "says-error" | "just-ends";
-  /** After so many milliseconds the client stops the run; null: never. */
+  /** Milliseconds after which the client stops the run. Null if it does not. */
   readonly stopAfterMs: number | null;
-  /** Does not listen when it is told to abort. */
+  /** Whether the agent ignores an abort. */
   readonly deaf: boolean;
 }
 
@@ -51,7 +54,7 @@ const SHAPES = [
 
 export type Shape = (typeof SHAPES)[number] | "late" | "retry" | "again";
 
-/** What an agent says that reports its failure by itself. */
+/** The message of an agent that emits its own RUN_ERROR. */
 export const OWN_ERROR = "AGENT_FAILED";
 
 export function planRun(run: RunIds, random: Random, mix: "usual" | "many-silent"): Plan {
@@ -107,7 +110,7 @@ export function planRun(run: RunIds, random: Random, mix: "usual" | "many-silent
   }
 }
 
-/** A run that says nothing for long, and then all at once. */
+/** A run that is silent for long, and then emits all events at once. */
 export function planLate(run: RunIds, random: Random): Plan {
   const say = new Sayer(run.runId, random);
   const start = { type: "RUN_STARTED", ...run };
@@ -115,7 +118,7 @@ export function planLate(run: RunIds, random: Random): Plan {
   return { shape: "late", steps, ending: "well", stopAfterMs: null, deaf: false };
 }
 
-/** A run among several of its id, some of them at the same time. */
+/** A run among several runs of the same id, some of them at the same time. */
 export function planAgain(run: RunIds, random: Random): Plan {
   const words = random.pick([3, 10, 40]);
   const steps = [{ type: "RUN_STARTED", ...run }, ...new Sayer(nameOf(run), random).text(words, 4)];
@@ -128,7 +131,7 @@ export function planShort(run: RunIds, random: Random): Plan {
   return { shape: "short", steps, ending: "well", stopAfterMs: null, deaf: false };
 }
 
-/** A run under the id of an earlier one, which `by` tells from it. */
+/** A run with the id of an earlier run. `by` distinguishes the two. */
 export function planRetry(run: RunIds, by: string, random: Random): Plan {
   const say = new Sayer(`${run.runId}-${by}`, random);
   const steps = [{ type: "RUN_STARTED", ...run }, ...say.text(60, 40)];
@@ -214,7 +217,7 @@ class Sayer {
   }
 }
 
-/** Emits what `plan` says, until it is aborted. */
+/** Emits the events of `plan`, until it is aborted. */
 export async function play(
   plan: Plan,
   run: RunIds,

@@ -4,7 +4,7 @@ import type { Evidence, Violation } from "./evidence.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import { keyOfRow, rowsByKey, type StoreSnapshot } from "./snapshot.ts";
 
-/** That the file is sound, and its tables agree with each other. */
+/** Checks that the file is intact, and that its tables agree with each other. */
 export function checkFile({ before, after, expectations }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const report = (rule: string, expected: string, seen: string) =>
@@ -39,7 +39,10 @@ export function checkFile({ before, after, expectations }: Evidence): Violation[
   return violations;
 }
 
-/** That journals go with their runs, and that nobody wrote to one whose run had been ended. */
+/**
+ * Checks that journals are deleted with their runs, and that no process wrote to the journal of an
+ * ended run.
+ */
 export function checkJournals({ before, after, processes }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const report = (expected: string, seen: string) =>
@@ -57,7 +60,7 @@ export function checkJournals({ before, after, processes }: Evidence): Violation
       }
     }
   }
-  // Those who follow a run from another process may need its journal for a while.
+  // Clients that follow a run from another process may need its journal for a while.
   if (!wereSeveralAlive(processes) && after.journal.length > 0) {
     const runs = new Set(after.journal.map(keyOfRow));
     report("no journal to be left", `journals of ${[...runs].join(", ")}`);
@@ -65,14 +68,14 @@ export function checkJournals({ before, after, processes }: Evidence): Violation
   return violations;
 }
 
-/** By the key of the run. */
+/** By `keyOf` the run. */
 function journalsIn({ journal }: StoreSnapshot): Map<string, EventLike[]> {
   const journals = new Map<string, EventLike[]>();
   for (const segment of journal) {
     const { seq, events } = segment;
     const run = keyOfRow(segment);
     const known = journals.get(run) ?? [];
-    // Before all events stands the input, which is none.
+    // The first row is the input, which is no event.
     if (seq >= 0) known.push(...(JSON.parse(events) as EventLike[]));
     journals.set(run, known);
   }

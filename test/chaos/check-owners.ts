@@ -1,7 +1,7 @@
 import type { Evidence, Violation } from "./evidence.ts";
 import { type RunHistory, storeCodeOf } from "./runs.ts";
 
-/** That a thread never had two runs whose agents executed at one time. */
+/** Checks that a thread never had two runs whose agents executed at the same time. */
 export function checkOwners({ runs }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const report = (rule: string, expected: string, seen: string) =>
@@ -28,7 +28,7 @@ export function checkOwners({ runs }: Evidence): Violation[] {
 
 const startOf = (run: RunHistory) => run.startedAt ?? 0;
 
-/** A run that said nothing has nothing to store, and so nothing to be refused. */
+/** A run without events has no write that could be refused. */
 function hasNoticed(run: RunHistory): boolean {
   if (!run.saw.some(({ type }) => type === "RUN_STARTED")) return true;
   return storeCodeOf(run) === "LEASE_LOST" || run.troubleCode === "LEASE_LOST";

@@ -14,7 +14,10 @@ interface Replay {
   readonly error: string | null;
 }
 
-/** That every `connect`, during the round and after it, gave its client a whole, valid conversation. */
+/**
+ * Checks that every `connect`, during the round and after it, gave its client a complete, valid
+ * conversation.
+ */
 export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
   const violations: Violation[] = [];
   const byId = Map.groupBy(evidence.runs, ({ runId }) => runId);
@@ -41,7 +44,7 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
       (run) => run.threadId === replay.threadId && run.startedAt === null,
     );
     for (const { runId, events } of parts) {
-      // The runner speaks for a run whose agent has not begun, and does not know its name.
+      // The runner ends a run whose agent has not begun, and does not know the run's name.
       const runs = byId.get(runId) ?? (known.includes(runId) ? [] : unbegun);
       const asked = runs.length > 0 ? runs.flatMap(saidBy) : [evidence.stored.get(runId) ?? []];
       const problems = asked.map((said) => compareReplayed(events, said));
@@ -63,12 +66,12 @@ const isFileLost = ({ type, code }: EventLike) =>
 
 function compareReplayed(events: readonly EventLike[], said: readonly EventLike[]): string | null {
   const [started] = events;
-  // A stream that began with its end gets the beginning that clients ask for.
+  // A stream that began with its terminal event gets a RUN_STARTED, which clients require.
   const isRepaired = said[0]?.type !== "RUN_STARTED" && started !== undefined;
   return compareWithSaid(events, isRepaired ? [started, ...said] : said).problem;
 }
 
-/** The last replays of all show every row, and nothing else, in the order of the rows. */
+/** The final replays show exactly the stored rows, in their order. */
 function checkLastReplays({ processes, after }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const last = new Map<string, Replay>();

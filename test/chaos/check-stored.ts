@@ -6,10 +6,13 @@ import type { Evidence, Violation } from "./evidence.ts";
 import { isDiscarded, isKept, type RunHistory, saidBy, wasReportedLost } from "./runs.ts";
 import { rowsByKey } from "./snapshot.ts";
 
-/** How many runs of a round are reduced by real clients as well: it takes them long. */
+/** How many runs of a round real clients reduce as well. Reducing is slow. */
 const REDUCED_BY_CLIENTS = 12;
 
-/** That what is stored was said by an agent, from its beginning, and is closed by one terminal event. */
+/**
+ * Checks that stored events were emitted by an agent, from its first event on, and end with one
+ * terminal event.
+ */
 export function checkStored({ runs, stored, processes, after }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const report = (rule: string, expected: string, seen: string) =>
@@ -29,7 +32,7 @@ export function checkStored({ runs, stored, processes, after }: Evidence): Viola
       continue;
     }
     if (asked.length === 0) report("nothing-invented", "only runs that someone asked for", runId);
-    // What is kept of a run that was completed is compared with what its client saw.
+    // A completed run is compared with the events that its client got.
     if (asked.length === 0 || asked.some(isKept)) continue;
     const compared = asked.flatMap(saidBy).map((said) => compareWithSaid(events, said));
     const best = compared.find(({ problem }) => problem === null) ?? compared[0];
@@ -55,7 +58,7 @@ export function checkStored({ runs, stored, processes, after }: Evidence): Viola
   return violations;
 }
 
-/** That every run which its client was told is complete is there, as the client saw it. */
+/** Checks that every run whose client saw it complete is stored, as the client saw it. */
 export async function checkKept({ runs, stored }: Evidence): Promise<Violation[]> {
   const violations: Violation[] = [];
   const report = (expected: string, seen: string) =>
@@ -63,7 +66,7 @@ export async function checkKept({ runs, stored }: Evidence): Promise<Violation[]
   const whole: RunHistory[] = [];
   for (const run of runs.filter(isKept)) {
     const events = stored.get(run.runId);
-    // A failed agent that said nothing leaves nothing. Any other run does.
+    // Nothing is stored of a failed agent without events. Every other run is stored.
     const isEmpty = !run.saw.some(({ type }) => type === "RUN_STARTED");
     if (events === undefined) {
       if (!isEmpty && !wasReportedLost(run)) report(`${run.runId} (${run.shape})`, "no row");

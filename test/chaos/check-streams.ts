@@ -3,7 +3,7 @@ import { OWN_ERROR } from "./agents.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import { type RunHistory, storeCodeOf } from "./runs.ts";
 
-/** Shapes of runs whose agents fail, with the code that their clients get. */
+/** The plans whose agents fail, with the code that their clients get. */
 const FAILING: Readonly<Record<string, string>> = {
   throws: "INCOMPLETE_STREAM",
   "just-ends": "INCOMPLETE_STREAM",
@@ -11,7 +11,7 @@ const FAILING: Readonly<Record<string, string>> = {
   "says-error": OWN_ERROR,
 };
 
-/** That each client was told how its run ended: once, at the end, and nothing that was uncalled for. */
+/** Checks that each client got one terminal event, at the end, and no error without a reason. */
 export function checkStreams(evidence: Evidence): Violation[] {
   const violations: Violation[] = [];
   for (const run of evidence.runs) {
@@ -28,7 +28,7 @@ export function checkStreams(evidence: Evidence): Violation[] {
     const terminals = run.saw.filter(isTerminal);
     const last = run.saw.at(-1);
     const code = storeCodeOf(run);
-    // What could not be stored is said after the agent's own RUN_FINISHED.
+    // A failure to store comes after the agent's own RUN_FINISHED.
     const [first] = terminals;
     const isCorrected = code !== null && terminals.length === 2 && first?.type === "RUN_FINISHED";
     if (last === undefined || !isTerminal(last) || (terminals.length !== 1 && !isCorrected)) {
@@ -46,7 +46,7 @@ export function checkStreams(evidence: Evidence): Violation[] {
   return violations;
 }
 
-/** What a store says that cannot write for long. */
+/** The codes of a store that cannot write for long. */
 const STALLS: ReadonlySet<string> = new Set([
   "BUSY",
   "DISK_FULL",
@@ -68,7 +68,7 @@ function whyUncalledFor(run: RunHistory, code: string, evidence: Evidence): stri
   return `${code}: ${message}`;
 }
 
-/** Whether another run may have had the thread while the run asked for it. */
+/** Whether another run may have held the thread when the run claimed it. */
 function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean {
   return runs.some(
     (other) =>
@@ -82,19 +82,19 @@ function isHeldByAnother(run: RunHistory, runs: readonly RunHistory[]): boolean 
 
 function mayHaveHeld(other: RunHistory, run: RunHistory): boolean {
   if (storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") return true;
-  // One of the same process stands in the way while it asks for the thread, refused or not.
+  // A run of the same process that claims the thread blocks this run, even if its own claim is refused.
   if (other.process === run.process) return true;
-  // A claim may be committed just before its process is stopped. When the process wakes, the thread
-  // is another's, so that it asks again, and is refused.
+  // A claim may be committed just before its process is stopped. When the process wakes, another
+  // process has the thread. So it claims again, and is refused.
   return other.process.stops.some(
     ({ from }) => from >= other.requestedAt && from <= (other.completedAt ?? 0),
   );
 }
 
-/** How long a store may take to be able to write again, and free a thread that nobody uses. */
+/** How long a store may take until it can write again and frees the thread of an ended run. */
 const FREE_US = 4_000_000;
 
-/** When the thread is free again at the latest. */
+/** The latest time at which the thread is free again. */
 function letGoAt(run: RunHistory): number {
   if (run.completedAt === null) return run.process.endedAt;
   const code = storeCodeOf(run);

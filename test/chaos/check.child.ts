@@ -1,5 +1,5 @@
-// A fresh process on a file that others have left: it opens it, replays every thread, has a run on
-// each, and replays them again.
+// A fresh process on a file that other processes have left. It opens the file, replays every thread,
+// starts a run on each, and replays them again.
 
 import Database from "better-sqlite3";
 import { lastValueFrom, toArray } from "rxjs";

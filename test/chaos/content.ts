@@ -1,14 +1,14 @@
 import fastJsonPatch, { type Operation } from "fast-json-patch";
 import type { EventLike } from "../../src/events/event.ts";
 
-/** Deltas merge when a run is stored; which field of theirs says what they add to. */
+/** Deltas merge when a run is stored. By type, the field that names their message or call. */
 const DELTAS: Readonly<Record<string, string>> = {
   TEXT_MESSAGE_CONTENT: "messageId",
   TOOL_CALL_ARGS: "toolCallId",
   REASONING_MESSAGE_CONTENT: "messageId",
 };
 
-/** What may stand at the end of a run that was interrupted, and was not said by its agent. */
+/** The events that may end an interrupted run although its agent did not emit them. */
 const CLOSERS: ReadonlySet<string> = new Set([
   "TEXT_MESSAGE_END",
   "TOOL_CALL_END",
@@ -21,13 +21,13 @@ const CLOSERS: ReadonlySet<string> = new Set([
 const INTERRUPTIONS: ReadonlySet<unknown> = new Set(["RUN_INTERRUPTED", "LEASE_LOST"]);
 
 export interface Comparison {
-  /** All that was said is there, and nothing else. */
+  /** Whether exactly the emitted events are there. */
   readonly whole: boolean;
-  /** What is wrong, or null when what is kept is a prefix of what was said. */
+  /** The error, or null when the kept events are a prefix of the emitted events. */
   readonly problem: string | null;
 }
 
-/** Texts by what they belong to. */
+/** Texts by their message or call. */
 export function textsOf(events: readonly EventLike[]): Map<string, string> {
   const texts = new Map<string, string>();
   for (const event of events) {
@@ -38,8 +38,8 @@ export function textsOf(events: readonly EventLike[]): Map<string, string> {
 }
 
 /**
- * Compares what is kept of a run, stored or replayed, with what was said in it. Deltas are compared
- * merged, states folded; everything else has to be there one by one, in order.
+ * Compares the kept events of a run, stored or replayed, with its emitted events. Deltas are compared
+ * merged, and states folded. All other events have to be there one by one, in order.
  */
 export function compareWithSaid(
   kept: readonly EventLike[],
@@ -104,7 +104,7 @@ function wrongEnd(end: readonly EventLike[]): string | null {
   return null;
 }
 
-/** The state has to be one that the run was in, between the last event that is kept and the next. */
+/** The state has to be one that the run had between the last kept event and the next event. */
 function wrongState(
   kept: readonly EventLike[],
   states: readonly unknown[],
@@ -131,7 +131,7 @@ function applyState(state: unknown, event: EventLike): unknown {
   return fastJsonPatch.applyPatch(structuredClone(state), patch).newDocument;
 }
 
-/** JSON with its keys in order, and without what the runner adds to a RUN_STARTED. */
+/** JSON with sorted keys, and without the input that the runner adds to a RUN_STARTED. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (key, inner: unknown) => {
     if (key === "input") return undefined;

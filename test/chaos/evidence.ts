@@ -3,7 +3,7 @@ import type { ProcessHistory } from "./load-process.ts";
 import type { RunHistory } from "./runs.ts";
 import type { StoreSnapshot } from "./snapshot.ts";
 
-/** Something that must hold and does not. */
+/** A broken rule. */
 export interface Violation {
   readonly rule: string;
   readonly expected: string;
@@ -11,27 +11,27 @@ export interface Violation {
 }
 
 export interface Expectations {
-  /** Processes that may lose runs to others, because they slept. */
+  /** Processes that may lose runs to others, because they were suspended. */
   readonly losers?: readonly string[];
-  /** Processes are to find that their file is lost, and may say so to those who connect. */
+  /** Whether processes lose their file, and may report that to connecting clients. */
   readonly losesFile?: boolean;
-  /** Storing fails for so long that runs are refused, or told that they could not be stored. */
+  /** Whether storing fails for so long that runs are refused, or end with PERSISTENCE_FAILED. */
   readonly stalls?: boolean;
   /** Runs that were in the file before the round. */
   readonly oldRuns?: number;
 }
 
-/** All that is known of a round when it is over. */
+/** Everything that is known of a round at its end. */
 export interface RoundFacts {
   readonly processes: readonly ProcessHistory[];
   /** The file when all processes of the load had ended. */
   readonly before: StoreSnapshot;
-  /** The file when a fresh process had opened it, used every thread, and closed it. */
+  /** The file after a fresh process opened it, used every thread, and closed it. */
   readonly after: StoreSnapshot;
   readonly expectations: Expectations;
 }
 
-/** The same, put in order. */
+/** The same records as runs, sorted. */
 export interface Evidence extends RoundFacts {
   readonly runs: readonly RunHistory[];
   readonly stored: ReadonlyMap<string, readonly EventLike[]>;

@@ -31,11 +31,11 @@ import {
 } from "./faults/thread-deaths.ts";
 import type { Round } from "./round.ts";
 
-/** Something that goes wrong, and how a round brings it about. */
+/** A fault, and how a round causes it. */
 export interface Fault {
   readonly name: string;
   readonly what: string;
-  /** Returns when it has happened, and was proved to have. */
+  /** Returns when the fault has happened, and that was proved. */
   readonly run: (round: Round) => Promise<void>;
   readonly expectations?: Expectations;
 }

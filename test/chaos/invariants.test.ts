@@ -8,7 +8,7 @@ import type { JournalSegment, StoredRun, StoreSnapshot } from "./snapshot.ts";
 
 type Told = LogEntry & { readonly at?: number };
 
-/** A process of a made-up round. Records are a millisecond apart unless they say when they were. */
+/** A process of a made-up round. Records without a time are a millisecond apart. */
 function processOf(
   name: string,
   records: readonly Told[],
@@ -49,7 +49,7 @@ function answer(runId: string): EventLike[] {
   ];
 }
 
-/** What a runner stores of it. */
+/** The events that a runner stores for it. */
 function compacted(runId: string): EventLike[] {
   const messageId = `answer-${runId}`;
   return [
@@ -65,7 +65,7 @@ function compacted(runId: string): EventLike[] {
   ];
 }
 
-/** What is stored of it when it was interrupted within its text. */
+/** The stored events of a run that was interrupted within its text. */
 function interrupted(runId: string): EventLike[] {
   return [
     ...compacted(runId).slice(0, 5),
@@ -127,7 +127,7 @@ interface Made {
   readonly expectations?: Expectations;
 }
 
-/** A round with one completed run, but for what is said. */
+/** A round with one completed run, except for the given changes. */
 function factsOf(made: Made = {}): RoundFacts {
   const runs = made.rows ?? [rowOf("r1")];
   const journal = made.journal ?? [];
@@ -155,7 +155,7 @@ async function rulesBrokenBy(made: Made): Promise<string[]> {
 
 const killed = { killedAt: 500_000 };
 
-describe("a round in which all is well", () => {
+describe("a round without errors", () => {
   it("breaks no rule with a completed run and its replay", async () => {
     const processes = [
       processOf("p", wholeRun("r1")),
@@ -170,12 +170,12 @@ describe("a round in which all is well", () => {
     expect(await rulesBrokenBy({ processes, rows: [] })).toEqual([]);
   });
 
-  it("breaks no rule with a run that slept, was taken over, and ended with LEASE_LOST", async () => {
+  it("breaks no rule with a run that was suspended, taken over, and ended with LEASE_LOST", async () => {
     expect(await rulesBrokenBy(overlap({ slept: true, noticed: true }))).toEqual([]);
   });
 });
 
-/** Runs of one id, which are told apart by their names. */
+/** Runs of one id, which are distinguished by their names. */
 function named(runName: string, events: readonly EventLike[]): EventLike[] {
   return events.map((event) =>
     event.type === "RUN_STARTED" ? { ...event, runId: "same", runName } : event,
@@ -195,7 +195,7 @@ function superseded(rows: readonly StoredRun[]): Made {
   return { processes: [first, processOf("q", second)], rows };
 }
 
-describe("a round in which run ids come again", () => {
+describe("a round in which run ids are used again", () => {
   const rows = ["r1", "r2"].map((name, at) => rowOf(name, named(name, compacted(name)), at + 1));
 
   it("breaks no rule when both runs are stored and replayed", async () => {
@@ -205,11 +205,11 @@ describe("a round in which run ids come again", () => {
     expect(await rulesBrokenBy({ processes, rows })).toEqual([]);
   });
 
-  it("breaks no rule when the one that was superseded is gone", async () => {
+  it("breaks no rule when the superseded run is not stored", async () => {
     expect(await rulesBrokenBy(superseded(rows.slice(1)))).toEqual([]);
   });
 
-  it("shows that one that was superseded was stored", async () => {
+  it("shows that a superseded run was stored", async () => {
     expect(await rulesBrokenBy(superseded(rows))).toEqual(["discarded-is-gone"]);
   });
 
@@ -222,7 +222,7 @@ describe("a round in which run ids come again", () => {
     ]);
   });
 
-  it("shows that a run was stored with what another of its id said", async () => {
+  it("shows that a run was stored with events of another run of the same id", async () => {
     const [first] = rows as [StoredRun];
     const mixed = named("r1", compacted("r1")).map((event) =>
       event.type === "TEXT_MESSAGE_CONTENT" ? { ...event, messageId: "answer-r2" } : event,
@@ -290,7 +290,7 @@ describe("of processes and the file, it is reported that", () => {
   });
 });
 
-/** A stream that ended with an error, and of which nothing is stored. */
+/** A stream that ended with an error, without a stored run. */
 function endedWith(code: string, { completes = true } = {}): Made {
   const error = { type: "RUN_ERROR", message: "no", code };
   const records = [requested("r1"), { what: "saw", runId: "r1", event: error } as const];
@@ -338,11 +338,11 @@ describe("of a client's stream, it is reported that it", () => {
     },
   );
 
-  it("was refused a thread that nobody had", async () => {
+  it("was refused a free thread", async () => {
     expect(await rulesBrokenBy(endedWith("THREAD_ALREADY_RUNNING"))).toEqual(["no-store-error"]);
   });
 
-  /** Both p and q are refused the thread; p was stopped while it asked, as the case has it. */
+  /** Both p and q are refused the thread. In some cases, p was stopped while it claimed the thread. */
   const refusedByEachOther = (stops: Stop[]): Made => {
     const refused = { type: "RUN_ERROR", message: "no", code: "THREAD_ALREADY_RUNNING" };
     const ask = (runId: string, from: number, to: number): Told[] => [
@@ -359,14 +359,14 @@ describe("of a client's stream, it is reported that it", () => {
     };
   };
 
-  it("was refused a thread that nobody had, though another run was refused it, too", async () => {
+  it("was refused a free thread, although another run was refused it too", async () => {
     expect(await rulesBrokenBy(refusedByEachOther([]))).toContain("no-store-error");
   });
 
-  it("was refused a thread, but not if a process was stopped that may have claimed it before", async () => {
+  it("was refused a thread, unless a stopped process may have claimed it before", async () => {
     const made = refusedByEachOther([{ from: 2000, to: 20_000 }]);
     const rules = await rulesBrokenBy(made);
-    // What is left is the refusal of the one that slept, whose place nobody took in this round.
+    // The refusal of the suspended process remains, since no process took over its thread in this round.
     expect(rules.filter((rule) => rule === "no-store-error")).toHaveLength(1);
   });
 
@@ -391,11 +391,11 @@ function overlap({ slept, noticed }: { slept: boolean; noticed: boolean }): Made
 }
 
 describe("of a thread, it is reported that", () => {
-  it("two processes executed agents on it at one time", async () => {
+  it("two processes executed agents on it at the same time", async () => {
     expect(await rulesBrokenBy(overlap({ slept: false, noticed: true }))).toEqual(["one-owner"]);
   });
 
-  it("the one that slept was not told that it had lost it", async () => {
+  it("a suspended process was not told that it had lost the thread", async () => {
     expect(await rulesBrokenBy(overlap({ slept: true, noticed: false }))).toEqual(["lease-lost"]);
   });
 });
@@ -433,10 +433,10 @@ describe("of a completed run, it is reported that", () => {
   });
 });
 
-describe("of what is stored, it is reported that", () => {
+describe("of a stored run, it is reported that", () => {
   const dead = [processOf("p", partOfRun("r1"), killed)];
 
-  it("it is no prefix of what was said", async () => {
+  it("it is no prefix of the emitted events", async () => {
     const events = interrupted("r1").map((event) =>
       event.type === "TEXT_MESSAGE_CONTENT" ? { ...event, delta: "two" } : event,
     );
@@ -445,14 +445,14 @@ describe("of what is stored, it is reported that", () => {
     ]);
   });
 
-  it("it lacks something in the middle", async () => {
+  it("it lacks events in the middle", async () => {
     const events = interrupted("r1").filter(({ type }) => !type.startsWith("TOOL_CALL"));
     expect(await rulesBrokenBy({ processes: dead, rows: [rowOf("r1", events)] })).toEqual([
       "prefix",
     ]);
   });
 
-  it("its state is one that was never reached by then", async () => {
+  it("its state is one that the run never had until then", async () => {
     const events = interrupted("r1").map((event) =>
       event.type === "STATE_SNAPSHOT" ? { ...event, snapshot: { step: 1 } } : event,
     );
@@ -461,7 +461,7 @@ describe("of what is stored, it is reported that", () => {
     ]);
   });
 
-  it("an interrupted run ends as if it were whole", async () => {
+  it("it was interrupted, but ends like a completed run", async () => {
     const end = { type: "RUN_FINISHED", ...ids("r1") };
     const rows = [rowOf("r1", [...interrupted("r1").slice(0, -1), end])];
     expect(await rulesBrokenBy({ processes: dead, rows })).toEqual(["prefix"]);
@@ -473,12 +473,12 @@ describe("of what is stored, it is reported that", () => {
     expect(await rulesBrokenBy({ processes: dead, rows })).toContain("one-terminal-event");
   });
 
-  it("nobody asked for it", async () => {
+  it("no client had requested it", async () => {
     const rows = [rowOf("r1"), rowOf("r1#2", undefined, 2)];
     expect(await rulesBrokenBy({ rows })).toEqual(["nothing-invented"]);
   });
 
-  it("it lacks a run that had been committed before a kill", async () => {
+  it("it is missing, although it was committed before a kill", async () => {
     const batch = { claim: [], append: ["1 t"], finish: [] };
     const fault: Told = { what: "fault", fault: "kill", point: "after commit-append", batch };
     const processes = [processOf("p", [...partOfRun("r1"), fault], killed)];

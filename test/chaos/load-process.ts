@@ -21,7 +21,7 @@ export interface ProcessHistory {
   /** When it was killed, by its parent or by itself. */
   readonly killedAt: number | null;
   readonly stops: readonly Stop[];
-  /** What it ended with, and what was expected. Null when it ended as it was to. */
+  /** How it ended, and what was expected. Null when it ended as expected. */
   readonly failure: string | null;
 }
 
@@ -40,16 +40,16 @@ function hasStopped(pid: number | undefined): boolean {
 
 function stateOf(task: string): string | undefined {
   try {
-    // proc(5): the state stands behind the command, which is in parentheses.
+    // proc(5): the state follows the command, which is in parentheses.
     return /.*\) (.)/.exec(readFileSync(`${task}/stat`, "utf8"))?.[1];
   } catch (error) {
     if (existsSync(task)) throw error;
-    // A thread that has ended since has nothing to stop: look again.
+    // A thread has ended meanwhile: look again.
     return undefined;
   }
 }
 
-/** A real process, and what is done to it. */
+/** A real process, and the actions on it. */
 export class LoadProcess {
   readonly orders: Orders;
   readonly #child: ChildProcess;
@@ -93,7 +93,7 @@ export class LoadProcess {
     return this.#endedAt === 0;
   }
 
-  /** Resolves when the child has said `line` so often in all, or is gone. */
+  /** Resolves when the child has printed `line` that often in all, or has ended. */
   until(line: string, count = 1): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ line, count, resolve });
@@ -101,12 +101,12 @@ export class LoadProcess {
     });
   }
 
-  /** Resolves when it is gone. */
+  /** Resolves when it has ended. */
   get exited(): Promise<void> {
     return this.#exited;
   }
 
-  /** Its traps are to kill it. */
+  /** Expects that its traps kill it. */
   expectDeath(): void {
     this.#isToDie = true;
   }
@@ -134,17 +134,17 @@ export class LoadProcess {
     this.#child.kill("SIGCONT");
   }
 
-  /** Has it ask for a run that another process was asked for before. */
+  /** Has it start a run that another process was asked for before. */
   retry(run: RunIds): void {
     this.#child.stdin?.write(`${JSON.stringify(run)}\n`);
   }
 
-  /** Has it open the file with a second runner; it says "second-runner" then. */
+  /** Has it open the file with a second runner. It prints "second-runner" then. */
   openSecondRunner(): void {
     this.#child.stdin?.write(`${OPEN_SECOND_RUNNER}\n`);
   }
 
-  /** Tells it to begin nothing more. */
+  /** Tells it to begin no more runs. */
   endInput(): void {
     this.#child.stdin?.end();
   }
@@ -154,7 +154,7 @@ export class LoadProcess {
     return readLog(this.orders.logPath);
   }
 
-  /** After its end. */
+  /** Call this after its end. */
   history(): ProcessHistory {
     const records = this.records();
     const own = records.findLast(

@@ -1,5 +1,5 @@
-// A process that keeps its threads busy until its stdin ends, then lets what it began end, and closes.
-// Its log tells all; stdout has a line now and then for who waits for something.
+// A process that keeps its threads busy until its stdin ends. Then it lets its runs end, and closes.
+// Its log has every detail. On stdout, it prints a line for the events that the parent waits for.
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import type { BaseEvent } from "@ag-ui/core";
@@ -22,7 +22,7 @@ import {
 import { LogWriter, now } from "./log.ts";
 import { OPEN_SECOND_RUNNER, readOrders } from "./orders.ts";
 
-/** Agents that ignore their abort are cut off soon. */
+/** Agents that ignore their abort are cut off after a short time. */
 const STOP_TIMEOUT_MS = 60;
 const LISTENERS = 2;
 
@@ -104,14 +104,14 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
         log.write({ what: "saw", runId, event });
         refused = event.code === "THREAD_ALREADY_RUNNING";
         failed = ["BUSY", "WRITER_DIED", "NO_WRITER"].includes(String(event.code));
-        // Whether it knows or not: the runner lets go of the agent here.
+        // Even if the agent ignores the abort, the run ends here for the runner.
         if (isTerminal(event)) end();
       },
       error: (error: unknown) => done(String(error)),
       complete: () => done(),
     });
     if (plan.stopAfterMs !== null) {
-      // A store that is lost cannot be asked about runs of other processes.
+      // A lost store cannot be read for runs of other processes.
       const stop = () =>
         runner.stop({ threadId, runId: run.runId }).catch((error) => trouble(error, "no stop"));
       setTimeout(() => void stop(), plan.stopAfterMs);
@@ -130,7 +130,7 @@ async function converse(threadId: string): Promise<void> {
   }
 }
 
-/** Clients that make few run ids, and send what they ask for twice when the answer takes long. */
+/** Clients that use few run ids, and send a request twice when the answer takes long. */
 async function converseAgain(threadId: string, runIds: readonly string[]): Promise<void> {
   const random = new Random(orders.seed, orders.name, threadId);
   for (let count = 0; !ending; count++) {
@@ -148,7 +148,7 @@ async function converseAgain(threadId: string, runIds: readonly string[]): Promi
 }
 
 /**
- * As a client that heard nothing asks again: the same run, of another process. Now and then another
+ * Acts like a client that got no answer and sends the same run to another process. Sometimes another
  * run comes before it, and finds the thread's owner dead.
  */
 async function retry(run: RunIds): Promise<void> {
@@ -190,7 +190,7 @@ function connectOnce(threadId: string): Promise<void> {
   });
 }
 
-/** As a hot reload does, that forgets the runner it had. */
+/** Acts like a hot reload, which forgets the old runner. */
 async function openSecondRunner(): Promise<void> {
   secondRunner = new SqliteAgentRunner({ dbPath, leaseMs, logger });
   await secondRunner.ready();

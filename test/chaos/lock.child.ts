@@ -1,5 +1,5 @@
-// `node lock.child.ts DB_PATH HOLD_MS`: holds the write lock as any other program might. Prints the
-// times at which it had it and was about to let it go.
+// `node lock.child.ts DB_PATH HOLD_MS`: holds the write lock like another program. Prints the times at
+// which it got the lock and was about to release it.
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { now } from "./log.ts";

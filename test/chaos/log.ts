@@ -2,15 +2,15 @@ import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:f
 import type { EventLike } from "../../src/events/event.ts";
 
 /**
- * What a process says of itself, one line each, in the order in which it happened. `runId` is the
- * name of a run (`nameOf`), which is its id where no other run has that.
+ * The records of a process, one line each, in order. `runId` is the name of a run (`nameOf`), which is
+ * its id unless another run has the same id.
  */
 export type LogRecord = { readonly at: number } & (
   | {
       readonly what: "requested";
       readonly threadId: string;
       readonly runId: string;
-      /** The run gives its place to one that is asked for later. */
+      /** The run is superseded by a later request. */
       readonly yields?: boolean;
     }
   | {
@@ -25,9 +25,9 @@ export type LogRecord = { readonly at: number } & (
   | { readonly what: "agent-ended"; readonly runId: string }
   /** The runner has told the agent to abort. */
   | { readonly what: "aborted"; readonly runId: string }
-  /** The client that asked for the run was given this. */
+  /** The client of the run got this event. */
   | { readonly what: "saw"; readonly runId: string; readonly event: EventLike }
-  /** `error` when the stream broke instead, or could not be had. */
+  /** `error` when the stream broke, or could not be opened. */
   | { readonly what: "completed"; readonly runId: string; readonly error?: string }
   | {
       readonly what: "connected";
@@ -36,7 +36,7 @@ export type LogRecord = { readonly at: number } & (
       readonly events: readonly EventLike[];
       readonly error?: string;
     }
-  /** What the runner told its logger. */
+  /** A log entry of the runner. */
   | {
       readonly what: "trouble";
       readonly code: string | null;
@@ -52,20 +52,20 @@ export type LogRecord = { readonly at: number } & (
     }
   /** The process has opened the file with another runner. */
   | { readonly what: "second-runner" }
-  /** A worker thread is gone: by `cause`, its error's code or message, or by its exit code. */
+  /** A worker thread has ended. `cause` is the code or message of its error, or its exit code. */
   | { readonly what: "thread-ended"; readonly cause: string }
-  /** The runner is open, and so many runs are still called running in the file. */
+  /** The runner is open, and the file has so many running runs. */
   | { readonly what: "opened"; readonly running: number }
 );
 
-/** The runs with which the transaction under way is concerned: claims by id, others by `keyOf`. */
+/** The runs in the current transaction: claims by id, others by `keyOf`. */
 export interface BatchRuns {
   readonly claim: readonly string[];
   readonly append: readonly string[];
   readonly finish: readonly string[];
 }
 
-/** The record as it is made: its time is added when it is written. */
+/** A record without its time, which is added when the record is written. */
 export type LogEntry = LogRecord extends infer R
   ? R extends LogRecord
     ? Omit<R, "at">
@@ -77,7 +77,7 @@ export function now(): number {
   return Number(process.hrtime.bigint() / 1000n);
 }
 
-/** Synchronous, and from any thread: what was written before a kill is there after it. */
+/** Synchronous, and from any thread: a record written before a kill is there after it. */
 export class LogWriter {
   readonly #fd: number;
 
@@ -94,7 +94,7 @@ export class LogWriter {
   }
 }
 
-/** All whole lines: the last one may have been cut off by a kill. */
+/** All complete lines: a kill may have cut off the last line. */
 export function readLog(path: string): LogRecord[] {
   if (!existsSync(path)) return [];
   const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);

@@ -20,7 +20,7 @@ function chaos(...args: readonly string[]): Promise<Outcome> {
 }
 
 describe("npm run chaos", () => {
-  it("runs the rounds that it is told to, and sums them up", { timeout: 90_000 }, async () => {
+  it("runs the requested rounds, and sums them up", { timeout: 90_000 }, async () => {
     const { code, stdout } = await chaos(
       "--rounds",
       "2",
@@ -36,7 +36,7 @@ describe("npm run chaos", () => {
     expect(code).toBe(0);
   });
 
-  it("names its faults", async () => {
+  it("lists its faults", async () => {
     const { code, stdout } = await chaos("--list");
     expect(
       stdout

@@ -1,4 +1,4 @@
-// `npm run chaos`: drives real processes under load, breaks them, and checks what is left.
+// `npm run chaos`: runs real processes under load with faults, and checks what they leave.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { type Options, parseOptions, USAGE } from "./options.ts";
 import { Report } from "./report.ts";
 import { runRound } from "./run-round.ts";
 
-/** Every fault once, in a seeded order, then every fault in another one, and so on. */
+/** Every fault once in a seeded order, then every fault in another order, and so on. */
 function faultOfRound({ seed, faults }: Options, round: number): Fault {
   const turn = Math.floor((round - 1) / faults.length);
   const fault = new Random(seed, "order", turn).shuffle(faults)[(round - 1) % faults.length];
@@ -22,7 +22,7 @@ async function main(options: Options): Promise<number> {
     for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
     return 0;
   }
-  // Some processes a round start: each would strip and compile the same files.
+  // Each round starts several processes, which would all strip and compile the same files.
   const cache = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-cache-"));
   process.env.NODE_COMPILE_CACHE = cache;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {

@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 
-/** Runs what follows it as process 1 of a pid namespace of its own, as a container does. Needs root. */
+/**
+ * Runs the following command as process 1 of a pid namespace of its own, like a container. Needs root.
+ */
 export const NEW_PID_NAMESPACE: readonly [string, ...string[]] = [
   "unshare",
   "--pid",

@@ -4,7 +4,7 @@ import { FAULTS, type Fault } from "./faults.ts";
 export interface Options {
   readonly seed: number;
   readonly rounds: number;
-  /** This one round only. */
+  /** Run only this round. */
   readonly round: number | null;
   readonly faults: readonly Fault[];
   readonly list: boolean;

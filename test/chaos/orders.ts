@@ -1,51 +1,54 @@
-/** What the parent tells a child, in an environment variable, to be read in all of its threads. */
+/** The instructions of a child, in an environment variable that all its threads read. */
 export interface Orders {
   readonly name: string;
   readonly seed: number;
   readonly dbPath: string;
   readonly logPath: string;
   readonly threadIds: readonly string[];
-  /** On these, runs are silent for long before they say something. */
+  /** The threads on which runs are silent for long before their first text. */
   readonly lateThreadIds: readonly string[];
   readonly leaseMs: number;
   readonly lingerMs: number;
   readonly onConcurrentRun: "reject" | "supersede" | "enqueue";
-  /** The ids that its clients give to runs, again and again; null: each run has one of its own. */
+  /** The run ids that its clients use again and again. Null if each run has an id of its own. */
   readonly runIds: readonly string[] | null;
-  /** How often each kind of run is to come. */
+  /** The weight of each kind of run. */
   readonly mix: "usual" | "many-silent";
-  /** Of those, each is waited for when the one before it has sprung. */
+  /** Each trap waits until the trap before it has sprung. */
   readonly traps: readonly Trap[];
-  /** Holds the milliseconds by which `Date.now` is off, as a double; null for a good clock. */
+  /**
+   * The path of a file with the error of `Date.now` in milliseconds, as a double. Null for a correct
+   * clock.
+   */
   readonly clockPath: string | null;
-  /** How long the writer waits for another's lock, when it is not to be the product's own figure. */
+  /** How long the writer waits for a lock of another process. Null for the default of the product. */
   readonly busyTimeoutMs: number | null;
-  /** How long a thread is left alone on which the store has refused a run. */
+  /** How long a thread gets no run after the store has refused a run on it. */
   readonly shyMs: number;
-  /** The process is to run in a pid namespace of its own. */
+  /** Whether the process runs in a pid namespace of its own. */
   readonly newPidNamespace: boolean;
-  /** Heap of a worker thread, when it is to run out. */
+  /** The heap of a worker thread, if it should run out of memory. */
   readonly workerHeapMb: number | null;
-  /** Of the syncs that complete runs, the places of those that fail, from 0. */
+  /** The positions, from 0, of the syncs for completed runs that fail. */
   readonly failedSyncs: readonly number[];
 }
 
-/** A place in the writer's or reader's work, known by its SQL. */
+/** A point in the work of a writer or reader, identified by its SQL. */
 export type Point =
   | "begin"
   | "claim"
   | "append"
   | "finish"
   | "commit"
-  /** The COMMIT of a batch with such an operation in it. */
+  /** The COMMIT of a batch with such an operation. */
   | "commit-claim"
   | "commit-append"
   | "commit-finish"
-  /** The storing of a run that a dead process left. */
+  /** Storing a run that a dead process left. */
   | "recovery"
   /** A change of the schema. */
   | "migration"
-  /** The reading of a run for a client. */
+  /** Reading a run for a client. */
   | "page";
 
 export interface Trap {
@@ -57,30 +60,33 @@ export interface Trap {
 }
 
 export type Act =
-  /** SIGKILL of the process by itself. */
+  /** The process sends itself SIGKILL. */
   | { readonly kind: "kill" }
-  /** SIGKILL from another thread, so many microseconds after a checkpoint has begun. */
+  /** Another thread sends SIGKILL, so many microseconds after a checkpoint has begun. */
   | { readonly kind: "kill-in-checkpoint"; readonly mode: string; readonly delayUs: number }
   /** The thread ends. */
   | { readonly kind: "exit" }
-  /** The thread ends by an error that nobody catches, so many milliseconds later. */
+  /** The thread ends by an uncaught error, so many milliseconds later. */
   | { readonly kind: "uncaught"; readonly delayMs: number }
   | { readonly kind: "out-of-memory" }
-  /** The thread ends while another program holds the write lock, for so long. */
+  /** The thread ends while another program holds the write lock for so long. */
   | { readonly kind: "exit-under-lock"; readonly holdMs: number }
-  /** It takes so long, and the next times, too. */
+  /** The statement takes so long, this time and the next times. */
   | { readonly kind: "slow"; readonly ms: number; readonly times: number }
-  /** SQLite's error, `times` times in a row. `rollback`: SQLite has rolled back by itself. */
+  /**
+   * The statement fails with this SQLite error, `times` times in a row. `rollback`: SQLite rolls back
+   * too.
+   */
   | {
       readonly kind: "sqlite-error";
       readonly code: string;
       readonly times: number;
       readonly rollback: boolean;
     }
-  /** The file may not grow, until so many milliseconds after that was first felt. */
+  /** The file may not grow, until so many milliseconds after the first failure. */
   | { readonly kind: "page-quota"; readonly liftMs: number };
 
-/** A line to the child: any other is the JSON of a run to ask for. */
+/** A line to the child. Any other line is the JSON of a run to start. */
 export const OPEN_SECOND_RUNNER = "open-second-runner";
 
 const VARIABLE = "CHAOS_ORDERS";

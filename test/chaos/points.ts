@@ -3,13 +3,13 @@ import type { BatchRuns } from "./log.ts";
 import type { Point } from "./orders.ts";
 
 /*
- * How a point is known. A statement that is renamed is not found any more, and its point is never
- * reached: the round that waits for it fails.
+ * How a point is recognized. If a statement is renamed, its point is never reached, and the round that
+ * waits for it fails.
  */
 const BEGIN = /^\s*BEGIN IMMEDIATE/;
 const COMMIT = /^\s*COMMIT/;
 const CLAIM = /INSERT INTO run_state[\s\S]*RETURNING epoch/;
-/** Of a thread that the instance was the last to hold. */
+/** The claim of a thread that the instance held last. */
 const CLAIM_AGAIN = /UPDATE run_state SET is_running = 1/;
 const APPEND = /INSERT INTO run_events/;
 const FINISH = /INSERT INTO agent_runs/;
@@ -18,11 +18,11 @@ const PAGE = /FROM agent_runs\s+WHERE thread_id = \? AND id > \? AND id <= \?/;
 
 type Parameters = readonly unknown[];
 
-/** Follows one connection's statements, and says which points each of them is. */
+/** Follows the statements of a connection, and says which points each of them is. */
 export class PointFinder {
   #batch: { claim: string[]; append: string[]; finish: string[] } = emptyBatch();
 
-  /** The runs in the transaction under way, or in the last one. */
+  /** The runs in the current transaction, or in the last one. */
   get batch(): BatchRuns {
     return this.#batch;
   }

@@ -1,5 +1,5 @@
-// Given to a process with `--import`, and so executed in each of its threads before anything else:
-// sets the traps that its orders name, without a line for it in the product.
+// Loaded with `--import`, and so executed first in each thread of the process. Sets the traps of the
+// process's orders, so that the product needs no code for them.
 import { type NoParamCallback, openSync, readSync } from "node:fs";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import { isMainThread } from "node:worker_threads";
@@ -23,7 +23,7 @@ function breakClock(path: string, log: LogWriter): void {
     const [offsetMs = 0] = buffer;
     if (offsetMs !== known) {
       known = offsetMs;
-      // Only where it can matter: the main thread stores no times that anyone compares.
+      // Only in worker threads: the main thread stores no times that are compared.
       if (!isMainThread) {
         log.write({ what: "fault", fault: "clock", point: `${offsetMs} ms`, batch: EMPTY });
       }
@@ -32,7 +32,7 @@ function breakClock(path: string, log: LogWriter): void {
   };
 }
 
-/** Worker threads get a heap that can be filled. */
+/** Gives worker threads a small heap. */
 function limitWorkerHeaps(heapMb: number): void {
   const threads = require("node:worker_threads") as {
     Worker: typeof import("node:worker_threads").Worker;
@@ -45,7 +45,7 @@ function limitWorkerHeaps(heapMb: number): void {
   };
 }
 
-/** How each worker thread ends, as the main thread is told. */
+/** Records how each worker thread ends, as the main thread sees it. */
 function watchThreads(log: LogWriter): void {
   process.on("worker", (worker) => {
     let cause: string | null = null;
@@ -58,7 +58,7 @@ function watchThreads(log: LogWriter): void {
   });
 }
 
-/** The disk loses what is to be synced. */
+/** Makes syncs fail. */
 function failSyncs(places: readonly number[]): void {
   const fs = require("node:fs") as { fdatasync: (fd: number, done: NoParamCallback) => void };
   const { fdatasync } = fs;

@@ -5,7 +5,7 @@ type Total = Totals<"rounds" | "completed" | "interrupted" | "violations">;
 
 const SHOWN_PER_RULE = 3;
 
-/** What the one who watches is told. */
+/** The report of a run of chaos rounds. */
 export class Report {
   readonly #seed: number;
   readonly #rounds: number;
@@ -42,7 +42,7 @@ export class Report {
     const runs = `${completed} completed, ${interrupted} interrupted`;
     const time = `${(ms / 1000).toFixed(1)} s`;
     const detail = result.detail === "" ? "" : ` (${result.detail.trim()})`;
-    // Whole rounds would scroll by on a terminal: only those that failed stay.
+    // On a terminal, only failed rounds keep a line. Successful rounds would scroll by.
     if (!this.#bar.isLive || violations.length > 0) {
       console.log(`round ${round} ${fault}: ${outcome}, ${runs}, ${time}${detail}`);
     }

@@ -8,10 +8,10 @@ import type { Orders } from "./orders.ts";
 
 /** How long a fault point may take to be reached. */
 const REACH_MS = 10_000;
-/** How often a log is looked at. */
+/** Milliseconds between two looks at a log. */
 const LOOK_MS = 20;
 
-/** What a fault works with: processes, seeded chance, and a way to say what it proved. */
+/** The tools of a fault: processes, a seeded random source, and a way to report proofs. */
 export class Round {
   readonly random: Random;
   readonly directory: string;
@@ -35,7 +35,7 @@ export class Round {
     return this.#processes;
   }
 
-  /** Has `undo` called when the round is over, however it ends. */
+  /** Has `undo` called at the end of the round, also after a failure. */
   onEnd(undo: () => void): void {
     this.#cleanUp.push(undo);
   }
@@ -45,7 +45,7 @@ export class Round {
     return this.#spawn("load.child.ts", name, orders);
   }
 
-  /** Starts the process that looks at what is left. */
+  /** Starts the process that checks the file. */
   startCheck(): LoadProcess {
     const threadIds = [...new Set(this.#processes.flatMap(({ orders }) => orders.threadIds))];
     return this.#spawn("check.child.ts", "check", { threadIds });
@@ -71,7 +71,7 @@ export class Round {
     this.expectFaults(child, traps.length);
   }
 
-  /** Waits until the child's log fulfils `test`; false when it does not come to that. */
+  /** Waits until the child's log fulfils `test`. False when it does not in time. */
   async untilLogged(
     child: LoadProcess,
     test: (records: readonly LogRecord[]) => boolean,
@@ -85,12 +85,12 @@ export class Round {
     return true;
   }
 
-  /** Waits, for a while, for something that the fault is to bring about. */
+  /** Waits for an effect of the fault, up to a time limit. */
   async untilReached(what: Promise<void>): Promise<void> {
     await this.#within(what);
   }
 
-  /** Proves that the fault points were reached. */
+  /** Notes the proof that the fault points were reached. */
   expectFaults(child: LoadProcess, count: number): void {
     const happened = faultsIn(child.records());
     if (happened >= count) return;
@@ -99,7 +99,7 @@ export class Round {
     this.prove(false, `the fault point was never reached${point} in ${child.name}`);
   }
 
-  /** A round whose fault did not happen shows nothing. */
+  /** A round whose fault did not happen proves nothing. */
   prove(happened: boolean, message: string): void {
     if (happened) return;
     this.violations.push({
@@ -116,7 +116,7 @@ export class Round {
     timeout.abort();
   }
 
-  /** Ends all processes of the round at once, and what else it had set up. */
+  /** Kills all processes of the round, and undoes everything else that it had set up. */
   dispose(): void {
     this.#disposed = true;
     for (const child of this.#processes) void child.kill();
@@ -137,7 +137,7 @@ export class Round {
       threadIds: this.threadIds,
       leaseMs: 15_000,
       lateThreadIds: [],
-      // Of its own chance: processes may be started in any order.
+      // Each process has a random source of its own, since processes may be started in any order.
       lingerMs: new Random(this.#seed, name).pick([2, 5, 5, 20]),
       onConcurrentRun: "reject",
       runIds: null,

@@ -11,19 +11,19 @@ import { Round } from "./round.ts";
 import { isKept, runsIn } from "./runs.ts";
 import { type StoreSnapshot, takeSnapshot } from "./snapshot.ts";
 
-/** A round that takes longer hangs. */
+/** A round that takes longer counts as hanging. */
 const DEADLINE_MS = 30_000;
 
 export interface RoundResult {
   readonly violations: readonly Violation[];
-  /** Runs whose agent began, and whose client was told that they are complete. */
+  /** Runs whose agent began, and whose client saw them complete. */
   readonly completed: number;
-  /** Runs whose agent began, and of which no client was told so. */
+  /** Runs whose agent began, and whose client did not see them complete. */
   readonly interrupted: number;
-  /** What the round did, in a few words. */
+  /** What the fault proved, in a few words. */
   readonly detail: string;
   readonly ms: number;
-  /** Where its files are, if they were kept. */
+  /** The directory of its files, if they were kept. */
   readonly directory: string | null;
 }
 
@@ -33,7 +33,7 @@ export interface RoundOptions {
   readonly keep: boolean;
 }
 
-/** One round: the fault, the processes' end, and what is left afterwards. */
+/** One round: the fault, the end of the processes, and the check of their file. */
 export async function runRound(fault: Fault, options: RoundOptions): Promise<RoundResult> {
   const startedAt = now();
   const directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-"));
@@ -42,7 +42,7 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
     round.dispose();
     rmSync(directory, { recursive: true, force: true });
   };
-  // When whoever watches has seen enough.
+  // Ended early by the caller.
   process.once("exit", dispose);
   const snapshots: StoreSnapshot[] = [];
   const failure = await endsInTime(async () => {
@@ -80,7 +80,7 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
   };
 }
 
-/** Why `work` did not come to its end, or null. */
+/** Why `work` failed or did not end in time, or null. */
 async function endsInTime(work: () => Promise<void>): Promise<string | null> {
   const deadline = new AbortController();
   const { signal } = deadline;

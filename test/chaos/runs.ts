@@ -2,32 +2,32 @@ import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import type { LogRecord } from "./log.ts";
 
-/** One run as its process told of it. Times are microseconds, null for what did not happen. */
+/** A run in the log of its process. Times are in microseconds, null for an event that did not happen. */
 export interface RunHistory {
   readonly process: ProcessHistory;
   readonly threadId: string;
   /** Its name, which no other run has. */
   readonly runId: string;
   readonly requestedAt: number;
-  /** Whether it gives its place to one that is asked for later. */
+  /** Whether a later request supersedes it. */
   readonly yields: boolean;
   aborted: boolean;
   shape: string | null;
   startedAt: number | null;
-  /** When its agent ended, or the process did. */
+  /** When its agent or its process ended. */
   endedAt: number | null;
   completedAt: number | null;
   /** Why its stream broke. */
   streamError: string | null;
   readonly emitted: { readonly at: number; readonly event: EventLike }[];
   readonly saw: EventLike[];
-  /** The code with which the runner told its logger that the run could not be stored. */
+  /** The code in the log entry of the runner that says that the run could not be stored. */
   troubleCode: string | null;
 }
 
 type Building = { -readonly [Name in keyof RunHistory]: RunHistory[Name] };
 
-/** The runs of all processes, by when they were asked for. */
+/** The runs of all processes, by the time of their requests. */
 export function runsIn(processes: readonly ProcessHistory[]): RunHistory[] {
   return processes.flatMap(runsOf).sort((a, b) => a.requestedAt - b.requestedAt);
 }
@@ -81,9 +81,8 @@ function newRun(
 }
 
 /**
- * All that the run came to say. Of one whose client was told that the store cannot keep it, there are
- * two versions: with what its runner added to close it, which may have been stored all the same, and
- * without.
+ * The events of the run. There are two versions for a run that ended with an error of the store: with
+ * the events that its runner added to close it, which may have been stored, and without them.
  */
 export function saidBy(run: RunHistory): EventLike[][] {
   const { saw, emitted } = run;
@@ -95,7 +94,7 @@ export function saidBy(run: RunHistory): EventLike[][] {
   return [[...saw, ...emitted.slice(saw.length).map(({ event }) => event)]];
 }
 
-/** Codes of the store: their RUN_ERROR is for the client and not part of what is stored. */
+/** Codes of the store. A RUN_ERROR with such a code is for the client, and is not stored. */
 export const STORE_CODES: ReadonlySet<unknown> = new Set([
   "NODE_TOO_OLD",
   "NATIVE_MODULE_FAILED",
@@ -123,24 +122,27 @@ export const STORE_CODES: ReadonlySet<unknown> = new Set([
   "PERSISTENCE_FAILED",
 ]);
 
-/** The store's own code with which a run ended, if it did. */
+/** The code of the store with which the run ended, or null. */
 export function storeCodeOf(run: RunHistory): string | null {
   const last = run.saw.at(-1);
   return last?.type === "RUN_ERROR" && STORE_CODES.has(last.code) ? String(last.code) : null;
 }
 
-/** An agent's own RUN_ERROR may not be followed by the store's: then the logger alone is told. */
+/**
+ * An agent's own RUN_ERROR cannot be followed by an error of the store. Then only the logger gets that
+ * error.
+ */
 export function wasReportedLost(run: RunHistory): boolean {
   const isLoss = run.troubleCode === "LEASE_LOST" || run.troubleCode === "FILE_REPLACED";
   return isLoss && run.saw.at(-1)?.type === "RUN_ERROR";
 }
 
-/** Another run took its place: nothing of it is to be kept. */
+/** Whether another run superseded it, so that it must not be stored. */
 export function isDiscarded(run: RunHistory): boolean {
   return run.yields && run.completedAt !== null && (run.aborted || run.startedAt === null);
 }
 
-/** Told to its client that it is complete, and that nothing went wrong with storing it. */
+/** Whether its client saw it complete, without an error of the store. */
 export function isKept(run: RunHistory): boolean {
   const last = run.saw.at(-1);
   const hasEnd = run.completedAt !== null && last !== undefined && isTerminal(last);

@@ -4,18 +4,18 @@ import type { EventLike } from "../../src/events/event.ts";
 import { keyOf } from "../../src/protocol/run-key.ts";
 import { RUN_COUNTS } from "../support/version-1.ts";
 
-/** All of a file that a round is judged by. */
+/** The content of a file that a round is judged by. */
 export interface StoreSnapshot {
   readonly integrity: string;
   readonly runs: readonly StoredRun[];
   readonly journal: readonly JournalSegment[];
   readonly running: readonly RunOfThread[];
-  /** Runs that are over, and whose journals are kept for those who follow them. */
+  /** Ended runs whose journals are retained for followers. */
   readonly kept: readonly RunOfThread[];
   readonly threads: readonly { readonly threadId: string; readonly runCount: number }[];
 }
 
-/** A run as the file knows it. */
+/** A run in the file. */
 export interface RunOfThread {
   readonly threadId: string;
   /** Null in rows of version 1. */
@@ -50,12 +50,12 @@ interface AgentRunRow {
   readonly thread_id: string;
   readonly run_id: string;
   readonly events: string;
-  /** This and what follows is not there in a file of version 1. */
+  /** Null, like the following fields, in a file of version 1. */
   readonly epoch?: number | null;
   readonly client_run_id?: string | null;
 }
 
-/** The name that a run gives itself, or its id. */
+/** The name in the run's events, or its id. */
 export function nameIn(events: readonly EventLike[], id = ""): string {
   const started = events.find(({ type }) => type === "RUN_STARTED");
   return String(started?.runName ?? started?.runId ?? id);
@@ -65,19 +65,22 @@ export function keyOfRow({ threadId, epoch }: RunOfThread): string {
   return keyOf({ threadId, epoch: epoch ?? 0 });
 }
 
-/** What is stored of each run of which anything may be in the journal. */
+/** The stored events of each run that may have a journal. */
 export function rowsByKey({ runs }: StoreSnapshot): Map<string, StoredRun> {
   const rows = new Map<string, StoredRun>();
   for (const row of runs) {
     rows.set(keyOfRow(row), row);
-    // One that was ended by others is stored under the epoch behind that of its claim.
+    // A run that another instance ended is stored under the epoch after that of its claim.
     if (row.epoch === null || !row.events.includes('"RUN_INTERRUPTED"')) continue;
     rows.set(keyOfRow({ ...row, epoch: row.epoch - 1 }), row);
   }
   return rows;
 }
 
-/** Reads the file as another program would. It must not write: a fresh process is to find it as it is. */
+/**
+ * Reads the file like another program. It must not write: a fresh process has to find the file
+ * unchanged.
+ */
 export function takeSnapshot(dbPath: string): StoreSnapshot {
   if (!existsSync(dbPath)) return NO_FILE;
   const db = new Database(dbPath, { readonly: true });
@@ -89,7 +92,7 @@ export function takeSnapshot(dbPath: string): StoreSnapshot {
     const tables = new Set(
       all<{ name: string }>("SELECT name FROM sqlite_master").map(({ name }) => name),
     );
-    // A process that died while it made or migrated the file has left none, or those of version 1.
+    // A process that died while it created or migrated the file left no tables, or those of version 1.
     const ifThere = <Row>(table: string, sql: string) => (tables.has(table) ? all<Row>(sql) : []);
     return {
       integrity,

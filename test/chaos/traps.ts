@@ -8,7 +8,7 @@ import { type LogWriter, now } from "./log.ts";
 import type { Act, Orders, Point, Trap } from "./orders.ts";
 import type { PointFinder } from "./points.ts";
 
-/** What a thread dies of that was told to throw. */
+/** The error of a thread that was told to throw. */
 export const UNCAUGHT = "an error that nobody catches";
 
 const LOCK = fileURLToPath(new URL("lock.child.ts", import.meta.url));
@@ -22,7 +22,7 @@ const MAX_PAGES = 4_294_967_294;
 export class Traps {
   readonly #orders: Orders;
   readonly #log: LogWriter;
-  /** The trap that is waited for. Those before it have sprung, in this thread or an earlier one. */
+  /** The trap that is set. The traps before it have sprung, in this thread or an earlier thread. */
   #current = 0;
   #passed = 0;
   #errorsLeft = 0;
@@ -38,7 +38,7 @@ export class Traps {
     }
   }
 
-  /** Called when a statement that is `points` is about to be executed, or was. */
+  /** Called before and after a statement that is one of the points. */
   pass(points: readonly Point[], when: Trap["when"], db: Database, finder: PointFinder): void {
     if (this.#quota !== null && when === "before" && points.includes("begin")) this.#lift(db);
     const trap = this.#orders.traps[this.#current];
@@ -55,7 +55,7 @@ export class Traps {
 
   #spring({ act, point, when }: Trap, db: Database, finder: PointFinder): void {
     if (act.kind === "kill-in-checkpoint") {
-      // It may be over before the kill: then the trap waits for the next.
+      // The checkpoint may end before the kill: then the trap waits for the next one.
       this.#passed = 0;
       this.#killer?.arm({ fault: act.kind, point, batch: finder.batch }, act.delayUs);
       db.pragma(`wal_checkpoint(${act.mode})`);
@@ -78,14 +78,14 @@ export class Traps {
     switch (act.kind) {
       case "kill":
         process.kill(process.pid, "SIGKILL");
-        // Nothing more happens here.
+        // The process is killed here.
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
         return;
       case "exit":
         process.exit(1);
         return;
       case "uncaught": {
-        // The next trap is for the thread that replaces this one.
+        // The next trap is for the successor of this thread.
         this.#current = this.#orders.traps.length;
         const fail = () => {
           throw new Error(UNCAUGHT);
@@ -148,7 +148,7 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-/** Returns when another program has the write lock; it goes on holding it. */
+/** Returns when another program has the write lock. That program keeps the lock. */
 function haveLocked({ dbPath, logPath }: Orders, holdMs: number): void {
   const sign = `${logPath}.locked`;
   const stdout = openSync(sign, "w");
@@ -161,7 +161,7 @@ function haveLocked({ dbPath, logPath }: Orders, holdMs: number): void {
   while (statSync(sign).size === 0) sleep(5);
 }
 
-/** A thread that waits to kill the process while another one is inside of SQLite. */
+/** A thread that kills the process while another thread is inside SQLite. */
 class Killer {
   readonly #flag = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
@@ -177,15 +177,15 @@ class Killer {
 
   arm(record: object, delayUs: number): void {
     this.#worker.postMessage({ record: { what: "fault", ...record }, delayUs });
-    // Until it spins.
+    // Wait until the killer spins.
     while (Atomics.load(this.#flag, 0) !== 1) Atomics.wait(this.#flag, 0, 0, 1);
     Atomics.store(this.#flag, 0, 2);
   }
 
-  /** From here on it is too late. */
+  /** Disarms the killer: from here on, a kill would be too late. */
   disarm(): void {
     Atomics.compareExchange(this.#flag, 0, 2, 0);
-    // The killer has taken the flag: it kills now.
+    // The killer has taken the flag: it is about to kill.
     if (Atomics.load(this.#flag, 0) === 3) Atomics.wait(this.#flag, 0, 3);
   }
 }

@@ -7,13 +7,13 @@ import { ROOT } from "../support/build.ts";
 
 const page = readFileSync(join(ROOT, "docs/guarantees.md"), "utf8");
 
-it("the guarantees name tests that there are", () => {
+it("the guarantees name only tests that exist", () => {
   const links = [...page.matchAll(/\]\((\.\.\/[^)]+)\)/g)].map(([, path = ""]) => path);
   expect(links.length).toBeGreaterThan(0);
   for (const link of links) expect(existsSync(join(ROOT, "docs", link)), link).toBe(true);
 });
 
-it("the guarantees name every fault of the chaos runs, and no other", async () => {
+it("the guarantees name every fault of the chaos runs, and no other fault", async () => {
   const main = join(ROOT, "test/chaos/main.ts");
   const { stdout } = await promisify(execFile)(process.execPath, [main, "--list"]);
   const faults = [...stdout.matchAll(/^\s*([a-z]+(?:-[a-z]+)+)\b/gm)].map(([, name = ""]) => name);

@@ -28,7 +28,7 @@ const inLanguage = (...languages: readonly string[]) =>
   blocks.filter(({ language }) => languages.includes(language)).map(({ code }) => code);
 
 describe("the README", () => {
-  // Below the project, where the package finds itself by its name.
+  // Inside the project, where the package can be imported by its name.
   let directory: string;
 
   beforeAll(() => {
@@ -41,7 +41,7 @@ describe("the README", () => {
   it("marks each of its code blocks with a language that is tested here", () => {
     const untested = blocks.filter(({ language }) => !["sh", "ts", "js", ""].includes(language));
     expect(untested).toEqual([]);
-    // The picture is the one block that is no code.
+    // Only the diagram has no language.
     expect(inLanguage("")).toHaveLength(1);
   });
 
@@ -56,7 +56,7 @@ describe("the README", () => {
     },
   );
 
-  it("has a server that starts, makes its database, and ends with exit code 0 when it is told to", async () => {
+  it("has a server that starts, makes its database, and exits with code 0 on SIGTERM", async () => {
     const code = inLanguage("ts").find((snippet) => snippet.startsWith("// server.mts")) ?? "";
     const file = join(directory, "server.mts");
     writeFileSync(file, code);
@@ -68,7 +68,7 @@ describe("the README", () => {
     expect(await server.exited).toEqual({ code: 0, stderr: "" });
   });
 
-  it("has a server that answers, with the agent without a key of docs/servers.md, to the line for it", async () => {
+  it("has a server that answers the curl command of docs/servers.md with the agent without a key", async () => {
     const page = readFileSync(join(ROOT, "docs/servers.md"), "utf8");
     const agent = /^```js\n(\/\/ agent\.mjs\n.*?)^```$/ms.exec(page)?.[1] ?? "";
     const [, url = "", body = ""] = /curl -N (\S+)[^`]*-d '(.*?)'/s.exec(page) ?? [];
@@ -92,7 +92,7 @@ describe("the README", () => {
     expect(await child.exited).toEqual({ code: 0, stderr: "" });
   });
 
-  it("has scripts that run: a talk, which finds what it stored when it runs again, and a backup of it", async () => {
+  it("has scripts that run: a talk that finds its stored runs when it runs again, and a backup", async () => {
     const own = mkdtempSync(join(directory, "js-"));
     const run = async (name: string) => {
       const { stdout, stderr } = await execute(process.execPath, [join(own, name)], { cwd: own });
@@ -110,7 +110,7 @@ describe("the README", () => {
     expect(valueIn(join(own, path), "SELECT count(*) FROM agent_runs")).toBe(2);
   });
 
-  it("names commands that there are", () => {
+  it("names only commands that exist", () => {
     const commands = inLanguage("sh").flatMap((code) => code.trim().split(/ && |\n/));
     const inText = [...readme.matchAll(/`(npm run [\w-]+)`/g)].map(([, command = ""]) => command);
     for (const command of [...commands, ...inText]) {
@@ -125,7 +125,7 @@ describe("the README", () => {
     }
   });
 
-  it("links to files and headings that are there, in the package too", async () => {
+  it("links only to files and headings that exist, in the package too", async () => {
     const { stdout } = await execute("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
       cwd: ROOT,
     });

@@ -28,7 +28,7 @@ const client = (version: string, library: object): Client => {
   return {
     version,
     verify: (events) => events.pipe(verifyEvents(false) as never) as never,
-    // As an agent does with what it gets from a server.
+    // Like an agent does with events from a server.
     expandAndVerify: (events) =>
       events.pipe(transformChunks(false) as never, verifyEvents(false) as never) as never,
     apply(events, conversation) {
@@ -53,7 +53,7 @@ export async function verifyWithClients(events: readonly EventLike[]): Promise<v
   }
 }
 
-/** What each client makes of `events`, starting from `before`. */
+/** The messages and state that each client gets from `events`, starting from `before`. */
 export async function reduceWithClients(
   events: readonly EventLike[],
   before: Conversation = { messages: [], state: {} },
@@ -71,7 +71,7 @@ export async function reduceWithClients(
   return results;
 }
 
-/** Throws if one of `events` is not what a client accepts over the wire. */
+/** Throws if a client would not accept one of `events` from a server. */
 export function parseWithSchemas(events: readonly EventLike[]): void {
   for (const event of events) EventSchemas.parse(event);
 }

@@ -25,7 +25,7 @@ const custom = { type: "CUSTOM", name: "note", value: 1 };
 const types = (events: readonly EventLike[]) => events.map((event) => event.type);
 
 describe("deltas", () => {
-  test("of one message merge into the first, over events that do not touch it", () => {
+  test("of one message merge into the first delta, across events that do not affect the message", () => {
     const events = [started, textStart, text("a"), custom, text("b"), text("c"), textEnd, finished];
     expect(compactRun(events, {})).toEqual([
       started,
@@ -37,7 +37,7 @@ describe("deltas", () => {
     ]);
   });
 
-  test("do not move before a snapshot of the messages", () => {
+  test("do not merge across a snapshot of the messages", () => {
     const snapshot = { type: "MESSAGES_SNAPSHOT", messages: [{ id: "m", role: "assistant" }] };
     const events = [
       started,
@@ -74,7 +74,7 @@ describe("deltas", () => {
     { type: "TOOL_CALL_START", toolCallId: "c", toolCallName: "f", parentMessageId: "m" },
     { type: "TOOL_CALL_START", toolCallId: "m", toolCallName: "f" },
     { type: "TEXT_MESSAGE_CHUNK", delta: "x" },
-  ])("do not merge over an event that touches their message: $type", (between) => {
+  ])("do not merge across an event that affects their message: $type", (between) => {
     const events: EventLike[] = [text("a"), between];
     if (between === finished) events.push(started);
     events.push(text("b"));
@@ -100,12 +100,12 @@ describe("deltas", () => {
     );
   });
 
-  test("with a single raw event keep it as it is", () => {
+  test("with a single raw event keep it unchanged", () => {
     const events = [text("a"), text("b", { rawEvent: { raw: "b" } })];
     expect(compactRun(events, {})).toEqual([text("ab", { rawEvent: { raw: "b" } })]);
   });
 
-  test("that differ in anything else, or are no strings, stay apart", () => {
+  test("that differ in another field, or are no strings, are not merged", () => {
     const events = [
       text("a"),
       text("b", { subagentRunId: "s" }),
@@ -120,7 +120,7 @@ describe("deltas", () => {
     expect(compactRun(events, {})).toEqual([a, b, cd, five, e, f]);
   });
 
-  test("of tool calls and reasoning merge by their own ids while they interleave", () => {
+  test("of tool calls and reasoning merge by their own ids when they interleave", () => {
     const args = (toolCallId: string, delta: string) => ({
       type: "TOOL_CALL_ARGS",
       toolCallId,
@@ -159,7 +159,7 @@ describe("state", () => {
     ]);
   });
 
-  test("without a snapshot starts from the thread's state, else from the run's input", () => {
+  test("without a snapshot starts from the thread's state, or else from the run's input", () => {
     const startedWithInput = { ...started, input: { state: { in: 1 } } };
     const events = [startedWithInput, delta(add("/b", 2)), finished];
     expect(compactRun(events, { state: { base: 1 } })[1]).toEqual(snapshot({ base: 1, b: 2 }));
@@ -167,7 +167,7 @@ describe("state", () => {
     expect(compactRun([started, delta(add("/b", 2))], {})[1]).toEqual(snapshot({ b: 2 }));
   });
 
-  test("takes a patch whole or not at all", () => {
+  test("applies a patch whole or not at all", () => {
     const events = [
       snapshot({ a: { n: 1 } }),
       delta(add("/b", { deep: 1 }), add("/b/more", 2)),
@@ -192,18 +192,18 @@ describe("state", () => {
     expect(compactRun(events, {})).toEqual([snapshot({ a: 1, b: 2 })]);
   });
 
-  test("deltas that none of them apply are kept, as they tell nothing about the state", () => {
+  test("deltas of which none applies are kept, since the state is unknown", () => {
     const events = [started, delta({ op: "replace", path: "/x/y", value: 1 }), custom, finished];
     expect(compactRun(events, {})).toEqual([started, custom, events[1], finished]);
   });
 
-  test("a lone snapshot stays the same object", () => {
+  test("a single snapshot stays the same object", () => {
     const lone = snapshot({ a: 1 });
     const out = compactRun([started, lone, custom, finished], {});
     expect(out[2]).toBe(lone);
   });
 
-  test("of two runs is not mixed up, and goes on from one to the next", () => {
+  test("of two runs is kept apart, and the second run continues from the first", () => {
     const events = [started, snapshot({ a: 1 }), finished, started, delta(add("/b", 2)), finished];
     expect(compactRun(events, {})).toEqual([
       started,
@@ -215,7 +215,7 @@ describe("state", () => {
     ]);
   });
 
-  test("cannot reach prototypes", () => {
+  test("patches cannot change prototypes", () => {
     const hostile = [
       delta(add("/__proto__/polluted", 1)),
       delta(add("/constructor/prototype/polluted", 1)),
@@ -233,7 +233,7 @@ describe("state", () => {
   });
 });
 
-test("a run that cannot be compacted comes back as it came, and the caller is told why", () => {
+test("a run that cannot be compacted is returned unchanged, and the caller gets the error", () => {
   const failure = new Error("a getter throws");
   const hostile = {
     type: "TEXT_MESSAGE_CONTENT",
@@ -250,7 +250,7 @@ test("a run that cannot be compacted comes back as it came, and the caller is to
 describe("the end of a run", () => {
   const toolStart = { type: "TOOL_CALL_START", toolCallId: "c", toolCallName: "search" };
 
-  test("closes what is open before the terminal event and drops what is behind it", async () => {
+  test("closes open parts before the terminal event and drops the events after it", async () => {
     const args = { type: "TOOL_CALL_ARGS", toolCallId: "c", delta: '{"q":' };
     const events = [started, textStart, text("a"), toolStart, args, finished, textEnd, custom];
     const out = compactRun(events, {});
@@ -273,7 +273,7 @@ describe("the end of a run", () => {
     parseWithSchemas(out);
   });
 
-  test("leaves a finished tool call without a result alone: the front end may answer it", () => {
+  test("does not change an ended tool call without a result: the front end may answer it", () => {
     const events = [started, toolStart, { type: "TOOL_CALL_END", toolCallId: "c" }, finished];
     expect(compactRun(events, {})).toEqual(events);
   });
@@ -288,7 +288,7 @@ describe("the end of a run", () => {
 });
 
 describe("for any run", () => {
-  test("a client comes to the same messages and the same state", async () => {
+  test("a client gets the same messages and the same state", async () => {
     await fc.assert(
       fc.asyncProperty(interleavedRun, threadState, async (events, state) => {
         const before = { messages: [], state };
@@ -305,7 +305,7 @@ describe("for any run", () => {
     );
   });
 
-  test("whose parts follow each other it is what compactEvents of the client gives", () => {
+  test("whose parts do not interleave, the result is that of the client's compactEvents", () => {
     fc.assert(
       fc.property(plainRun, (events) => {
         let expected: unknown;
@@ -335,7 +335,7 @@ describe("for any run", () => {
     );
   });
 
-  test("the events that came in are not changed", () => {
+  test("the input events are not changed", () => {
     fc.assert(
       fc.property(interleavedRun, threadState, (events, state) => {
         const before = structuredClone({ events, state });
@@ -345,7 +345,7 @@ describe("for any run", () => {
     );
   });
 
-  test("of whatever events, it does not throw", () => {
+  test("of any events, it does not throw", () => {
     const anything = fc.oneof(
       looseEvent,
       fc.anything() as fc.Arbitrary<EventLike>,

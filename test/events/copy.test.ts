@@ -5,7 +5,7 @@ import { copyEvent } from "../../src/events/json/copy.ts";
 
 const json = JSON.stringify;
 
-/** True if no object of the one is part of the other. */
+/** True if the two values share no object. */
 function shareNothing(one: unknown, other: unknown): boolean {
   const objects = new Set<object>();
   const walk = (value: unknown, visit: (object: object) => boolean): boolean => {
@@ -21,7 +21,7 @@ function shareNothing(one: unknown, other: unknown): boolean {
 }
 
 describe("copyEvent", () => {
-  it("gives the same JSON, whatever it holds, in objects of its own", () => {
+  it("gives new objects with the same JSON, for any event", () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (fields) => {
         const event = { ...fields, type: "CUSTOM" } as EventLike;
@@ -33,14 +33,14 @@ describe("copyEvent", () => {
     );
   });
 
-  it("keeps the key __proto__, undefined and what is no JSON, where objects are plain", () => {
+  it("keeps the key __proto__, undefined and values that are no JSON in plain objects", () => {
     const event = JSON.parse('{"type":"CUSTOM","value":{"__proto__":{"a":[1]}}}') as EventLike;
     expect(json(copyEvent(event))).toBe(json(event));
     const odd = { type: "CUSTOM", value: [undefined, 1n, Number.NaN, boom] };
     expect(copyEvent(odd)).toEqual(odd);
   });
 
-  it("shows of class instances what JSON shows", () => {
+  it("copies class instances as JSON shows them", () => {
     class Point {
       readonly x = 1;
       get hidden(): number {
@@ -53,7 +53,7 @@ describe("copyEvent", () => {
     expect(shareNothing(value, copy)).toBe(true);
   });
 
-  it("leaves out, alone, what throws, and what holds itself", () => {
+  it("leaves out only the values that throw or contain themselves", () => {
     const cycle: Record<string, unknown> = { name: "n" };
     cycle.self = cycle;
     const event = {
@@ -67,22 +67,22 @@ describe("copyEvent", () => {
     expect(copyEvent(event)).toEqual({ type: "CUSTOM", cycle: { name: "n" }, list: [{ a: 1 }] });
   });
 
-  it("copies what is shared as often as it is there, within bounds", () => {
+  it("copies a shared object each time that it appears, up to a limit", () => {
     let shared: object = { end: 1 };
-    // 2^30 objects, were they all copied.
+    // Copying every reference would give 2^30 objects.
     for (let at = 0; at < 30; at++) shared = { left: shared, right: shared };
     const copy = copyEvent({ type: "CUSTOM", shared });
     expect(copy.type).toBe("CUSTOM");
     expect(copy.shared).not.toBe(shared);
   });
 
-  it("copies no items that a list does not have", () => {
+  it("copies no missing items of a sparse array", () => {
     const list: unknown[] = [];
     list.length = 2 ** 32 - 1;
     expect(copyEvent({ type: "CUSTOM", name: "n", list })).toMatchObject({ name: "n" });
   });
 
-  it("gives an event back that JSON does not see, since it has its fields from its class", () => {
+  it("returns an event itself when its fields are getters of a class, which JSON does not see", () => {
     class Seen {
       get type() {
         return "CUSTOM";

@@ -43,7 +43,7 @@ const textAndToolRun = fc.array(textOrToolEvent).map((events) => {
   });
 });
 
-describe("a run that ends by itself", () => {
+describe("a run without a terminal event", () => {
   const open: EventLike[] = [
     started,
     { type: "SUBAGENT_STARTED", subagentRunId: "s", name: "helper" },
@@ -101,7 +101,7 @@ describe("a run that ends by itself", () => {
     parseWithSchemas([...open, ...closers]);
   });
 
-  test("gets nothing more once it has its terminal event, until another run starts", () => {
+  test("gets no more events after its terminal event, until another run starts", () => {
     const parts = observed([...open, finished]);
     expect(parts.ended).toBe(true);
     expect(parts.any).toBe(false);
@@ -127,7 +127,7 @@ describe("a run that ends by itself", () => {
     );
   });
 
-  test("is accepted by clients wherever it broke off", async () => {
+  test("is accepted by clients wherever it was cut off", async () => {
     await fc.assert(
       fc.asyncProperty(interleavedRun, fc.nat(), fc.boolean(), async (events, at, stopped) => {
         const prefix = events.slice(0, 1 + (at % events.length));
@@ -141,7 +141,7 @@ describe("a run that ends by itself", () => {
   });
 });
 
-test("closing without pending results leaves tool calls alone that ended", () => {
+test("without pendingResults, gives no results to tool calls that ended", () => {
   const call = { type: "TOOL_CALL_START", toolCallId: "c", toolCallName: "a" };
   const parts = observed([started, call, { type: "TOOL_CALL_END", toolCallId: "c" }]);
   expect(parts.any).toBe(false);

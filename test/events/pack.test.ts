@@ -14,7 +14,7 @@ const word = (delta: unknown, fields: object = {}): EventLike => ({
 const times = <T>(count: number, make: (at: number) => T): T[] =>
   Array.from({ length: count }, (_, at) => make(at));
 
-/** Packs and unpacks; field order counts, as it does for whoever turns an event into JSON. */
+/** Packs and unpacks. The order of fields counts, because it shows in JSON. */
 function expectSame(events: readonly EventLike[]): void {
   const back = unpackEvents(packEvents(events));
   expect(back).toStrictEqual(events);
@@ -23,18 +23,18 @@ function expectSame(events: readonly EventLike[]): void {
   );
 }
 
-describe("events that were packed", () => {
-  test("come back as they were: deltas, with or without a timestamp", () => {
+describe("packed events", () => {
+  test("are unpacked unchanged: deltas, with or without a timestamp", () => {
     expectSame(times(20, (at) => word(`word ${at}`)));
     expectSame(times(20, (at) => ({ timestamp: at / 3, ...word(`\ud800\u0000"${at}`) })));
     expectSame(times(20, () => word("the same")));
   });
 
-  test("take one place for many", () => {
+  test("take one entry for many events", () => {
     expect(packEvents(times(1000, (at) => word(`word ${at}`)))).toHaveLength(1);
   });
 
-  test("are the same objects where they hold what JSON does not, or may change", () => {
+  test("stay the same objects if they hold values that JSON cannot hold, or nested objects", () => {
     const odd: ((at: number) => unknown)[] = [
       () => undefined,
       (at) => BigInt(at),
@@ -52,7 +52,7 @@ describe("events that were packed", () => {
     }
   });
 
-  test("are the same objects if they are no plain ones", () => {
+  test("stay the same objects if they are not plain objects", () => {
     class Word {
       readonly type = "TEXT_MESSAGE_CONTENT";
       readonly [field: string]: unknown;
@@ -77,7 +77,7 @@ describe("events that were packed", () => {
     }
   });
 
-  test("are those of any run, and of none", () => {
+  test("are unpacked unchanged for any run, and for an empty list", () => {
     const run = fc.oneof(
       interleavedRun,
       plainRun,

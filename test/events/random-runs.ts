@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { EventLike } from "../../src/events/event.ts";
 
-/** One step of a random run: what it becomes depends on what is open when its turn comes. */
+/** A step of a random run. Its event depends on the parts that are open at its turn. */
 interface Command {
   readonly op: string;
   readonly n: number;
@@ -41,7 +41,7 @@ const innerPath = statePath.filter((path) => path !== "");
 export const operation = fc.oneof(
   fc.record({ op: fc.constantFrom("add", "replace", "test"), path: statePath, value: stateValue }),
   fc.record({ op: fc.constantFrom("remove"), path: statePath }),
-  // Not to or from the root: a client is left without any state, or with one that holds itself.
+  // Not to or from the root: a client would have no state, or a state that contains itself.
   fc.record({ op: fc.constantFrom("move", "copy"), path: innerPath, from: innerPath }),
 );
 
@@ -83,7 +83,7 @@ function toRun(commands: readonly Command[]): EventLike[] {
 function addTo(events: EventLike[], open: Map<string, EventLike>, command: Command): void {
   const { op, n, text, metadata, patch, state } = command;
   const extra = metadata === undefined ? {} : { metadata };
-  // By id, always the same owner: m2 belongs to a subagent, all others to the parent agent.
+  // Each id always has the same owner: m2 belongs to a subagent, all others to the parent agent.
   const tag = n === 2 && command.tagged ? { subagentRunId: "s" } : {};
   const ids = { messageId: `m${n}`, ...tag };
   const cycle = (key: string, start: object, content: object | null, end: object) => {
@@ -101,7 +101,7 @@ function addTo(events: EventLike[], open: Map<string, EventLike>, command: Comma
     case "text":
       cycle(
         `text ${n}`,
-        // The opener of m2 is tagged whatever its continuations are: it says whose message it is.
+        // The start of m2 always has a tag, even if its content has none: the start decides the owner.
         {
           type: "TEXT_MESSAGE_START",
           role: "assistant",
@@ -218,7 +218,7 @@ const block = fc.record({
   state: fc.record({ a: stateValue }),
 });
 
-/** Runs of text, tool calls and state whose parts follow each other. */
+/** Runs of text, tool calls and state whose parts do not interleave. */
 export const plainRun: fc.Arbitrary<EventLike[]> = fc
   .array(block, { maxLength: 8 })
   .map((blocks) => {
@@ -279,7 +279,7 @@ const message = fc.oneof(
 );
 const messages = fc.oneof(fc.array(message, { maxLength: 3 }), fc.constantFrom(null, undefined, 5));
 
-/** An event of a known type with fields that fit, do not fit, or are missing: a few ids only. */
+/** An event of a known type with valid, invalid or missing fields. It uses only a few ids. */
 export const looseEvent: fc.Arbitrary<EventLike> = fc
   .record({
     type: eventType,

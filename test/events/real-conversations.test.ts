@@ -67,7 +67,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy }) =>
     }
   }
 
-  test("replays as streams that clients accept, every thread of it", async () => {
+  test("replays every thread as a stream that clients accept", async () => {
     for (const [threadId, runs] of readThreads()) {
       const replayed = repaired(threadId, runs);
       await verifyWithClients(replayed);
@@ -78,20 +78,20 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy }) =>
     }
   });
 
-  test("names thread and run in the RUN_FINISHED of a stopped run", () => {
+  test("has thread and run id in the RUN_FINISHED of a stopped run", () => {
     const threadId = "stopped-then-continued";
     const runs = readThreads().get(threadId) ?? [];
     const ends = repaired(threadId, runs).filter((event) => event.type === "RUN_FINISHED");
     expect(ends).toEqual(runs.map(({ runId }) => ({ type: "RUN_FINISHED", threadId, runId })));
   });
 
-  test("goes on after a run that failed", () => {
+  test("replays the runs after a run that failed", () => {
     const threadId = "failed-then-continued";
     const runs = readThreads().get(threadId) ?? [];
     expect(repaired(threadId, runs)).toEqual(runs.flatMap((run) => run.events));
   });
 
-  test("shows the tool call that was open at the terminal event, before that", () => {
+  test("replays a tool call that was open at the terminal event before that event", () => {
     const threadId = "open-tool-at-terminal";
     const runs = readThreads().get(threadId) ?? [];
     const types = repaired(threadId, runs.slice(0, 1)).map((event) => event.type);

@@ -39,7 +39,7 @@ function repaired(...runs: StoredRun[]): EventLike[] {
 const types = (events: readonly EventLike[]) => events.map((event) => event.type);
 
 describe("a stored run", () => {
-  test("that is fine comes out as the same objects", () => {
+  test("that is valid is emitted as the same objects", () => {
     const events = [started, textStart, text, textEnd, custom, finished];
     const out = repaired({ events }, { events });
     expect(out).toHaveLength(2 * events.length);
@@ -57,19 +57,19 @@ describe("a stored run", () => {
     expect(out).toEqual([{ type: "RUN_STARTED", threadId: "t", runId: "run-1" }, custom, finished]);
   });
 
-  test("without thread and run id in its RUN_FINISHED gets those it was announced with", () => {
+  test("without thread and run id in its RUN_FINISHED gets the ids of its RUN_STARTED", () => {
     const bare = { type: "RUN_FINISHED" };
     expect(repaired({ events: [started, bare] })).toEqual([started, finished]);
     expect(bare).toEqual({ type: "RUN_FINISHED" });
   });
 
-  test("that holds another RUN_STARTED is closed before that", async () => {
+  test("that holds a second RUN_STARTED is closed before it", async () => {
     const out = repaired({ events: [started, textStart, started, finished] });
     expect(out).toEqual([started, textStart, textEnd, incomplete, started, finished]);
     await verifyWithClients(out);
   });
 
-  test("loses continuations of what was never opened, and what is no event", () => {
+  test("loses the content of parts that were never opened, and values that are no events", () => {
     const junk = [null, 5, {}, { type: 5 }] as unknown as EventLike[];
     const lost = [text, textEnd, args, { type: "STEP_FINISHED", stepName: "s" }, ...junk];
     expect(repaired({ events: [started, ...lost, finished] })).toEqual([started, finished]);
@@ -81,11 +81,11 @@ describe("a stored run", () => {
     expect(repaired({ events })).toEqual(events);
   });
 
-  test("with nothing in it emits nothing", () => {
+  test("without events emits nothing", () => {
     expect(repaired({ events: [] }, { events: [text] })).toEqual([]);
   });
 
-  test("gets the parts that version 1 moved behind its terminal event back in front of it", async () => {
+  test("gets the parts that version 1 stored after its terminal event emitted before it", async () => {
     const out = repaired({ events: [started, finished, toolStart, args, custom] });
     expect(types(out)).toEqual([
       "RUN_STARTED",
@@ -101,14 +101,14 @@ describe("a stored run", () => {
     parseWithSchemas(out);
   });
 
-  test("loses what stands behind its terminal event otherwise", () => {
+  test("loses all other events after its terminal event", () => {
     expect(repaired({ events: [started, finished, custom, finished] })).toEqual([
       started,
       finished,
     ]);
   });
 
-  test("that opens a message twice leaves the message as it would be", async () => {
+  test("that opens a message twice gives the client the same message", async () => {
     const again = { ...textStart, metadata: { x: 1 } };
     const events = [started, textStart, text, again, text, textEnd, textEnd, finished];
     const out = repaired({ events });
@@ -117,7 +117,7 @@ describe("a stored run", () => {
     expect(await reduceWithClients(out)).toEqual(await reduceWithClients(events));
   });
 
-  test("with tags that contradict each other loses those tags only", async () => {
+  test("with tags that contradict each other loses only those tags", async () => {
     const tagged = { ...textStart, subagentRunId: "s" };
     const events = [started, tagged, { ...text, subagentRunId: "other" }, textEnd];
     const out = repaired({ events: [...events, { ...custom, subagentRunId: null }, finished] });
@@ -125,7 +125,7 @@ describe("a stored run", () => {
     await verifyWithClients(out);
   });
 
-  test("that ends a step under the tag of someone else ends the step of its owner", async () => {
+  test("that ends a step with the tag of another subagent ends the step of its owner", async () => {
     const step = { type: "STEP_STARTED", stepName: "tools", subagentRunId: "s" };
     const out = repaired({ events: [started, step, { type: "STEP_FINISHED", stepName: "tools" }] });
     expect(out[2]).toEqual({ type: "STEP_FINISHED", stepName: "tools", subagentRunId: "s" });
@@ -145,7 +145,7 @@ describe("a live run", () => {
     expect(out).toEqual([started, finished]);
   });
 
-  test("may be followed by another in the same stream", () => {
+  test("may be followed by another run in the same stream", () => {
     const events = [started, finished, started, finished];
     expect(repaired({ events, live: true })).toEqual(events);
   });
@@ -175,7 +175,7 @@ describe("failing", () => {
     ]);
   });
 
-  test("at the very start, or after a run that finished, adds the error", async () => {
+  test("at the start, or after a run that finished, adds the error", async () => {
     expect(await failedAfter([], false)).toEqual([runError]);
     expect(await failedAfter([started, finished], true)).toEqual([started, finished, runError]);
     expect(await failedAfter([started, finished], false)).toEqual([started, finished, runError]);
@@ -194,7 +194,7 @@ describe("failing", () => {
 });
 
 describe("for any history", () => {
-  test("clients accept what comes out, and nothing that came in is changed", async () => {
+  test("clients accept the output, and the input is not changed", async () => {
     const run = fc.record({
       events: fc.array(looseEvent, { maxLength: 40, size: "max" }),
       live: fc.boolean(),
@@ -218,7 +218,7 @@ describe("for any history", () => {
     );
   });
 
-  test("it does not throw at fields that hold anything", () => {
+  test("it does not throw at fields with any value", () => {
     const run = fc.array(
       fc
         .tuple(
@@ -233,7 +233,7 @@ describe("for any history", () => {
     fc.assert(fc.property(run, (events) => void repaired({ events })));
   });
 
-  test("valid runs come out unchanged, as the same objects, whole or compacted, stored or live", () => {
+  test("valid runs are emitted as the same objects, whole or compacted, stored or live", () => {
     fc.assert(
       fc.property(fc.array(interleavedRun, { maxLength: 3 }), fc.boolean(), (runs, live) => {
         const stored = runs.map((events) => compactRun(events, {}));
@@ -247,7 +247,7 @@ describe("for any history", () => {
     );
   });
 
-  test("what came out once comes out the same again", () => {
+  test("repairing the output again changes nothing", () => {
     fc.assert(
       fc.property(fc.array(looseEvent), (events) => {
         const once = repaired({ events });

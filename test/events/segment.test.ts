@@ -20,7 +20,7 @@ const text = (delta: string, fields: object = {}): EventLike => ({
 /** Events as a store gives them back. */
 const asStored = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(events));
 
-/** The segment of `events`, and what its builder says of it. */
+/** The segment of `events`, and the `compactMessages` of its builder. */
 function segmentOf(events: readonly EventLike[], rawEvents = true) {
   const builder = new SegmentBuilder({ rawEvents });
   for (const event of events) builder.push(event);
@@ -29,7 +29,7 @@ function segmentOf(events: readonly EventLike[], rawEvents = true) {
 }
 
 describe("a segment", () => {
-  test("merges deltas that follow each other, and keeps what else they carry", () => {
+  test("merges consecutive deltas, and keeps their other fields", () => {
     const timed = text("a", { timestamp: 7 });
     const marked = text("c", { metadata: { tokens: 1 } });
     const { events } = segmentOf([
@@ -51,7 +51,7 @@ describe("a segment", () => {
     ]);
   });
 
-  test("holds what was emitted, whatever happens to the objects afterwards", () => {
+  test("holds the events as they were emitted, even if their objects are changed afterwards", () => {
     const builder = new SegmentBuilder({ rawEvents: true });
     const delta = { ...text("said") };
     const custom = { type: "CUSTOM", name: "note", value: { kept: true } };
@@ -65,7 +65,7 @@ describe("a segment", () => {
     ]);
   });
 
-  test("begins anew after it was taken", () => {
+  test("is empty again after it was taken", () => {
     const builder = new SegmentBuilder({ rawEvents: true });
     builder.push(text("a"));
     expect(builder.length).toBeGreaterThan(0);
@@ -76,12 +76,12 @@ describe("a segment", () => {
     expect(builder.take()).toBe("[]");
   });
 
-  test("leaves rawEvent fields out when they are not to be stored, and merges on", () => {
+  test("leaves out rawEvent fields if they are not stored, and merges those deltas", () => {
     const deltas = [text("a", { rawEvent: { n: 1 } }), text("b", { rawEvent: { n: 2 } })];
     expect(segmentOf(deltas, false).events).toEqual([text("ab")]);
   });
 
-  test("does not say that it is compact before its run has ended, or with a part left open", () => {
+  test("does not count as compact before its run has ended, or with an open part", () => {
     expect(segmentOf([started, textStart, text("a"), textEnd]).compactMessages).toBeNull();
     expect(segmentOf([started, textStart, text("a"), finished]).compactMessages).toBeNull();
     expect(segmentOf([started, textStart, text("a"), textEnd, finished]).compactMessages).toEqual([
@@ -93,7 +93,7 @@ describe("a segment", () => {
 describe("for any run", () => {
   const anyRun = fc.oneof(plainRun, interleavedRun);
 
-  test("compacting the segment gives what compacting the events gives", () => {
+  test("compacting the segment gives the same result as compacting the events", () => {
     fc.assert(
       fc.property(anyRun, (run) => {
         expect(asStored(compactRun(segmentOf(run).events, {}))).toEqual(
@@ -103,7 +103,7 @@ describe("for any run", () => {
     );
   });
 
-  test("a segment that says it is compact is what compaction would make of the run", () => {
+  test("a segment that counts as compact equals the compacted run", () => {
     let compact = 0;
     fc.assert(
       fc.property(anyRun, (run) => {
@@ -114,11 +114,11 @@ describe("for any run", () => {
         expect(compactMessages).toEqual(digestsOf(run));
       }),
     );
-    // The generators make such runs often enough for this to have been tested.
+    // The generators make such runs often enough: otherwise this would test nothing.
     expect(compact).toBeGreaterThan(10);
   });
 
-  test("a segment is JSON, whatever the events are", () => {
+  test("a segment is JSON for any events", () => {
     fc.assert(
       fc.property(fc.array(looseEvent), (events) => {
         expect(() => segmentOf(events)).not.toThrow();

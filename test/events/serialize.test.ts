@@ -20,7 +20,7 @@ describe("an event", () => {
     expect(serialized?.json).toContain("\\u0000 \\ud800");
   });
 
-  test("with a circular raw event loses the circle only", () => {
+  test("with a circular raw event loses only the circular reference", () => {
     const socket: Record<string, unknown> = { port: 80 };
     const rawEvent = { id: 1, socket, sockets: [socket] };
     socket.owner = rawEvent;
@@ -34,7 +34,7 @@ describe("an event", () => {
     expect(socket.owner).toBe(rawEvent);
   });
 
-  test("with BigInts, throwing getters and throwing toJSON loses those only", () => {
+  test("with BigInts, throwing getters and a throwing toJSON loses only those values", () => {
     const value = {
       big: [1n, 2],
       get broken() {
@@ -58,12 +58,12 @@ describe("an event", () => {
     expect(serialized?.lost).toEqual(["value.big[0]", "value.broken", "value.bad"]);
   });
 
-  test("that says it has no JSON is none", () => {
+  test("whose toJSON returns undefined is not stored", () => {
     expect(parsed({ type: "CUSTOM", toJSON: () => undefined })).toBeNull();
     expect(parsed({ type: "CUSTOM", toJSON: () => "text" })).toBeNull();
   });
 
-  test("is stored without raw events if so asked", () => {
+  test("is stored without raw events if rawEvents is false", () => {
     expect(parsed({ type: "RAW", event: 1 }, noRaw)).toBeNull();
     expect(parsed({ type: "RAW", event: 1 })).toEqual({ type: "RAW", event: 1 });
     const event = { type: "CUSTOM", value: { rawEvent: 1 }, rawEvent: { big: 1n } };
@@ -73,12 +73,12 @@ describe("an event", () => {
 });
 
 describe("a value", () => {
-  test("without JSON is null", () => {
+  test("that JSON cannot express is null", () => {
     expect(serializeValue(undefined)).toEqual({ json: "null", lost: [] });
     expect(serializeValue(1n)).toEqual({ json: "null", lost: [""] });
   });
 
-  test("of objects that all point at each other comes to an end", () => {
+  test("of objects that all refer to each other is serialized in bounded time", () => {
     const nodes = Array.from({ length: 300 }, (_, id) => ({ id, links: [] as unknown[] }));
     for (const node of nodes) node.links = nodes;
     const { json, lost } = serializeValue({ nodes, after: 1 });
@@ -87,7 +87,7 @@ describe("a value", () => {
     expect(lost).toHaveLength(100);
   });
 
-  test("that grows as it is read comes to an end", () => {
+  test("that grows while it is read is serialized in bounded time", () => {
     const bottomless = { toJSON: () => ({ a: { toJSON: bottomless.toJSON }, b: bottomless }) };
     expect(() => JSON.parse(serializeValue(bottomless).json)).not.toThrow();
     let deep: unknown = 1n;
@@ -95,7 +95,7 @@ describe("a value", () => {
     expect(() => JSON.parse(serializeValue(deep).json)).not.toThrow();
   });
 
-  test("that is plain JSON comes back as it was", () => {
+  test("that is plain JSON is unchanged", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect(serializeValue(value)).toEqual({ json: JSON.stringify(value), lost: [] });
@@ -104,7 +104,7 @@ describe("a value", () => {
   });
 });
 
-describe("anything at all", () => {
+describe("any value", () => {
   const anything = fc.anything({
     withBigInt: true,
     withBoxedValues: true,
@@ -130,7 +130,7 @@ describe("anything at all", () => {
     );
   });
 
-  test("takes the slow way to the same JSON, but for what is lost", () => {
+  test("gets the same JSON from toStorable, except for the lost parts", () => {
     fc.assert(
       fc.property(fc.anything({ withDate: true, withBoxedValues: true }), (value) => {
         const expected = JSON.stringify({ value });

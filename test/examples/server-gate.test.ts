@@ -20,7 +20,7 @@ interface Answer {
 /** One request with exactly these headers, which `fetch` would not send. */
 async function ask(options: RequestOptions, chunks: Iterable<string> = []): Promise<Answer> {
   const asked = request({ method: "POST", ...options });
-  // A server that refuses a body may close before it has it all.
+  // A server that refuses a body may close the connection before the body ends.
   asked.on("error", () => undefined);
   const response = once(asked, "response");
   for (const chunk of chunks) {
@@ -35,7 +35,7 @@ async function ask(options: RequestOptions, chunks: Iterable<string> = []): Prom
   return { status: message.statusCode, headers: message.headers, body };
 }
 
-describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
+describe("examples/server.ts", { timeout: 30_000 }, () => {
   const directory = mkdtempSync(join(tmpdir(), "examples-gate-"));
   let killServer: (() => Promise<void>) | undefined;
   let port: number;
@@ -65,7 +65,7 @@ describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
   });
 
   test.each(["127.0.0.1", "localhost", "[::1]"])(
-    "a program of this machine that calls it %s",
+    "answers a program on this machine that uses the host name %s",
     async (name) => {
       const answer = await run({ ...JSON_TYPE, host: `${name}:${port}` });
       expect(answer.status).toBe(200);
@@ -73,7 +73,7 @@ describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
     },
   );
 
-  test("a page of this machine on another port, and of a host that is allowed", async () => {
+  test("answers a page of this machine on another port, and a page of an allowed host", async () => {
     for (const origin of ["http://localhost:3000", "https://chat.example.com"]) {
       const answer = await run({ ...JSON_TYPE, ...own(), origin });
       expect(answer.status).toBe(200);
@@ -84,7 +84,7 @@ describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
   });
 
   test.each(["https://evil.example", "null", "http://localhost.evil.example"])(
-    "not a page of %s, whatever it sends",
+    "refuses a page of %s, whatever it sends",
     async (origin) => {
       for (const headers of [JSON_TYPE, { "content-type": "text/plain" }, {}]) {
         expect((await run({ ...headers, ...own(), origin })).status).toBe(403);
@@ -102,21 +102,21 @@ describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
   );
 
   test.each(["evil.example", "127.0.0.1.evil.example", "localhost:1", "localhost"])(
-    "nobody who takes it for %s",
+    "refuses a request for the host %s",
     async (host) => {
       expect((await run({ ...JSON_TYPE, host })).status).toBe(403);
     },
   );
 
   test.each(["text/plain", "application/x-www-form-urlencoded", ""])(
-    "no body of type %j, which any page may send unasked",
+    "refuses a body of type %j, which any page may send without a preflight",
     async (type) => {
       const headers = type === "" ? own() : { ...own(), "content-type": type };
       expect((await run(headers)).status).toBe(415);
     },
   );
 
-  test("no body of more than 4 MiB, whether it says so or not", async () => {
+  test("refuses a body of more than 4 MiB, with or without a content-length", async () => {
     const announced = { ...JSON_TYPE, ...own(), "content-length": String(300 * MIB) };
     expect((await run(announced, ["{"])).status).toBe(413);
     function* endless() {
@@ -124,11 +124,11 @@ describe("examples/server.ts answers who may ask", { timeout: 30_000 }, () => {
     }
     const chunked = await run({ ...JSON_TYPE, ...own() }, endless());
     expect(chunked.status).toBe(413);
-    // And it goes on to serve.
+    // The server still answers afterwards.
     expect((await run({ ...JSON_TYPE, ...own() })).status).toBe(200);
   });
 
-  test("and runs no agent for those that it refuses", async () => {
+  test("executes no agent for a refused request", async () => {
     const before = await connect();
     await run({ "content-type": "text/plain", ...own(), origin: "https://evil.example" });
     expect(await connect()).toBe(before);

@@ -9,15 +9,15 @@ const SERVER = join(import.meta.dirname, "../../examples/server.ts");
 export interface ServerProcess {
   readonly child: ChildProcess;
   readonly exitCode: Promise<number | null>;
-  /** All that it has written so far. */
+  /** Its output so far. */
   output(): string;
 }
 
 type CleanUp = () => Promise<void>;
 
 /**
- * `npm start`, on a free port unless `env` says otherwise; killed when `atEnd` calls what it is
- * given, which is with the test at the latest.
+ * `npm start`, on a free port unless `env` sets one. It is killed by the function that `atEnd` gets, at
+ * the latest at the end of the test.
  */
 export function spawnServer(
   env: Record<string, string>,
@@ -94,7 +94,7 @@ export async function* events(line: string): AsyncGenerator<ServedEvent> {
   }
 }
 
-/** What the agent answered, whether it came in pieces or compacted. */
+/** The text of the agent's answer, from deltas or compacted. */
 export function textOf(seen: readonly ServedEvent[]): string {
   return seen
     .filter(({ type }) => type === "TEXT_MESSAGE_CONTENT")

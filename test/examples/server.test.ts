@@ -20,7 +20,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  test("the three curl lines that it prints run, join and stop a run", async () => {
+  test("prints three curl lines that run, join and stop a run", async () => {
     const { curl } = await startServer({ DB_PATH: join(directory, "curl.db") });
 
     const seen: ServedEvent[] = [];
@@ -50,7 +50,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     expect(textOf(seen)).not.toContain("demo agent"); // The last sentence was never said.
   });
 
-  test("of two servers on one file, either follows and stops the other's run", async () => {
+  test("two servers on one file follow and stop each other's runs", async () => {
     const env = { DB_PATH: join(directory, "shared.db") };
     const [first, second] = await Promise.all([startServer(env), startServer(env)]);
 
@@ -73,7 +73,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     expect(textOf(seen)).not.toContain("demo agent"); // The last sentence was never said.
   });
 
-  test("SIGTERM ends it with 0, and the next start on the file has the thread", async () => {
+  test("SIGTERM ends it with code 0, and the next start on the file has the thread", async () => {
     const env = { DB_PATH: join(directory, "new/folder/threads.db"), AGENT_PACE_MS: "1" };
     const first = await startServer(env);
     const seen = await collect(events(first.curl.run));
@@ -120,7 +120,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     expect(output()).toBe(`PORT must be a whole number from 0 to 65535, got "${PORT}"\n`);
   });
 
-  test("a port that is in use is named", async () => {
+  test("names a port that is in use", async () => {
     const { curl } = await startServer({ DB_PATH: join(directory, "port.db") });
     const PORT = /:(\d+)\//.exec(curl.run)?.[1] ?? "";
     const { exitCode, output } = spawnServer({ PORT, DB_PATH: join(directory, "port.db") });
@@ -128,7 +128,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
     expect(output()).toContain(`Port ${PORT} is in use.`);
   });
 
-  test("a file that is no database is named", async () => {
+  test("names a file that is no database", async () => {
     const DB_PATH = join(directory, "not-a-database.db");
     writeFileSync(DB_PATH, "This is some text, and no database at all.".repeat(100));
     const { exitCode, output } = spawnServer({ DB_PATH });
@@ -137,7 +137,7 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
   });
 });
 
-/** All that comes, with a chance to act on the first of it. */
+/** Collects all events, and calls a function at the first of them. */
 async function collect<T>(source: AsyncIterable<T>, onFirst?: () => void): Promise<T[]> {
   const collected: T[] = [];
   for await (const item of source) {

@@ -35,7 +35,7 @@ import { tinyDisk } from "./tiny-disk.ts";
 
 const RUNS = 8;
 
-/** A sound file of a runner, of a few hundred pages. */
+/** An intact file of a runner, with a few hundred pages. */
 async function storedFile(): Promise<string> {
   const dbPath = tempDatabase();
   const runner = new SqliteAgentRunner({ dbPath });
@@ -67,7 +67,7 @@ function flipBits(path: string, from: number, to: number): void {
   );
 }
 
-/** Where the root page of a table or index begins in the file. */
+/** The offset of the root page of a table or index in the file. */
 function rootOf(path: string, name: string): { readonly from: number; readonly to: number } {
   return withDatabase(path, (db) => {
     const size = Number(db.pragma("page_size", { simple: true }));
@@ -96,7 +96,7 @@ const badFiles: readonly BadFile[] = [
     code: "CORRUPT",
     async make() {
       const path = await storedFile();
-      // SQLite knows a file by its header, and misses the pages that are not there.
+      // SQLite reads the header of such a file, and then misses the other pages.
       truncateSync(path, 4096 + 100);
       return path;
     },
@@ -193,7 +193,7 @@ const badFiles: readonly BadFile[] = [
     },
   },
   {
-    // Elsewhere than on Linux there is no /proc, and a root directory that one may not write to.
+    // Other systems have no /proc, but a root directory that cannot be written to.
     name: "a path below a folder that the system does not make",
     code: process.platform === "linux" ? "CANNOT_OPEN" : "READ_ONLY",
     make: () => "/proc/no-such-process/folder/threads.db",
@@ -212,7 +212,7 @@ describe.each(badFiles)("$name", ({ code, make }) => {
 
     expect(await runToEnd(runner, "t", "r1", agent)).toEqual([error]);
     expect(await replayOf(runner, "t")).toEqual([error]);
-    // And again, as the file may have been put right meanwhile.
+    // The next run tries again, because the file may have been repaired.
     expect(await runToEnd(runner, "t", "r2", agent)).toEqual([error]);
     expect(await replayOf(runner, "t")).toEqual([error]);
     expect(agent.inputs).toEqual([]);
@@ -240,7 +240,7 @@ it("an empty file becomes a database", async () => {
   expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
 });
 
-it("a file that is put right is opened by the next run", async () => {
+it("a file that is repaired is opened by the next run", async () => {
   const dbPath = tempDatabase();
   mkdirSync(dbPath);
   const runner = openRunner({ dbPath });
@@ -274,8 +274,8 @@ describe("a file system that is read-only", () => {
   });
 });
 
-describe("a page that is found corrupt only later", () => {
-  it("fails a run with CORRUPT when its claim finds it", async () => {
+describe("a corrupt page that opening the file does not read", () => {
+  it("fails a run with CORRUPT when its claim reads the page", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "threads");
     flipBits(dbPath, from, to);
@@ -284,13 +284,13 @@ describe("a page that is found corrupt only later", () => {
     const events = await runToEnd(runner, "t", "new", agent);
     expect(events).toMatchObject([{ type: "RUN_ERROR", code: "CORRUPT" }]);
     expect(agent.inputs).toEqual([]);
-    // What can be read still is.
+    // The readable part is still replayed.
     expect(runIdsIn(await replayOf(runner, "t")).length).toBe(RUNS);
     await runner.flush();
     await runner.close();
   });
 
-  it("says so when storing a run finds it, and when close does", async () => {
+  it("is reported when storing a run reads the page, and when close does", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "agent_runs");
     flipBits(dbPath, from, to);
@@ -306,7 +306,7 @@ describe("a page that is found corrupt only later", () => {
     await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
   });
 
-  it("is a RUN_ERROR CORRUPT to a connect that reads it", async () => {
+  it("is a RUN_ERROR CORRUPT for a connect that reads the page", async () => {
     const dbPath = await storedFile();
     const { from, to } = rootOf(dbPath, "agent_runs");
     flipBits(dbPath, from, to);
@@ -316,7 +316,7 @@ describe("a page that is found corrupt only later", () => {
     await runner.close();
   });
 
-  it("in the middle of a history gives what is before it, then a RUN_ERROR CORRUPT", async () => {
+  it("in the middle of a history gives the events before it, then a RUN_ERROR CORRUPT", async () => {
     const dbPath = await storedFile();
     const { size } = statSync(dbPath);
     flipBits(dbPath, Math.floor(size / 2 / 4096) * 4096, Math.floor(size / 2 / 4096) * 4096 + 8192);
@@ -328,8 +328,8 @@ describe("a page that is found corrupt only later", () => {
   });
 });
 
-describe("a file that a power cut left while it was made, with a rollback journal and a WAL", () => {
-  it("is opened, and serves", async () => {
+describe("a new file after a power cut, with a rollback journal and a WAL", () => {
+  it("is opened and usable", async () => {
     const dbPath = tempDatabase();
     const db = new Database(dbPath);
     db.pragma("journal_mode = WAL");

@@ -32,19 +32,19 @@ const WAL_HEADER = 32;
 const FRAME = PAGE + 24;
 
 beforeAll(() => {
-  // The clients warn about what they cannot apply, and flipped letters make strange patches.
+  // The clients warn about patches that they cannot apply, and flipped letters give such patches.
   vi.spyOn(console, "warn").mockImplementation(() => {});
 });
 
-/** What a file may be found to be. A failure that has no such code would be one nobody expected. */
+/** The codes that a damaged file may give. A failure without such a code is a bug. */
 const DAMAGE = ["CORRUPT", "NOT_A_DATABASE", "FOREIGN_FILE", "SCHEMA_TOO_NEW", "IO_ERROR"];
-/** A flipped schema may still be SQL, and ask for something that is not there. */
+/** A flipped schema may still be valid SQL, but name something that does not exist. */
 const ODD_SCHEMA = "STORE_FAILED";
 
 const threads = ["t0", "t1", "t2", "t3"];
 const RUNS = 5;
 
-/** Four threads of five runs, from a few words to some pages, with all of it in the file itself. */
+/** Four threads of five runs, from a few words to some pages, all of them checkpointed into the file. */
 async function soundFile(): Promise<string> {
   const dbPath = tempDatabase();
   const runner = new SqliteAgentRunner({ dbPath });
@@ -71,7 +71,7 @@ interface Flip {
   readonly bit: number;
 }
 
-/** Half of them where a page says how it is laid out. */
+/** Half of them in page headers. */
 const flip: fc.Arbitrary<Flip> = fc.record({
   page: fc.nat(0xffff),
   offset: fc.oneof(fc.nat(63), fc.nat(PAGE - 1)),
@@ -87,7 +87,7 @@ function withFlips(content: Buffer, flips: readonly Flip[]): Buffer {
   return copy;
 }
 
-/** Which runs of a thread SQLite itself still reads, in order; null where it cannot. */
+/** The runs of a thread that SQLite itself still reads, in order. Null if it cannot. */
 function readableRuns(dbPath: string, threadId: string): string[] | null {
   const db = new Database(dbPath, { readonly: true });
   try {
@@ -114,7 +114,7 @@ function isList(json: unknown): boolean {
 
 type Outcome = "whole" | "told" | "not stored";
 
-/** Throws when a stream ends in a way that no damage explains. */
+/** Throws when a stream ends in a way that damage does not explain. */
 function outcomeOf(events: readonly ScriptEvent[]): Outcome {
   const last = events.at(-1);
   if (last?.type !== "RUN_ERROR") return "whole";
@@ -128,7 +128,7 @@ function outcomeOf(events: readonly ScriptEvent[]): Outcome {
   return "told";
 }
 
-/** Uses each thread of a damaged file as a server would. Returns how it went, by kind. */
+/** Uses each thread of a damaged file like a server. Returns the number of outcomes of each kind. */
 async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[] | null>) {
   const logger = collectingLogger();
   const runner = new SqliteAgentRunner({ dbPath, logger, closeTimeoutMs: 100 });
@@ -137,7 +137,7 @@ async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[]
     const before = await replayOf(runner, threadId);
     await verifyWithClients(before);
     const seen = outcomeOf(before);
-    // What of it can be read is shown, or the client is told.
+    // The readable runs are replayed, or the client gets an error.
     if (seen === "whole" && runIds !== null) {
       expect(before.filter(({ type }) => type === "RUN_STARTED").length).toBeGreaterThanOrEqual(
         runIds.length,
@@ -162,7 +162,7 @@ async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[]
 
 const isAboutRow = ({ message }: LogLine) => message.startsWith("a stored run");
 
-it("bits that flip in a file cost what they hit: each stream ends, and says why", {
+it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", {
   timeout: 120_000,
 }, async () => {
   const errors = uncaught();
@@ -180,12 +180,12 @@ it("bits that flip in a file cost what they hit: each stream ends, and says why"
     }),
     { numRuns: 18, seed: 20_250, endOnFailure: true },
   );
-  // Else the flips would have shown nothing.
+  // Otherwise the flips would have tested nothing.
   expect(Object.entries(total).filter(([, count]) => count === 0)).toEqual([]);
   expect(errors).toEqual([]);
 });
 
-/** The file and the WAL that a killed process left: committed, and not in the file yet. */
+/** The file and the WAL of a killed process: the commits are in the WAL, and not in the file yet. */
 async function killedFile(): Promise<string> {
   const dbPath = tempDatabase();
   const child = spawnChild(process.execPath, [CHILD, dbPath, String(threads.length)]);
@@ -195,7 +195,7 @@ async function killedFile(): Promise<string> {
   return dbPath;
 }
 
-/** A copy of the file with another WAL, and without the index of it, which SQLite makes again. */
+/** A copy of the file with another WAL, and without the WAL's index, which SQLite makes again. */
 function withWal(dbPath: string, wal: Buffer): string {
   const copy = join(tempDirectory(), "threads.db");
   copyFileSync(dbPath, copy);
@@ -203,7 +203,7 @@ function withWal(dbPath: string, wal: Buffer): string {
   return copy;
 }
 
-/** Checks that what is there of each thread is a prefix of what there was, and that it goes on. */
+/** Checks that each thread has a prefix of its runs, and accepts new runs. */
 async function checkPrefix(dbPath: string): Promise<number> {
   const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
   let runs = 0;
@@ -231,7 +231,7 @@ async function checkPrefix(dbPath: string): Promise<number> {
 }
 
 describe("the WAL of a process that was killed", () => {
-  it("is read up to where it is cut, and each thread takes runs", { timeout: 60_000 }, async () => {
+  it("is read up to the cut, and each thread accepts runs", { timeout: 60_000 }, async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const frames = Math.floor((wal.length - WAL_HEADER) / FRAME);
@@ -251,7 +251,7 @@ describe("the WAL of a process that was killed", () => {
     expect([runs.at(0), runs.at(-1)]).toEqual([0, 3 * threads.length]);
   });
 
-  it("is read up to its first flipped bit, and each thread takes runs", {
+  it("is read up to its first flipped bit, and each thread accepts runs", {
     timeout: 60_000,
   }, async () => {
     const killed = await killedFile();

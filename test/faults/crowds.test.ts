@@ -29,7 +29,7 @@ const CROWD = 10_000;
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-/** What Node warns of from now on: too many listeners, for one. */
+/** The warnings of Node from now on, for example of too many listeners. */
 function warnings(): string[] {
   const said: string[] = [];
   const listen = ({ message }: Error) => void said.push(message);
@@ -38,7 +38,7 @@ function warnings(): string[] {
   return said;
 }
 
-/** Many who listen, of whom nothing is kept but what they got. */
+/** Many subscribers. The test keeps only the number of those that got what was expected. */
 class Crowd {
   readonly #expected: () => readonly string[];
   readonly #refs: WeakRef<object>[] = [];
@@ -48,7 +48,7 @@ class Crowd {
   readonly #allBegun = Promise.withResolvers<void>();
   readonly #allDone = Promise.withResolvers<void>();
 
-  /** `expected`: the JSON of what each is to get. */
+  /** `expected`: the JSON of the events that each has to get. */
   constructor(expected: () => readonly string[]) {
     this.#expected = expected;
   }
@@ -78,7 +78,10 @@ class Crowd {
     return this.#allBegun.promise;
   }
 
-  /** Resolves when all have completed, with how many got exactly what was expected. */
+  /**
+   * Resolves when all have completed, with the number of subscribers that got exactly the expected
+   * events.
+   */
   async done(): Promise<number> {
     await this.#allDone.promise;
     const expected = this.#expected();
@@ -87,7 +90,7 @@ class Crowd {
     return this.#got.filter(isWhole).length;
   }
 
-  /** How many of them something still holds on to. */
+  /** How many of the subscriptions are still in memory. */
   async held(): Promise<number> {
     const alive = () => this.#refs.filter((ref) => ref.deref() !== undefined).length;
     for (let round = 0; round < 20 && alive() > 0; round++) {
@@ -100,7 +103,7 @@ class Crowd {
 
 const known = new WeakMap<object, string>();
 
-/** One string for all who are given the same object. */
+/** One string for all subscribers that get the same object. */
 function jsonOf(event: object): string {
   const json = known.get(event) ?? JSON.stringify(event);
   known.set(event, json);
@@ -109,7 +112,7 @@ function jsonOf(event: object): string {
 
 const words = (runId: string): ScriptEvent[] => [...text(`m-${runId}`, "one two three")];
 
-it("10 000 who connect to one live run all get all of it, and leave nothing", {
+it("10 000 clients that connect to one live run all get the whole run, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();
@@ -132,7 +135,7 @@ it("10 000 who connect to one live run all get all of it, and leave nothing", {
   expect(said).toEqual([]);
 });
 
-it("10 000 who connect to idle threads all get theirs, and leave nothing", {
+it("10 000 clients that connect to idle threads all get their history, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();
@@ -154,7 +157,7 @@ it("10 000 who connect to idle threads all get theirs, and leave nothing", {
   expect(said).toEqual([]);
 });
 
-it("10 000 who follow one run of another runner all get all of it, and leave nothing", {
+it("10 000 clients that follow one run of another runner all get the whole run, and leave no memory in use", {
   timeout: 120_000,
 }, async () => {
   const said = warnings();
@@ -168,7 +171,7 @@ it("10 000 who follow one run of another runner all get all of it, and leave not
   agent.emit(started(inputOf("t", "r")), ...words("r"));
   await runner.flush();
   const other = openRunner({ dbPath });
-  // What reached the file together is merged; all who follow are given the same.
+  // Events that reached the file together are merged. All followers get the same events.
   const expected: string[] = [];
   const first = watch(other.connect({ threadId: "t" }));
   const crowd = new Crowd(() => expected);

@@ -69,7 +69,7 @@ function closing(threadId: string, runId: string): ScriptEvent[] {
   ];
 }
 
-/** Says a lot at once. */
+/** Emits a lot at once. */
 const verboseAgent = () =>
   scriptedAgent(function* ({ input }) {
     yield* opening(input.threadId, input.runId);
@@ -78,7 +78,7 @@ const verboseAgent = () =>
   });
 
 describe("a disk that is full", () => {
-  it("lets events stream, says which run is not stored, and stores it when there is room", async ({
+  it("does not stop streams; a run that is not stored gets an error, and is stored when there is room", async ({
     skip,
   }) => {
     const disk = tinyDisk(skip);
@@ -119,7 +119,7 @@ describe("a disk that is full", () => {
     expect(runIdsIn(await follower.done)).toEqual(["before", "during"]);
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
 
-    // What is new cannot begin; what is there can be seen.
+    // New runs cannot begin, but stored runs can be replayed.
     for (const threadId of ["t", "other"]) {
       const refused = await runToEnd(runner, threadId, `refused-${threadId}`, answeringAgent());
       expect(refused).toEqual([
@@ -152,7 +152,7 @@ describe("a disk that is full", () => {
     expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
   });
 
-  it("is named by close, which does not wait for room", async ({ skip }) => {
+  it("is the reason that close gives, and close does not wait for room", async ({ skip }) => {
     const disk = tinyDisk(skip);
     const dbPath = join(disk.path, "threads.db");
     const logger = collectingLogger();
@@ -164,7 +164,7 @@ describe("a disk that is full", () => {
     await agent.halfway;
     await runner.flush();
     disk.fill();
-    // Its claim may find room in a page that is there; the run does not.
+    // Its claim may fit into an existing page, but the run does not.
     const lost = watch(
       runner.run({ threadId: "t", agent: verboseAgent(), input: inputOf("t", "lost") }),
     );
@@ -190,7 +190,7 @@ describe("a disk that is full", () => {
     const replay = await replayOf(next, "held");
     await verifyWithClients(replay);
     expect("first half, second half").toContain(spokenIn(replay));
-    // The closed runner could not sign off either: its thread is free when its lease has run out.
+    // The closed runner could not delete its row either: its thread is free when its lease has ended.
     let after: ScriptEvent[];
     do after = await runToEnd(next, "held", "after", answeringAgent());
     while (after.at(-1)?.code === "THREAD_ALREADY_RUNNING");
@@ -200,7 +200,7 @@ describe("a disk that is full", () => {
     expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
   });
 
-  it("when a new file is opened is a DISK_FULL, and no wreck once there is room", async ({
+  it("when a new file is opened is a DISK_FULL, and the file is usable once there is room", async ({
     skip,
   }) => {
     const disk = tinyDisk(skip);
@@ -223,11 +223,11 @@ describe("a file that may not grow", () => {
   const LIMITED = fileURLToPath(new URL("fixtures/file-limit.child.ts", import.meta.url));
 
   function limit(pid: number | undefined, bytes: number | "unlimited"): void {
-    // The soft limit only: who is not root may raise it again.
+    // Only the soft limit: a process without root rights may raise it again.
     execFileSync("prlimit", [`--pid=${pid}`, `--fsize=${bytes}:`], { stdio: "pipe" });
   }
 
-  it("fails its runs in their streams, and holds them once it may", async ({ skip }) => {
+  it("fails runs in their streams, and stores them once it may grow", async ({ skip }) => {
     try {
       limit(process.pid, "unlimited");
     } catch (error) {
@@ -236,7 +236,7 @@ describe("a file that may not grow", () => {
     const dbPath = tempDatabase();
     const child = spawnChild(process.execPath, [LIMITED, dbPath]);
     expect(await nextLine(child)).toBe("ready");
-    // Room for the claim, and not for the run.
+    // Room for the claim, but not for the run.
     limit(child.process.pid, statSync(`${dbPath}-wal`).size + 50_000);
     child.process.kill("SIGUSR2");
     expect(await nextLine(child)).toBe("RUN_FINISHED ");
@@ -251,7 +251,7 @@ describe("a file that may not grow", () => {
   });
 });
 
-/** Takes the write lock as another process would. */
+/** Takes the write lock like another process. */
 function lock(dbPath: string): () => void {
   const db = new Database(dbPath, { timeout: 5000 });
   onTestFinished(() => void db.close());
@@ -259,8 +259,8 @@ function lock(dbPath: string): () => void {
   return () => void db.exec("COMMIT");
 }
 
-describe("a write lock that someone else holds", () => {
-  it("delays what is stored, and nothing else", async () => {
+describe("a write lock that another program holds", () => {
+  it("delays only storing", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger });
@@ -271,7 +271,7 @@ describe("a write lock that someone else holds", () => {
     const unlock = lock(dbPath);
     agent.release();
     await stream.until(({ type }) => type === "RUN_FINISHED");
-    // Longer than one statement waits: the batch is refused, and sent again.
+    // Longer than one statement waits: the batch fails, and is sent again.
     await vi.waitUntil(() => runner.stats().lastError !== null, { timeout: 15_000 });
     expect(runner.stats().lastError).toMatchObject({
       code: "BUSY",
@@ -283,7 +283,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("while a file is opened is waited for", async () => {
+  it("is waited for while a file is opened", async () => {
     const dbPath = tempDatabase();
     await openRunner({ dbPath }).close();
     const unlock = lock(dbPath);
@@ -291,7 +291,7 @@ describe("a write lock that someone else holds", () => {
     const stream = watch(
       runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }),
     );
-    // By the time that another runner has opened and answered, this one would have had its answer.
+    // When another runner has opened the file and answered, this runner would have had its answer too.
     expect(await replayOf(openRunner({ dbPath: ":memory:" }), "t")).toEqual([]);
     expect(stream.events).toEqual([]);
     unlock();
@@ -299,7 +299,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("ends a run that goes on when too much waits and nothing is written; what it said is kept", async () => {
+  it("ends a run that goes on emitting when too much waits and nothing is written; its events are kept", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
     const { agent, begun } = playedAgent();
@@ -309,7 +309,7 @@ describe("a write lock that someone else holds", () => {
     await runner.flush();
     const unlock = lock(dbPath);
     while (runner.stats().queueBytes <= 20_000) emit(word("r"));
-    // One burst is no reason yet: the writer had no chance. Now it has, and cannot.
+    // One burst is no reason to end a run: the writer had no time. Now it has time, but cannot write.
     while (!typesOf(stream.events).includes("RUN_ERROR")) {
       emit(word("r"));
       await nextTurn();
@@ -327,7 +327,7 @@ describe("a write lock that someone else holds", () => {
     await runner.close();
   });
 
-  it("refuses new runs with QUEUE_FULL when too much waits, and lets those under way go on", async () => {
+  it("refuses new runs with QUEUE_FULL when too much waits, and lets the runs in flight go on", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
     const { agent, begun, end } = playedAgent();

@@ -64,13 +64,13 @@ async function expectUsable(dbPath: string): Promise<void> {
 }
 
 describe("a symbolic link", () => {
-  it("to another application's database leaves its unfinished WAL alone", async () => {
+  it("to another application's database does not change its WAL", async () => {
     const dbPath = tempDatabase();
     const db = new Database(dbPath);
     db.pragma("journal_mode = WAL");
     db.pragma("wal_autocheckpoint = 0");
     db.exec("CREATE TABLE invoices (id INTEGER PRIMARY KEY); INSERT INTO invoices VALUES (1)");
-    // As its process leaves it when it is killed.
+    // Like the file of a killed process.
     const copy = tempDatabase();
     for (const end of ["", "-wal"]) writeFileSync(copy + end, readFileSync(dbPath + end));
     db.close();
@@ -82,7 +82,7 @@ describe("a symbolic link", () => {
     expect(readFileSync(`${copy}-wal`).equals(before)).toBe(true);
   });
 
-  it("and the file that it leads to are one database", async () => {
+  it("and its target are one database", async () => {
     const dbPath = await storedFile();
     const link = join(tempDirectory(), "link.db");
     symlinkSync(dbPath, link);
@@ -93,7 +93,7 @@ describe("a symbolic link", () => {
     expect(readdirSync(dirname(link))).toEqual(["link.db"]);
   });
 
-  it("that leads to no file has the file made where it leads, private", async () => {
+  it("without a target has its target created, private", async () => {
     const target = tempDatabase();
     const link = join(tempDirectory(), "link.db");
     symlinkSync(target, link);
@@ -103,7 +103,7 @@ describe("a symbolic link", () => {
     expect(runRows(target, "t").length).toBe(1);
   });
 
-  it("into a directory that does not exist is refused, and makes none", async () => {
+  it("into a missing directory is refused, and creates no directory", async () => {
     const directory = join(tempDirectory(), "not-mounted");
     const link = tempDatabase();
     symlinkSync(join(directory, "threads.db"), link);
@@ -129,7 +129,7 @@ describe("a second name of the file", () => {
     await expectUsable(dbPath);
   });
 
-  it("that its maker left behind when it was killed is removed", async () => {
+  it("that was left when its process was killed is removed", async () => {
     const dbPath = tempDatabase();
     const left = join(dirname(dbPath), ".durable-agent-runner-new-of-a-dead-process");
     writeFileSync(left, "");
@@ -138,7 +138,7 @@ describe("a second name of the file", () => {
     expect(existsSync(left)).toBe(false);
   });
 
-  it("by a mount of the file alone is refused, and one of its directory is not", async ({
+  it("by a mount of the file alone is refused, but a mount of its directory is not", async ({
     skip,
   }) => {
     const dbPath = await storedFile();
@@ -158,7 +158,7 @@ describe("a second name of the file", () => {
   });
 });
 
-describe("what is no file is refused at once, and the process ends", () => {
+describe("a path that is no regular file is refused at once, and the process ends", () => {
   const makeFifo = (path: string) => void execFileSync("mkfifo", [path]);
 
   it("a FIFO", async () => {
@@ -175,7 +175,7 @@ describe("what is no file is refused at once, and the process ends", () => {
     await expectRefused(link, "CANNOT_OPEN", "it is a FIFO, and not a file");
   });
 
-  it("a FIFO, in a process that only says process.exit", async () => {
+  it("a FIFO, in a process that only calls process.exit", async () => {
     const path = tempDatabase();
     makeFifo(path);
     const index = JSON.stringify(join(import.meta.dirname, "../../src/index.ts"));
@@ -216,14 +216,14 @@ describe("a name that is too long", () => {
     );
   });
 
-  it("only with what SQLite adds is NAME_TOO_LONG, and makes no file", async () => {
+  it("only with SQLite's suffixes is NAME_TOO_LONG, and creates no file", async () => {
     const directory = tempDirectory();
     await expectRefused(join(directory, "x".repeat(250)), "NAME_TOO_LONG", "choose a shorter one");
     expect(readdirSync(directory)).toEqual([]);
     await expectUsable(join(directory, "x".repeat(233)));
   });
 
-  it("as a whole path for SQLite is NAME_TOO_LONG, and one byte less is not", async () => {
+  it("as a whole path for SQLite is NAME_TOO_LONG, but one byte less is not", async () => {
     let directory = tempDirectory();
     while (directory.length < 390) directory = join(directory, "d".repeat(50));
     mkdirSync(directory, { recursive: true });
@@ -233,8 +233,8 @@ describe("a name that is too long", () => {
   });
 });
 
-describe.skipIf(process.platform !== "linux")("what a power cut must not take", () => {
-  it("each directory that was made, and the name of a new file, are synced", () => {
+describe.skipIf(process.platform !== "linux")("names that must survive a power cut", () => {
+  it("each created directory and the name of a new file are synced", () => {
     const root = tempDirectory();
     synced.length = 0;
     const path = prepareFile(join(root, "a", "b", "threads.db"));

@@ -20,7 +20,7 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
 const ignore = (dbPath: string, write: string, when = "true") =>
   withDatabase(dbPath, (db) => {
     db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
@@ -30,8 +30,8 @@ const ignore = (dbPath: string, write: string, when = "true") =>
 const remove = (dbPath: string) =>
   withDatabase(dbPath, (db) => db.exec("DROP TRIGGER foreign_rule"));
 
-describe("a write that a foreign trigger ignores", () => {
-  test("of a finished run is reported, and not acknowledged; its neighbours are stored", async () => {
+describe("a write that a foreign trigger makes SQLite ignore", () => {
+  test("of a finished run is reported and not acknowledged; the other runs of the batch are stored", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
@@ -52,7 +52,7 @@ describe("a write that a foreign trigger ignores", () => {
     await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
   });
 
-  test("of a journal ends the run with an error, rather than let a crash lose what was emitted", async () => {
+  test("of a journal ends the run with an error, since a crash would lose its events", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, lingerMs: 0, logger: collectingLogger() });
     await runner.ready();
@@ -61,7 +61,7 @@ describe("a write that a foreign trigger ignores", () => {
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
   });
 
-  test("of a segment that leaves together with the run's end is reported, and the run not acknowledged", async () => {
+  test("of a segment that is sent together with the run's end is reported, and the run is not acknowledged", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxBatchBytes: 1000 });
     await runner.ready();
@@ -77,11 +77,11 @@ describe("a write that a foreign trigger ignores", () => {
     await runToEnd(runner, "t", "r2", answeringAgent());
     const replay = await replayOf(runner, "t");
     expect(runIdsIn(replay)).toContain("r2");
-    // What is stored of the first one ends before the part that is missing.
+    // The stored part of the first run ends before the missing segment.
     expect(spokenIn(replay)).toBe("answer to r2");
   });
 
-  test("of the end of an interrupted run is reported; other threads go on, and this one once it is gone", async () => {
+  test("of the end of an interrupted run is reported; other threads go on, and this thread without the trigger", async () => {
     const dbPath = tempDatabase();
     const first = openRunner({ dbPath });
     await runToEnd(first, "t", "r1", answeringAgent());
@@ -107,7 +107,7 @@ describe("a write that a foreign trigger ignores", () => {
 });
 
 test.each(["RAISE(IGNORE)", "RAISE(ABORT, 'no')"])(
-  "a heartbeat that a foreign trigger refuses with %s is reported once, and ends neither the writer nor a run",
+  "a heartbeat that a foreign trigger refuses with %s is logged once, and ends neither the writer nor a run",
   async (refusal) => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();

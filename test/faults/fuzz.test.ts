@@ -57,7 +57,7 @@ function readRecord(path: string): Map<number, Seen> {
   return seen;
 }
 
-/** The markers that the live stream shows: what follows a terminal event is fenced off. */
+/** The markers that the live stream shows: events after a terminal event are ignored. */
 function markersEmitted(plan: readonly ScriptEvent[], emitted: number): unknown[] {
   const markers: unknown[] = [];
   let isOver = false;
@@ -69,7 +69,10 @@ function markersEmitted(plan: readonly ScriptEvent[], emitted: number): unknown[
   return markers;
 }
 
-/** Opens what the killed child left, and checks each of its threads. Returns how it found them. */
+/**
+ * Opens the file of the killed child, and checks each of its threads. Returns the number of outcomes of
+ * each kind.
+ */
 async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<number, Seen>) {
   const found = { interrupted: 0, completed: 0 };
   await using runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
@@ -83,7 +86,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
     const stored = eventsOf(row);
     if (row !== undefined) {
       expect(stored.findLast(isTerminal)).toBe(stored.at(-1));
-      // Agents do begin again after their end: nothing else may follow one.
+      // Agents may emit RUN_STARTED again after a terminal event: no other event may follow it.
       const behind = stored.filter((_, at) => at > 0 && isTerminal(stored[at - 1] as ScriptEvent));
       expect(typesOf(behind).filter((type) => type !== "RUN_STARTED")).toEqual([]);
       const markers = markersIn(stored);
@@ -94,7 +97,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
       if (completed) expect(isInterrupted).toBe(false);
       found[isInterrupted ? "interrupted" : "completed"]++;
     } else if (completed) {
-      // Only a run that emitted nothing leaves nothing.
+      // Only a run without events is not stored.
       expect(plan).toEqual([]);
     }
     expect(
@@ -109,7 +112,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
   return found;
 }
 
-it("whatever agents emit, and whenever the process is killed, each thread is sound", {
+it("with any events of agents, and at any moment of a kill, each thread stays valid", {
   timeout: 120_000,
 }, async () => {
   const total = { interrupted: 0, completed: 0 };
@@ -120,7 +123,7 @@ it("whatever agents emit, and whenever the process is killed, each thread is sou
     const paths = [join(directory, "plan.json"), join(directory, "record")] as const;
     writeFileSync(paths[0], JSON.stringify(threads));
     writeFileSync(paths[1], "");
-    // What the child reads: JSON has no undefined.
+    // As the child reads them: JSON has no undefined.
     const plan = JSON.parse(readFileSync(paths[0], "utf8")) as ScriptEvent[][];
     const child = spawnChild(process.execPath, [CHILD, dbPath, ...paths]);
     for (let turn = 0; turn < turns; turn++) if ((await nextLine(child)) === "done") break;
@@ -131,12 +134,12 @@ it("whatever agents emit, and whenever the process is killed, each thread is sou
     total.completed += found.completed;
     rmSync(directory, { recursive: true });
   });
-  // Eight kills may by chance all come early, or all late: then there are more of them.
+  // Eight kills may by chance all come early, or all late. Then there are more kills.
   for (let set = 0; set < 5 && (total.interrupted === 0 || total.completed === 0); set++) {
-    // Shrinking would start many processes; the seed makes the same sequences again.
+    // No shrinking, which would start many processes: the seed gives the same sequences again.
     await fc.assert(isSound, { numRuns: 8, endOnFailure: true });
   }
-  // Else the rounds would have shown nothing.
+  // Otherwise the rounds would have tested nothing.
   expect(total.interrupted).toBeGreaterThan(0);
   expect(total.completed).toBeGreaterThan(0);
 });

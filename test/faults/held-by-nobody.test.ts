@@ -27,7 +27,7 @@ afterEach(() => {
   sabotage.losesAnswerTo = null;
 });
 
-/** Two runners on one file, as two processes have them. */
+/** Two runners on one file, like two processes. */
 async function twoRunners(options: { readonly lingerMs?: number } = {}) {
   const dbPath = tempDatabase();
   const owner = openRunner({ dbPath, ...options });
@@ -44,7 +44,7 @@ async function twoRunners(options: { readonly lingerMs?: number } = {}) {
   return { dbPath, owner, other, takeOver };
 }
 
-test("a claim that was committed, and refused since its answer was lost, gives its thread back", {
+test("a claim that was committed, but rejected because its answer was lost, frees its thread", {
   timeout: 60_000,
 }, async () => {
   const { dbPath, owner, other, takeOver } = await twoRunners();
@@ -68,7 +68,7 @@ test("a claim that was committed, and refused since its answer was lost, gives i
   ]);
   expect(agent.inputs).toEqual([]);
   expect(valueIn(dbPath, "SELECT is_running FROM run_state WHERE thread_id = 't'")).toBe(1);
-  // Nobody executes: nothing is running, and nothing is waited for.
+  // No agent executes: isRunning is false, and connect does not wait.
   expect(await owner.isRunning({ threadId: "t" })).toBe(false);
   expect(await replayOf(owner, "t")).toEqual([]);
   locker.exec("COMMIT");
@@ -77,7 +77,7 @@ test("a claim that was committed, and refused since its answer was lost, gives i
   expect(spokenIn(await replayOf(owner, "t"))).toMatch(/^answer to other-/);
 });
 
-/** Has SQLite ignore a kind of write, without an error, as a trigger of another program may. */
+/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
 const ignore = (dbPath: string, write: string, when: string) =>
   withDatabase(dbPath, (db) => {
     db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
@@ -85,7 +85,7 @@ const ignore = (dbPath: string, write: string, when: string) =>
   });
 
 describe("a run that can never be stored", () => {
-  test("gives its thread back, and its client is told", async () => {
+  test("frees its thread, and its client gets an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
     ignore(dbPath, "INSERT ON agent_runs", "NEW.run_id LIKE 'lost%'");
     const events = await runToEnd(owner, "t", "lost", answeringAgent());
@@ -95,7 +95,7 @@ describe("a run that can never be stored", () => {
     await expect(owner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
   });
 
-  test("because a part of it was not journaled is kept up to that part, closed with an error", async () => {
+  test("because a segment was not journaled is kept up to that segment, closed with an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
     ignore(dbPath, "INSERT ON run_events", "NEW.seq > 0");
     const more = Promise.withResolvers<void>();
@@ -123,10 +123,10 @@ describe("a run that can never be stored", () => {
   });
 });
 
-test("a claim on a restored backup puts its instance's row back: no other process takes the thread over", async () => {
+test("a claim on a restored backup inserts the row of its instance again: no other process takes the thread over", async () => {
   const { dbPath, owner, other } = await twoRunners();
   await runToEnd(owner, "t", "first", answeringAgent());
-  // As the content of a backup has it, in which this runner is not known.
+  // Like the content of a backup, which has no row of this runner.
   withDatabase(dbPath, (db) => db.exec("DELETE FROM runner_instances"));
   const agent = heldAgent();
   const run = watch(owner.run({ threadId: "t", agent, input: inputOf("t", "held") }));

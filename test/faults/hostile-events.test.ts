@@ -55,7 +55,7 @@ const emitting = (events: Iterable<ScriptEvent>) =>
 
 const parsed = (json: string) => JSON.parse(json) as ScriptEvent;
 
-/** Runs `events`, then an ordinary run, and returns what of the first a client would see later. */
+/** Runs `events`, then an ordinary run. Returns the events of the first run that a later client gets. */
 async function storeAndReplay(
   events: readonly ScriptEvent[],
 ): Promise<{ live: ScriptEvent[]; replay: ScriptEvent[]; warnings: CollectingLogger["lines"] }> {
@@ -65,7 +65,7 @@ async function storeAndReplay(
   const runner = openRunner({ dbPath, logger });
   const agent = puppetAgent();
   const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "odd") }));
-  // Who connects meanwhile is given the same objects, through the repair.
+  // A client that connects meanwhile gets the same objects, through the repair.
   const follower = watch(runner.connect({ threadId: "t" }));
   await agent.started;
   agent.emit(started(inputOf("t", "odd")), ...events, finished(inputOf("t", "odd")));
@@ -89,7 +89,7 @@ async function storeAndReplay(
 
 const KEYS = ["__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "toJSON"];
 
-describe("JSON with keys that objects have already", () => {
+describe("JSON with keys that every object inherits", () => {
   const hostile = `{${KEYS.map((key) => `${JSON.stringify(key)}:{"polluted":1,"n":[1]}`).join(",")}}`;
   const events: readonly (readonly [where: string, json: string])[] = [
     ["an event", `{"type":"CUSTOM","name":"n","value":1,${hostile.slice(1)}`],
@@ -107,12 +107,12 @@ describe("JSON with keys that objects have already", () => {
     ],
   ];
 
-  it.each(events)("in %s comes back as it was", async (_, json) => {
+  it.each(events)("in %s is unchanged after a replay", async (_, json) => {
     const { replay } = await storeAndReplay([parsed(json)]);
     expect(JSON.stringify(replay[1])).toBe(json);
   });
 
-  it("in deltas that merge comes back with them", async () => {
+  it("in deltas that merge is kept", async () => {
     const delta = (word: string) =>
       parsed(
         `{"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"${word}","metadata":${hostile},"__proto__":{"a":1}}`,
@@ -122,7 +122,7 @@ describe("JSON with keys that objects have already", () => {
     expect(JSON.stringify(replay[2])).toBe(JSON.stringify(delta("ab")));
   });
 
-  it("in the input comes back with the run's RUN_STARTED, and is stored", async () => {
+  it("in the input is kept in the run's RUN_STARTED and in the store", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const input = {
@@ -141,7 +141,7 @@ describe("JSON with keys that objects have already", () => {
   });
 });
 
-describe("a STATE_DELTA that reaches for a prototype", () => {
+describe("a STATE_DELTA with a path to a prototype", () => {
   const patches: readonly (readonly object[])[] = [
     [{ op: "add", path: "/__proto__/polluted", value: 1 }],
     [{ op: "replace", path: "/__proto__/toString", value: 1 }],
@@ -191,7 +191,7 @@ describe("a STATE_DELTA that reaches for a prototype", () => {
     },
   );
 
-  it("by whatever path does not get there", () => {
+  it("does not change the prototype by any path", () => {
     const key = fc.constantFrom(...KEYS, "a", "0", "-", "~0", "~1", "", "length", "~01proto__");
     const path = fc.array(key, { maxLength: 4 }).map((keys) => keys.map((k) => `/${k}`).join(""));
     const value = fc.constantFrom(1, {}, [], null, JSON.parse('{"__proto__":{"x":1}}') as object);
@@ -213,7 +213,7 @@ describe("a STATE_DELTA that reaches for a prototype", () => {
     );
   });
 
-  it("nor does what is packed", () => {
+  it("does not change the prototype when its events are packed", () => {
     const event = parsed('{"type":"CUSTOM","constructor":1,"prototype":2,"toString":3}');
     const events = Array.from({ length: 20 }, (_, value) => ({ ...event, value }));
     expect(unpackEvents(packEvents(events))).toEqual(events);
@@ -233,7 +233,7 @@ describe("ids", () => {
     ["of a million characters, but for the last", `${"i".repeat(MEGA - 1)}j`],
   ];
 
-  it("of any kind name their thread, run, message, call and step, and no other", async () => {
+  it("of any content name only their own thread, run, message, call and step", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const eventsOf = (id: string): ScriptEvent[] => [
@@ -270,7 +270,7 @@ describe("ids", () => {
         const { length } = runIdsIn(await replayOf(again, other)).filter((runId) => runId === id);
         expect(length, name).toBe(again === runner ? 1 : 2);
       }
-      // The message was seen in its own thread.
+      // The message counts as seen in its own thread.
       const [, id] = ids[0] as (typeof ids)[number];
       const runId = `next of ${again === runner}`;
       const input = inputOf(id, runId, [id]);
@@ -280,7 +280,7 @@ describe("ids", () => {
   });
 
   it.each(["\ud800", "a\udc00b", "\udfff\ud800"])(
-    "with half a character (%j) are a TypeError for a thread or run, and data in an event",
+    "with a lone surrogate (%j) are a TypeError for a thread or run, and allowed in an event",
     async (id) => {
       const runner = openRunner({ dbPath: tempDatabase() });
       const agent = answeringAgent();
@@ -316,9 +316,9 @@ describe("an event that", () => {
   interface Odd {
     readonly name: string;
     readonly events: readonly ScriptEvent[];
-    /** What of them a replay shows, START and END of the run aside. */
+    /** The events that a replay shows, without the start and the end of the run. */
     readonly replayed: readonly unknown[];
-    /** Whether something of it cannot be stored, which is to be said. */
+    /** Whether a part of it cannot be stored, so that a warning is expected. */
     readonly warns: boolean;
   }
   const custom = { type: "CUSTOM", name: "n", value: 1 };
@@ -428,15 +428,15 @@ describe("an event that", () => {
     return proxy;
   }
 
-  it.each(odd)("$name is passed on, and costs the store no more than itself", async (example) => {
+  it.each(odd)("$name is passed on, and the store loses only that event", async (example) => {
     const { live, replay, warnings } = await storeAndReplay(example.events);
-    // To who listens, the very objects.
+    // Subscribers get the same objects.
     for (const [at, event] of example.events.entries()) expect(live[at + 1] === event).toBe(true);
     expect(replay.slice(1, -1)).toEqual(example.replayed);
     expect(warnings.length > 0, JSON.stringify(warnings)).toBe(example.warns);
   });
 
-  it("is none, or cannot be read at all, is its agent's failure", async () => {
+  it("is no event, or cannot be read at all, fails its run as an agent failure", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const unreadable = new Proxy({ type: "CUSTOM" }, { get: boom });

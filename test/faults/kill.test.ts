@@ -28,13 +28,13 @@ interface Told {
   readonly threadId: string;
   /** All text that the agent was about to emit. */
   text: string;
-  /** The agent had said everything. */
+  /** The agent had emitted everything. */
   ended: boolean;
   /** The run's stream was complete. */
   completed: boolean;
 }
 
-/** What the children of one file said of their runs, by run id, in order of their beginning. */
+/** The records of the children of one file, by run id, in the order in which the runs began. */
 class RunRecord {
   readonly runs = new Map<string, Told>();
 
@@ -57,7 +57,7 @@ class RunRecord {
   }
 }
 
-/** Lets a child work until it has said so `times` times, kills it, and takes in its record. */
+/** Lets a child work until it has printed a line `times` times, kills it, and reads its record. */
 async function workUntilKilled(
   dbPath: string,
   round: number,
@@ -79,14 +79,14 @@ async function workUntilKilled(
   record.read(recordPath);
 }
 
-/** Everything that has to hold of a file whose process was killed, once a runner has opened it. */
+/** Checks a file whose process was killed, after a runner has opened it. */
 async function expectSound(dbPath: string, record: RunRecord): Promise<void> {
   for (let at = 0; at < THREADS; at++) {
     const threadId = `thread-${at}`;
     const told = record.ofThread(threadId);
     const rows = runRows(dbPath, threadId);
     const stored = new Map(rows.map((row) => [row.run_id, eventsOf(row)]));
-    // In the order in which they began, each once, and none that nobody began.
+    // In the order in which they began, each once, and no other run.
     const storedIds = rows.map((row) => row.run_id).filter((id) => !id.startsWith("after"));
     expect(storedIds).toEqual(told.map(([id]) => id).filter((id) => stored.has(id)));
 
@@ -99,7 +99,7 @@ async function expectSound(dbPath: string, record: RunRecord): Promise<void> {
         types.at(-1),
       ]);
       if (completed || types.at(-1) === "RUN_FINISHED") {
-        // One that was not reported complete may be stored whole, if its agent was done.
+        // A run that was not reported as complete may be stored whole, if its agent was done.
         expect(ended, runId).toBe(true);
         expect(spokenIn(events), runId).toBe(text);
         expect(types).toEqual([
@@ -138,7 +138,7 @@ describe("kill -9", () => {
         await verifyWithClients(replay);
         expect(runIdsIn(replay)).toEqual(runRows(dbPath, threadId).map((row) => row.run_id));
       }
-      // Opening is enough: nobody has to ask for a thread before its run is ended.
+      // Opening the file is enough to end the runs: no request for their threads is needed.
       await expectSound(dbPath, record);
       for (let at = 0; at < THREADS; at++) {
         const threadId = `thread-${at}`;
@@ -156,7 +156,7 @@ describe("kill -9", () => {
       );
       await runner.close();
     }
-    // Else the rounds would have shown nothing.
+    // Otherwise the rounds would have tested nothing.
     expect(interrupted).toBeGreaterThan(0);
     expect([...record.runs.values()].some(({ completed }) => completed)).toBe(true);
   });
@@ -174,7 +174,7 @@ describe("kill -9", () => {
       }
       await busy;
       await Promise.all(runs);
-      // The dead process's runs are ended as soon as someone wants their threads.
+      // The runs of the dead process are ended as soon as a claim needs their threads.
       for (let at = 0; at < THREADS; at++) {
         const threadId = `thread-${at}`;
         const runId = `after.${threadId}.${round}`;
@@ -208,7 +208,7 @@ describe("kill -9", () => {
       const dbPath = tempDatabase();
       createVersion1(dbPath);
       await killWhileOpening(dbPath, 30 + random.next() * 120);
-      // Either all of it or nothing.
+      // The migration is complete or has not happened.
       const version = withDatabase(dbPath, (db) => ({
         number: db.prepare("SELECT max(version) FROM schema_version").pluck().get(),
         threads: db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'threads'").pluck().get(),
@@ -236,7 +236,7 @@ describe("kill -9", () => {
   });
 });
 
-/** The moment within the opening is random; that it falls into it is not needed in every round. */
+/** The moment of the kill is random. It need not be within the opening in every round. */
 async function killWhileOpening(dbPath: string, afterMs: number): Promise<void> {
   const child = spawnChild(process.execPath, [LOAD, dbPath, `${dbPath}.record`, "0", "1"]);
   expect(await nextLine(child)).toBe("opening");

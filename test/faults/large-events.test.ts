@@ -61,7 +61,7 @@ describe("an event of 50 MB", () => {
     ],
   ];
 
-  it.each(kinds)("%s, is stored, and replayed as it was", { timeout: 60_000 }, async (_, part) => {
+  it.each(kinds)("%s, is stored, and replayed unchanged", { timeout: 60_000 }, async (_, part) => {
     const dbPath = tempDatabase();
     const agent = scriptedAgent(function* ({ input }) {
       yield started(input);
@@ -78,7 +78,7 @@ describe("an event of 50 MB", () => {
     expect(next.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  it("of a run whose process is killed, is there when the run is recovered", {
+  it("of a run whose process is killed, is stored when the run is recovered", {
     timeout: 60_000,
   }, async () => {
     const dbPath = tempDatabase();
@@ -97,7 +97,7 @@ describe("an event of 50 MB", () => {
   });
 });
 
-describe("an event that no store could hold", () => {
+describe("an event that is too large for any store", () => {
   interface Became {
     readonly run: (readonly [type: string, length: number])[];
     readonly replay: (readonly [type: string, length: number])[];
@@ -110,9 +110,9 @@ describe("an event that no store could hold", () => {
     ["escaped delta", 100 * MB, null],
   ];
 
-  // Each in a process of its own, which must neither end nor hang.
+  // Each case has a process of its own, which must neither crash nor hang.
   it.each(kinds)(
-    "as a %s of length %d is passed on, said to be lost, and hurts no other",
+    "as a %s of length %d is passed on, is logged as lost, and affects no other event",
     {
       timeout: 60_000,
     },
@@ -125,19 +125,20 @@ describe("an event that no store could hold", () => {
       expect(run.at(-1)?.[0]).toBe("RUN_FINISHED");
       const lost = stored === null ? [] : [[type, stored]];
       expect(replay).toEqual([...run.slice(0, 2), ...lost, ...run.slice(3)]);
-      expect(warnings).toEqual([`parts of ${type} are no JSON, or too long, and are not stored`]);
+      const reason = "they cannot be written as JSON, or are too long";
+      expect(warnings).toEqual([`parts of ${type} are not stored: ${reason}`]);
     },
   );
 });
 
-it("a run too long to be stored is recovered as far as it can be, and the file opens", {
+it("a run too long to be stored is recovered up to the limit, and the file opens", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();
   await using first = new SqliteAgentRunner({ dbPath, durability: "normal" });
   await runToEnd(first, "other", "other", answeringAgent());
   await first.close();
-  // What a process leaves that was killed when it had emitted 280 MB.
+  // The file of a process that was killed after it had emitted 280 MB.
   const db = new Database(dbPath);
   db.exec(`INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
            VALUES ('t', 1, 'long', 'an instance that is gone', 0, 1)`);
@@ -168,7 +169,7 @@ function idsIn(event: ScriptEvent | undefined): string[] {
   return messages.map(({ id }) => id);
 }
 
-it("an input of 100 000 messages, most of them seen before, gives the run the new ones", {
+it("an input of 100 000 messages, most of them seen before, gives RUN_STARTED only the new messages", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();
@@ -180,7 +181,7 @@ it("an input of 100 000 messages, most of them seen before, gives the run the ne
     const agent = answeringAgent();
     const events = await watch(runner.run({ threadId: "t", agent, input })).done;
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
-    // The agent gets all of it, the thread only what it lacks.
+    // The agent gets all messages, the thread only the new ones.
     expect(agent.inputs[0]?.messages.length).toBe(messages.length);
     return idsIn(events[0]);
   };

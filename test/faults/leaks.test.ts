@@ -28,14 +28,14 @@ import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
 import { exitOf, threadsStarted } from "./threads-started.ts";
 
-/** Descriptors of this process on the database and its companions. Only Linux tells. */
+/** Descriptors of this process on the database and the files beside it. Only Linux lists them. */
 function openFilesOf(dbPath: string): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
       const path = readlinkSync(`/proc/self/fd/${fd}`);
       return path.startsWith(dbPath) ? [path] : [];
     } catch {
-      // Closed meanwhile, as is the one that lists them.
+      // Closed meanwhile, like the descriptor of the listing itself.
       return [];
     }
   });
@@ -104,7 +104,7 @@ describe("closing a runner after", () => {
     });
   });
 
-  it("its file could not be opened leaves nothing", async () => {
+  it("its file could not be opened leaves no open file", async () => {
     const dbPath = tempDirectory();
     const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -112,7 +112,7 @@ describe("closing a runner after", () => {
     expect(openFilesOf(dbPath)).toEqual([]);
   });
 
-  it("its writer was terminated leaves nothing", async () => {
+  it("its writer was terminated leaves no open file", async () => {
     const dbPath = tempDatabase();
     const threads = threadsStarted();
     const runner = new SqliteAgentRunner({ dbPath, logger: collectingLogger() });
@@ -123,7 +123,7 @@ describe("closing a runner after", () => {
     expect(openFilesOf(dbPath)).toEqual([]);
   });
 
-  it("another was opened on the same file leaves that one alone", async () => {
+  it("another runner was opened on the same file does not affect that runner", async () => {
     const dbPath = tempDatabase();
     const options = { dbPath, logger: collectingLogger() };
     const first = new SqliteAgentRunner(options);
@@ -138,14 +138,14 @@ describe("closing a runner after", () => {
   });
 });
 
-it("an idle runner has nothing that keeps the event loop alive", async () => {
+it("an idle runner does not keep the event loop alive", async () => {
   const before = activeResources();
   await using runner = new SqliteAgentRunner({ dbPath: tempDatabase() });
   await runToEnd(runner, "t", "r", answeringAgent());
   await replayOf(runner, "t");
   const added = () =>
     [...activeResources()].filter(([kind, count]) => count > (before.get(kind) ?? 0));
-  // What is on its way out takes a turn or two; a leak would stay until the test times out.
+  // Objects that are being released take a turn or two. A leak stays until the test times out.
   while (added().length > 0) await nextTurn();
   expect(added()).toEqual([]);
 });
@@ -153,11 +153,11 @@ it("an idle runner has nothing that keeps the event loop alive", async () => {
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-it("finished threads leave nothing in memory", async () => {
+it("finished threads leave no memory in use", async () => {
   const THREADS = 1000;
   const options: SqliteAgentRunnerOptions = { dbPath: tempDatabase(), durability: "normal" };
   await using runner = new SqliteAgentRunner(options);
-  // Agents and first events stand for all that a run holds on to.
+  // Agents and first events represent everything that a run holds in memory.
   const refs: WeakRef<object>[] = [];
   const runThread = async (at: number) => {
     const agent = answeringAgent();
@@ -174,17 +174,17 @@ it("finished threads leave nothing in memory", async () => {
   expect(refs.length).toBe(3 * THREADS);
   expect(runner.stats()).toMatchObject({ activeRuns: 0, queueDepth: 0, queueBytes: 0 });
   const alive = () => refs.filter((ref) => ref.deref() !== undefined).length;
-  // A handful may be on the stack still, or in the last batch.
+  // A few may still be on the stack, or in the last batch.
   for (let round = 0; round < 50 && alive() > 0; round++) {
     await nextTurn();
     collectGarbage();
   }
   expect(alive()).toBeLessThan(5);
-  // What is kept of a thread has a Set of its runs: one that is idle is to have none.
+  // A remembered thread has a Set of its runs: an idle thread must have none.
   expect(queryObjects(Set, { format: "count" }) - setsBefore).toBeLessThan(THREADS / 2);
 });
 
-it("a thousand idle threads more, each with a finished run, cost nothing", async () => {
+it("a thousand more idle threads, each with a finished run, take no memory", async () => {
   await using runner = new SqliteAgentRunner({ dbPath: tempDatabase(), durability: "normal" });
   let threads = 0;
   const runThousand = async () => {
@@ -205,12 +205,12 @@ it("a thousand idle threads more, each with a finished run, cost nothing", async
     }
     return process.memoryUsage().heapUsed;
   };
-  // What is made once, and what the engine compiles as it learns, is there after these.
+  // After these, everything that is made once or compiled by the engine is there.
   for (let round = 0; round < 3; round++) await runThousand();
   const before = await heapBytes();
   await runThousand();
   const bytesPerThread = ((await heapBytes()) - before) / 1000;
-  // An id alone, in a Map, would take more.
+  // Even an id in a Map would take more.
   expect(bytesPerThread).toBeLessThan(100);
 });
 
@@ -222,7 +222,7 @@ describe("a process that drops its runner without closing it, after", () => {
     { what: "a run that is complete", stored: 1 },
     { what: "a replay", stored: 1 },
     { what: "a run that nobody waits for", stored: 1 },
-  ])("$what, ends by itself, with all of it stored", async ({ what, stored }) => {
+  ])("$what, ends by itself with everything stored", async ({ what, stored }) => {
     const dbPath = tempDatabase();
     const child = spawnChild(process.execPath, [DROPPED, what, dbPath]);
     expect(await child.exited).toEqual({ code: 0, stderr: "" });

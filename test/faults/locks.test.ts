@@ -14,7 +14,7 @@ const CHILD = fileURLToPath(new URL("fixtures/outside-look.child.ts", import.met
 /** Where SQLite's shared lock begins. https://www.sqlite.org/src/file/src/os.h */
 const SHARED_FIRST = 0x40000002;
 
-/** Whether the process has SQLite's shared lock on the file, as the kernel tells. */
+/** Whether the process has SQLite's shared lock on the file, according to the kernel. */
 function hasLock(dbPath: string, pid: number | undefined): boolean {
   const { ino } = statSync(dbPath);
   const marks = [` ${pid} `, `:${ino} ${SHARED_FIRST} `];
@@ -25,7 +25,7 @@ function hasLock(dbPath: string, pid: number | undefined): boolean {
 const isLinux = process.platform === "linux";
 
 describe.skipIf(!isLinux)("SQLite's lock on the file (/proc/locks, which only Linux has)", () => {
-  it("is kept when a second runner of the process opens the file, and when that closes", async () => {
+  it("is kept when a second runner of the process opens the file, and when that runner closes", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -37,7 +37,7 @@ describe.skipIf(!isLinux)("SQLite's lock on the file (/proc/locks, which only Li
     expect(hasLock(dbPath, process.pid)).toBe(true);
   });
 
-  it("is there when two runners of the process make the file at the same time", {
+  it("is held when two runners of the process create the file at the same time", {
     timeout: 90_000,
   }, async () => {
     for (let time = 0; time < 10; time++) {
@@ -68,7 +68,7 @@ async function storeMore(child: Child): Promise<number> {
 
 describe.each(["second-runner", "writer-replaced"])("in the situation %s", (situation) => {
   it.for(outsideSqlites())(
-    "a look at the file by $name costs no run that was acknowledged before or after it",
+    "reading the file with $name loses no run that was acknowledged before or after",
     async ({ ask, unfit }, { skip }) => {
       if (unfit !== null) skip(unfit);
       const dbPath = tempDatabase();

@@ -10,7 +10,7 @@ const RUNS = 20;
 const PER_RUN = 50_000;
 const PAGE_LENGTH = 64 * 1024;
 
-/** Events that stay as they are when a run is compacted and when it is replayed. */
+/** Events that neither compaction nor a replay changes. */
 function eventAt(at: number): ScriptEvent {
   const toolCallId = `call-${at - (at % 5)}`;
   switch (at % 5) {
@@ -29,7 +29,7 @@ function eventAt(at: number): ScriptEvent {
 
 const TYPES = [0, 1, 2, 3, 4].map((at) => eventAt(at).type);
 
-/** Writes the rows as the writer would, and returns how much JSON they hold. */
+/** Writes the rows like the writer, and returns the length of their JSON. */
 function writeRuns(dbPath: string, threadId: string): number {
   const db = new Database(dbPath);
   const insert = db.prepare(
@@ -52,7 +52,7 @@ function writeRuns(dbPath: string, threadId: string): number {
   return length;
 }
 
-it("a thread of a million events is replayed whole and in order, and others get their turn", {
+it("a thread of a million events is replayed whole and in order, and other work gets its turn", {
   timeout: 120_000,
 }, async () => {
   const dbPath = tempDatabase();
@@ -72,7 +72,7 @@ it("a thread of a million events is replayed whole and in order, and others get 
     turns++;
     turn = setImmediate(countTurns);
   };
-  // Neither is held up by the other.
+  // The two replays do not block each other.
   let ranMeanwhile = -1;
   await new Promise<void>((resolve, reject) => {
     runner.connect({ threadId: "t" }).subscribe({
@@ -85,7 +85,7 @@ it("a thread of a million events is replayed whole and in order, and others get 
             ranMeanwhile = expected;
           }, reject);
         } else if (event.type !== "RUN_FINISHED") {
-          // By hand: a million comparisons by vitest take minutes.
+          // Compared by hand: a million comparisons by vitest take minutes.
           if (event.at !== expected || event.type !== TYPES[expected % 5]) wrong.push(event);
           expected++;
         }

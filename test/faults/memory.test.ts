@@ -19,9 +19,9 @@ interface Took {
   readonly late: number;
 }
 
-describe("a run of a million small events that nobody listens to", () => {
+describe("a run of a million small events without subscribers", () => {
   it.skipIf(!existsSync("/proc/self/status"))(
-    "stays under 400 MB, worker threads and all (measured where there is a /proc)",
+    "stays under 400 MB, worker threads included (measured where there is a /proc)",
     { timeout: 60_000 },
     async () => {
       const dbPath = tempDatabase();
@@ -31,11 +31,11 @@ describe("a run of a million small events that nobody listens to", () => {
       const took = JSON.parse(await nextLine(child)) as Took;
       expect(await child.exited).toEqual({ code: 0, stderr: "" });
       expect(took.events).toBeGreaterThanOrEqual(1_000_000);
-      // All that its stream holds for whoever subscribes now, though most of it is packed.
+      // A new subscriber gets the whole stream, although most of it is packed.
       expect(took.late).toBe(took.events);
       expect(took.peakBytes).toBeLessThan(400 * MB);
       expect(took.mainBytes).toBeLessThan(150 * MB);
-      // All of it is stored: 484 events to a turn, of which deltas merge into one each.
+      // All of it is stored: each turn has 484 events, whose deltas merge.
       const turns = (took.events - 2) / 484;
       const last = `message-${turns - 1}`;
       expect(
@@ -48,7 +48,7 @@ describe("a run of a million small events that nobody listens to", () => {
   );
 });
 
-it("a long run is given whole, and in order, to whoever subscribes at whatever point", async () => {
+it("a subscriber gets a long run whole and in order, whenever it subscribes", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent();
   const stream = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
@@ -69,7 +69,7 @@ it("a long run is given whole, and in order, to whoever subscribes at whatever p
     if (at % 499 === 0) joined.push(watch(stream));
   }
   emit(finished(inputOf("t", "r")));
-  // The very objects, to who is there; to who comes later, the same events.
+  // Early subscribers get the same objects. Later subscribers get equal events.
   expect(live.events.length).toBe(emitted.length);
   for (const [at, event] of live.events.entries()) expect(event).toBe(emitted[at]);
   agent.finish();

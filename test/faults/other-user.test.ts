@@ -19,7 +19,7 @@ interface Told {
   readonly replay: ScriptEvent[];
 }
 
-/** What a process of another user is told about the file. */
+/** The results that a process of another user gets for the file. */
 async function askAsOther(dbPath: string, skip: (why: string) => never): Promise<Told> {
   if (process.getuid?.() !== 0) skip("only root can start a process as another user");
   // The child has to read the sources of this project, wherever they are.
@@ -51,7 +51,7 @@ const errorAbout = (path: string) => ({
 });
 
 describe("a process of another user", () => {
-  it("is told READ_ONLY of a file that only its owner may read", async ({ skip }) => {
+  it("gets READ_ONLY for a file that only its owner may read", async ({ skip }) => {
     const dbPath = await ownFile();
     expect(statSync(dbPath).mode & 0o777).toBe(0o600);
     chmodSync(dirname(dbPath), 0o777);
@@ -63,7 +63,7 @@ describe("a process of another user", () => {
     expect(readdirSync(dirname(dbPath))).toEqual([basename(dbPath)]);
   });
 
-  it("is told READ_ONLY of a file that it may only read", async ({ skip }) => {
+  it("gets READ_ONLY for a file that it may only read", async ({ skip }) => {
     const dbPath = await ownFile();
     chmodSync(dirname(dbPath), 0o755);
     chmodSync(dbPath, 0o644);
@@ -74,7 +74,9 @@ describe("a process of another user", () => {
     expect(readFileSync(dbPath).equals(before)).toBe(true);
   });
 
-  it("is told why when the file is open to it and the folder is not", async ({ skip }) => {
+  it("gets an error that says why when it may write the file but not its folder", async ({
+    skip,
+  }) => {
     const dbPath = await ownFile();
     chmodSync(dirname(dbPath), 0o755);
     chmodSync(dbPath, 0o666);
@@ -93,7 +95,7 @@ describe("a process of another user", () => {
     ["a new file", "threads.db"],
     ["a new folder", join("folder", "threads.db")],
   ] as const)(
-    "is told READ_ONLY of %s in a folder that it may not write to",
+    "gets READ_ONLY for %s in a folder that it may not write to",
     async ([, path], { skip }) => {
       const folder = tempDirectory();
       chmodSync(folder, 0o755);
@@ -105,7 +107,7 @@ describe("a process of another user", () => {
     },
   );
 
-  it("is told CANNOT_OPEN or READ_ONLY of a folder that it may not enter", async ({ skip }) => {
+  it("gets CANNOT_OPEN or READ_ONLY for a folder that it may not enter", async ({ skip }) => {
     const dbPath = await ownFile();
     expect(statSync(dirname(dbPath)).mode & 0o777).toBe(0o700);
     const { run, replay } = await askAsOther(dbPath, skip);

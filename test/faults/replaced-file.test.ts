@@ -19,7 +19,7 @@ import { threadsStarted } from "./threads-started.ts";
 
 const KILLED_RUN = `${import.meta.dirname}/../support/killed-run.child.ts`;
 
-/** Takes the file, or its WAL, away from under a runner that has it open. */
+/** Deletes, moves or replaces the file or its WAL while a runner has it open. */
 const WAYS: readonly (readonly [name: string, take: (dbPath: string) => void])[] = [
   ["the database is deleted", (dbPath) => rmSync(dbPath)],
   ["the WAL is deleted", (dbPath) => rmSync(`${dbPath}-wal`)],
@@ -59,7 +59,7 @@ const WAYS: readonly (readonly [name: string, take: (dbPath: string) => void])[]
 ];
 
 describe.each(WAYS)("when %s", (_name, take) => {
-  test("runs end with PERSISTENCE_FAILED, new ones are refused, and everything says why", async () => {
+  test("runs end with PERSISTENCE_FAILED, new runs are refused, and every error says why", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger });
@@ -90,7 +90,7 @@ describe.each(WAYS)("when %s", (_name, take) => {
     await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
   });
 
-  test("a runner that is idle finds out with its next heartbeat, and ends the run it holds", async () => {
+  test("an idle runner notices with its next heartbeat, and ends the run that it holds", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger, leaseMs: 300 });
@@ -100,13 +100,13 @@ describe.each(WAYS)("when %s", (_name, take) => {
     await held.halfway;
     await runner.flush();
     take(dbPath);
-    // Its agent says nothing more.
+    // Its agent emits nothing more.
     const end = await run.until(({ type }) => type === "RUN_ERROR");
     expect(end).toMatchObject({ code: "PERSISTENCE_FAILED" });
     expect(held.aborts()).toBe(1);
   });
 
-  test("flush and close find out by themselves", async () => {
+  test("flush and close notice without a run", async () => {
     const dbPath = tempDatabase();
     for (const ask of ["flush", "close"] as const) {
       const runner = openRunner({ dbPath });
@@ -124,7 +124,7 @@ describe.each(WAYS)("when %s", (_name, take) => {
 });
 
 describe("a file that has lost its name", () => {
-  test("is not made anew by the writer thread that takes a dead one's place", async () => {
+  test("is not created again by the successor of a dead writer thread", async () => {
     const dbPath = tempDatabase();
     const threads = threadsStarted();
     const logger = collectingLogger();
@@ -137,7 +137,7 @@ describe("a file that has lost its name", () => {
     expect(existsSync(dbPath)).toBe(false);
   });
 
-  test("does not take the WAL of its successor along when its runner is closed", async () => {
+  test("does not delete the WAL of the new file when its runner is closed", async () => {
     const dbPath = tempDatabase();
     const old = openRunner({ dbPath });
     await runToEnd(old, "t", "old", answeringAgent());
@@ -148,13 +148,13 @@ describe("a file that has lost its name", () => {
     expect(existsSync(`${dbPath}-wal`)).toBe(true);
     await runToEnd(successor, "t", "newer", answeringAgent());
     await successor.flush();
-    // What a kill would leave of it at this moment.
+    // The files that a kill would leave at this moment.
     for (const end of ["", "-wal"]) copyFileSync(dbPath + end, `${dbPath}.left${end}`);
     expect(runRows(`${dbPath}.left`, "t").map(({ run_id }) => run_id)).toEqual(["new", "newer"]);
   });
 });
 
-test("the WAL that a killed successor left stays when the runner before it is closed", async () => {
+test("the WAL of a killed process on the new file stays when the runner on the old file is closed", async () => {
   const dbPath = tempDatabase();
   const old = openRunner({ dbPath });
   await runToEnd(old, "t", "old", answeringAgent());
@@ -163,13 +163,13 @@ test("the WAL that a killed successor left stays when the runner before it is cl
   await nextLine(successor);
   await successor.kill();
   await expect(old.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
-  // All that the successor stored is in there.
+  // It has every run that the other process stored.
   expect(existsSync(`${dbPath}-wal`)).toBe(true);
   const next = openRunner({ dbPath });
   expect(spokenIn(await replayOf(next, "t"))).toBe("one two three");
 });
 
-test("a link that is pointed to another file is a file that was replaced", async () => {
+test("a symbolic link that is pointed to another file counts as a replaced file", async () => {
   const dbPath = tempDatabase();
   symlinkSync(`${dbPath}.a`, dbPath);
   const first = openRunner({ dbPath });

@@ -7,7 +7,7 @@ import { puppetAgent } from "../support/puppet-agent.ts";
 import { answeringAgent, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** A trigger in the file makes the writer's statement fail for good, as damage to one table would. */
+/** A trigger in the file makes a statement of the writer always fail, like damage to a table. */
 function breakTable(dbPath: string, statement: string): () => void {
   const db = new Database(dbPath);
   db.exec(`CREATE TRIGGER broken BEFORE ${statement} BEGIN SELECT raise(ABORT, 'broken'); END`);
@@ -19,14 +19,14 @@ function breakTable(dbPath: string, statement: string): () => void {
   };
 }
 
-it("a run that could not be stored keeps nobody waiting who connects, nor the next run", async () => {
+it("a run that could not be stored delays neither a connect nor the next run", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   await runToEnd(runner, "t", "before", answeringAgent());
   const mend = breakTable(dbPath, "INSERT ON agent_runs");
   const failed = await runToEnd(runner, "t", "lost", answeringAgent());
   expect(failed.at(-1)).toMatchObject({ code: "PERSISTENCE_FAILED" });
-  // It holds the thread in the file still.
+  // The run still holds its thread in the file.
   expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["before"]);
   expect(await runner.isRunning({ threadId: "t" })).toBe(false);
   mend();
@@ -37,7 +37,7 @@ it("a run that could not be stored keeps nobody waiting who connects, nor the ne
   await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
 });
 
-it("a run whose thread could not be freed keeps nobody waiting who connects", async () => {
+it("a run whose thread could not be freed does not delay a connect", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, onConcurrentRun: "supersede" });
   const agent = puppetAgent();
@@ -46,7 +46,7 @@ it("a run whose thread could not be freed keeps nobody waiting who connects", as
   agent.emit(started(inputOf("t", "superseded")), ...text("m", "never seen again"));
   await runner.flush();
   const mend = breakTable(dbPath, "UPDATE ON run_state");
-  // The next one cannot have the thread either.
+  // The next run cannot take the thread either.
   const next = await runToEnd(runner, "t", "next", answeringAgent());
   expect(next).toMatchObject([{ type: "RUN_ERROR", code: "STORE_FAILED" }]);
   expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });

@@ -15,13 +15,16 @@ import { threadsStarted } from "./threads-started.ts";
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
 
-/** What the disk does with the next syncs; whatever is not foreseen is done. */
+/** The behaviour of the disk in the next syncs. Further syncs succeed. */
 const disk = vi.hoisted(() => ({
-  /** Null: does it. A code: fails with it. A promise: does it when that is resolved. */
+  /**
+   * Null: the sync is done. A code: it fails with that code. A promise: it is done when the promise
+   * resolves.
+   */
   plan: [] as (string | Promise<void> | null)[],
   always: null as string | null,
   syncs: 0,
-  /** Called before each sync that is done, and with what it returned after it. */
+  /** Called before each sync that is done. The returned function is called after it. */
   observe: null as (() => () => void) | null,
 }));
 
@@ -53,7 +56,7 @@ afterEach(() => {
 const storedRuns = (dbPath: string) => valueIn(dbPath, "SELECT count(*) FROM agent_runs");
 
 describe("a run's stream", () => {
-  test("completes when its commit is synced, and not before; the next run does not wait", async () => {
+  test("completes only when its commit is synced; the next run does not wait for that", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
@@ -71,17 +74,18 @@ describe("a run's stream", () => {
     expect(completed).toBe(false);
     resolve();
     await Promise.all([first, second.done]);
-    // What was committed while the first sync was under way had one of its own.
+    // Commits during the first sync got a second sync.
     expect(disk.syncs).toBe(2);
   });
 
-  test("completes with its run in what a power loss would leave", async () => {
+  test("completes when a power loss would leave its run on the disk", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
     let snapshots = 0;
     let survives = 0;
-    // Of the WAL, what was there when a sync began that has ended. No checkpoint comes in between.
+    // The part of the WAL that existed when the last finished sync began. There is no checkpoint in
+    // between.
     disk.observe = () => {
       const snapshot = ++snapshots;
       for (const end of ["", "-wal"]) copyFileSync(dbPath + end, `${dbPath}.${snapshot}${end}`);
@@ -106,7 +110,7 @@ describe("a run's stream", () => {
     }
   });
 
-  test("is told of many commits by few syncs", async () => {
+  test("shares a sync with many other commits", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runner.ready();
     const runs = Array.from({ length: 60 }, (_, at) =>
@@ -129,7 +133,7 @@ describe("a run's stream", () => {
     expect(disk.syncs).toBe(0);
   });
 
-  test("flush and close wait for it, too", async () => {
+  test("flush and close wait for it too", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
@@ -162,7 +166,7 @@ test("a WAL that is deleted while it is synced acknowledges nothing", async () =
 
 describe("a sync that fails", () => {
   test.each(["EIO", "ENOSPC"])(
-    "with %s is made good by writing the WAL again, and the run completes",
+    "with %s is repaired by writing the WAL again, and the run completes",
     async (code) => {
       const dbPath = tempDatabase();
       const logger = collectingLogger();
@@ -170,11 +174,15 @@ describe("a sync that fails", () => {
       disk.plan = [code];
       const events = await runToEnd(runner, "t", "r", answeringAgent());
       expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-      // The kernel may call clean what it could not write: it is written again, and synced.
+      // The kernel may mark pages that it could not write as clean. They are written again, and synced.
       expect(disk.syncs).toBe(2);
       const expected = code === "ENOSPC" ? "DISK_FULL" : "IO_ERROR";
       expect(logger.lines).toMatchObject([
-        { level: "error", fields: { code: expected }, message: /syncing the disk failed/ },
+        {
+          level: "error",
+          fields: { code: expected },
+          message: /syncing the WAL to the disk failed/,
+        },
       ]);
       expect(runner.stats().lastError?.code).toBe(expected);
       await runToEnd(runner, "t", "next", answeringAgent());
@@ -182,7 +190,7 @@ describe("a sync that fails", () => {
     },
   );
 
-  test("has the WAL written again before the next, and so has a WAL that was just opened", async () => {
+  test("has the WAL written again before the next sync, and so has a WAL that was just opened", async () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
     const steps: string[] = [];
@@ -193,7 +201,7 @@ describe("a sync that fails", () => {
       onTrouble: ({ code }) => void steps.push(code),
     });
     disk.observe = () => () => void steps.push("sync");
-    // A sync of another process may have failed before: this descriptor is not told of that.
+    // A sync of another process may have failed before: this descriptor does not report that.
     await sync.prepare(files);
     expect(steps).toEqual(["rewrite"]);
     await sync.sync(() => {});
@@ -204,7 +212,7 @@ describe("a sync that fails", () => {
     await sync.end(new RunStoreError("RUNNER_CLOSED", "closed"));
   });
 
-  test("is made good beside a long reader", async () => {
+  test("is repaired beside a long reader", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "first", answeringAgent());
@@ -220,7 +228,7 @@ describe("a sync that fails", () => {
     }
   });
 
-  test("for as long as 5 s is told to the stream, and goes on being tried until close", async () => {
+  test("for 5 s is reported to the stream, and is tried again until close", async () => {
     const walPath = `${tempDatabase()}-wal`;
     writeFileSync(walPath, "");
     vi.useFakeTimers({ toFake: ["performance"] });
@@ -259,7 +267,7 @@ describe("a sync that fails", () => {
     }
   });
 
-  test("while nothing else does keeps close from calling the run stored", async () => {
+  test("while nothing else fails keeps close from reporting the run as stored", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, closeTimeoutMs: 100, stopTimeoutMs: 100 });
     await runner.ready();
@@ -269,13 +277,13 @@ describe("a sync that fails", () => {
     await eventually(() => disk.syncs === 1);
     const closed = expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
     expect((await run).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
-    // What hangs in the kernel holds its file.
+    // A sync that hangs in the kernel keeps its file open.
     resolve();
     await closed;
   });
 });
 
-test("all threads' death does not disturb who waits for a sync, and the next one finds its WAL", async () => {
+test("the death of all threads does not affect a waiting sync, and the next sync finds the new WAL", async () => {
   const dbPath = tempDatabase();
   const threads = threadsStarted();
   const runner = openRunner({ dbPath });
@@ -285,7 +293,7 @@ test("all threads' death does not disturb who waits for a sync, and the next one
   disk.plan = [synced];
   const second = runToEnd(runner, "t", "second", answeringAgent());
   await eventually(() => disk.syncs === 2);
-  // The last one to close the database takes the WAL with it.
+  // The last connection that closes the database removes the WAL.
   await terminate(threads);
   const third = runToEnd(runner, "t", "third", answeringAgent());
   await eventually(() => storedRuns(dbPath) === 3);
@@ -294,6 +302,6 @@ test("all threads' death does not disturb who waits for a sync, and the next one
     expect(run.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
   }
   await runToEnd(runner, "t", "fourth", answeringAgent());
-  // Four, and one more if the threads' death took the WAL away that was being synced.
+  // Four syncs, and one more if the death of the threads removed the WAL during a sync.
   expect(disk.syncs).toBeGreaterThanOrEqual(4);
 });

@@ -2,8 +2,8 @@ import type { Worker } from "node:worker_threads";
 import { onTestFinished } from "vitest";
 
 /**
- * The worker threads that this process starts from now on until the end of the test, in order:
- * a runner's writer comes with its first use, its readers come when it is open.
+ * The worker threads that this process starts until the end of the test, in order. A runner starts its
+ * writer at its first use, and its readers when it is open.
  */
 export function threadsStarted(
   options: { readonly onStart?: (thread: Worker) => void } = {},
@@ -18,7 +18,7 @@ export function threadsStarted(
   return threads;
 }
 
-/** Resolves when the thread is gone, whether or not it failed. */
+/** Resolves when the thread has ended, with or without an error. */
 export function exitOf(thread: Worker): Promise<void> {
   return new Promise((resolve) => thread.once("exit", () => resolve()));
 }

@@ -8,7 +8,7 @@ export interface TinyDisk extends SmallDisk {
   readonly writeProtect: () => void;
 }
 
-/** A file system of a few megabytes, gone with the test. Skips the test where none can be made. */
+/** A file system of a few megabytes, removed after the test. Skips the test if none can be mounted. */
 export function tinyDisk(skip: (why: string) => never): TinyDisk {
   const path = tempDirectory();
   let disk: SmallDisk;

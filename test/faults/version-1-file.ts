@@ -4,7 +4,7 @@ import { Version1 } from "../support/version-1.ts";
 export const VERSION_1_RUNS = 5000;
 const THREADS = 50;
 
-/** A file as the version 1 runner leaves it, large enough that its migration takes a while. */
+/** A file of the version 1 runner that is large enough for a slow migration. */
 export function createVersion1(path: string): void {
   const db = new Database(path);
   new Version1(db);

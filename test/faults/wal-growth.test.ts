@@ -8,7 +8,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const MIB = 1024 * 1024;
 
-test("a WAL that a long reader of another program lets grow is warned of once, and stats() tells its size", {
+test("a WAL that grows because of a long reader is warned of once, and stats() gives its size", {
   timeout: 60_000,
 }, async () => {
   const dbPath = tempDatabase();
@@ -21,7 +21,7 @@ test("a WAL that a long reader of another program lets grow is warned of once, a
     yield finished(input);
   });
   const growth = () => logger.lines.filter(({ message }) => message.startsWith("the WAL grows"));
-  // Alone, the WAL is used again and again.
+  // Without a reader, SQLite uses the WAL's space again and again.
   for (let at = 0; at < 2; at++) await runToEnd(runner, "t", `alone-${at}`, longAnswer);
   expect(growth()).toEqual([]);
   expect(runner.stats().walBytes).toBe(statSync(`${dbPath}-wal`).size);

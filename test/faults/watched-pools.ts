@@ -1,16 +1,16 @@
 import type { Worker } from "node:worker_threads";
 import type * as PiscinaModule from "piscina";
 
-/** What a test does to the pools. */
+/** What a test can do to the pools. */
 export const sabotage: {
-  /** True for a request whose answer is to be lost, with the thread that gave it. */
+  /** True for a request whose answer should be lost, together with its thread. */
   losesAnswerTo: ((request: unknown) => boolean) | null;
 } = { losesAnswerTo: null };
 
 const pools: { readonly filename: string; readonly pool: PiscinaModule.Piscina }[] = [];
 
 /**
- * Piscina, with an eye on its pools: a runner does not show its threads, and does not have to. For
+ * Piscina with access to its pools, because a runner does not expose its threads. For
  * `vi.mock("piscina", async (original) => watchPools(await original()))`.
  */
 export function watchPools(actual: typeof PiscinaModule): typeof PiscinaModule {
@@ -30,7 +30,7 @@ export function watchPools(actual: typeof PiscinaModule): typeof PiscinaModule {
   return { ...actual, Piscina: WatchedPiscina as typeof actual.Piscina };
 }
 
-/** The threads of that kind that there are now, in this process, in whatever runner. */
+/** The current threads of that kind in this process, of any runner. */
 export function threadsOf(kind: "writer" | "reader"): readonly Worker[] {
   return pools
     .filter(({ filename }) => filename.endsWith(`${kind}.ts`))

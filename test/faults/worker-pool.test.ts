@@ -11,7 +11,7 @@ import { exitOf, threadsStarted } from "./threads-started.ts";
 
 const broken = vi.hoisted(() => ({ filename: "" }));
 
-// The pool names its worker by URL: here each test puts a broken one in its place.
+// The pool names its worker by URL: each test replaces that worker with a broken one.
 vi.mock("piscina", async (original) => {
   const actual = await original<typeof Piscina>();
   class PiscinaOfFixtures extends actual.Piscina {
@@ -55,13 +55,13 @@ describe.each([
       for (let request = 0; request < 4; request++) {
         await expect(pool.request({})).rejects.toMatchObject({ code });
       }
-      // And those that come together.
+      // Requests that are made together are rejected too.
       const together = await Promise.allSettled([pool.request({}), pool.request({})]);
       for (const outcome of together) expect(outcome).toMatchObject({ reason: { code } });
     },
   );
 
-  it("rejects the request under which a thread ends, and starts another thread", async () => {
+  it("rejects a request whose thread ends before its answer, and starts another thread", async () => {
     const pool = openPool("exits-on-second", { ...options, threads: 1 });
     for (let round = 0; round < 3; round++) {
       await expect(pool.request<number>({})).resolves.toBeTypeOf("number");
@@ -86,7 +86,7 @@ describe.each([
     expect(new Set(answered).size).toBe(3);
   });
 
-  it("takes an error that a worker throws for a fault of that request alone", async () => {
+  it("treats an error that a worker throws as a fault of that request alone", async () => {
     const pool = openPool("throws", options);
     await expect(pool.request({})).rejects.toMatchObject({
       code,
@@ -94,7 +94,7 @@ describe.each([
     });
   });
 
-  it("rejects what hangs when it is destroyed", async () => {
+  it("rejects a request that hangs when the pool is destroyed", async () => {
     const threads = threadsStarted();
     const pool = openPool("hangs", options);
     const outcomes = Promise.allSettled([pool.request({}), pool.request({}), pool.request({})]);

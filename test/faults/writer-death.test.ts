@@ -41,7 +41,7 @@ const WORDS = 40;
 const spokenBy = (runId: string) =>
   Array.from({ length: WORDS }, (_, at) => `${runId}:${at} `).join("");
 
-/** Says its words over many turns of the loop, and tells each time that it did. */
+/** Emits its words over many turns of the event loop, and calls a function after each word. */
 function slowAgent(onWord: () => void) {
   const script: Script = async function* ({ input }) {
     yield started(input);
@@ -50,7 +50,7 @@ function slowAgent(onWord: () => void) {
       onWord();
       await nextTurn();
     }
-    // However fast those turns were: events that do not linger leave before this timer fires.
+    // Even if those turns were fast: events that do not linger leave before this timer fires.
     await pause(2);
     yield finished(input);
   };
@@ -75,7 +75,7 @@ describe("a writer that is terminated", () => {
     { lingerMs: 5, everyWords: 500 },
     { lingerMs: 50, everyWords: 700 },
   ])(
-    "again and again under load costs no run ($lingerMs ms linger)",
+    "many times under load loses no run ($lingerMs ms linger)",
     async ({ lingerMs, everyWords }) => {
       const dbPath = tempDatabase();
       const logger = collectingLogger();
@@ -126,7 +126,7 @@ describe("a writer that is terminated", () => {
       let lost = 0;
       const seen = new WeakSet<object>();
       const kinds = new Set<string>();
-      // Each batch of operations is committed twice: they are the same objects when sent again.
+      // Each batch of operations is committed twice: a resent batch has the same objects.
       sabotage.losesAnswerTo = (request) => {
         const { kind, ops = [] } = request as WriterRequest & { ops?: readonly WriterOp[] };
         if (kind !== "batch" || ops.every((op) => seen.has(op))) return false;
@@ -174,7 +174,7 @@ describe("a writer that is terminated", () => {
     },
   );
 
-  it("after each commit, before its answer, stores each run once though all have one id", async () => {
+  it("after each commit, before its answer, stores each run once although all have the same id", async () => {
     const seen = new WeakSet<object>();
     sabotage.losesAnswerTo = (request) => {
       const { ops = [] } = request as { ops?: readonly WriterOp[] };
@@ -234,7 +234,7 @@ describe("a writer that is terminated", () => {
     expect(runRows(dbPath, "t").length).toBe(1);
   });
 
-  it("after it committed a segment does not cost the run that goes on", async () => {
+  it("after it committed a segment does not lose the run in flight", async () => {
     const dbPath = tempDatabase();
     let lost = 0;
     sabotage.losesAnswerTo = (request) => {
@@ -292,7 +292,7 @@ describe("a writer that is terminated", () => {
     await runner.close();
   });
 
-  it("between two runs is replaced unnoticed", async () => {
+  it("between two runs is replaced without an error", async () => {
     const dbPath = tempDatabase();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath, logger });
@@ -304,7 +304,7 @@ describe("a writer that is terminated", () => {
     await runner.close();
   });
 
-  it("does not keep close from storing what is waiting", async () => {
+  it("does not keep close from storing the waiting runs", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const runs = ["1", "2", "3"].map((n) => runToEnd(runner, n, `r${n}`, answeringAgent()));
@@ -341,7 +341,7 @@ describe("a reader that is terminated", () => {
     return spoken;
   }
 
-  it("at every run of a connect leaves no gap and no duplicate", async () => {
+  it("at every run of a connect causes no gap and no duplicate", async () => {
     const dbPath = tempDatabase();
     const spoken = await storeHistory(dbPath);
     const runner = openRunner({ dbPath });
@@ -377,8 +377,8 @@ describe("a reader that is terminated", () => {
   });
 });
 
-describe("an in-memory database, whose writer is all there is of it", () => {
-  it("ends the runs in flight with a code when it is lost, and goes on empty", async () => {
+describe("an in-memory database, which exists only in its writer", () => {
+  it("ends the runs in flight with a code when its writer dies, and goes on empty", async () => {
     const runner = openRunner({ dbPath: ":memory:" });
     await runToEnd(runner, "t", "before", answeringAgent());
     const agent = heldAgent();

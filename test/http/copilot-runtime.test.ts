@@ -27,7 +27,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const threadId = "thread 1/ä";
 
-/** What tests use of an HttpAgent, of either version. */
+/** The part of an HttpAgent that tests use, of either version. */
 interface HttpClient {
   messages: Message[];
   runAgent(
@@ -54,14 +54,14 @@ const clients: readonly (readonly [version: string, HttpClientClass])[] = [
 interface Followed {
   readonly client: HttpClient;
   readonly events: ScriptEvent[];
-  /** Resolves with the events when the stream is over, well or not. */
+  /** Resolves with the events when the stream has ended, with or without an error. */
   readonly done: Promise<ScriptEvent[]>;
   readonly until: (matches: (event: ScriptEvent) => boolean) => Promise<void>;
-  /** What the client says went wrong. */
+  /** The error that the client reports. */
   readonly failures: string[];
 }
 
-/** A user's message on top of `history`, sent by a client to `url`; or just its connect. */
+/** A user's message after `history`, sent by a client to `url`. Or only a connect. */
 function follow(
   Client: HttpClientClass,
   url: string,
@@ -118,7 +118,7 @@ function ask(
 
 const contentsOf = ({ messages }: HttpClient) => messages.map(({ content }) => content);
 
-/** Answers at once, but runs "held..." wait in the middle, and runs "failing..." fail there. */
+/** Answers at once. Runs named "held..." wait in the middle, and runs named "failing..." fail there. */
 function agentWithGate() {
   const halfway = Promise.withResolvers<RunAgentInput>();
   const gate = Promise.withResolvers<void>();
@@ -130,7 +130,7 @@ function agentWithGate() {
     if (input.runId.startsWith("failing")) {
       yield { type: "TEXT_MESSAGE_START", messageId, role: "assistant" };
       yield { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "half an ans" };
-      // An AbstractAgent loses what it has not passed on when it fails.
+      // An AbstractAgent that fails loses the events that it has not passed on.
       await gate.promise;
       throw new Error("the model is overloaded");
     }
@@ -166,7 +166,7 @@ async function startAll(options: SqliteAgentRunnerOptions = {}) {
 }
 
 beforeEach(() => {
-  // The runtime reports what it answers with an error on the console as well.
+  // The runtime also logs its error answers on the console.
   vi.spyOn(console, "error").mockImplementation(() => undefined);
   vi.spyOn(console, "warn").mockImplementation(() => undefined);
 });
@@ -175,7 +175,7 @@ afterEach(() => {
 });
 
 describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Client) => {
-  test("runs, and runs again with the history, of which only the new message is stored", async () => {
+  test("runs twice; of the history in the second input, only the new message is stored", async () => {
     const { dbPath, agent, server } = await startAll();
     const first = ask(Client, server, "run-1", []);
     await first.done;
@@ -185,7 +185,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect([...first.failures, ...second.failures]).toEqual([]);
     const all = ["ask run-1", "answer run-1", "ask run-2", "answer run-2"];
     expect(contentsOf(second.client)).toEqual(all);
-    // The agent gets everything, the store what is new.
+    // The agent gets all messages, the store only the new ones.
     expect(agent.inputs[1]?.messages.map(({ content }) => content)).toEqual(all.slice(0, 3));
     expect(second.events[0]).toMatchObject({
       type: "RUN_STARTED",
@@ -201,7 +201,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(reloaded.client.messages).toEqual(second.client.messages);
   });
 
-  test("a client that connects in the middle of a run gets history and the run, once each", async () => {
+  test("a client that connects in the middle of a run gets the history and the run, once each", async () => {
     const { agent, server } = await startAll();
     const before = ask(Client, server, "run-1", []);
     await before.done;
@@ -221,7 +221,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(joined.client.messages).toEqual(live.client.messages);
   });
 
-  test("stopped in the middle, reloaded, and continued for two more turns", async () => {
+  test("a conversation is stopped in the middle, reloaded, and continued for two more turns", async () => {
     const { agent, server } = await startAll();
     const held = ask(Client, server, "held-1", []);
     await agent.halfway;
@@ -247,7 +247,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     }
   });
 
-  test("a run on a thread that has one shows a RUN_ERROR, with onConcurrentRun reject", async () => {
+  test("with onConcurrentRun reject, a run on a thread that has a run gets a RUN_ERROR", async () => {
     const { dbPath, agent, server } = await startAll({ onConcurrentRun: "reject" });
     const held = ask(Client, server, "held-1", []);
     await agent.halfway;
@@ -262,7 +262,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(runRows(dbPath, threadId).map((row) => row.run_id)).toEqual(["held-1"]);
   });
 
-  test("an agent that fails: the client sees why, and the thread can be reloaded and goes on", async () => {
+  test("when an agent fails, the client gets the reason, and the thread can be reloaded and continued", async () => {
     const { agent, server } = await startAll();
     const failing = ask(Client, server, "failing-1", []);
     await failing.until(({ delta }) => delta === "half an ans");
@@ -307,7 +307,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(contentsOf(reloaded.client)).toEqual(["ask held-1", "first half, second half"]);
   });
 
-  test("everything is there after the runner was closed and the file opened again", async () => {
+  test("every run is there after the runner was closed and the file opened again", async () => {
     const { dbPath, runner, agent, server } = await startAll();
     const first = ask(Client, server, "run-1", []);
     await first.done;
@@ -332,7 +332,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
   });
 });
 
-test("a thread that nobody has used is empty, and has nothing to stop", async () => {
+test("an unknown thread is empty, and has nothing to stop", async () => {
   const { server } = await startAll();
   const response = await post(server.connectUrl, inputOf("unknown", "reload", []));
   expect(response.status).toBe(200);
@@ -341,7 +341,7 @@ test("a thread that nobody has used is empty, and has nothing to stop", async ()
 });
 
 test("a client that connects between a run's last event and its commit sees the run once", async () => {
-  // In memory one thread writes and reads, in order: the commit comes before the first page.
+  // In memory, one thread writes and reads in order: the commit comes before the first page.
   const runner = openRunner({ dbPath: ":memory:" });
   const { script } = agentWithGate();
   await watch(
@@ -354,8 +354,8 @@ test("a client that connects between a run's last event and its commit sees the 
     isCommitted = true;
   });
   await run.until(({ type }) => type === "RUN_FINISHED");
-  // The agent is done within these microtasks, and its completion leaves when they are over: far
-  // enough to be on its way to the writer, and not for an answer.
+  // The agent ends within these microtasks. Its finish is then sent to the writer, and the answer
+  // cannot be here yet.
   for (let microtask = 0; microtask < 50; microtask++) await null;
   await nextTurn();
   expect(isCommitted).toBe(false);

@@ -12,7 +12,10 @@ import { tempDatabase } from "../support/temp-file.ts";
 const threadId = "thread";
 const INTERRUPT = { id: "approval", reason: "confirmation", message: "Send it?" };
 
-/** Asks, and says what it was answered when it is resumed. `asks` ends the run that asks. */
+/**
+ * An agent that asks a question, and emits the answer when it is resumed. `asks` ends the run that
+ * asks.
+ */
 function asking(asks: Script): Script {
   return async function* (context) {
     const { input } = context;
@@ -28,7 +31,7 @@ function asking(asks: Script): Script {
   };
 }
 
-/** A custom event, as LangGraph's agents ask. */
+/** A custom event, as from LangGraph's agents. */
 const customEvent: Script = function* ({ input }) {
   yield started(input);
   yield* text("question", "May I?");
@@ -36,7 +39,7 @@ const customEvent: Script = function* ({ input }) {
   yield finished(input);
 };
 
-/** The outcome of the run, as AG-UI has it. */
+/** The outcome of the run, as AG-UI specifies. */
 const outcome: Script = function* ({ input }) {
   yield started(input);
   yield* text("question", "May I?");
@@ -63,7 +66,7 @@ function openClient({ runtimeUrl }: CopilotServer) {
 
 type Client = ReturnType<typeof openClient>;
 
-/** What `useInterrupt` keeps of a run, or of a replay, for the moment in which the user answers. */
+/** What `useInterrupt` keeps of a run or a replay until the user answers. */
 function interruptsOf({ agent }: Client) {
   const seen: { runId?: string; event?: unknown; interrupts?: readonly Interrupt[] } = {};
   let event: unknown;
@@ -102,7 +105,7 @@ async function setUp(asks: Script) {
   return { runner, server, client, seen };
 }
 
-/** Whoever loads the page now holds what the client holds that was there all the time. */
+/** A page that is loaded now gets the same state as the client that was there all the time. */
 async function expectReload({ runner, server, client }: Awaited<ReturnType<typeof setUp>>) {
   expect(client.failures).toEqual([]);
   expect(contentsOf(client)).toEqual(["Send the mail", "May I?", 'answered {"approved":true}']);
@@ -112,7 +115,7 @@ async function expectReload({ runner, server, client }: Awaited<ReturnType<typeo
   await reloaded.core.connectAgent({ agent: reloaded.agent });
   expect(reloaded.failures).toEqual([]);
   expect(reloaded.agent.messages).toEqual(client.agent.messages);
-  // It is answered: nobody is asked again.
+  // The interrupt is answered: it is not shown again.
   expect(seen).toEqual({});
 }
 
@@ -132,7 +135,7 @@ describe("an interrupt, with CopilotKit's core client", () => {
     expect(runIdsIn(await replayOf(runner, threadId))).toEqual([runId, runId]);
   });
 
-  test("raised by the outcome of a run is resumed as AG-UI has it", async () => {
+  test("raised by the outcome of a run is resumed as AG-UI specifies", async () => {
     const opened = await setUp(outcome);
     const { client, seen } = opened;
     const interrupts = seen.interrupts ?? [];
@@ -146,7 +149,7 @@ describe("an interrupt, with CopilotKit's core client", () => {
     await expectReload(opened);
   });
 
-  test("is there for a page that was loaded after it was raised", async () => {
+  test("is shown by a page that was loaded after it was raised", async () => {
     const { server, client } = await setUp(customEvent);
     const reloaded = openClient(server);
     const seen = interruptsOf(reloaded);

@@ -2,7 +2,7 @@ import type { Project } from "./project.ts";
 import { snippet } from "./snippets.ts";
 import { TALK, talkTwice } from "./talk.ts";
 
-/** How each bundler is told to leave the package out, as the documents say. */
+/** The settings by which each bundler leaves the package out, as in the documentation. */
 const CONFIGURATIONS = {
   esbuild: {
     packages: ["esbuild"],

@@ -16,8 +16,8 @@ export interface ServerCommand {
 }
 
 /**
- * One conversation over HTTP and a reconnect: a server is asked, told to end, and started again as another
- * process, of which the thread is asked.
+ * A conversation over HTTP and a reconnect: a server answers a message and gets SIGTERM. A second
+ * process is started, and replays the thread.
  */
 export async function converse(server: ServerCommand): Promise<string> {
   const threadId = `thread-${crypto.randomUUID()}`;
@@ -44,7 +44,7 @@ async function during<T>(
     const ended = exited.then((code) => {
       throw new Error(`it ended with ${code}`);
     });
-    // It ends in any case, when nobody waits for that any more.
+    // The process ends in any case, but this no longer waits for it.
     ended.catch(() => undefined);
     await Promise.race([listening(base), ended]);
     const result = await Promise.race([use(`${base}/agent/default`), ended]);

@@ -1,6 +1,6 @@
 /*
- * `npm run test:install`: packs the package and installs it, unlocked, into projects that are made for it, as
- * a user would: what the registry has today is what it meets.
+ * `npm run test:install`: packs the package and installs it into fresh projects, like a user. There is
+ * no lock file, so it is tested with the current versions in the registry.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 export const ANSWER = ["All ", "is ", "kept."];
 
-/** What OpenAI's endpoint for responses streams for one short answer. */
+/** The stream of OpenAI's responses endpoint for a short answer. */
 const EVENTS = [
   { type: "response.created", response: { id: "resp", created_at: 0, model: "stand-in" } },
   { type: "response.output_item.added", output_index: 0, item: { type: "message", id: "msg" } },
@@ -12,7 +12,7 @@ const EVENTS = [
   { type: "response.completed", response: { usage: { input_tokens: 1, output_tokens: 3 } } },
 ];
 
-/** Stands in for OpenAI, so that the documents' agents run as they are, without a key. */
+/** Replaces OpenAI, so that the agents of the documentation run unchanged, without a key. */
 export async function startModelServer(): Promise<{ env: NodeJS.ProcessEnv; close(): void }> {
   const server = createServer((request, response) => {
     request.resume();

@@ -11,7 +11,7 @@ const LAYOUT = `
     return <html lang="en"><body>{children}</body></html>;
   }`;
 
-/** Builds, starts, and starts again as the standalone server that is copied away. */
+/** Builds and starts the app, then copies its standalone server to another place and starts it there. */
 export async function buildAndServe(
   project: Project,
   tarball: string,

@@ -4,16 +4,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-/** A command may take this long; an install on a slow line is the longest. */
+/** The time limit of a command. An install over a slow connection takes longest. */
 const COMMAND_MS = 4 * 60_000;
 const OUTPUT_LIMIT = 64 * 1024;
-/** Of which a failure shows the end. */
+/** A failure shows the end of this output. */
 const SHOWN_LIMIT = 4000;
 
 const running = new Set<ChildProcess>();
 const directories = new Set<string>();
 
-/** What this process leaves behind when it ends, however it ends: nothing. */
+/** Removes everything of this process when it ends, in any way. */
 process.on("exit", () => {
   for (const child of running) killGroup(child);
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
@@ -27,7 +27,10 @@ export function killGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGKILL
   }
 }
 
-/** The environment of a user's shell: nothing of the npm that runs this, no telemetry. */
+/**
+ * The environment of a user's shell: without the variables of the npm that runs this, and without
+ * telemetry.
+ */
 function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(npm_.*|NODE|NODE_ENV|NODE_OPTIONS|CI)$/i.test(name),
@@ -46,11 +49,11 @@ function environment(extra: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 export interface RunningCommand {
   readonly child: ChildProcess;
   readonly output: () => string;
-  /** Resolves with the exit code; null when a signal ended it. */
+  /** Resolves with the exit code. Null when a signal ended the process. */
   readonly exited: Promise<number | null>;
 }
 
-/** A directory of a user who has nothing yet: made new, and gone at the end. */
+/** The empty directory of a new user. It is removed at the end. */
 export class Project {
   readonly directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-install-"));
 
@@ -77,7 +80,7 @@ export class Project {
   }
 
   start(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand {
-    // A group of its own, so that what it has started ends with it.
+    // A process group of its own, so that its child processes end with it.
     const child = spawn(command, args, {
       cwd: this.directory,
       env: environment(env),
@@ -98,7 +101,9 @@ export class Project {
     return { child, output: () => output, exited };
   }
 
-  /** Runs a command to its end, and returns what it said. Throws with that when it failed. */
+  /**
+   * Runs a command to its end, and returns its output. Throws with the output when the command fails.
+   */
   async run(
     command: string,
     args: readonly string[],

@@ -4,7 +4,9 @@ import { snippet } from "./snippets.ts";
 /** The README's snippet without a runtime, as a module. */
 export const TALK = "talk.mjs";
 
-/** The same for CommonJS: `require` in place of the import, and a function around what awaits. */
+/**
+ * The same for CommonJS: `require` in place of the import, and a function around the code that awaits.
+ */
 export function talkAsCommonJs(): string {
   const [first = "", ...rest] = snippet(TALK).split("\n");
   const required = first.replace(/^import (\{.*\}) from (".*");$/, "const $1 = require($2);");

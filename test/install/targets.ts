@@ -11,9 +11,9 @@ import { checkTypes } from "./types.ts";
 export interface Target {
   readonly name: string;
   readonly what: string;
-  /** Too long for every run: it is done by its name, or with all. */
+  /** Too slow for every run: it runs only by its name, or with all targets. */
   readonly long?: boolean;
-  /** Returns what it saw, in a line. */
+  /** Returns its result, in a line. */
   readonly run: (project: Project, tarball: string) => Promise<string>;
 }
 

@@ -9,7 +9,9 @@ const TRACE = `
   console.log(JSON.stringify([...fileList]));
 `;
 
-/** Runs the snippet with the files alone that @vercel/nft collects, as deployments of many tools do. */
+/**
+ * Runs the snippet with only the files that @vercel/nft collects, like the deployments of many tools.
+ */
 export async function traceAndTalk(project: Project, tarball: string): Promise<string> {
   await project.install(tarball, "@vercel/nft");
   project.write(TALK, snippet(TALK));

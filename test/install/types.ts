@@ -1,14 +1,17 @@
 import type { Project } from "./project.ts";
 import { snippet } from "./snippets.ts";
 
-/** What npm may have laid out beside `@copilotkit/runtime`, which has 0.0.59 and 7.8.1 of its own. */
+/**
+ * Versions that npm may have installed beside `@copilotkit/runtime`, which has its own 0.0.59 and
+ * 7.8.1.
+ */
 const LAYOUTS: readonly (readonly string[])[] = [
   [],
   ["@ag-ui/core@0.0.59", "@ag-ui/client@0.0.59", "rxjs@7.8.2"],
   ["@ag-ui/core@1", "@ag-ui/client@1", "rxjs@7.8.2"],
 ];
 
-/** The runner beside types of the project's own `@ag-ui/client` and `rxjs`. */
+/** The runner with the types of the project's own `@ag-ui/client` and `rxjs`. */
 const FITS = `
   import type { AbstractAgent, BaseEvent, RunAgentInput } from "@ag-ui/client";
   import { type AgentRunner, CopilotRuntime, InMemoryAgentRunner } from "@copilotkit/runtime/v2";
@@ -33,7 +36,7 @@ const FITS = `
   };
 `;
 
-/** The package's own types, where those of others must not be looked into. */
+/** The package's own types, without checks of other packages' types. */
 const ALONE = `
   import { SqliteAgentRunner, StoreAgentRunner, type RunStore } from "durable-agent-runner";
   export const runner = new SqliteAgentRunner({ dbPath: "threads.db" });
@@ -47,7 +50,7 @@ const COMMON = {
   types: ["node"],
   noUncheckedIndexedAccess: true,
 };
-/** The last is what Next.js writes for a project that has no configuration. */
+/** The last configuration is the one that Next.js writes for a project without one. */
 const STRICTNESS = [
   { strict: true },
   { strict: true, exactOptionalPropertyTypes: true },
@@ -60,7 +63,7 @@ const MODULES = {
 const SNIPPETS = ["server.mts", "server-hono.mts", "server-express.mts"];
 const ROUTE = "app/api/copilotkit/[[...slug]]/route.ts";
 
-/** Every snippet and every layout, as strict and as loose as projects are. */
+/** Every snippet and every layout, with strict and loose settings. */
 export async function checkTypes(project: Project, tarball: string): Promise<string> {
   const others = ["hono", "@hono/node-server", "express", "@types/express"];
   const tools = ["typescript", "@types/node"];

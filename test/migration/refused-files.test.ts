@@ -24,7 +24,7 @@ function filesBeside(dbPath: string): Files {
   return Object.fromEntries(contents) as Files;
 }
 
-/** Tries all that reads or writes on a file that is to be refused. */
+/** Tries all methods that read or write, on a file that has to be refused. */
 async function expectRefused(dbPath: string, code: string): Promise<void> {
   const before = filesBeside(dbPath);
   const runner = openRunner({ dbPath });
@@ -38,7 +38,7 @@ async function expectRefused(dbPath: string, code: string): Promise<void> {
   expect(filesBeside(dbPath)).toEqual(before);
 }
 
-/** A file of this release, with a run, that says a later one wrote it. */
+/** A file of this release with a run, marked with a newer schema version. */
 async function newerFile(): Promise<string> {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
@@ -51,13 +51,13 @@ async function newerFile(): Promise<string> {
   return dbPath;
 }
 
-describe("a file that is not ours to write is refused, untouched", () => {
-  test("one that a newer version wrote: SCHEMA_TOO_NEW", async () => {
+describe("a file that the runner must not write is refused, and not changed", () => {
+  test("a file of a newer version: SCHEMA_TOO_NEW", async () => {
     await expectRefused(await newerFile(), "SCHEMA_TOO_NEW");
   });
 
   test.each(["delete", "wal"])(
-    "one of another application, journal_mode %s: FOREIGN_FILE",
+    "a file of another application, journal_mode %s: FOREIGN_FILE",
     async (mode) => {
       const dbPath = tempDatabase();
       const db = new Database(dbPath);
@@ -68,7 +68,7 @@ describe("a file that is not ours to write is refused, untouched", () => {
     },
   );
 
-  test("one of another application with a table of our name: FOREIGN_FILE", async () => {
+  test("a file of another application with a table of the same name: FOREIGN_FILE", async () => {
     const dbPath = tempDatabase();
     const db = new Database(dbPath);
     db.exec("CREATE TABLE agent_runs (id INTEGER PRIMARY KEY, agent TEXT, mileage INTEGER)");
@@ -86,14 +86,14 @@ describe("a file that is not ours to write is refused, untouched", () => {
     await expectRefused(dbPath, "NOT_A_DATABASE");
   });
 
-  test("a newer one whose process died, with a WAL that was never checkpointed", async () => {
+  test("a file of a newer version whose process died, with a WAL that was never checkpointed", async () => {
     const original = await newerFile();
     const db = new Database(original);
     onTestFinished(() => void db.close());
     db.pragma("wal_autocheckpoint = 0");
     db.exec("INSERT INTO from_the_future VALUES (1)");
     const directory = join(tempDirectory(), "copy");
-    // As a crash leaves them: the WAL holds what the file does not.
+    // The files as after a crash: the WAL has commits that the file does not have.
     cpSync(dirname(original), directory, { recursive: true });
     const dbPath = join(directory, "threads.db");
     const { "threads.db-shm": _, ...before } = filesBeside(dbPath);
@@ -101,7 +101,7 @@ describe("a file that is not ours to write is refused, untouched", () => {
     const runner = openRunner({ dbPath });
     expect(await replayOf(runner, "thread")).toMatchObject([{ code: "SCHEMA_TOO_NEW" }]);
     await runner.close();
-    // The index of the WAL is made anew by whoever opens it, and holds nothing of its own.
+    // Every process that opens the WAL makes its index again. The index holds no data of its own.
     const { "threads.db-shm": __, ...after } = filesBeside(dbPath);
     expect(after).toEqual(before);
   });

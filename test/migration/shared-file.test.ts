@@ -46,7 +46,7 @@ describe.each(version1Files)(
       expect(spokenIn(rows.flatMap(eventsOf))).toBe("answer to new-1 thereanswer to new-2 there");
     });
 
-    test("version 1 stores runs between ours, and both see all of them", async () => {
+    test("version 1 stores runs between those of this version, and both see all runs", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -64,11 +64,11 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("what version 1 stores and purges changes which messages count as seen", async () => {
+    test("runs that version 1 stores and purges change which messages count as seen", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "purged";
-      /** Which of these messages a run on the thread takes for new. */
+      /** Which of these messages count as new for a run on the thread. */
       async function newOf(runId: string, ...messageIds: string[]): Promise<string[]> {
         const input = inputOf(threadId, runId, messageIds);
         const [first] = await collect(runner.run({ threadId, agent: answeringAgent(), input }));
@@ -104,7 +104,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("what version 1 purges hides none of our runs from it", async () => {
+    test("a purge by version 1 hides no run of this version from version 1", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -123,7 +123,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("an id of a run of version 1 may come again, and version 1 reads both and purges both", async () => {
+    test("the id of a version 1 run may be used again, and version 1 reads and purges both runs", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       const threadId = "getting-started";
@@ -148,7 +148,7 @@ describe.each(version1Files)(
         const rows = version1.chain(threadId);
         expect(rows.slice(-2).map((row) => spokenIn(eventsOf(row)))).toEqual(["again", "again"]);
         expect(new Set(rows.map((row) => row.run_id)).size).toBe(rows.length);
-        // Now only the last one of the thread is left.
+        // Now only the last run of the thread is left.
         const last = rows.at(-1);
         db.prepare("UPDATE agent_runs SET created_at = created_at + 1000 WHERE id = ?").run(
           last?.id,
@@ -158,14 +158,14 @@ describe.each(version1Files)(
       });
       expectTrueRunCounts(dbPath);
       expect(runIdsIn(await replayOf(runner, threadId))).toEqual([runId]);
-      // What was purged is new again, and what is left is not.
+      // Purged messages are new again, the remaining ones are not.
       const input = inputOf(threadId, runId, ["question-1", `again on ${threadId}`]);
       const [first] = await collect(runner.run({ threadId, agent: agent(), input }));
       expect(first).toMatchObject({ input: { messages: [{ id: "question-1" }] } });
       expectTrueRunCounts(dbPath);
     });
 
-    test("a thread that version 1 purged to nothing can be used again", async () => {
+    test("a thread that version 1 purged completely can be used again", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       await runToEnd(runner, "purged", "before", answeringAgent());
@@ -183,7 +183,7 @@ describe.each(version1Files)(
       expectTrueRunCounts(dbPath);
     });
 
-    test("a thread that version 1 runs on is not run by us, until it is done", async () => {
+    test("a thread with an executing version 1 run is refused until that run is over", async () => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
       await replayOf(runner, "long");

@@ -60,7 +60,7 @@ async function messagesOf(events: Parameters<typeof reduceWithClients>[0]): Prom
 }
 
 describe.each(version1Files)("a file written by version 1, $name", ({ copy: copyOfVersion1 }) => {
-  test("is migrated in place, once, with every row as it was", async () => {
+  test("is migrated in place, once, with every row unchanged", async () => {
     const dbPath = copyOfVersion1();
     const columns = `SELECT id, thread_id, run_id, parent_run_id, events, input, created_at, version
                        FROM agent_runs ORDER BY id`;
@@ -86,7 +86,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
     expect(secondLogger.lines).toEqual([]);
   });
 
-  test("its killed thread is free again and accepts a run", async () => {
+  test("its thread that a kill had locked is free again and accepts a run", async () => {
     const dbPath = copyOfVersion1();
     expect(valueIn(dbPath, "SELECT is_running FROM run_state WHERE thread_id = 'killed'")).toBe(1);
     const runner = openRunner({ dbPath });
@@ -97,7 +97,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
     expect(spokenIn(await replayOf(runner, "killed"))).toBe("answer to after");
   });
 
-  test("its purged thread shows the four runs that are left, in order", async () => {
+  test("its purged thread shows the four remaining runs, in order", async () => {
     const runner = openRunner({ dbPath: copyOfVersion1() });
     const replay = await replayOf(runner, "purged");
     expect(runIdsIn(replay)).toEqual([
@@ -114,7 +114,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
     ]);
   });
 
-  test("its thread of 200 runs comes back whole", async () => {
+  test("its thread of 200 runs is replayed whole", async () => {
     const runner = openRunner({ dbPath: copyOfVersion1() });
     const replay = await replayOf(runner, "long");
     const runIds = Array.from({ length: 200 }, (_, at) => `long-run-${19 + at}`);
@@ -124,7 +124,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
   });
 
   test.each(THREADS)(
-    "%s: replays as clients accept it, with the messages of its rows",
+    "%s: is replayed as a stream that clients accept, with the messages of its rows",
     async (threadId) => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
@@ -134,7 +134,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
       const stored = runRows(dbPath, threadId).flatMap(eventsOf);
       const expected = await messagesOf(stored);
       const shown = await messagesOf(replay);
-      // A call that version 1 left open at the terminal event gets a result that says so.
+      // A call that version 1 left open at the terminal event gets an error as its result.
       const added = threadId === "open-tool-at-terminal" ? ["tc-open-result"] : [];
       for (const [at, messages] of shown.entries()) {
         const ids = new Set(added);
@@ -146,7 +146,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
   );
 
   test.each(THREADS)(
-    "%s: a run with the whole history brings only its new message",
+    "%s: of a run with the whole history in its input, only the new message is stored",
     async (threadId) => {
       const dbPath = copyOfVersion1();
       const runner = openRunner({ dbPath });
@@ -156,8 +156,8 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
       const input = { ...inputOf(threadId, "new-run"), messages: [...history, question] };
       const agent = answeringAgent();
       const [first] = await collect(runner.run({ threadId, agent, input }));
-      // Of the history, new is only what no stored event or input names: messages without an id, and
-      // the results that a replay adds for calls that were left open.
+      // Of the history, only messages that no stored event or input names are new: messages without an
+      // id, and the results that a replay adds for calls that were left open.
       const known = idsIn(runRows(dbPath, threadId).slice(0, -1));
       const unnamed = history.filter(({ id, role }) => !id || (role === "tool" && !known.has(id)));
       const { messages } = (first as unknown as { input: { messages: Message[] } }).input;
@@ -171,7 +171,7 @@ describe.each(version1Files)("a file written by version 1, $name", ({ copy: copy
   );
 
   test.each(["long", "purged", "stopped-then-continued", "failed-then-continued"])(
-    "%s: that is the one new message and nothing else",
+    "%s: only the new message of a run counts as new",
     async (threadId) => {
       const runner = openRunner({ dbPath: copyOfVersion1() });
       const [history = []] = await messagesOf(await replayOf(runner, threadId));

@@ -5,7 +5,7 @@ import { ROOT } from "../support/build.ts";
 
 const execute = promisify(execFile);
 
-/** Runs and reads back one run, with the package found under its own name. */
+/** Executes a run and replays it, with the package imported by its own name. */
 const SCRIPT = `
   import { SqliteAgentRunner } from "durable-agent-runner";
   const agent = {
@@ -25,11 +25,11 @@ const SCRIPT = `
 `;
 
 describe("the built package", () => {
-  it("is found by its name and finds its workers", async () => {
+  it("can be imported by its name, and finds its workers", async () => {
     const { stdout } = await execute(
       process.execPath,
       ["--input-type=module", "--eval", SCRIPT],
-      // Without type stripping, a worker found in the sources would not run.
+      // Without type stripping, so that a worker in the sources would fail.
       { cwd: ROOT, env: { ...process.env, NODE_OPTIONS: "--no-experimental-strip-types" } },
     );
     expect(stdout).toBe("RUN_STARTED\nRUN_FINISHED\n");

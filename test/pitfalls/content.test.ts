@@ -81,7 +81,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
     }
   });
 
-  test("pitfall 3: nor because its run id is stored already, on its thread or on another", async () => {
+  test("pitfall 3: a run is stored although its run id is stored already, on its thread or on another", async () => {
     const rejections = uncaught();
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
@@ -95,7 +95,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
     expect(rejections).toEqual([]);
   });
 
-  test("pitfall 3: nor because another program took its run id meanwhile", async () => {
+  test("pitfall 3: a run is stored although another program has stored its run id meanwhile", async () => {
     const rejections = uncaught();
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
@@ -120,7 +120,7 @@ describe("pitfall 3: storing a run never fails because of what it contains", () 
   });
 });
 
-describe("the input that is stored", () => {
+describe("the stored input", () => {
   test("pitfall 11: holds only the messages new to the thread, so its bytes grow linearly", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, durability: "normal" });
@@ -141,13 +141,13 @@ describe("the input that is stored", () => {
       const { messages } = JSON.parse(row.input) as { messages: { id: string }[] };
       expect(messages.map(({ id }) => id)).toEqual([`question-${100 + at}`]);
     }
-    // All ids are equally long, so every turn's input is, too.
+    // All ids have the same length, so the input of every turn has too.
     expect(new Set(rows.map((row) => row.input.length)).size).toBe(1);
     expect(new Set(rows.map((row) => row.events.length)).size).toBe(1);
   });
 });
 
-describe("what is stored of a run", () => {
+describe("the stored events of a run", () => {
   const reasoning: ScriptEvent[] = [
     { type: "REASONING_START", messageId: "r" },
     { type: "REASONING_MESSAGE_START", messageId: "r", role: "reasoning" },
@@ -185,13 +185,13 @@ describe("what is stored of a run", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, storeRawEvents: false });
     const emitted = await runToEnd(runner, "thread", "run", emitting(raw));
-    // Who follows the run live gets them all the same.
+    // Subscribers of the live run get these events too.
     expect(emitted.slice(1, -1)).toEqual(raw);
     expect(valueIn(dbPath, "SELECT events FROM agent_runs")).not.toMatch(/chunk|raw/i);
     expect(spokenIn(await replayOf(runner, "thread"))).toBe("said");
   });
 
-  test("pitfall 12: they are stored unless one asks for less", async () => {
+  test("pitfall 12: RAW events and rawEvent fields are stored by default", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "thread", "run", emitting(raw));
@@ -205,7 +205,7 @@ describe("an agent that fails", () => {
     abortRun() {},
   });
 
-  test("pitfall 17: leaves no run behind when it throws before its first event", async () => {
+  test("pitfall 17: stores no run when it throws before its first event", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     expect(await runToEnd(runner, "thread", "run", throwing("no such model"))).toMatchObject([
@@ -214,13 +214,13 @@ describe("an agent that fails", () => {
     expect(runRows(dbPath, "thread")).toEqual([]);
     expect(await replayOf(runner, "thread")).toEqual([]);
     expect(await runner.isRunning({ threadId: "thread" })).toBe(false);
-    // Not even its id is used up.
+    // Even its run id can be used again.
     expect(typesOf(await runToEnd(runner, "thread", "run", answeringAgent()))).toContain(
       "RUN_FINISHED",
     );
   });
 
-  test("pitfall 22: does not break what a client restores of the thread", async () => {
+  test("pitfall 22: does not break the replay of the thread", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "thread", "run-1", answeringAgent());
     const failing: RunnableAgent = {

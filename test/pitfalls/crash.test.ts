@@ -25,7 +25,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const CHILD = `${import.meta.dirname}/../support/killed-run.child.ts`;
 
-/** A process that was killed in the middle of a run, all that it said being in the file. */
+/** A process that was killed in the middle of a run, when all its events were in the file. */
 async function killMidRun(dbPath: string): Promise<Child> {
   const child = spawnChild(process.execPath, [CHILD, dbPath, "thread", "killed-run"]);
   expect(await nextLine(child)).toBe("stored");
@@ -49,7 +49,7 @@ describe("a process that is killed in the middle of a run", () => {
     expect(valueIn(dbPath, isRunning)).toBe(0);
   });
 
-  test("pitfall 2: keeps what its run had said, with one terminal event", async () => {
+  test("pitfall 2: keeps the events of its run, with one terminal event", async () => {
     const dbPath = tempDatabase();
     await killMidRun(dbPath);
     expect(runRows(dbPath, "thread")).toEqual([]);
@@ -69,8 +69,8 @@ describe("a process that is killed in the middle of a run", () => {
   });
 });
 
-describe("a writer whose lease ran out while it slept", () => {
-  /** As a process that has found the runner dead leaves the file: without its row. */
+describe("a writer whose lease ran out while it was suspended", () => {
+  /** Like the file after another process found the runner dead: without its row. */
   function expireLeases(dbPath: string): void {
     withDatabase(dbPath, (db) => {
       const { changes } = db.prepare("DELETE FROM runner_instances").run();
@@ -78,7 +78,7 @@ describe("a writer whose lease ran out while it slept", () => {
     });
   }
 
-  // So long that the sleeper does not wake by its own heartbeat during the test.
+  // So long that the suspended runner writes no heartbeat during the test.
   const leaseMs = 2 ** 31 - 1;
 
   function sleepingAgent() {
@@ -95,7 +95,7 @@ describe("a writer whose lease ran out while it slept", () => {
     return { agent, asleep: asleep.promise, wake: woken.resolve };
   }
 
-  /** A runner with a run in flight that has outslept its lease. */
+  /** A runner with a run in flight that was suspended for longer than its lease. */
   async function sleepPastTheLease() {
     const dbPath = tempDatabase();
     const stale = openRunner({ dbPath, leaseMs });
@@ -126,7 +126,7 @@ describe("a writer whose lease ran out while it slept", () => {
     expect(spokenIn(await replayOf(stale, "thread"))).not.toContain("after sleep");
   });
 
-  test("pitfall 24: nor the run that has the thread now", async () => {
+  test("pitfall 24: is refused, and does not overwrite the run that has the thread now", async () => {
     const { dbPath, sleeper, staleRun } = await sleepPastTheLease();
 
     const successor = openRunner({ dbPath });
@@ -143,7 +143,7 @@ describe("a writer whose lease ran out while it slept", () => {
     expect((await staleRun.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "LEASE_LOST" });
     await verifyWithClients(staleRun.events);
 
-    // The refused write neither freed the thread nor touched what the other run journals.
+    // The refused write neither freed the thread nor changed the journal of the other run.
     expect(await successor.isRunning({ threadId: "thread" })).toBe(true);
     const owner = "SELECT current_run_id FROM run_state WHERE thread_id = 'thread'";
     expect(valueIn(dbPath, owner)).toBe("successor-run");
@@ -155,7 +155,7 @@ describe("a writer whose lease ran out while it slept", () => {
 
   test("pitfall 24: a run that was stored only by its completion is refused as well", async () => {
     const dbPath = tempDatabase();
-    // Nothing is journaled before the end: all of it comes with the completion.
+    // No event is journaled before the end: all events come with the completion.
     const stale = openRunner({ dbPath, leaseMs, lingerMs: 60_000 });
     const sleeper = sleepingAgent();
     const input = inputOf("thread", "stale-run");
@@ -172,7 +172,7 @@ describe("a writer whose lease ran out while it slept", () => {
     ]);
   });
 
-  test("pitfall 24: is told to abort when it goes on talking", async () => {
+  test("pitfall 24: has its agent told to abort when the agent goes on emitting", async () => {
     const dbPath = tempDatabase();
     const stale = openRunner({ dbPath, leaseMs, lingerMs: 0 });
     const asleep = Promise.withResolvers<void>();

@@ -41,7 +41,7 @@ async function fileWithLongThread(): Promise<string> {
         insertRun.run(`run-${at}`, JSON.stringify(events));
         insertMessage.run(messageId);
       }
-      // As it is between two times at which the latest runs are indexed.
+      // Between two moments at which the latest runs are indexed.
       db.exec(`UPDATE threads SET run_count = ${RUNS - 5},
         indexed_up_to = (SELECT max(id) - 5 FROM agent_runs) WHERE thread_id = 'long'`);
     })();
@@ -49,8 +49,8 @@ async function fileWithLongThread(): Promise<string> {
   return dbPath;
 }
 
-describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () => {
-  test("pitfall 10: what a run sends to the writer is the same", async () => {
+describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", () => {
+  test("pitfall 10: a run sends the same to the writer", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     await runToEnd(runner, "warm up", "warm-up", answeringAgent());
     const post = vi.spyOn(MessagePort.prototype, "postMessage");
@@ -91,7 +91,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
       const messages = { messageIds, messageDigests: [0, 0] };
       const op = { kind: "claim", number, threadId, runId, ...messages, supersede: false } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
-      // As better-sqlite3 reports them, with the values in place of the parameters.
+      // The statements as better-sqlite3 reports them, with values in place of the parameters.
       return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));
     }
     const plansOf = (sql: string) =>
@@ -117,10 +117,10 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     // Messages of an empty thread need not be looked up.
     const isLookUp = (sql: string) => sql.includes("thread_messages");
     expect(ofLong.filter((sql) => !isLookUp(sql)).map(withoutTime)).toEqual(ofEmpty);
-    // One a message.
+    // One statement per message.
     expect(ofLong.filter(isLookUp)).toHaveLength(2);
     for (const sql of ofLong) expect(sql).not.toMatch(/\bevents\b/);
-    // Each finds its row by an index: nothing grows with the table.
+    // Each finds its row by an index, so no cost grows with the table.
     for (const detail of [...first, ...ofLong].flatMap(plansOf)) {
       expect(detail).not.toMatch(/^SCAN (?!CONSTANT ROW)/);
     }
@@ -146,7 +146,7 @@ describe("pitfall 10: a thread of 2000 runs costs what an empty one does", () =>
     expect(store.stats().batches).toBe(0);
   });
 
-  test("pitfall 10: an input that brings the whole history sends ids, and stores what is new", async () => {
+  test("pitfall 10: of an input with the whole history, only ids are sent and only new messages are stored", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     const history = Array.from({ length: RUNS }, (_, at) => `answer-run-${at}`);
     const input = inputOf("long", "new-run", [...history, "new question"]);

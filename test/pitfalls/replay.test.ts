@@ -56,7 +56,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
     readonly events: ScriptEvent[];
   }
 
-  /** What a replay emits, by the turn of the event loop in which it does. */
+  /** The events of a replay, by the turn of the event loop in which they are emitted. */
   async function portionsOf(stream: ReturnType<typeof openRunner>["connect"]): Promise<Portion[]> {
     const portions: Portion[] = [];
     let current: { events: ScriptEvent[] } | null = null;
@@ -118,7 +118,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
     expect(ticks).toEqual(Array.from({ length: 35_998 }, (_, at) => at));
   });
 
-  test("pitfall 9: what a live run has emitted already comes in pieces, too", async () => {
+  test("pitfall 9: the recorded events of a live run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const said = Promise.withResolvers<void>();
     const gate = Promise.withResolvers<void>();
@@ -132,7 +132,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
     const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, "run") }));
     await said.promise;
     const replayed = portionsOf((request) => runner.connect(request));
-    // Not before the replay has caught up.
+    // Wait until the replay has emitted all recorded events.
     const follower = watch(runner.connect({ threadId }));
     await follower.until(({ value }) => value === 4999);
     gate.resolve();
@@ -143,7 +143,7 @@ describe("pitfall 9: history comes in pages, and other work goes on between them
   });
 });
 
-test("pitfall 13: the documented purge takes the purged runs and no others", async () => {
+test("pitfall 13: the documented purge removes only the purged runs", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   for (let at = 1; at <= 6; at++) {
@@ -163,7 +163,7 @@ test("pitfall 13: the documented purge takes the purged runs and no others", asy
 });
 
 describe("pitfall 14: two runners on two files", () => {
-  test("pitfall 14: know nothing of each other, on a thread of the same name", async () => {
+  test("pitfall 14: share nothing, even for a thread of the same name", async () => {
     const one = openRunner({ dbPath: tempDatabase() });
     const other = openRunner({ dbPath: tempDatabase() });
     const agent = heldAgent();
@@ -184,7 +184,7 @@ describe("pitfall 14: two runners on two files", () => {
     expect(spokenIn(await replayOf(one, threadId))).toBe("first half, second half");
   });
 
-  test("pitfall 14: nor do two in memory", async () => {
+  test("pitfall 14: two runners in memory share nothing either", async () => {
     const one = openRunner({});
     const other = openRunner({});
     await runToEnd(one, threadId, "run", answeringAgent());
@@ -193,7 +193,7 @@ describe("pitfall 14: two runners on two files", () => {
   });
 });
 
-test("pitfall 18: runs of the same or a wrong time come in the order they were stored", async () => {
+test("pitfall 18: runs with the same or a wrong time are replayed in the order in which they were stored", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   const runIds = ["c", "a", "d", "b"];

@@ -60,7 +60,7 @@ describe("stopping", () => {
     ]);
   });
 
-  test("pitfall 6: the RUN_FINISHED of a stopped run names thread and run, and later turns show after a reload", async () => {
+  test("pitfall 6: the RUN_FINISHED of a stopped run has thread and run id, and later turns are there after a reload", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = heldAgent();
@@ -88,7 +88,7 @@ describe("stopping", () => {
     }
   });
 
-  test("pitfall 8: what is open inside a step or reasoning is closed before RUN_FINISHED", async () => {
+  test("pitfall 8: open parts inside a step or reasoning are closed before RUN_FINISHED", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const open = Promise.withResolvers<void>();
     const agent = scriptedAgent(async function* ({ input, aborted }) {
@@ -119,7 +119,7 @@ describe("stopping", () => {
     await verifyWithClients(await replayOf(runner, threadId));
   });
 
-  test("pitfall 15: a run that was told to stop still has its thread until its agent is done", async () => {
+  test("pitfall 15: a run that was told to stop holds its thread until its agent is done", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const halfway = Promise.withResolvers<void>();
@@ -146,7 +146,7 @@ describe("stopping", () => {
     const next = heldAgent();
     const nextRun = watch(runner.run({ threadId, agent: next, input: inputOf(threadId, "next") }));
     await next.halfway;
-    // The end of the first run is long past, and has taken nothing of the second with it.
+    // The first run ended long ago, and the second run lost no event by that.
     expect(await runner.isRunning({ threadId })).toBe(true);
     next.release();
     expect((await nextRun.done).at(-1)).toEqual(finished({ threadId, runId: "next" }));
@@ -154,7 +154,7 @@ describe("stopping", () => {
     expect(runRows(dbPath, threadId).map((row) => row.run_id)).toEqual(["slow", "next"]);
   });
 
-  test("pitfall 16: stop with the id of an earlier run leaves a newer one alone", async () => {
+  test("pitfall 16: stop with the id of an earlier run does not stop a newer run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, threadId, "old", answeringAgent());
     const agent = heldAgent();
@@ -169,7 +169,7 @@ describe("stopping", () => {
   });
 });
 
-describe("pitfall 19: a run hears nothing of the one that dies before it", () => {
+describe("pitfall 19: a run gets no events of the run that it replaces", () => {
   for (const onConcurrentRun of ["enqueue", "supersede"] as const) {
     test(`pitfall 19: with onConcurrentRun ${onConcurrentRun}`, async () => {
       const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
@@ -188,7 +188,7 @@ describe("pitfall 19: a run hears nothing of the one that dies before it", () =>
     });
   }
 
-  test("pitfall 19: nor does who followed that one by connect hear of the next", async () => {
+  test("pitfall 19: a connect that follows the replaced run gets no events of the next run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const dying = heldAgent();
     runner.run({ threadId, agent: dying, input: inputOf(threadId, "dying") });

@@ -8,7 +8,7 @@ import type { Facts, ImageJob, ImageVerdict, RunFacts, Violation } from "./facts
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Opens what a power cut has left, uses every thread, and looks at what there is. */
+/** Opens the files that a power cut has left, uses every thread, and checks the stored runs. */
 export async function checkImage(job: ImageJob, facts: Facts): Promise<ImageVerdict> {
   const violations: Violation[] = [];
   const report = (rule: Violation["rule"], seen: string) => void violations.push({ rule, seen });
@@ -64,12 +64,12 @@ export async function checkImage(job: ImageJob, facts: Facts): Promise<ImageVerd
   return verdict;
 }
 
-/** What is missing of a run that was acknowledged, or null. */
+/** The missing part of an acknowledged run, or null. */
 function lossOf(
   { runId, said }: RunFacts,
   events: readonly EventLike[] | undefined,
 ): string | null {
-  // An agent that failed before it said anything leaves nothing.
+  // The run of an agent that failed before its first event is not stored.
   const isEmpty = !said.some(({ type }) => type === "RUN_STARTED");
   if (events === undefined) return isEmpty ? null : `${runId} is not there`;
   const { whole, problem } = compareWithSaid(events, said);
@@ -77,7 +77,7 @@ function lossOf(
   return `${runId} is not whole: ${problem ?? "its end is missing"}`;
 }
 
-/** Replays every thread, has a run on each, and returns what they replay then. */
+/** Replays every thread, executes a run on each, and returns the replays after that. */
 async function useThreads(
   dbPath: string,
   threadIds: readonly string[],

@@ -1,4 +1,4 @@
-// Judges images, one after the other: jobs come as lines of JSON on stdin, verdicts go to stdout.
+// Checks images, one after another: jobs are lines of JSON on stdin, results go to stdout.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { checkImage } from "./check-image.ts";

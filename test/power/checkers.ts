@@ -3,7 +3,7 @@ import { createInterface, type Interface } from "node:readline";
 import type { ImageJob, ImageVerdict } from "./facts.ts";
 import { pathOf } from "./processes.ts";
 
-/** A process that judges images, one at a time. */
+/** A process that checks images, one at a time. */
 class Checker {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -11,7 +11,7 @@ class Checker {
 
   constructor(library: string) {
     this.#child = spawn(process.execPath, [pathOf("check.child.ts")], {
-      // What is checked is thrown away: its syncs would only cost time.
+      // A checked image is thrown away, so its syncs would only take time.
       env: { ...process.env, LD_PRELOAD: library, POWER_NO_SYNC: "1" },
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -34,7 +34,7 @@ class Checker {
   }
 }
 
-/** Several of them. */
+/** Several checkers. */
 export class Checkers {
   readonly #all: readonly Checker[];
   readonly #idle: Checker[];
@@ -45,7 +45,7 @@ export class Checkers {
     this.#idle = [...this.#all];
   }
 
-  /** Resolves, when one is idle, with how to have an image judged by it. */
+  /** Resolves when a checker is idle, with a function that has it check an image. */
   async next(): Promise<(job: ImageJob) => Promise<ImageVerdict>> {
     const checker =
       this.#idle.pop() ?? (await new Promise<Checker>((take) => this.#waiting.push(take)));

@@ -7,20 +7,23 @@ export interface RunFacts {
   readonly threadId: string;
   readonly runId: string;
   readonly askedAt: number;
-  /** When its stream had completed with its terminal event; null: it did not, or the store said why. */
+  /**
+   * When its stream had completed with its terminal event. Null if it did not, or ended with an error
+   * of the store.
+   */
   acknowledgedAt: number | null;
-  /** All that its client was given, or what its agent was going to say at most. */
+  /** The events that its client got, or at most those that its agent planned to emit. */
   said: readonly EventLike[];
 }
 
-/** What images of a recording are judged by. */
+/** The facts by which images of a recording are checked. */
 export interface Facts {
   readonly threadIds: readonly string[];
   readonly oldRuns: number;
   readonly runs: readonly RunFacts[];
 }
 
-/** The runs that the marks of a record tell of. */
+/** The runs in the marks of a record. */
 export function runsIn(calls: readonly Call[]): RunFacts[] {
   const runs = new Map<string, RunFacts>();
   for (const call of calls) {
@@ -45,9 +48,9 @@ export function runsIn(calls: readonly Call[]): RunFacts[] {
   return [...runs.values()];
 }
 
-/** Something that must hold of an image and does not. */
+/** A rule that an image breaks. */
 export interface Violation {
-  /** Of `lost`, the disk did not keep what was acknowledged; anything else is worse. */
+  /** `lost`: the disk did not keep an acknowledged run. Every other kind is worse. */
   readonly rule:
     | "lost"
     | "opens"
@@ -61,7 +64,7 @@ export interface Violation {
   readonly seen: string;
 }
 
-/** An image to be judged. */
+/** An image to be checked. */
 export interface ImageJob {
   readonly dbPath: string;
   readonly factsPath: string;
@@ -69,7 +72,7 @@ export interface ImageJob {
 }
 
 export interface ImageVerdict {
-  /** Runs that had to be there, and were looked for. */
+  /** The number of runs that had to be there. */
   readonly acknowledged: number;
   readonly violations: readonly Violation[];
 }

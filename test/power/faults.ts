@@ -4,21 +4,21 @@ import type { Random } from "../support/random.ts";
 import type { FailedSyncs } from "./record/recording.ts";
 import type { Scene } from "./scene.ts";
 
-/** What happens to the processes while they are recorded. */
+/** A fault of the recorded processes. */
 export interface Fault {
   readonly name: string;
   readonly what: string;
   readonly run: (scene: Scene) => Promise<void>;
-  /** Before anything is recorded. */
+  /** Called before the recording begins. */
   readonly prepare?: (dbPath: string) => void;
   /** Runs that were in the file before. */
   readonly oldRuns?: number;
   readonly failedSyncs?: (random: Random) => FailedSyncs;
-  /** Why it cannot be had on this machine, or null. */
+  /** Why the fault cannot happen on this machine, or null. */
   readonly missing?: () => string | null;
 }
 
-/** Small: a WAL that wraps again and again within a second. */
+/** Small, so that the WAL starts again several times within a second. */
 const CHECKPOINT_PAGES = 100;
 
 async function load(scene: Scene): Promise<void> {
@@ -40,7 +40,7 @@ async function failSyncs(scene: Scene): Promise<void> {
   await child.finish();
 }
 
-/** Several of the syncs of runs, and of those of checkpoints, if there are any. */
+/** Several syncs of runs, and several syncs of checkpoints if there are any. */
 function somePlaces(random: Random): FailedSyncs {
   const places = (count: number, to: number) =>
     Array.from({ length: count }, () => random.integer(4, to));
@@ -69,7 +69,7 @@ async function failAndBeJoined(scene: Scene): Promise<void> {
   await child.until("ready");
   const reader = await scene.visit("holds");
   await child.until("trouble IO_ERROR");
-  // It opened the file after the failure: no sync of its own tells it.
+  // It opened the file after the failure: its own syncs do not report it.
   const late = scene.start("late");
   await late.until("run", scene.random.integer(20, 60));
   await reader.finish();

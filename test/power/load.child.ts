@@ -1,6 +1,6 @@
-// A process that keeps its threads busy until its stdin ends, then lets what it began end, and closes.
-// What it is told on stdin: "reopen", to close its runner and open another; "second", to open
-// another beside it.
+// A process that keeps its threads busy until its stdin ends. Then it lets its runs end, and closes.
+// Commands on stdin: "reopen" closes its runner and opens another, "second" opens another runner beside
+// it.
 import { openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
@@ -20,7 +20,7 @@ const mark = (entry: Mark) => void writeSync(marks, JSON.stringify(entry));
 
 let ending = false;
 let leaving = false;
-/** Runs that the logger was told of: their clients may have had no second error. */
+/** Runs whose failure was logged: their clients may not have got a second error. */
 const inTrouble = new Set<string>();
 
 function trouble(fields: object, message: string): void {
@@ -73,7 +73,7 @@ function runOnce(runner: SqliteAgentRunner, run: RunIds, plan: Plan): Promise<vo
       complete: () => done(true),
     });
     if (plan.stopAfterMs !== null) {
-      // A store that cannot be asked ends the run in its own way.
+      // A store that cannot be read ends the run with its own error.
       const stop = () => runner.stop({ threadId, runId }).catch(() => false);
       setTimeout(stop, plan.stopAfterMs);
     }

@@ -5,7 +5,7 @@ import { tempDirectory } from "../support/temp-file.ts";
 import { FAULTS } from "./faults.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
-/** Where there is no compiler the command says so, which the last test here shows. */
+/** Without a compiler the command reports that, which the last test here checks. */
 const canRecord = process.platform === "linux" && spawnSync("cc", ["--version"]).status === 0;
 
 interface Outcome {
@@ -24,7 +24,7 @@ function power(args: readonly string[], env: NodeJS.ProcessEnv = process.env): P
 
 describe("npm run power", () => {
   it.skipIf(!canRecord)(
-    "finds runs that a power cut loses with durability normal, and none with full",
+    "finds runs that a power cut loses with durability normal, and no such run with full",
     { timeout: 90_000 },
     async () => {
       const args = ["--images", "12", "--seed", "7", "--only", "load"];
@@ -35,7 +35,7 @@ describe("npm run power", () => {
       expect(full.code).toBe(0);
 
       const normal = await power([...args, "--durability", "normal"]);
-      // Runs are lost, and nothing worse: the last figure counts violations of any other kind.
+      // Only runs are lost: the last figure counts the violations of all other rules.
       expect(normal.stdout).toMatch(/^load +1 +12 +[1-9]\d* +[1-9]\d* +[1-9]\d* +0 +\d+\.\d s$/m);
       expect(normal.stdout).toMatch(/^ {2}lost: \S+ is not (there|whole)/m);
       expect(normal.stdout).toContain("repeat: npm run power -- --seed 7 --images 12");
@@ -43,7 +43,7 @@ describe("npm run power", () => {
     },
   );
 
-  it("names its faults", async () => {
+  it("lists its faults", async () => {
     const { code, stdout } = await power(["--list"]);
     const lines = stdout.trim().split("\n");
     expect(lines.map((line) => line.split(" ")[0])).toEqual(FAULTS.map(({ name }) => name));

@@ -1,4 +1,4 @@
-// `npm run power`: records what processes do to the disk, and checks what power cuts may leave of it.
+// `npm run power`: records the disk writes of processes, and checks the files that power cuts may leave.
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { runRound } from "./round.ts";
 
 /** A recording takes some seconds, and an image a tenth of one. */
 const MAX_IMAGES_PER_ROUND = 40;
-/** One is recorded, which is much waiting, while images of the other are checked. */
+/** A recording mostly waits. Meanwhile, the images of the recording before it are checked. */
 const ROUNDS_AT_ONCE = 2;
 
 async function main(options: Options): Promise<number> {
@@ -25,7 +25,7 @@ async function main(options: Options): Promise<number> {
     process.once(signal, () => process.exit(1));
   }
   process.once("exit", () => rmSync(tools, { recursive: true, force: true }));
-  // Many processes start: each would strip and compile the same files.
+  // Many processes start, which would all strip and compile the same files.
   process.env.NODE_COMPILE_CACHE = join(tools, "cache");
   const library = buildLibrary(tools);
   const checkers = new Checkers(library, Math.min(4, availableParallelism()));

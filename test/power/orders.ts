@@ -1,6 +1,6 @@
 import type { EventLike } from "../../src/events/event.ts";
 
-/** What the parent tells a process of the load, in an environment variable for all of its threads. */
+/** The instructions of a load process, in an environment variable for all its threads. */
 export interface Orders {
   readonly name: string;
   readonly seed: number;
@@ -9,22 +9,22 @@ export interface Orders {
   readonly threadIds: readonly string[];
   readonly durability: "full" | "normal";
   readonly lingerMs: number;
-  /** Pages of WAL after which the writer checkpoints; null for the product's own figure. */
+  /** Pages of WAL after which the writer checkpoints. Null for the product's default. */
   readonly autocheckpoint: number | null;
 }
 
-/** What a process of the load says in the order of the record. */
+/** The marks that a load process writes into the record. */
 export type Mark =
-  /** `planned`: what the agent is going to say at most. */
+  /** `planned`: the events that the agent emits at most. */
   | {
       readonly what: "asked";
       readonly threadId: string;
       readonly runId: string;
       readonly planned: readonly EventLike[];
     }
-  /** The client was given the run's terminal event; `saw` is all that it was given. */
+  /** The client got the run's terminal event. `saw` has all events that it got. */
   | { readonly what: "ended"; readonly runId: string; readonly saw: readonly EventLike[] }
-  /** The stream has completed. `kept`: and nothing was said of trouble with storing the run. */
+  /** The stream has completed. `kept`: no error of the store was reported for the run. */
   | { readonly what: "completed"; readonly runId: string; readonly kept: boolean };
 
 const VARIABLE = "POWER_ORDERS";

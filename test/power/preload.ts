@@ -1,5 +1,5 @@
-// Given to a process with `--import`, and so executed in each of its threads before anything else:
-// has the writer checkpoint far more often than it would, so that a short recording has many.
+// Loaded with `--import`, and so executed first in each thread of the process. Has the writer
+// checkpoint far more often than usual, so that a short recording has many checkpoints.
 import { createRequire } from "node:module";
 import type { Database } from "better-sqlite3";
 import { readOrders } from "./orders.ts";

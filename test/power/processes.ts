@@ -12,10 +12,10 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** A process of a recording: what it says is waited for, and how it ends is checked. */
+/** A process of a recording. Waits for its output, and checks how it ends. */
 export class RecordedProcess {
   readonly name: string;
-  /** Resolves when it is gone; rejects when it did not end as it was to. */
+  /** Resolves when the process has ended. Rejects when it ended in an unexpected way. */
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
   readonly #lines = new Map<string, number>();
@@ -41,7 +41,7 @@ export class RecordedProcess {
     this.exited.catch(() => undefined);
   }
 
-  /** Resolves when it has said `line` so often in all. */
+  /** Resolves when it has printed `line` that often in all. */
   until(line: string, count = 1): Promise<void> {
     if ((this.#lines.get(line) ?? 0) >= count) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -53,7 +53,7 @@ export class RecordedProcess {
     this.#child.stdin?.write(`${line}\n`);
   }
 
-  /** Tells it to begin nothing more, and waits for its end. */
+  /** Tells it to begin no more runs, and waits for its end. */
   async finish(): Promise<void> {
     this.#child.stdin?.end();
     await this.exited;

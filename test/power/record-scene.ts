@@ -13,7 +13,7 @@ export interface Recording extends ImageSource {
 
 const DEADLINE_MS = 90_000;
 
-/** Has the processes of a fault do what they do, and returns what they did to the disk. */
+/** Runs the processes of a fault, and returns their recorded calls. */
 export async function recordScene(
   fault: Fault,
   options: {
@@ -56,8 +56,8 @@ export async function recordScene(
 }
 
 /**
- * The calls, when they account for all that is in the files at the end. A process that was killed
- * just before a call has noted a call that did not happen: then those without an end are left out.
+ * The calls, checked against the files at the end. A process that was killed just before a call has
+ * recorded a call that did not happen. Then the calls without an end are left out.
  */
 function completeCalls(
   calls: readonly Call[],
@@ -92,7 +92,7 @@ function differenceOf(
   return null;
 }
 
-/** Nobody needs the -shm file after a power cut, and it is not recorded. */
+/** The -shm file is not needed after a power cut, and is not recorded. */
 function filesIn(directory: string): ImageSource["found"] {
   const names = readdirSync(directory).filter((name) => !name.endsWith("-shm"));
   return new Map(

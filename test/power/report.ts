@@ -3,14 +3,14 @@ import type { Options } from "./options.ts";
 import type { CheckedImage } from "./round.ts";
 
 /**
- * `lossy`: images in which runs that were acknowledged are missing; `lost`: how many runs. `other`:
- * violations of any other rule.
+ * `lossy`: images in which acknowledged runs are missing. `lost`: the number of these runs. `other`:
+ * violations of all other rules.
  */
 type Total = Totals<"recordings" | "images" | "acknowledged" | "lossy" | "lost" | "other">;
 
 const SHOWN_PER_ROUND = 3;
 
-/** What the caller is shown. */
+/** The report that the caller sees. */
 export class Report {
   readonly #options: Options;
   readonly #totals = new Map<string, Total>();
@@ -32,7 +32,7 @@ export class Report {
     console.log(`${fault}: left out, ${why}`);
   }
 
-  /** A round begins; returns what is to be told of it. */
+  /** Begins a round, and returns the object that reports its progress. */
   begin(round: number, fault: string): { image(image: CheckedImage): void; end(): void } {
     const total = this.#totals.get(fault) ?? newTotal();
     this.#totals.set(fault, total);

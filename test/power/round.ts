@@ -23,7 +23,7 @@ export interface CheckedImage extends ImageVerdict {
   readonly number: number;
   readonly cut: number;
   readonly style: string;
-  /** Where it was kept, or null. */
+  /** The directory in which it was kept, or null. */
   readonly kept: string | null;
 }
 
@@ -50,7 +50,7 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<voi
         const verdict = await check({ dbPath: join(directory, "threads.db"), factsPath, cut });
         rmSync(directory, { recursive: true, force: true });
         const isToBeKept = keep && verdict.violations.length > 0;
-        // As it was before the check: that has changed it.
+        // As it was before the check, which changes it.
         if (isToBeKept) write(directory);
         isKept ||= isToBeKept;
         onImage({

@@ -16,7 +16,7 @@ export interface SceneOptions {
 
 const PRELOAD = new URL("preload.ts", import.meta.url).href;
 
-/** What a fault works with: recorded processes on one file, and seeded chance. */
+/** The tools of a fault: recorded processes on one file, and a seeded random source. */
 export class Scene {
   readonly random: Random;
   readonly dbPath: string;
@@ -50,7 +50,10 @@ export class Scene {
     return this.#spawn(name, args, { POWER_ORDERS: JSON.stringify(all) });
   }
 
-  /** Starts another program on the file, which reads in long transactions, holds one, or checkpoints. */
+  /**
+   * Starts another program on the file, which reads in long transactions, keeps one open, or
+   * checkpoints.
+   */
   async visit(what: "reads" | "holds" | "checkpoints"): Promise<RecordedProcess> {
     const args = [pathOf("visitor.child.ts"), this.dbPath, what, String(this.#seed)];
     const child = this.#spawn(what, args, {});
@@ -58,7 +61,7 @@ export class Scene {
     return child;
   }
 
-  /** Has the `sqlite3` command open the file, look at it and close it. */
+  /** Has the `sqlite3` command open the file, read it and close it. */
   async look(): Promise<void> {
     const sql = "SELECT count(*) FROM agent_runs";
     const child = spawn("sqlite3", [this.dbPath, sql], {

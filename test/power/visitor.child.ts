@@ -1,5 +1,5 @@
-// Another program on the file, until its stdin ends: it reads in long transactions, holds one that
-// long, or checkpoints.
+// Another program on the file, until its stdin ends. It reads in long transactions, keeps one open all
+// the time, or checkpoints.
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { Random } from "../support/random.ts";

@@ -12,7 +12,7 @@ import { RunnerProcess } from "./runner-process.ts";
 
 const WATCH_WRITER = fileURLToPath(new URL("watch-writer.ts", import.meta.url));
 
-/** Segments of runs, and runs that are done whose segments are kept. */
+/** Segments of runs, and ended runs whose segments are retained. */
 function journaled(dbPath: string): { segments: unknown; kept: unknown } {
   return {
     segments: valueIn(dbPath, "SELECT count(*) FROM run_events"),
@@ -41,7 +41,7 @@ async function runJournaled(
   expect(spokenIn(await run.done)).toBe("journaled");
 }
 
-/** A process whose writer keeps a diary. */
+/** A process whose writer logs its actions: see `watch-writer.ts`. */
 async function observed(leaseMs: number) {
   const dbPath = tempDatabase();
   const diary = `${dbPath}.diary`;
@@ -50,7 +50,7 @@ async function observed(leaseMs: number) {
     { dbPath, leaseMs },
     { execArgv: ["--import", WATCH_WRITER], env: { WRITER_DIARY: diary } },
   );
-  /** What it did of itself from now until `enough`. */
+  /** The writer's actions from now until `enough`. */
   const until = async (enough: (done: string) => boolean) => {
     const { length } = readFileSync(diary, "utf8");
     return eventually(() => {
@@ -61,14 +61,14 @@ async function observed(leaseMs: number) {
   return { dbPath, process_, until };
 }
 
-/** It does nothing but beat its heart. */
+/** The writer only writes heartbeats. */
 const beatsOnly = (done: string) => done.endsWith("BBBBB");
 const fiveTimes = (done: string) => done.length >= 5;
-/** It does little else than look. */
+/** The writer mostly looks for changes. */
 const watches = (done: string) => done.includes("DDDDD");
 
 describe("a process that is alone on its file", () => {
-  test("only beats its heart, and does so again when the other has left or was killed", async () => {
+  test("only writes its heartbeat, also after another process has left or was killed", async () => {
     const { dbPath, process_, until } = await observed(300);
     await until(beatsOnly);
     expect(await until(fiveTimes)).toMatch(/^B+$/);
@@ -93,14 +93,14 @@ describe("a process that is alone on its file", () => {
     expect(journaled(dbPath)).toEqual(NOTHING);
   });
 
-  test("keeps no journal of a run that has ended", async () => {
+  test("retains no journal of an ended run", async () => {
     const dbPath = tempDatabase();
     const here = openRunner({ dbPath });
     await runJournaled(here, "t", dbPath);
     expect(journaled(dbPath)).toEqual(NOTHING);
   });
 
-  test("keeps none that was kept for others, once they have left or were killed", async () => {
+  test("deletes journals retained for other processes, once these have left or were killed", async () => {
     const dbPath = tempDatabase();
     const here = openRunner({ dbPath, leaseMs: 300 });
     for (const [at, leave] of ["close" as const, "kill" as const].entries()) {

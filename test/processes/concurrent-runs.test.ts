@@ -21,7 +21,7 @@ import { delta, opening, says } from "./said.ts";
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 600;
 
-/** A thread that a run of another process holds, and a runner here that wants it. */
+/** A thread that a run of another process holds, and a runner here that waits for it. */
 async function heldElsewhere(
   onConcurrentRun: NonNullable<SqliteAgentRunnerOptions["onConcurrentRun"]>,
   onAbort: OnAbort = "end",
@@ -43,7 +43,7 @@ function runHere(here: SqliteAgentRunner, runId: string, agent = answeringAgent(
   return watch(here.run({ threadId: "t", agent, input: inputOf("t", runId) }));
 }
 
-/** A run that was asked for while another process holds the thread, and is known to be refused. */
+/** A run that was started while another process holds the thread, after its first claim was refused. */
 async function waitingHere(here: SqliteAgentRunner, runId: string) {
   const agent = puppetAgent();
   const run = watch(here.run({ threadId: "t", agent, input: inputOf("t", runId) }));
@@ -106,7 +106,7 @@ describe("a run on a thread that another process runs", () => {
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "first", "second", "third"]);
   });
 
-  test("that waits starts when the process is killed, behind what is left of its run", async () => {
+  test("that waits starts when the process is killed, after the stored part of the killed run", async () => {
     const { owner, here } = await heldElsewhere("enqueue");
     const { agent, run } = await waitingHere(here, "next");
     await owner.kill();
@@ -118,7 +118,7 @@ describe("a run on a thread that another process runs", () => {
     expect(replay).toContainEqual(expect.objectContaining({ code: "RUN_INTERRUPTED" }));
   });
 
-  test("that waits and is stopped does not begin, and is kept as stopped", async () => {
+  test("that waits and is stopped does not begin, and is stored as stopped", async () => {
     const { run, finish, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     expect(await here.stop({ threadId: "t", runId: "other" })).toBe(false);
@@ -128,12 +128,12 @@ describe("a run on a thread that another process runs", () => {
     await finish();
     expect(typesOf(await waiting.run.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
     expect(waiting.agent.isStarted()).toBe(false);
-    // Only the one that waited was stopped.
+    // Only the waiting run was stopped.
     expect(await run.aborts()).toBe(0);
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "next"]);
   });
 
-  test("that waits goes first when the other is stopped: without an id, that one is meant", async () => {
+  test("that waits starts when the executing run is stopped: a stop without an id means the executing run", async () => {
     const { run, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     expect(await here.stop({ threadId: "t" })).toBe(true);
@@ -144,7 +144,7 @@ describe("a run on a thread that another process runs", () => {
     expect(runIdsIn(await replayOf(here, "t"))[0]).toBe("r");
   });
 
-  test("that waits when its runner is closed is refused, and the other goes on", async () => {
+  test("that waits when its runner is closed is refused, and the executing run goes on", async () => {
     const { dbPath, run, finish, here } = await heldElsewhere("enqueue");
     const waiting = await waitingHere(here, "next");
     await here.close();
@@ -157,7 +157,7 @@ describe("a run on a thread that another process runs", () => {
 });
 
 describe('runs of two runners of one process, for "supersede"', () => {
-  test("the last to ask gets the thread, though the other run ends in that moment", async () => {
+  test("with supersede, the last request gets the thread, although the other run ends at the same moment", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath });
     const other = openRunner({ dbPath, onConcurrentRun: "supersede" });
@@ -169,7 +169,7 @@ describe('runs of two runners of one process, for "supersede"', () => {
       agent.emit(started({ threadId: "t", runId }));
       const waiting = await waitingHere(other, `waiting-${round}`);
       await held.done;
-      // The thread is free, and the one that waits may know it or not.
+      // The thread is free, whether the waiting run has noticed that or not.
       const last = await runHere(other, `last-${round}`).done;
       expect(last.at(-1)).toMatchObject({ type: "RUN_FINISHED", runId: `last-${round}` });
       expect((await waiting.run.done).at(-1)?.type).toBe("RUN_FINISHED");
@@ -179,7 +179,7 @@ describe('runs of two runners of one process, for "supersede"', () => {
     expect(valueIn(dbPath, "SELECT sum(is_running) FROM run_state")).toBe(0);
   });
 
-  test("a run may bear the id of one that was superseded, and is not taken for it", async () => {
+  test("a run may have the id of a superseded run, and is not confused with it", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath, lingerMs: 0 });
     const other = openRunner({ dbPath, onConcurrentRun: "supersede" });

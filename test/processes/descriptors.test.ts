@@ -7,14 +7,14 @@ import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import { closing, delta, opening } from "./said.ts";
 
-/** So long that no lease ends in these tests. */
+/** Long enough that no lease ends in these tests. */
 const LONG_MS = 60_000;
 /** More than a runner needs, and few enough to be used up at once. */
 const FEW = ["sh", "-c", 'ulimit -n 200; exec "$0" "$@"'];
 const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
 test.skipIf(platform() !== "linux")(
-  "an instance is alive though the process that judges it has no file descriptor left to look at it",
+  "an instance counts as alive although the judging process has no file descriptor left to inspect it",
   { timeout: 30_000 },
   async () => {
     const dbPath = tempDatabase();
@@ -37,7 +37,7 @@ test.skipIf(platform() !== "linux")(
 );
 
 test.skipIf(platform() === "win32")(
-  "a run is stored though no writer thread could start for a while after the last one died",
+  "a run is stored although no writer thread could start for a while after the last writer died",
   { timeout: 30_000 },
   async () => {
     const process_ = await RunnerProcess.open({ dbPath: tempDatabase() }, { within: FEW });
@@ -48,7 +48,7 @@ test.skipIf(platform() === "win32")(
     await process_.flush();
     await process_.useUpDescriptors();
     await process_.killWriter();
-    // Those that the thread has left.
+    // Those that the dead thread has left open.
     await process_.useUpDescriptors();
     await run.emit(closing("m"), finished(ids));
     await run.finish();

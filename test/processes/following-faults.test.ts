@@ -26,7 +26,7 @@ async function runElsewhere(options: { readonly lingerMs?: number } = {}) {
   return { dbPath, owner, run, finish };
 }
 
-describe("whoever follows a run of another process", () => {
+describe("a client that follows a run of another process", () => {
   test("sees its end when that process is killed", async () => {
     const { dbPath, owner, run } = await runElsewhere();
     const here = openRunner({ dbPath });
@@ -40,11 +40,11 @@ describe("whoever follows a run of another process", () => {
     expect(typesOf(events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_ERROR"]);
     expect(events.at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
     await verifyWithClients(events);
-    // It is what was stored, too.
+    // The stored run is the same.
     expect(spokenIn(await replayOf(here, "t"))).toBe("one two ");
   });
 
-  test("sees nothing of a run that was killed before it was journaled, and is not left waiting", async () => {
+  test("sees no events of a run that was killed before it was journaled, and does not wait without end", async () => {
     const { dbPath, owner } = await runElsewhere({ lingerMs: 60_000 });
     const here = openRunner({ dbPath });
     const follower = watch(here.connect({ threadId: "t" }));
@@ -65,7 +65,7 @@ describe("whoever follows a run of another process", () => {
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("is told when its own runner is closed, and the run goes on", async () => {
+  test("gets an error when its own runner is closed, and the run goes on", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const here = openRunner({ dbPath });
     const followers = [1, 2].map(() => watch(here.connect({ threadId: "t" })));
@@ -80,14 +80,14 @@ describe("whoever follows a run of another process", () => {
     expect(await run.aborts()).toBe(0);
   });
 
-  test("goes on when threads of its own process die meanwhile", async () => {
+  test("goes on when threads of its own process die", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const threads = threadsStarted();
     const here = openRunner({ dbPath });
     const follower = watch(here.connect({ threadId: "t" }));
     await follower.until(says("one "));
     for (let round = 0; round < 3; round++) {
-      // Of those of earlier rounds, nothing is left to terminate.
+      // The threads of earlier rounds have ended.
       await terminate(threads);
       const word = `after death ${round} `;
       await run.emit(delta("m", word));
@@ -98,7 +98,7 @@ describe("whoever follows a run of another process", () => {
     expect(await follower.done).toEqual(emitted);
   });
 
-  test("goes on when the owner's threads die meanwhile", async () => {
+  test("goes on when threads of the owner die", async () => {
     const dbPath = tempDatabase();
     const threads = threadsStarted();
     const here = openRunner({ dbPath });
@@ -118,7 +118,7 @@ describe("whoever follows a run of another process", () => {
     expect(await follower.done).toEqual(await run.done);
   });
 
-  test("may leave and come back", async () => {
+  test("may leave and connect again", async () => {
     const { dbPath, run, finish } = await runElsewhere();
     const here = openRunner({ dbPath });
     const seen: string[] = [];

@@ -10,17 +10,17 @@ import { inputOf, type ScriptEvent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 beforeEach(() => {
-  // Clients say there what they think of the patches and ids of random runs.
+  // Clients log warnings about the patches and ids of random runs.
   for (const method of ["warn", "error"] as const) {
     vi.spyOn(console, method).mockImplementation(() => {});
   }
 });
 
-/** What happens beside the run before one of its events. */
+/** The actions that happen before an event of the run. */
 const moment = fc.record({
   flush: fc.boolean(),
   connect: fc.constantFrom(true, false, false),
-  /** Gives all of it a turn of the loop or more. */
+  /** Lets everything proceed for a turn of the event loop or more. */
   settle: fc.boolean(),
 });
 
@@ -29,7 +29,7 @@ const bearing = (event: EventLike, ids: object): ScriptEvent =>
     ? { ...event, ...ids }
     : { ...event };
 
-test("whatever a run does and whenever it is followed, a client makes the same of it", async () => {
+test("for any run, followed from any moment, a client gets the same messages and state", async () => {
   const dbPath = tempDatabase();
   const owner = openRunner({ dbPath, lingerMs: 5 });
   const other = openRunner({ dbPath });

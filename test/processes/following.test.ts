@@ -27,7 +27,7 @@ import { closing, delta, isA, opening, says } from "./said.ts";
 const ids = { threadId: "t", runId: "r" };
 
 describe("a run of another process", () => {
-  test("is followed live: each event is here before the next one is emitted", async () => {
+  test("is followed live: each event arrives before the next one is emitted", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -45,7 +45,7 @@ describe("a run of another process", () => {
     await verifyWithClients(follower.events);
   });
 
-  test("comes behind the thread's history, to early and late followers alike", async () => {
+  test("follows the thread's history, for early and late followers", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath });
@@ -58,7 +58,7 @@ describe("a run of another process", () => {
     for (const word of ["one ", "two ", "three "]) {
       await followers[0]?.until(isA("RUN_STARTED"));
       await run.emit(delta("m", word));
-      // Some find this word in the journal, others are told of it.
+      // Some clients read this word from the journal, others get it after a notice.
       followers.push(watch(here.connect({ threadId: "t" })));
       await followers[0]?.until(says(word));
       followers.push(watch(here.connect({ threadId: "t" })));
@@ -88,7 +88,7 @@ describe("a run of another process", () => {
     const early = watch(here.connect({ threadId: "t" }));
     const late: ReturnType<typeof watch>[] = [];
     for (let from = 0; from < EVENTS; from += 1000) {
-      // Events that do not merge: what arrives is what was emitted, one by one.
+      // Events that do not merge, so that each event arrives alone.
       const notes = Array.from({ length: 1000 }, (_, at) => ({
         type: "CUSTOM",
         name: "n",
@@ -107,14 +107,14 @@ describe("a run of another process", () => {
     }
   });
 
-  test("that ends before it was ever journaled is seen as it is stored", async () => {
+  test("that ends before it was journaled is replayed as it is stored", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 60_000 });
     const run = owner.run("t", "r");
     await run.emit(started(ids), ...text("m", "never in the journal"));
     const here = openRunner({ dbPath });
     const follower = watch(here.connect({ threadId: "t" }));
-    // It has found the run by now, and nothing of it: what follows in its line was asked later.
+    // The follower has found the run, but no events of it: this request was made after its first look.
     expect(await here.isRunning({ threadId: "t" })).toBe(true);
     expect(await here.isRunning({ threadId: "t" })).toBe(true);
     expect(follower.events).toEqual([]);
@@ -128,7 +128,7 @@ describe("a run of another process", () => {
     await verifyWithClients(events);
   });
 
-  test("that leaves nothing behind, an agent that failed at once, shows nothing", async () => {
+  test("whose agent failed at once shows no events", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -141,7 +141,7 @@ describe("a run of another process", () => {
     expect((await run.done).at(-1)).toMatchObject({ type: "RUN_ERROR", message: "no model" });
   });
 
-  test("that fails is closed like it is for its own subscriber", async () => {
+  test("that fails ends in the same way as for its own subscriber", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");
@@ -158,7 +158,7 @@ describe("a run of another process", () => {
     await verifyWithClients(follower.events);
   });
 
-  test("with reasoning, tool calls and state is the same conversation", async () => {
+  test("with reasoning, tool calls and state gives the same conversation", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const parts: ScriptEvent[] = [
@@ -222,7 +222,7 @@ describe("a run of another process", () => {
     for (const follower of followers) expect(await follower.done).toEqual(await run.done);
   });
 
-  test("comes before the run that waits for it here", async () => {
+  test("is replayed before the run of this process that waits for it", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath });
     const run = owner.run("t", "r");

@@ -14,9 +14,9 @@ import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 import { delta, opening } from "./said.ts";
 
-/** So long that no lease ends in a test that does not wait for that. */
+/** Long enough that no lease ends unless a test waits for that. */
 const LONG_MS = 60_000;
-/** Higher than Linux gives out. */
+/** Higher than any pid of Linux. */
 const NO_PID = 2 ** 22 + 1;
 const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
@@ -29,7 +29,7 @@ interface Instance {
   readonly heartbeat_uptime: number;
 }
 
-/** A runner, and a way to ask what it thinks of an instance that differs from it by `changes`. */
+/** A runner, and a function that asks it about an instance that differs from it by `changes`. */
 async function judge(leaseMs = LONG_MS) {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, leaseMs });
@@ -61,7 +61,7 @@ async function judge(leaseMs = LONG_MS) {
     return { threadId, instanceId: row.instance_id };
   };
   const isRunning = (threadId: string) => runner.isRunning({ threadId });
-  /** `isRunning` is asked and a run is tried on a thread that the instance holds. */
+  /** Calls `isRunning` and tries a run, on a thread that the instance holds. */
   const isAlive = async (changes: Partial<Instance>): Promise<boolean> => {
     const { threadId } = add(changes);
     const running = await isRunning(threadId);
@@ -76,9 +76,9 @@ async function judge(leaseMs = LONG_MS) {
 /** Field 22 of proc(5) stat; neither `cat` nor `sleep` has spaces in its name. */
 const startTimeOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[21] ?? "";
 
-// Elsewhere there is no /proc, and nothing tells one process of a pid from the next.
+// Other systems have no /proc, so a reused pid cannot be detected.
 describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () => {
-  test("is alive while its process is, whatever its clocks say", async () => {
+  test("is alive while its process lives, with any clock", async () => {
     const { own, isAlive } = await judge();
     expect(await isAlive({})).toBe(true);
     expect(await isAlive({ process_start: null })).toBe(true);
@@ -90,7 +90,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
     }
   });
 
-  test("is dead when its process is gone, or its pid is another's now", async () => {
+  test("is dead when its process is gone, or another process has its pid", async () => {
     const { isAlive } = await judge();
     expect(await isAlive({ pid: NO_PID })).toBe(false);
     expect(await isAlive({ pid: NO_PID, process_start: null })).toBe(false);
@@ -102,7 +102,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
     await other.kill();
   });
 
-  test("is dead when its process has ended and nobody has taken note of that", async () => {
+  test("is dead when its process is a zombie", async () => {
     const { isAlive } = await judge();
     const parent = spawnChild("sh", ["-c", "sleep 60 & echo $!; exec cat"]);
     const pid = Number(await nextLine(parent));
@@ -119,7 +119,7 @@ describe.skipIf(platform() !== "linux")("an instance on this host (Linux)", () =
   });
 });
 
-describe("an instance that the kernel says nothing of", () => {
+describe("an instance whose process the kernel does not know", () => {
   const elsewhere = { host: "machine|boot|pid:[1]", pid: 1, process_start: "77" };
 
   test("is dead when its heartbeats have stood still for its lease, and not before", async () => {
@@ -132,7 +132,7 @@ describe("an instance that the kernel says nothing of", () => {
     expect(await isRunning(long.threadId)).toBe(true);
   });
 
-  test("is alive as long as its heart beats, whatever the beats say", async () => {
+  test("is alive as long as its heartbeat changes, in any direction", async () => {
     const { dbPath, add, isRunning } = await judge(300);
     const still = add({ ...elsewhere, lease_ms: 300 });
     const beating = add({ ...elsewhere, lease_ms: 300 });
@@ -151,7 +151,7 @@ describe("an instance that the kernel says nothing of", () => {
   });
 });
 
-test("nobody loses a run because nobody could write for longer than a lease", async () => {
+test("no process loses a run because no process could write for longer than a lease", async () => {
   const leaseMs = 300;
   const dbPath = tempDatabase();
   const logger = collectingLogger();
@@ -170,7 +170,7 @@ test("nobody loses a run because nobody could write for longer than a lease", as
     const until = performance.now() + 3 * leaseMs;
     await eventually(() => performance.now() > until);
     other.exec("COMMIT");
-    // All hearts have beaten again, and the reapers have looked.
+    // All instances have written their heartbeat again, and their reapers have run.
     const beats = () => valueIn(dbPath, "SELECT min(heartbeat_uptime) FROM runner_instances");
     const before = Number(beats());
     await eventually(() => Number(beats()) > before + leaseMs);
@@ -186,9 +186,9 @@ test("nobody loses a run because nobody could write for longer than a lease", as
 const NEW_PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
 const canUnshare = spawnSync(NEW_PID_NAMESPACE[0] ?? "", [...NEW_PID_NAMESPACE.slice(1), "true"]);
 
-// Needs root and Linux, as a container does.
+// Needs root and Linux, like a container.
 describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (needs root)", () => {
-  test("is alive while it is, and dead as soon as it is killed, long before its lease ends", async () => {
+  test("counts as alive until it is killed, and then as dead, long before its lease ends", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open(
       { dbPath, leaseMs: LONG_MS, lingerMs: 0 },
@@ -208,7 +208,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
     expect((await replayOf(here, "t")).map(({ code }) => code)).toContain("RUN_INTERRUPTED");
   });
 
-  test("keeps its runs when its writer thread dies and another takes its place", async () => {
+  test("keeps its runs when its writer thread dies and is replaced", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open(
       { dbPath, leaseMs: LONG_MS },
@@ -218,7 +218,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
     await run.emit(started({ threadId: "t", runId: "r" }));
     await owner.flush();
     const here = openRunner({ dbPath, leaseMs: LONG_MS });
-    // Once for its lock that is held by a reader alone, and again when its new writer has it, too.
+    // First while only a reader holds its lock, and again when its new writer holds the lock too.
     for (let time = 0; time < 2; time++) {
       await owner.killWriter();
       expect(await here.isRunning({ threadId: "t" })).toBe(true);
@@ -232,7 +232,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
   });
 });
 
-test("a writer that dies while the database is locked is replaced when the lock is gone, unasked", async () => {
+test("a writer that dies while the database is locked is replaced without a request when the lock is released", async () => {
   const leaseMs = 500;
   const dbPath = tempDatabase();
   const here = openRunner({ dbPath, leaseMs });
@@ -245,9 +245,9 @@ test("a writer that dies while the database is locked is replaced when the lock 
   onTestFinished(() => void other.close());
   other.exec("BEGIN IMMEDIATE");
   await owner.killWriter();
-  await owner.logged("the writer could not reopen, and goes on trying");
+  await owner.logged("the writer could not reopen the file, and goes on trying");
   other.exec("COMMIT");
-  // Its run says nothing: nobody asks the writer for anything.
+  // Its run emits nothing, so the writer gets no request.
   const beat = "SELECT heartbeat_uptime FROM runner_instances WHERE pid = ?";
   const before = Number(valueIn(dbPath, beat, owner.pid));
   await eventually(() => Number(valueIn(dbPath, beat, owner.pid)) > before + 2 * leaseMs);
@@ -257,7 +257,7 @@ test("a writer that dies while the database is locked is replaced when the lock 
   expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
 });
 
-test("lock files are there while their instances are, and go with them", async () => {
+test("lock files exist as long as their instances", async () => {
   const dbPath = tempDatabase();
   const locks = () => readdirSync(dirname(dbPath)).filter((name) => name.includes("-lock-"));
   const here = openRunner({ dbPath });

@@ -6,7 +6,7 @@ import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { RunnerProcess } from "./runner-process.ts";
 
-test("processes that make the file at the same time all get it, and can read it at once", async () => {
+test("processes that create the file at the same time all open it, and can read it at once", async () => {
   const dbPath = tempDatabase();
   const here = openRunner({ dbPath });
   const others = [1, 2, 3].map(() => RunnerProcess.open({ dbPath }));

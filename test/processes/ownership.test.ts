@@ -25,7 +25,7 @@ const RECOVERED = "recovered runs of dead processes";
 const HOUR_MS = 3_600_000;
 const SET_CLOCK = fileURLToPath(new URL("set-clock.ts", import.meta.url));
 
-/** A process in the middle of a run, all that was said being in the file. */
+/** A process in the middle of a run, with all events in the file. */
 async function midRun(dbPath: string, options: { readonly leaseMs?: number } = {}, process_ = {}) {
   const owner = await RunnerProcess.open({ dbPath, ...options }, process_);
   const run = owner.run("t", "r");
@@ -39,7 +39,7 @@ async function midRun(dbPath: string, options: { readonly leaseMs?: number } = {
   return { owner, run, finish };
 }
 
-/** How often an instance has beaten its heart, in leases. */
+/** How often an instance has written its heartbeat, in leases. */
 function beatenSince(dbPath: string, pid: number, since: number): number {
   const sql = "SELECT (heartbeat_uptime - ?) * 1.0 / lease_ms FROM runner_instances WHERE pid = ?";
   return Number(valueIn(dbPath, sql, since, pid));
@@ -89,13 +89,13 @@ describe("a live owner", () => {
     for (const [at, hours] of [3, -3].entries()) {
       writeFileSync(clock, String(hours * HOUR_MS));
       const since = lastBeatOf(dbPath, owner.pid);
-      // Both threads of both processes have the new time, and the other one's reaper has looked.
+      // Both threads of both processes have the new time, and the other process's reaper has run.
       await eventually(() => beatenSince(dbPath, owner.pid, since) > 2);
       await eventually(() => beatenSince(dbPath, other.pid, since) > 2);
       expect(Math.round((heartbeatAt() - Date.now()) / HOUR_MS)).toBe(hours);
       expect(await other.isRunning("t")).toBe(true);
       expect(await other.run("t", `attempt-${at}`).done).toMatchObject(REFUSED);
-      // So does one whose clock was not set.
+      // A process whose clock was not set agrees.
       const here = openRunner({ dbPath, leaseMs });
       expect(await here.isRunning({ threadId: "t" })).toBe(true);
       expect(await runToEnd(here, "t", `mine-${at}`, answeringAgent())).toMatchObject(REFUSED);
@@ -126,7 +126,7 @@ describe("an owner that was killed", () => {
     { opened: "before it", first: true },
     { opened: "after it", first: false },
   ])(
-    "has its run ended by a process that has the file open and does nothing, opened $opened",
+    "has its run ended by an idle process that has the file open, opened $opened",
     async ({ first }) => {
       const dbPath = tempDatabase();
       const options = { dbPath, leaseMs: 600 };
@@ -149,7 +149,7 @@ describe("an owner that was killed", () => {
     },
   );
 
-  test("has each run ended once, however many processes see it", async () => {
+  test("has each run ended once, by any number of processes", async () => {
     const dbPath = tempDatabase();
     const { owner } = await midRun(dbPath);
     const more = ["t1", "t2", "t3"].map((threadId) => ({ threadId, runId: `run of ${threadId}` }));

@@ -7,7 +7,7 @@ import { RetainedJournals } from "../../workers/sqlite/maintenance/retained-jour
 import { retainJournal } from "../../workers/sqlite/runs/journal.ts";
 import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 
-/** The clock of the process is the test's own: what is alive stays so while it is moved. */
+/** The test sets the clock of the process. Living instances stay alive while the clock is moved. */
 function setUp() {
   vi.useFakeTimers({ toFake: ["performance"] });
   const db = new Database(":memory:");
@@ -34,7 +34,7 @@ function setUp() {
   return { context, contextOf, retain, journals, retained, statements };
 }
 
-test("are kept for 30 s after they were first seen while another process is there", () => {
+test("are retained for 30 s after they were first seen while another process is there", () => {
   const { context, contextOf, retain, journals, retained, statements } = setUp();
   beat(contextOf("the other"));
   const retainedJournals = new RetainedJournals(context);
@@ -50,12 +50,12 @@ test("are kept for 30 s after they were first seen while another process is ther
   expect(journals()).toEqual(["in flight", "second"]);
   vi.advanceTimersByTime(20_000);
   retainedJournals.sweep();
-  // Runs in flight are nobody's to sweep, however long they take.
+  // No sweep deletes the journal of a run in flight, however long the run takes.
   expect(journals()).toEqual(["in flight"]);
   expect(retained()).toEqual([]);
 });
 
-test("go after 5 s when this process is alone", () => {
+test("are deleted after 5 s when this process is alone", () => {
   const { context, retain, journals } = setUp();
   const retainedJournals = new RetainedJournals(context);
   retain("run");
@@ -68,7 +68,7 @@ test("go after 5 s when this process is alone", () => {
   expect(journals()).toEqual([]);
 });
 
-test("of two runs of a thread, each is kept for its own time", () => {
+test("of two runs of a thread are retained separately", () => {
   const { context, retain, retained } = setUp();
   const retainedJournals = new RetainedJournals(context);
   retain("thread", 1);

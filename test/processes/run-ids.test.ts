@@ -20,7 +20,7 @@ import { says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 
-/** Says `word` and waits. */
+/** Emits `word` and waits. */
 async function begin(run: DistantRun, word: string, threadId = "t"): Promise<void> {
   await run.emit(started({ threadId, runId: "r" }), ...text(`m-${word}`, word));
 }
@@ -30,7 +30,7 @@ async function end(run: DistantRun, threadId = "t"): Promise<void> {
   await run.finish();
 }
 
-/** A run here, of the same id, whose agent the test moves. */
+/** A run here with the same id, whose agent the test controls. */
 function runHere(here: ReturnType<typeof openRunner>, threadId = "t") {
   const agent = puppetAgent();
   const input = inputOf(threadId, "r", []);
@@ -38,7 +38,7 @@ function runHere(here: ReturnType<typeof openRunner>, threadId = "t") {
 }
 
 describe("one run id in two processes", () => {
-  test("on different threads, at the same time: each is stored as its own", async () => {
+  test("on different threads at the same time: each run is stored on its own thread", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath, lingerMs: 0 });
@@ -96,13 +96,13 @@ describe("one run id in two processes", () => {
     await agent.started;
     expect((await theirs.done).at(-1)).toEqual(finished(ids));
     expect(await theirs.aborts()).toBe(1);
-    // A run of this id that executes here is no reason for the other process to take the thread.
+    // A run of this id that executes here does not let the other process take the thread.
     const third = owner.run("t", "r");
     expect(await third.done).toMatchObject([{ code: "THREAD_ALREADY_RUNNING" }]);
     agent.emit(started(ids), ...text("m-ours", "ours"), finished(ids));
     agent.finish();
     expect((await run.done).at(-1)).toEqual(finished(ids));
-    // Who followed the first run saw its end, and nothing of the second.
+    // The followers of the first run saw its end, and no events of the second run.
     expect(spokenIn(await follower.done)).toBe("theirs");
     expect(spokenIn(await replayOf(here, "t"))).toBe("ours");
     expect(runRows(dbPath, "t")).toHaveLength(1);
@@ -125,7 +125,7 @@ describe("one run id in two processes", () => {
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["r", "r"]);
   });
 
-  test("stop with the id means the run that executes there, not the one that waits here", async () => {
+  test("stop with the id stops the run that executes there, not the run that waits here", async () => {
     const { theirs, here } = await heldElsewhere("enqueue");
     const { agent, run } = runHere(here);
     await here.flush();
@@ -141,8 +141,8 @@ describe("one run id in two processes", () => {
   });
 });
 
-describe("followers of a thread whose run id comes again at once", () => {
-  test("each get one run of it, whole, and the history in front of it", async () => {
+describe("followers of a thread whose run id is used again at once", () => {
+  test("each get one of the runs whole, and the history before it", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const here = openRunner({ dbPath });
@@ -156,7 +156,7 @@ describe("followers of a thread whose run id comes again at once", () => {
       const connected = watch(here.connect({ threadId: "t" }));
       await connected.until(says(word));
       followers = [...followers, { run: at, connected }];
-      // The next one begins while this one is being committed: some look when it has ended.
+      // The next run begins while this run is being committed: some followers look after its end.
       followers.push({ run: at, connected: watch(here.connect({ threadId: "t" })) });
       await end(run);
       last = run;
@@ -165,7 +165,7 @@ describe("followers of a thread whose run id comes again at once", () => {
     for (const { run, connected } of followers) {
       const events = await connected.done;
       const spoken = spokenIn(events);
-      // One that connected as the run ended may have found it stored, and the next one live.
+      // A client that connected as the run ended may have found it stored, and the next run live.
       expect(words.map((_, at) => words.slice(0, at + 1).join("")).slice(run, run + 2)).toContain(
         spoken,
       );
@@ -175,7 +175,7 @@ describe("followers of a thread whose run id comes again at once", () => {
     await owner.close();
   });
 
-  test("of which the first was discarded: its journal is kept for them, under its own number", async () => {
+  test("get the first run, which was discarded, from its retained journal", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0, onConcurrentRun: "supersede" });
     const here = openRunner({ dbPath });
@@ -199,7 +199,7 @@ describe("followers of a thread whose run id comes again at once", () => {
 });
 
 describe("runs of one id whose process is killed", () => {
-  test("are each ended on their own thread, and the id is free on all of them", async () => {
+  test("are each ended on their own thread, and the id can be used again on all threads", async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, lingerMs: 0 });
     const threads = ["a", "b", "c"];

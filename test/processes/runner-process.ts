@@ -8,7 +8,7 @@ import { type LogLine, type Watched, watch } from "../support/open-runner.ts";
 import type { ScriptEvent } from "../support/scripted-agent.ts";
 import type { Command, OnAbort, Report } from "./runner.child.ts";
 
-/** Most of a child's start is reading TypeScript, and they all read the same. */
+/** A child spends most of its start reading TypeScript, and all children read the same files. */
 const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));
 const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
 
@@ -17,7 +17,7 @@ interface Answer {
   readonly reject: (error: Error) => void;
 }
 
-/** A run of another process, whose agent emits what it is told here. */
+/** A run of another process, whose agent emits the events that are given here. */
 export interface DistantRun extends Watched {
   /** Resolves when the agent has begun. */
   readonly started: () => Promise<void>;
@@ -64,7 +64,7 @@ export class RunnerProcess {
     return this.#child.process.pid ?? 0;
   }
 
-  /** Begins a run; does not wait for the agent, which may have to wait itself. */
+  /** Begins a run. Does not wait for the agent, whose run may have to wait. */
   run(threadId: string, runId: string, { onAbort = "end" as OnAbort } = {}): DistantRun {
     const run = ++this.#lastId;
     const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort });
@@ -94,7 +94,7 @@ export class RunnerProcess {
     return this.#ask({ do: "flush" });
   }
 
-  /** Resolves when its runner has logged this, so many times. */
+  /** Resolves when its runner has logged this message so many times. */
   async logged(message: string, times = 1): Promise<LogLine> {
     return new Promise((resolve) => {
       let seen = 0;
@@ -109,7 +109,7 @@ export class RunnerProcess {
     return { over: this.#ask<void>({ do: "block", ms }), blocked: this.#blocked.promise };
   }
 
-  /** Closes its runner, upon which the process has nothing more to do and is to end by itself. */
+  /** Closes its runner. The process then has nothing to do, and should end by itself. */
   async close(): Promise<void> {
     await this.#ask({ do: "close" });
     this.#child.process.stdin?.end();
@@ -121,7 +121,7 @@ export class RunnerProcess {
     return this.#ask({ do: "killWriter" });
   }
 
-  /** Leaves its process no file descriptor to open anything with. */
+  /** Uses up all file descriptors of its process. */
   useUpDescriptors(): Promise<void> {
     return this.#ask({ do: "useUpDescriptors" });
   }
@@ -154,7 +154,7 @@ export class RunnerProcess {
   #watch(command: Command & { readonly stream: number }): Watched {
     const events = new ReplaySubject<BaseEvent>();
     this.#streams.set(command.stream, events);
-    // What goes wrong shows in the stream that stays silent, and with the reason here.
+    // An error shows as a silent stream, with the reason here.
     this.#ask(command).catch((error: unknown) => events.error(error));
     return watch(events);
   }

@@ -1,5 +1,6 @@
-// `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Obeys the commands on stdin,
-// one JSON a line, and tells on stdout, likewise, how each ended and what its streams emit.
+// `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Executes the commands on
+// stdin, one JSON a line. Reports on stdout, in the same form, how each command ended and what its
+// streams emit.
 import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Worker } from "node:worker_threads";
@@ -21,7 +22,7 @@ export type Command =
       readonly runId: string;
       readonly onAbort: OnAbort;
     }
-  /** Answered when the agent has begun whose run has this stream. */
+  /** Answered when the agent of the run with this stream has begun. */
   | { readonly do: "started"; readonly run: number }
   | { readonly do: "emit"; readonly run: number; readonly events: readonly ScriptEvent[] }
   | { readonly do: "finish"; readonly run: number }
@@ -31,11 +32,11 @@ export type Command =
   | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
   | { readonly do: "isRunning"; readonly threadId: string }
   | { readonly do: "ready" | "flush" | "close" }
-  /** Ends the writer thread; answered when it is gone. */
+  /** Ends the writer thread. Answered when the thread has ended. */
   | { readonly do: "killWriter" }
-  /** Opens files until the system gives no more, and closes them again. */
+  /** Opens files until the system has no descriptors left, and closes them again. */
   | { readonly do: "useUpDescriptors" | "freeDescriptors" }
-  /** Blocks the main thread; the report "blocked" comes before that. */
+  /** Blocks the main thread, after the report "blocked". */
   | { readonly do: "block"; readonly ms: number };
 
 export type Report =
@@ -46,7 +47,7 @@ export type Report =
   | { readonly kind: "log"; readonly line: LogLine }
   | { readonly kind: "blocked" };
 
-// A pipe is written to at once: what was reported before a kill or a block has arrived.
+// Writes to a pipe are synchronous: a report before a kill or a block has arrived.
 const report = (what: Report) => void process.stdout.write(`${JSON.stringify(what)}\n`);
 
 const log = (level: LogLine["level"]) => (fields: object, message: string) =>
@@ -74,7 +75,7 @@ function tell(stream: number, events: Observable<BaseEvent>): Subscription {
 }
 
 const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
-/** The first thread of a runner, and each that takes its place. */
+/** The first thread of a runner, and each of its successors. */
 let writer: Worker | null = null;
 process.on("worker", (thread: Worker) => {
   writer ??= thread;

@@ -1,5 +1,5 @@
-// For `--import`: the time of day is what the file CLOCK_FILE says it is off by, in milliseconds, in
-// every thread of the process. Timers and monotonic clocks go on as they were, as on a machine.
+// For `--import`: changes the time of day by the milliseconds in the file CLOCK_FILE, in every thread
+// of the process. Timers and monotonic clocks are not changed, like on a real machine.
 import { readFileSync } from "node:fs";
 
 const { now } = Date;

@@ -12,7 +12,7 @@ import { delta, opening } from "./said.ts";
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 400;
 
-/** A process that sleeps in the middle of a run. */
+/** A process that is suspended in the middle of a run. */
 async function asleep(lingerMs: number) {
   const dbPath = tempDatabase();
   const owner = await RunnerProcess.open({ dbPath, leaseMs, lingerMs });
@@ -21,15 +21,15 @@ async function asleep(lingerMs: number) {
   if (lingerMs < leaseMs) await owner.flush();
   const heartbeat = () => Number(valueIn(dbPath, "SELECT heartbeat_uptime FROM runner_instances"));
   const last = heartbeat();
-  // Just after it has written: not while it holds the file's lock.
+  // Just after a write, so that it does not hold the file's lock.
   await eventually(() => heartbeat() !== last);
   owner.pause();
   const pastLease = () => Number(process.hrtime.bigint()) / 1e6 - heartbeat() > leaseMs;
   return { dbPath, owner, run, pastLease };
 }
 
-describe("a process that sleeps past its lease", () => {
-  test("loses its thread to another, and learns of it though its agent says nothing more", async () => {
+describe("a process that is suspended for longer than its lease", () => {
+  test("loses its thread to another process, and notices although its agent emits nothing more", async () => {
     const { dbPath, owner, run } = await asleep(0);
     const here = openRunner({ dbPath, leaseMs, onConcurrentRun: "enqueue" });
     expect((await runToEnd(here, "t", "next", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
@@ -44,7 +44,7 @@ describe("a process that sleeps past its lease", () => {
     expect(await run.aborts()).toBe(1);
     expect(await owner.isRunning("t")).toBe(false);
     expect(runRows(dbPath, "t")).toEqual(stored);
-    // It is as good as any other from here on.
+    // From here on, it works like any other process.
     const again = owner.run("t", "again");
     await again.emit(started({ threadId: "t", runId: "again" }));
     await again.finish();
@@ -56,12 +56,12 @@ describe("a process that sleeps past its lease", () => {
   test.each([
     { journaled: "as it spoke", lingerMs: 0 },
     { journaled: "not at all", lingerMs: 60_000 },
-  ])("does not overwrite what happened meanwhile, journaled $journaled", async ({ lingerMs }) => {
+  ])("does not overwrite later runs of the thread, journaled $journaled", async ({ lingerMs }) => {
     const { dbPath, owner, run } = await asleep(lingerMs);
     const here = openRunner({ dbPath, leaseMs, onConcurrentRun: "enqueue" });
     await runToEnd(here, "t", "next", answeringAgent());
     const stored = runRows(dbPath, "t");
-    // They are there when it wakes: it may act on them before it notices the time.
+    // These commands are there when it wakes: it may execute them before it notices the time.
     const words = run.emit(...text("late", "after sleep"), finished(ids));
     const end = run.finish();
     owner.resume();
@@ -73,7 +73,7 @@ describe("a process that sleeps past its lease", () => {
     expect(valueIn(dbPath, "SELECT sum(is_running) FROM run_state")).toBe(0);
   });
 
-  test("goes on if nobody has taken its thread", async () => {
+  test("goes on if no other process has taken its thread", async () => {
     const { dbPath, owner, run, pastLease } = await asleep(0);
     await eventually(pastLease);
     owner.resume();

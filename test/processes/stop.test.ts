@@ -11,7 +11,9 @@ import { type DistantRun, RunnerProcess } from "./runner-process.ts";
 import { delta, opening } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
-/** An owner that thinks it is alone, and whose agent is silent, finds out at its next heartbeat. */
+/**
+ * An owner that thinks it is alone, and whose agent is silent, finds the request at its next heartbeat.
+ */
 const leaseMs = 600;
 
 async function runElsewhere(onAbort: OnAbort, stopTimeoutMs: number) {
@@ -45,12 +47,12 @@ describe("stop, of a run of another process", () => {
     expect(await here.stop({ threadId: "t" })).toBe(false);
   });
 
-  test("is done once: the second time there is nothing to stop", async () => {
+  test("returns true once: the second time there is nothing to stop", async () => {
     const { dbPath, owner, run, here } = await runElsewhere("ignore", 60_000);
     expect(await here.stop({ threadId: "t" })).toBe(true);
     expect(await here.stop({ threadId: "t" })).toBe(false);
     expect(await here.stop({ threadId: "t", runId: "r" })).toBe(false);
-    // Its owner is told, and does not run it any more either, though its agent goes on.
+    // Its owner was told to stop: isRunning is false there too, although its agent goes on.
     await eventually(async () => (await run.aborts()) === 1);
     expect(await owner.isRunning("t")).toBe(false);
     expect(await owner.stop("t")).toBe(false);
@@ -72,11 +74,11 @@ describe("stop, of a run of another process", () => {
     await run.emit(delta("m", "and another thing"), finished(ids));
     await owner.logged("the agent emitted events after its run had ended; they are ignored");
     expect(await run.done).toHaveLength(5);
-    // The thread is anyone's.
+    // The thread is free.
     expect(await here.isRunning({ threadId: "t" })).toBe(false);
   });
 
-  test("says false for a run whose process was killed", async () => {
+  test("returns false for a run whose process was killed", async () => {
     const { owner, here } = await runElsewhere("end", 100);
     await owner.flush();
     await here.ready();

@@ -14,7 +14,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const leaseMs = 60_000;
 
-/** What a version 1 runner writes when it begins a run, `agoMs` ago. */
+/** Writes what a version 1 runner writes at the begin of a run, `agoMs` ago. */
 function begin(dbPath: string, threadId: string, agoMs = 0): void {
   withDatabase(dbPath, (db) =>
     db
@@ -26,7 +26,7 @@ function begin(dbPath: string, threadId: string, agoMs = 0): void {
   );
 }
 
-/** What it writes when that run has ended. */
+/** Writes what a version 1 runner writes at the end of that run. */
 function end(dbPath: string, threadId: string): void {
   const ids = { threadId, runId: "theirs" };
   const events = [started(ids), ...text("m", "said by version 1"), finished(ids)];
@@ -48,7 +48,7 @@ async function opened(onConcurrentRun: "throw" | "enqueue" = "throw") {
   return { dbPath, runner };
 }
 
-describe("a thread that a version 1 runner runs on", () => {
+describe("a thread with an executing run of a version 1 runner", () => {
   test.each([
     { when: "just now", agoMs: 0, held: true },
     { when: "within the lease", agoMs: leaseMs / 2, held: true },
@@ -58,7 +58,7 @@ describe("a thread that a version 1 runner runs on", () => {
     const { dbPath, runner } = await opened();
     begin(dbPath, "t", agoMs);
     expect(await runner.isRunning({ threadId: "t" })).toBe(held);
-    // It would not look: nobody is there to stop.
+    // Version 1 would not find a stop request, so none is stored.
     expect(await runner.stop({ threadId: "t" })).toBe(false);
     expect(await runner.isRunning({ threadId: "t" })).toBe(held);
     const last = (await runToEnd(runner, "t", "ours", answeringAgent())).at(-1);
@@ -67,7 +67,7 @@ describe("a thread that a version 1 runner runs on", () => {
     );
   });
 
-  test("is followed to its end, which is all that it writes", async () => {
+  test("is followed to the end of the run, which version 1 stores only then", async () => {
     const { dbPath, runner } = await opened();
     begin(dbPath, "t");
     const follower = watch(runner.connect({ threadId: "t" }));

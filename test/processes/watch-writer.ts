@@ -1,6 +1,6 @@
-// For `--import`: appends to the file WRITER_DIARY, one letter each, what the writer thread of this
-// process does of itself: B, it beat its heart; D, it looked whether another connection has written;
-// M, it sent the main thread a message unasked.
+// For `--import`: appends a letter to the file WRITER_DIARY for each action of this process's writer
+// thread without a request. B: it wrote its heartbeat. D: it looked whether another connection has
+// written. M: it sent a notice to the main thread.
 import { appendFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { parentPort } from "node:worker_threads";

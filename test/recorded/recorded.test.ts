@@ -14,7 +14,7 @@ beforeAll(() => {
   vi.spyOn(console, "warn").mockImplementation(() => undefined);
 });
 
-/** A recorded turn under a run id of its own, and all else as it was recorded. */
+/** A recorded turn with a run id of its own, and otherwise unchanged. */
 interface Turn {
   readonly runId: string;
   readonly input: RunAgentInput;
@@ -32,7 +32,7 @@ function turnsOf(recorded: readonly RecordedTurn[]): Turn[] {
   });
 }
 
-/** The same with inputs that a CopilotRuntime lets through: nothing that it requires is missing. */
+/** The same with inputs that a CopilotRuntime accepts: no required field is missing. */
 function withValidInputs(turns: readonly Turn[]): Turn[] {
   return turns.map((turn) => {
     // The same message has the same id in the next turn's history.
@@ -47,8 +47,8 @@ function withValidInputs(turns: readonly Turn[]): Turn[] {
 }
 
 /**
- * A replay is what clients accept. The input in a RUN_STARTED is the caller's own, and is checked
- * where that was valid: the recorded ones often lack ids, tools or context.
+ * Checks that clients accept a replay. The input in a RUN_STARTED comes from the caller, and is checked
+ * only where it was valid: recorded inputs often lack ids, tools or context.
  */
 async function expectAcceptable(replay: readonly ScriptEvent[], validInputs: boolean) {
   await verifyWithClients(replay);

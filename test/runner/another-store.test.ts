@@ -29,7 +29,7 @@ function runnerOn(store: MemoryRunStore) {
   return { runner, logger };
 }
 
-/** A store whose `finish` does what the test says, before it does its work. */
+/** A store whose `finish` first executes a function of the test. */
 class TroubledStore extends MemoryRunStore {
   readonly #beforeFinish: (onStalled: (error: RunStoreError) => void) => Promise<void>;
   onLost: ((error: RunStoreError) => void) | null = null;
@@ -70,7 +70,7 @@ test("a runner works on any store that implements the port", async () => {
 });
 
 describe("a run that cannot be committed", () => {
-  test("for now: RUN_ERROR, code PERSISTENCE_FAILED, completes; it is stored when that works again", async () => {
+  test("for a while: its stream ends with RUN_ERROR PERSISTENCE_FAILED, and it is stored later", async () => {
     const repaired = Promise.withResolvers<void>();
     const store = new TroubledStore(async (onStalled) => {
       onStalled(diskFull);
@@ -84,14 +84,14 @@ describe("a run that cannot be committed", () => {
     await verifyWithClients(events);
     expect(logger.lines.some(({ level }) => level === "error")).toBe(true);
     expect((await store.readHistory("t", null)).segments).toEqual([]);
-    // It is not in the store, and one who connects sees it all the same.
+    // The run is not in the store, but a connecting client still sees it.
     expect(typesOf(await collect(runner.connect({ threadId: "t" })))).toContain("TEXT_MESSAGE_END");
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
     repaired.resolve();
     await runner.close();
   });
 
-  test("ever: the same", async () => {
+  test("ever: its stream ends with RUN_ERROR PERSISTENCE_FAILED", async () => {
     const store = new TroubledStore(async () => {
       throw new RunStoreError("CORRUPT", "the file is broken");
     });
@@ -100,7 +100,7 @@ describe("a run that cannot be committed", () => {
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
   });
 
-  test("after the agent's own RUN_ERROR: no second one, which clients would not accept", async () => {
+  test("after the agent's own RUN_ERROR: there is no second RUN_ERROR, which clients reject", async () => {
     const store = new TroubledStore(async () => {
       throw new RunStoreError("CORRUPT", "the file is broken");
     });
@@ -129,7 +129,7 @@ describe("a run that cannot be committed", () => {
 });
 
 describe("a run in flight whose thread was taken over", () => {
-  test("is told to abort, and ends with RUN_ERROR, code LEASE_LOST; what comes later is fenced", async () => {
+  test("is told to abort, and ends with RUN_ERROR LEASE_LOST; later events are ignored", async () => {
     const store = new TroubledStore(async () => {
       throw new RunStoreError("LEASE_LOST", "taken over");
     });
@@ -147,7 +147,7 @@ describe("a run in flight whose thread was taken over", () => {
   });
 });
 
-test("a store that cannot be asked: the run and the replay end with its code", async () => {
+test("when the store cannot be read, the run and the replay end with its code", async () => {
   class Unreachable extends MemoryRunStore {
     override async claim(): Promise<never> {
       throw new RunStoreError("IO_ERROR", "the disk is gone");

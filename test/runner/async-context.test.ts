@@ -12,7 +12,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const user = new AsyncLocalStorage<string>();
 
-/** An agent that notes as whom it executes, at each of its steps. */
+/** An agent that notes the current user at each of its steps. */
 function notingAgent(): RunnableAgent & { readonly seen: (string | undefined)[] } {
   const seen: (string | undefined)[] = [];
   const note = () => void seen.push(user.getStore());
@@ -87,7 +87,7 @@ describe("an agent executes as the user whose request asked for it", () => {
     expect(new Set(second.seen)).toEqual(new Set(["Bea"]));
   });
 
-  test("when somebody else, or a timer, stops it", async () => {
+  test("when another user or a timer stops it", async () => {
     const runner = openRunner({ dbPath: tempDatabase(), stopTimeoutMs: 0 });
     const aborted: (string | undefined)[] = [];
     const agent = puppetAgent(() => void aborted.push(user.getStore()));
@@ -101,7 +101,7 @@ describe("an agent executes as the user whose request asked for it", () => {
     expect(new Set(ends)).toEqual(new Set(["Ann"]));
   });
 
-  test("and what it has to report is logged as that user", async () => {
+  test("and its log entries are written as that user", async () => {
     const logged: (string | undefined)[] = [];
     const log = () => void logged.push(user.getStore());
     const logger = { debug() {}, info() {}, warn: log, error: log };
@@ -118,8 +118,8 @@ describe("an agent executes as the user whose request asked for it", () => {
   });
 });
 
-describe("someone who connects is called as who connected", () => {
-  test("with the history, and with what another user's run emits after that", async () => {
+describe("a subscriber of connect is called as the user that connected", () => {
+  test("with the history, and with the live events of another user's run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const run = user.run("Ann", () => runner.run(as("Ann", agent)));

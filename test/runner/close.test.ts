@@ -78,7 +78,7 @@ describe("close", () => {
     expect(spokenIn(eventsOf(runRows(dbPath, "t")[0]))).toBe("cut off");
   });
 
-  test("takes no more runs from its first tick on: RUN_ERROR, code RUNNER_CLOSED", async () => {
+  test("refuses new runs at once: RUN_ERROR RUNNER_CLOSED", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const closing = runner.close();
     const agent = answeringAgent();
@@ -89,7 +89,7 @@ describe("close", () => {
     expect(agent.inputs).toEqual([]);
   });
 
-  test("lets runs that wait in the queue have their turn, and refuses them when time is up", async () => {
+  test("lets waiting runs have their turn, and refuses the rest when half of the time is over", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, onConcurrentRun: "enqueue", closeTimeoutMs: 0 });
     const agent = puppetAgent();
@@ -105,7 +105,7 @@ describe("close", () => {
     expect(runRows(dbPath, "t")).toHaveLength(1);
   });
 
-  test("stores what nobody waited for", async () => {
+  test("stores runs that no caller waited for", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (let index = 0; index < 20; index++) {
@@ -116,7 +116,7 @@ describe("close", () => {
     for (let index = 0; index < 20; index++) expect(runRows(dbPath, `t${index}`)).toHaveLength(1);
   });
 
-  test("leaves one file behind: its WAL is written into it", async () => {
+  test("leaves only the database file: the WAL is written into it", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -126,7 +126,7 @@ describe("close", () => {
     expect(readdirSync(dirname(dbPath))).toEqual(["threads.db"]);
   });
 
-  test("twice is once: the same promise", async () => {
+  test("returns the same promise when it is called twice", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const closing = runner.close();
     expect(runner.close()).toBe(closing);
@@ -134,7 +134,7 @@ describe("close", () => {
     await runner.close();
   });
 
-  test("of a runner that was never used, and of one in memory, is quiet", async () => {
+  test("of a runner that was never used, or is in memory, logs nothing", async () => {
     for (const dbPath of [tempDatabase(), ":memory:"]) {
       const logger = collectingLogger();
       await openRunner({ dbPath, logger }).close();
@@ -154,7 +154,7 @@ describe("close", () => {
     expect((await runToEnd(other, "t", "r2", answeringAgent()))[0]?.code).toBe("RUNNER_CLOSED");
   });
 
-  test("after it, isRunning and stop say false, and connect says that the runner is closed", async () => {
+  test("makes isRunning and stop return false, and connect give an error that the runner is closed", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", answeringAgent());
     await runner.close();
@@ -169,7 +169,7 @@ describe("close", () => {
 describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
   afterEach(() => void vi.useRealTimers());
 
-  /** A store that writes down when it was told to close, and what time it had. */
+  /** A store that notes when it was closed, and with which time limit. */
   class ClosingStore extends MemoryRunStore {
     readonly #startedAt = performance.now();
     closedAt = -1;
@@ -195,7 +195,7 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     return { store, watched, closed, advance: (ms: number) => vi.advanceTimersByTimeAsync(ms) };
   }
 
-  test("by default: 3 s for runs to end by themselves, until 4.5 s for those that were told to stop", async () => {
+  test("by default: runs are told to stop after 3 s, and cut off after 4.5 s", async () => {
     const agent = puppetAgent(ignoreAbort);
     const { store, watched, closed, advance } = await closing(agent);
     await advance(2999);
@@ -208,11 +208,11 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     await closed;
     expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
     expect(store).toMatchObject({ closedAt: 4500, timeoutMs: 2000 });
-    // Docker's 10 s hold that, and the last sync and the last checkpoint with a second each.
+    // Docker's 10 s are enough for that, and for the last sync and the last checkpoint, a second each.
     expect(store.closedAt + store.timeoutMs + 2000).toBeLessThan(10_000);
   });
 
-  test("with more time, in the same shares: Kubernetes waits for 30 s", async () => {
+  test("with a longer time, in the same shares: Kubernetes waits for 30 s", async () => {
     const agent = puppetAgent(ignoreAbort);
     const { store, closed, advance } = await closing(agent, { closeTimeoutMs: 26_000 });
     await advance(13_000 + 6500);
@@ -220,7 +220,7 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     expect(store).toMatchObject({ closedAt: 19_500, timeoutMs: 6500 });
   });
 
-  test("storing has all the time that the agents did not take", async () => {
+  test("storing gets all the time that the agents did not use", async () => {
     const agent = puppetAgent();
     const { store, closed, advance } = await closing(agent);
     await advance(1000);
@@ -231,7 +231,7 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
   });
 
   test.each(["ignores its abort", "rejects its abort", "never begins to emit"])(
-    "a process that is told to end, whose agent %s, exits with 0 and has stored the run",
+    "a process that gets SIGTERM, whose agent %s, stores the run and exits with 0",
     async (agent) => {
       const dbPath = tempDatabase();
       const script = join(import.meta.dirname, "processes/told-to-end.ts");

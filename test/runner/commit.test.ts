@@ -40,7 +40,7 @@ describe("when the stream has completed", () => {
     expect(valueIn(dbPath, "SELECT is_running FROM run_state WHERE thread_id = 't'")).toBe(0);
   });
 
-  test("and not before: the terminal event comes first, and then the row", async () => {
+  test("the run is stored: the terminal event comes before the row, the completion after it", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = puppetAgent();
@@ -58,7 +58,7 @@ describe("when the stream has completed", () => {
     expect(runRows(dbPath, "t")).toHaveLength(1);
   });
 
-  test("a run of many runs at once, each", async () => {
+  test("each of many runs that end at once is stored", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const threads = Array.from({ length: 100 }, (_, index) => `t${index}`);
@@ -73,8 +73,8 @@ describe("when the stream has completed", () => {
   });
 });
 
-describe("what is stored", () => {
-  test("a row as the version 1 runner writes it, without a parent that might be purged", async () => {
+describe("the store holds", () => {
+  test("a row as version 1 writes it, but without a parent that might be purged", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r1", answeringAgent());
@@ -93,7 +93,7 @@ describe("what is stored", () => {
     expect(valueIn(dbPath, "SELECT agent_id FROM agent_runs WHERE run_id = 'r'")).toBe("weather");
   });
 
-  test("events of a run in flight, in the journal; and nothing of it there after the run", async () => {
+  test("the events of a run in flight in the journal, which is empty after the run", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = puppetAgent();
@@ -111,7 +111,7 @@ describe("what is stored", () => {
     expect(valueIn(dbPath, "SELECT count(*) FROM run_events")).toBe(0);
   });
 
-  test("RAW events and rawEvent fields, or neither with storeRawEvents: false", async () => {
+  test("RAW events and rawEvent fields, but neither with storeRawEvents: false", async () => {
     for (const storeRawEvents of [true, false]) {
       const dbPath = tempDatabase();
       const runner = openRunner({ dbPath, storeRawEvents });
@@ -134,7 +134,7 @@ describe("what is stored", () => {
   });
 });
 
-test("too much unwritten: new runs are refused with QUEUE_FULL, and taken again later", async () => {
+test("when too much is unwritten, new runs are refused with QUEUE_FULL, and accepted again later", async () => {
   const runner = openRunner({ dbPath: tempDatabase(), maxPendingBytes: 1, lingerMs: 60_000 });
   const agent = puppetAgent();
   const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
@@ -150,7 +150,7 @@ test("too much unwritten: new runs are refused with QUEUE_FULL, and taken again 
   expect((await runToEnd(runner, "t2", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
 });
 
-test("a file that cannot be opened: the logger, every run and every connect say why", async () => {
+test("when the file cannot be opened, the logger, every run and every connect get the reason", async () => {
   const logger = collectingLogger();
   const file = tempDatabase();
   writeFileSync(file, "");
@@ -167,7 +167,7 @@ test("a file that cannot be opened: the logger, every run and every connect say 
   expect(logger.lines.some(({ message }) => message === "cannot open the database")).toBe(true);
 });
 
-test("in memory everything is the same, as long as the runner lives", async () => {
+test("a runner in memory behaves the same, as long as it lives", async () => {
   const runner = openRunner({ dbPath: ":memory:" });
   expect(runner).toBeInstanceOf(SqliteAgentRunner);
   const live = await runToEnd(runner, "t", "r", answeringAgent());

@@ -24,7 +24,7 @@ const request = (runId: string, agent: PuppetAgent) => ({
   input: input(runId),
 });
 
-/** A runner whose thread "t" has the run "first", which has said one thing and waits. */
+/** A runner whose thread "t" has the run "first", which has emitted one message and waits. */
 async function busy(onConcurrentRun: OnConcurrentRun, onAbort?: () => void) {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
   const agent = puppetAgent(onAbort);
@@ -63,7 +63,7 @@ describe('onConcurrentRun "throw"', () => {
     agent.finish();
   });
 
-  test("leaves the run that is there alone", async () => {
+  test("does not affect the first run", async () => {
     const { runner, first, agent, end } = await busy("throw");
     expect(() => runner.run(request("second", puppetAgent()))).toThrow("Thread already running");
     expect(agent.aborts()).toBe(0);
@@ -72,7 +72,7 @@ describe('onConcurrentRun "throw"', () => {
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first"]);
   });
 
-  test("does not concern another thread", async () => {
+  test("does not affect another thread", async () => {
     const { runner, end } = await busy("throw");
     expect((await runToEnd(runner, "t2", "second", answeringAgent())).at(-1)?.type).toBe(
       "RUN_FINISHED",
@@ -81,8 +81,8 @@ describe('onConcurrentRun "throw"', () => {
   });
 });
 
-describe("a run whose agent has settled and that waits for its commit", () => {
-  test("does not block the next one, which comes after it in the store", async () => {
+describe("a settled run that waits for its commit", () => {
+  test("does not block the next run, which is stored after it", async () => {
     const { runner, first, end } = await busy("throw");
     const second = puppetAgent();
     let firstIsStored = false;
@@ -90,7 +90,7 @@ describe("a run whose agent has settled and that waits for its commit", () => {
       firstIsStored = true;
     });
     end();
-    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    // The agent's promise settles in a microtask, but a commit needs a message to another thread.
     await Promise.resolve();
     await Promise.resolve();
     expect(firstIsStored).toBe(false);
@@ -101,7 +101,7 @@ describe("a run whose agent has settled and that waits for its commit", () => {
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first", "second"]);
   });
 
-  test("gives its messages to the next one as seen", async () => {
+  test("counts its messages as seen for the next run", async () => {
     const { runner, end } = await busy("throw");
     end();
     await Promise.resolve();
@@ -114,7 +114,7 @@ describe("a run whose agent has settled and that waits for its commit", () => {
 });
 
 describe('onConcurrentRun "reject"', () => {
-  test("gives a stream of one RUN_ERROR that says so, which every client can see", async () => {
+  test("gives a stream of one RUN_ERROR, which every client accepts", async () => {
     const { runner, first, end } = await busy("reject");
     const second = puppetAgent();
     const events = await collect(runner.run(request("second", second)));
@@ -150,7 +150,7 @@ describe('onConcurrentRun "supersede"', () => {
     expect(spokenIn(await collect(stream))).toBe("of second");
   });
 
-  test("discards what the earlier run had said, in the store and for the next runs", async () => {
+  test("discards the events of the earlier run, in the store and for later runs", async () => {
     const { runner, first } = await busy("supersede");
     const second = puppetAgent();
     const stream = runner.run(request("second", second));
@@ -167,7 +167,7 @@ describe('onConcurrentRun "supersede"', () => {
     expect((await collect(third))[0]?.input).toEqual(inputOf("t", "third", ["m1"]));
   });
 
-  test("closes what was open in the earlier run", async () => {
+  test("closes the open parts of the earlier run", async () => {
     const { runner, agent, first } = await busy("supersede");
     agent.emit({ type: "TEXT_MESSAGE_START", messageId: "m2", role: "assistant" });
     const second = puppetAgent();
@@ -185,7 +185,7 @@ describe('onConcurrentRun "supersede"', () => {
         throw new Error("no");
       },
     ],
-  ])("does not wait for an agent that %s; its late events are fenced", async (_, onAbort) => {
+  ])("does not wait for an agent that %s; its late events are ignored", async (_, onAbort) => {
     const { runner, agent, first } = await busy("supersede", onAbort);
     const second = puppetAgent();
     const stream = runner.run(request("second", second));
@@ -198,7 +198,7 @@ describe('onConcurrentRun "supersede"', () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("of second");
   });
 
-  test("of three runs in one tick, only the last agent runs; the streams of all end", async () => {
+  test("of three runs in one tick, only the last agent executes, and all streams end", async () => {
     const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "supersede" });
     const agents = [puppetAgent(), puppetAgent(), puppetAgent()] as const;
     const streams = agents.map((agent, at) => watch(runner.run(request(`r${at}`, agent))));
@@ -215,7 +215,7 @@ describe('onConcurrentRun "supersede"', () => {
 });
 
 describe('onConcurrentRun "enqueue"', () => {
-  test("starts a run when the one before it has settled, in order of arrival", async () => {
+  test("starts a run when the run before it has settled, in order of arrival", async () => {
     const { runner, agent, first, end } = await busy("enqueue");
     const agents = [puppetAgent(), puppetAgent(), puppetAgent()] as const;
     const streams = agents.map((next, at) => watch(runner.run(request(`r${at}`, next))));
@@ -233,7 +233,7 @@ describe('onConcurrentRun "enqueue"', () => {
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first", "r0", "r1", "r2"]);
   });
 
-  test("a run that waits counts as running, and can be stopped by its id without touching the first", async () => {
+  test("a waiting run counts as running, and can be stopped by its id without affecting the first run", async () => {
     const { runner, agent, first, end } = await busy("enqueue");
     const waiting = puppetAgent();
     const stream = watch(runner.run(request("second", waiting)));
@@ -247,7 +247,7 @@ describe('onConcurrentRun "enqueue"', () => {
     expect(waiting.isStarted()).toBe(false);
   });
 
-  test("a run goes on to its turn when the one before it fails, or ends before it began", async () => {
+  test("a waiting run gets its turn when the run before it fails, or ends before it began", async () => {
     const { runner, agent } = await busy("enqueue");
     const second = watch(runner.run(request("second", puppetAgent())));
     await runner.stop({ threadId: "t", runId: "second" });

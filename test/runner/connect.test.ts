@@ -27,12 +27,12 @@ const ids = (runId: string) => ({ threadId: "t", runId });
 const request = (runId: string) => ({ threadId: "t", input: inputOf("t", runId) });
 
 describe("connect", () => {
-  test("to an unknown thread completes, empty", async () => {
+  test("to an unknown thread completes without events", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     expect(await replayOf(runner, "never heard of")).toEqual([]);
   });
 
-  test("shows each run of the thread, in order, and of no other thread", async () => {
+  test("shows each run of the thread in order, and no run of another thread", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     for (const runId of ["r1", "r2", "r3"]) await runToEnd(runner, "t", runId, answeringAgent());
     await runToEnd(runner, "t2", "other", answeringAgent());
@@ -56,7 +56,7 @@ describe("connect", () => {
     expect(await reduceWithClients(replay)).toEqual(await reduceWithClients(live));
   });
 
-  test("gives the same each time, to as many as ask, at once or later", async () => {
+  test("gives the same events to every client, at once or later", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", answeringAgent());
     const stream = runner.connect({ threadId: "t" });
@@ -66,7 +66,7 @@ describe("connect", () => {
     expect(a).not.toEqual([]);
   });
 
-  test("shows what another runner stored in the file before", async () => {
+  test("shows runs that another runner stored in the file before", async () => {
     const dbPath = tempDatabase();
     const first = openRunner({ dbPath });
     await runToEnd(first, "t", "r", answeringAgent());
@@ -96,7 +96,7 @@ describe("connect", () => {
 });
 
 describe("connect while a run is going on", () => {
-  test("shows history, then the run so far, then the rest as it comes, then completes", async () => {
+  test("shows the history, the recorded events of the run, then its live events, then completes", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r1", answeringAgent());
     const agent = puppetAgent();
@@ -123,7 +123,7 @@ describe("connect while a run is going on", () => {
     await verifyWithClients(events);
   });
 
-  test("has no gap and no duplicate, at whatever event one joins", async () => {
+  test("has no gap and no duplicate, at whatever event a client connects", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r1", answeringAgent());
     const before = await replayOf(runner, "t");
@@ -136,7 +136,7 @@ describe("connect while a run is going on", () => {
     for (const event of [started(ids("r2")), ...text("m", words), finished(ids("r2"))]) {
       agent.emit(event);
       joined.push(watch(runner.connect({ threadId: "t" })));
-      // Lets some of them read the history at once, and some later.
+      // Some clients read the history at once, and some later.
       if (joined.length % 5 === 0) await runner.flush();
     }
     agent.finish();
@@ -145,12 +145,12 @@ describe("connect while a run is going on", () => {
     joined.push(watch(runner.connect({ threadId: "t" })));
     await live.done;
     expect(joined.length).toBeGreaterThan(40);
-    // Who reads the history after the run was stored gets it compacted.
+    // A client that reads the history after the run was stored gets the run compacted.
     const expected = merged([...before, ...live.events]);
     for (const { done } of joined) expect(merged(await done)).toEqual(expected);
   });
 
-  test("shows a run once, be it stored while the history is read", async () => {
+  test("shows a run once, even if it is stored while the history is read", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const long = scriptedAgent(function* ({ input }) {
       yield started(input);
@@ -169,7 +169,7 @@ describe("connect while a run is going on", () => {
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2", "r3", "r4"]);
   });
 
-  test("takes a long live run whole, in pieces", async () => {
+  test("shows a long live run whole, in pieces", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const live = watch(runner.run({ ...request("r"), agent }));
@@ -197,7 +197,7 @@ describe("connect while a run is going on", () => {
     expect(typesOf(await joined.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  test("lets a subscriber leave, and does not touch the run", async () => {
+  test("lets a subscriber leave without affecting the run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const live = watch(runner.run({ ...request("r"), agent }));
@@ -218,7 +218,7 @@ describe("connect while a run is going on", () => {
     expect(seen).toEqual(["RUN_STARTED"]);
   });
 
-  test("does not show a run that failed before it said anything", async () => {
+  test("does not show a run that failed before its first event", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const live = watch(runner.run({ ...request("r"), agent }));

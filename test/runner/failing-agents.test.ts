@@ -36,14 +36,14 @@ describe("an agent that fails before it emitted anything", () => {
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
   });
 
-  test("frees its thread and its run id for another try", async () => {
+  test("frees its thread and its run id for another run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", failing(new Error("no key")));
     const events = await runToEnd(runner, "t", "r", answeringAgent());
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("an agent that ends well without a word stores nothing either", async () => {
+  test("an agent that ends without an event stores no run either", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const events = await runToEnd(
@@ -78,7 +78,7 @@ describe("an agent that fails in the middle", () => {
     await verifyWithClients(events);
   });
 
-  test("keeps what it had said", async () => {
+  test("keeps the events before the failure", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const events = await runToEnd(runner, "t", "r", halfway(new Error("lost the model")));
     expect(await replayOf(runner, "t")).toEqual(events);
@@ -89,7 +89,7 @@ describe("an agent that fails in the middle", () => {
     ["undefined", undefined, "undefined"],
     ["an object", { toString: (): string => "an object's words" }, "an object's words"],
     ["an error without a message", new Error(""), "Run ended without emitting a terminal event"],
-  ])("and throws %s: RUN_ERROR with words all the same", async (_, thrown, message) => {
+  ])("and throws %s: RUN_ERROR with a non-empty message", async (_, thrown, message) => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const events = await runToEnd(runner, "t", "r", halfway(thrown));
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", message });
@@ -106,7 +106,7 @@ describe("an agent that fails in the middle", () => {
         },
       }),
     ],
-  ])("and throws %s: the run ends, with a message that is a string", async (_, thrown) => {
+  ])("and throws %s: the run ends with a message that is a string", async (_, thrown) => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const events = await runToEnd(runner, "t", "r", halfway(thrown));
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", message: expect.any(String) });

@@ -9,7 +9,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
 
-/** One of everything that can be open, in an order that is not that of the closers. */
+/** One part of every kind, in another order than that of their ends. */
 const openParts: readonly ScriptEvent[] = [
   { type: "STEP_STARTED", stepName: "step" },
   { type: "REASONING_START", messageId: "thought" },
@@ -96,7 +96,7 @@ describe("an agent that ends without a terminal event gets", () => {
 
 describe("nothing is ever appended after a terminal event", () => {
   test.each([finished(ids), { type: "RUN_ERROR", message: "the agent's own", code: "ITS_OWN" }])(
-    "not when the agent ends well after its $type",
+    "when the agent ends without an error after its $type",
     async (terminal) => {
       const { dbPath, agent, watched } = await running();
       agent.emit(started(ids), terminal);
@@ -108,21 +108,21 @@ describe("nothing is ever appended after a terminal event", () => {
     },
   );
 
-  test("not when it throws after its terminal event", async () => {
+  test("when the agent throws after its terminal event", async () => {
     const { agent, watched } = await running();
     agent.emit(started(ids), finished(ids));
     agent.fail(new Error("on the way out"));
     expect(typesOf(await watched.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  test("not when it was stopped after its terminal event", async () => {
+  test("when the run was stopped after its terminal event", async () => {
     const { runner, agent, watched } = await running();
     agent.emit(started(ids), finished(ids));
     expect(await runner.stop({ threadId: "t" })).toBe(true);
     expect(typesOf(await watched.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  test("what the agent itself emits behind it is left out, and the logger is told once", async () => {
+  test("when the agent emits after it: such events are ignored, and logged once", async () => {
     const { dbPath, logger, agent, watched } = await running();
     agent.emit(started(ids), finished(ids), ...text("m", "late"), finished(ids));
     agent.finish();
@@ -131,7 +131,7 @@ describe("nothing is ever appended after a terminal event", () => {
     expect(logger.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
   });
 
-  test("nor what it emits when its run is over and the next one has begun", async () => {
+  test("when the agent emits after its run is over and the next run has begun", async () => {
     const { runner, agent, watched } = await running();
     agent.emit(started(ids), finished(ids));
     agent.finish();

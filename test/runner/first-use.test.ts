@@ -14,8 +14,8 @@ function warningsOf({ lines }: ReturnType<typeof collectingLogger>): string[] {
   return lines.filter(({ level }) => level === "warn").map(({ message }) => message);
 }
 
-describe("a runner that is made and not used", () => {
-  test("makes no directory, no file and no thread, and has nothing to close", async () => {
+describe("a runner that was made and not used", () => {
+  test("creates no directory, file or thread, and has nothing to close", async () => {
     const dbPath = join(tempDirectory(), "data", "threads.db");
     let started = 0;
     const count = () => started++;
@@ -47,7 +47,7 @@ describe("a runner that is made and not used", () => {
     expect(existsSync(dbPath)).toBe(true);
   });
 
-  test("tells who asks that its path is wrong, and the log once", async () => {
+  test("reports a wrong path to every caller, and to the log once", async () => {
     const logger = collectingLogger();
     const runner = openRunner({ dbPath: tempDirectory(), logger });
     expect(logger.lines).toEqual([]);
@@ -58,7 +58,7 @@ describe("a runner that is made and not used", () => {
 });
 
 describe("several open runners of one process on one file", () => {
-  test("are told to the log once, whatever path they were given", async () => {
+  test("are logged once, also when their paths are written differently", async () => {
     const directory = tempDirectory();
     const link = join(tempDirectory(), "link");
     symlinkSync(directory, link);
@@ -68,7 +68,7 @@ describe("several open runners of one process on one file", () => {
     expect(warningsOf(logger)).toEqual([expect.stringMatching(HINT)]);
   });
 
-  test("are no cause for a warning one after the other, nor on files of their own", async () => {
+  test("cause no warning when they are open one after the other, or on different files", async () => {
     const logger = collectingLogger();
     const dbPath = join(tempDirectory(), "threads.db");
     for (let time = 0; time < 2; time++) {
@@ -83,8 +83,8 @@ describe("several open runners of one process on one file", () => {
     expect(warningsOf(logger)).toEqual([]);
   });
 
-  test("are noticed when a hot reload has loaded the package a second time", async () => {
-    // Below the project, where what the package imports is found.
+  test("are logged when a hot reload has loaded the package a second time", async () => {
+    // Inside the project, where the imports of the package can be resolved.
     mkdirSync(join(ROOT, ".vitest"), { recursive: true });
     const reloaded = mkdtempSync(join(ROOT, ".vitest/reloaded-"));
     onTestFinished(() => rmSync(reloaded, { recursive: true, force: true }));

@@ -28,7 +28,7 @@ async function expectFree(runner: SqliteAgentRunner, runId = "next"): Promise<vo
 }
 
 describe("an abortRun that rejects", () => {
-  test("is reported; its run ends by itself, or is cut off as one that ignores its abort", async () => {
+  test("is logged; its run ends by itself, or is cut off like a run that ignores its abort", async () => {
     const errors = uncaught();
     const logger = collectingLogger();
     const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
@@ -80,7 +80,7 @@ describe("a getter of the input that throws", () => {
     },
   );
 
-  test("deeper in it costs that part of what is stored, and not the run", async () => {
+  test("deeper in it loses only that part of the stored input", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const input = {
       ...inputOf("t", "r"),
@@ -96,7 +96,7 @@ describe("a getter of the input that throws", () => {
     await expectFree(runner);
   });
 
-  test("where the ids are is misuse: a TypeError that says which one", () => {
+  test("at an id is misuse: a TypeError that names the id", () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const run = { threadId: "t", agent: answeringAgent() };
     expect(() => runner.run({ ...run, input: broken("runId") })).toThrow(
@@ -117,7 +117,7 @@ describe("an agentId that is no string", () => {
     ["a getter that throws", boom],
   ];
 
-  test.each(ids)("is stored as none: %s", async (_, agentId) => {
+  test.each(ids)("is stored as no agent id: %s", async (_, agentId) => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = Object.defineProperty(answeringAgent(), "agentId", {
@@ -128,27 +128,30 @@ describe("an agentId that is no string", () => {
   });
 });
 
-test.each(["throws", "rejects"])("a logger that %s costs no run, and is a warning", async (how) => {
-  const errors = uncaught();
-  const warned = Promise.withResolvers<Error>();
-  process.once("warning", warned.resolve);
-  const fail = how === "throws" ? boom : async () => boom();
-  const logger = { debug: fail, info: fail, warn: fail, error: fail };
-  const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
-  const agent = puppetAgent(boom);
-  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-  await agent.started;
-  agent.emit(started({ threadId: "t", runId: "r" }), { type: "CUSTOM", name: "n", value: 1n });
-  expect(await runner.stop({ threadId: "t" })).toBe(false);
-  agent.emit(finished({ threadId: "t", runId: "r" }));
-  agent.finish();
-  expect(typesOf(await run.done).at(-1)).toBe("RUN_FINISHED");
-  expect((await warned.promise).message).toMatch(/the logger failed at .*: boom/);
-  await expectFree(runner);
-  expect(errors).toEqual([]);
-});
+test.each(["throws", "rejects"])(
+  "a logger that %s loses no run, and gives a warning of the process",
+  async (how) => {
+    const errors = uncaught();
+    const warned = Promise.withResolvers<Error>();
+    process.once("warning", warned.resolve);
+    const fail = how === "throws" ? boom : async () => boom();
+    const logger = { debug: fail, info: fail, warn: fail, error: fail };
+    const runner = openRunner({ dbPath: tempDatabase(), logger, stopTimeoutMs: 0 });
+    const agent = puppetAgent(boom);
+    const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.started;
+    agent.emit(started({ threadId: "t", runId: "r" }), { type: "CUSTOM", name: "n", value: 1n });
+    expect(await runner.stop({ threadId: "t" })).toBe(false);
+    agent.emit(finished({ threadId: "t", runId: "r" }));
+    agent.finish();
+    expect(typesOf(await run.done).at(-1)).toBe("RUN_FINISHED");
+    expect((await warned.promise).message).toMatch(/the logger failed at .*: boom/);
+    await expectFree(runner);
+    expect(errors).toEqual([]);
+  },
+);
 
-test("an event that cannot be read, emitted from a timer, fails its run and nothing else", async () => {
+test("an unreadable event, emitted from a timer, fails only its run", async () => {
   const errors = uncaught();
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent: RunnableAgent = {
@@ -168,7 +171,7 @@ test("an event that cannot be read, emitted from a timer, fails its run and noth
   expect(errors).toEqual([]);
 });
 
-/** Wraps `target`, all it holds and all it returns, so that any touch of it may throw. */
+/** Wraps `target` and every value in it or returned by it, so that any access may throw. */
 function hostile<T>(target: T, throwsNow: () => boolean): T {
   if ((typeof target !== "object" || target === null) && typeof target !== "function")
     return target;
@@ -179,7 +182,7 @@ function hostile<T>(target: T, throwsNow: () => boolean): T {
     get(inner, key) {
       touch();
       const value: unknown = Reflect.get(inner, key);
-      // A proxy may not change what is fixed, and native promises want themselves.
+      // A proxy may not change a fixed property, and methods of native promises need the promise itself.
       if (inner instanceof Promise) {
         return typeof value === "function" ? value.bind(inner) : value;
       }
@@ -209,12 +212,12 @@ function hostile<T>(target: T, throwsNow: () => boolean): T {
   }) as T;
 }
 
-test("whatever throws when it is touched: streams end, the process lives, the thread is free", async () => {
+test("with any value that throws when it is read, streams end, the process goes on, and the thread is free", async () => {
   const errors = uncaught();
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, stopTimeoutMs: 0, onConcurrentRun: "supersede" });
   const touches = fc.record({
-    /** Which touches throw, the first ones by number, and then all or none. */
+    /** Which accesses throw: the first ones by number, and then all or none. */
     throwing: fc.array(fc.boolean(), { maxLength: 60 }),
     always: fc.boolean(),
     agent: fc.boolean(),

@@ -7,7 +7,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const thread = { threadId: "t" };
 
-test("false for an unknown thread, true during a run, false after it", async () => {
+test("is false for an unknown thread, true during a run, false after it", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   expect(await runner.isRunning(thread)).toBe(false);
   const agent = puppetAgent();
@@ -21,14 +21,14 @@ test("false for an unknown thread, true during a run, false after it", async () 
   expect(await runner.isRunning(thread)).toBe(false);
 });
 
-test("answers with a promise", async () => {
+test("returns a promise", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const answer = runner.isRunning(thread);
   expect(answer).toBeInstanceOf(Promise);
   await answer;
 });
 
-test("false from the moment the run is told to stop", async () => {
+test("is false as soon as the run is told to stop", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent(ignoreAbort);
   const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
@@ -39,7 +39,7 @@ test("false from the moment the run is told to stop", async () => {
   await watched.done;
 });
 
-test("false when the stream has completed, already in its complete callback", async () => {
+test("is false in the complete callback of the stream", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const answer = Promise.withResolvers<boolean>();
   runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }).subscribe({
@@ -48,7 +48,7 @@ test("false when the stream has completed, already in its complete callback", as
   expect(await answer.promise).toBe(false);
 });
 
-test("true on another runner on the same file, and false when the run is over", async () => {
+test("is true on another runner on the same file, and false when the run is over", async () => {
   const dbPath = tempDatabase();
   const one = openRunner({ dbPath });
   const other = openRunner({ dbPath });
@@ -61,7 +61,7 @@ test("true on another runner on the same file, and false when the run is over", 
   expect(await other.isRunning(thread)).toBe(false);
 });
 
-test("false after an agent that failed", async () => {
+test("is false after an agent that failed", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent();
   agent.fail(new Error("at once"));

@@ -9,7 +9,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const MANY = 30_000;
 
-/** What the book-keeping needs of a run. Counts how often any of these was looked at. */
+/** The part of a run that `ThreadRuns` needs. Counts the accesses. */
 class FakeRun {
   static looks = 0;
   readonly threadId = "t";
@@ -40,8 +40,8 @@ function queue(length: number) {
   return { threads, runs, end };
 }
 
-describe("tens of thousands of runs that wait on one thread are not searched", () => {
-  test("when each has its turn and ends, while somebody waits for the last one", async () => {
+describe("tens of thousands of waiting runs on one thread are not searched", () => {
+  test("when each of them gets its turn, while a client waits for the last run", async () => {
     const { threads, runs, end } = queue(MANY);
     FakeRun.looks = 0;
     const idle = threads.idle();
@@ -55,7 +55,7 @@ describe("tens of thousands of runs that wait on one thread are not searched", (
     expect(threads.activeCount).toBe(0);
   });
 
-  test("when all that wait are refused, the last one first", () => {
+  test("when all of them are refused, the last run first", () => {
     const { threads, runs, end } = queue(MANY);
     FakeRun.looks = 0;
     for (const run of runs.toReversed()) end(run);
@@ -64,7 +64,7 @@ describe("tens of thousands of runs that wait on one thread are not searched", (
     expect(threads.open("t")).toEqual([]);
   });
 
-  test("when somebody connects: that costs what it costs with three", () => {
+  test("when a client connects: the cost is the same as with three waiting runs", () => {
     const fewest = (length: number) => {
       const { threads, runs } = queue(length);
       const times = Array.from({ length: 20 }, () => {
@@ -74,12 +74,12 @@ describe("tens of thousands of runs that wait on one thread are not searched", (
       });
       return Math.min(...times);
     };
-    // A search takes some ten thousand times as long.
+    // A search would need ten thousand times as many accesses.
     expect(fewest(MANY)).toBeLessThan(Math.max(fewest(3), 0.01) * 100);
   });
 });
 
-test("thousands of subscribers of one run come, are told and leave", async () => {
+test("thousands of subscribers of one run subscribe, get its events and leave", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent();
   const run = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
@@ -94,7 +94,7 @@ test("thousands of subscribers of one run come, are told and leave", async () =>
   expect(told).toBe(5001);
 });
 
-test("a run that was refused while it waited is passed over, and the others keep their order", async () => {
+test("a run that was refused while it waited is skipped, and the others keep their order", async () => {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "enqueue" });
   const first = puppetAgent();
   const run = (

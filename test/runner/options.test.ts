@@ -80,7 +80,7 @@ describe("a wrong option is a TypeError that says what was expected and what was
     },
   );
 
-  test("got is the value that was given, readable", () => {
+  test("the error shows the given value in readable form", () => {
     expect(make({ lingerMs: "50" })).toThrow('got "50"');
     expect(make({ lingerMs: -1 })).toThrow("got -1");
     expect(make({ logger: [] })).toThrow("got an array");
@@ -89,26 +89,26 @@ describe("a wrong option is a TypeError that says what was expected and what was
     expect(make({ dbPath: () => "x" })).toThrow("got a function");
   });
 
-  test("an option that does not exist is named, and so are those that do", () => {
+  test("an unknown option is named, together with the known options", () => {
     expect(make({ dbpath: "x" })).toThrow(TypeError);
     expect(make({ dbpath: "x" })).toThrow(/expected one of the options .*dbPath.*, got "dbpath"/);
     expect(make({ constructor: 1 })).toThrow('got "constructor"');
   });
 
-  test.each([[null], ["file.db"], [5], [[]]])("options that are no object: %j", (options) => {
+  test.each([[null], ["file.db"], [5], [[]]])("options that are not an object: %j", (options) => {
     expect(make(options)).toThrow(TypeError);
     expect(make(options)).toThrow(/expected an object of options, got /);
   });
 
-  test("a wrong option starts nothing and makes no file", () => {
+  test("a wrong option starts no thread and creates no file", () => {
     const dbPath = tempDatabase();
     expect(make({ dbPath, lingerMs: -1 })).toThrow(TypeError);
     expect(existsSync(dbPath)).toBe(false);
   });
 });
 
-describe("options that are right", () => {
-  test("none at all are needed: the defaults are those that the documentation names", () => {
+describe("correct options", () => {
+  test("are all optional, and the defaults are those of the documentation", () => {
     const defaults = {
       dbPath: ":memory:",
       onConcurrentRun: "throw",
@@ -130,7 +130,7 @@ describe("options that are right", () => {
     }
   });
 
-  test("a runner can be made without any", async () => {
+  test("a runner can be made without options", async () => {
     const runner = new SqliteAgentRunner();
     expect((await runToEnd(runner, "t", "r", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
     await runner.close();
@@ -154,7 +154,7 @@ describe("options that are right", () => {
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("a logger may be an instance of a class, with methods of its prototype", () => {
+  test("a logger may be a class instance with inherited methods", () => {
     class Lines {
       debug(): void {}
       info(): void {}
@@ -166,7 +166,7 @@ describe("options that are right", () => {
 });
 
 describe("the database file", () => {
-  test("is made with its directories, and is nobody else's to read", async () => {
+  test("is created with its directories, and only its owner can read it", async () => {
     const dbPath = join(tempDirectory(), "not/there/yet/threads.db");
     const runner = openRunner({ dbPath });
     await runToEnd(runner, "t", "r", answeringAgent());
@@ -176,7 +176,7 @@ describe("the database file", () => {
     expect(readdirSync(dirname(dbPath))).toContain("threads.db-wal");
   });
 
-  test("may have a name with blanks, quotes, unicode, or what looks like a URI", async () => {
+  test("may have a name with blanks, quotes, Unicode, or like a URI", async () => {
     const directory = tempDirectory();
     for (const name of [
       "with blanks.db",
@@ -192,7 +192,7 @@ describe("the database file", () => {
     }
   });
 
-  test("a relative path means the directory in which the runner was made", async () => {
+  test("has a relative path resolved in the directory in which the runner was made", async () => {
     const directory = tempDirectory();
     const before = process.cwd();
     let runner: SqliteAgentRunner;
@@ -207,7 +207,7 @@ describe("the database file", () => {
   });
 });
 
-describe("a database in memory that may not be meant", () => {
+describe("a warning for a database in memory", () => {
   const warningsOf = async (dbPath: string | undefined, nodeEnv: string) => {
     const env = { ...process.env, NODE_ENV: nodeEnv };
     const args = dbPath === undefined ? [] : [dbPath];
@@ -217,15 +217,15 @@ describe("a database in memory that may not be meant", () => {
     return stderr.match(/DURABLE_AGENT_RUNNER_MEMORY/g)?.length ?? 0;
   };
 
-  test("with NODE_ENV=production is warned of, once a process", async () => {
+  test("comes once per process with NODE_ENV=production", async () => {
     expect(await warningsOf(":memory:", "production")).toBe(1);
   });
 
-  test("because no dbPath was given is warned of anywhere", async () => {
+  test("comes in any environment when no dbPath was given", async () => {
     expect(await warningsOf(undefined, "development")).toBe(1);
   });
 
-  test("is not warned of elsewhere when it was asked for, nor is a file", async () => {
+  test("does not come for an explicit ':memory:' outside of production, nor for a file", async () => {
     expect(await warningsOf(tempDatabase(), "production")).toBe(0);
     expect(await warningsOf(":memory:", "development")).toBe(0);
   });

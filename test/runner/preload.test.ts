@@ -7,7 +7,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const PROCESSES = join(import.meta.dirname, "processes");
 
-test("a preloaded module that makes a runner makes one a thread of the user's, and none in ours", async () => {
+test("a preloaded module that makes a runner opens a file in each thread of the user, and none in the package's worker threads", async () => {
   const dbPath = tempDatabase();
   const log = join(dirname(dbPath), "threads.log");
   const preload = `--import=${join(PROCESSES, "preloaded-runner.ts")}`;
@@ -17,7 +17,7 @@ test("a preloaded module that makes a runner makes one a thread of the user's, a
   const { value } = await child.lines.next();
   expect(await child.exited).toEqual({ code: 0, stderr: "" });
   expect(value).toBe("RUN_FINISHED RUN_FINISHED");
-  // The main thread and the worker thread of the user's, with a writer and a reader each.
+  // The main thread and the user's worker thread, with a writer and a reader each.
   const threads = readFileSync(log, "utf8").trim().split("\n");
   expect(threads).toHaveLength(6);
   expect(new Set(threads).size).toBe(6);

@@ -31,13 +31,13 @@ describe("a process whose runner is never closed", () => {
     expect(await endOf("idle", path())).toEqual({ said: "idle", code: 0, stderr: "" });
   });
 
-  test("does not end before a run that nobody waits for is stored", async () => {
+  test("does not end before a run is stored, even if no caller waits for the run", async () => {
     const dbPath = tempDatabase();
     expect(await endOf("unwritten run", dbPath)).toMatchObject({ code: 0, stderr: "" });
     expect(typesOf(eventsOf(runRows(dbPath, "t")[0]))).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  test("does not end before events that linger are journaled; the next runner ends their run", async () => {
+  test("does not end before lingering events are journaled; the next runner ends their run", async () => {
     const dbPath = tempDatabase();
     expect(await endOf("unwritten events", dbPath)).toMatchObject({ code: 0, stderr: "" });
     const runner = openRunner({ dbPath });

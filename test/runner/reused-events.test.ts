@@ -16,11 +16,11 @@ async function running() {
   return { runner, agent, run, input };
 }
 
-/** Emits one object again and again, changed each time. */
+/** Emits the same object several times, changed each time. */
 function* reusing(): Generator<ScriptEvent> {
   const flat = { type: "TEXT_MESSAGE_CONTENT", messageId: "m", delta: "" };
   yield { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
-  // More than stay in one piece, so that those before the last thousand are packed.
+  // Enough events that those before the last thousand are packed.
   for (let at = 0; at < 2500; at++) {
     flat.delta = `${at} `;
     yield flat;
@@ -42,8 +42,8 @@ function* reusing(): Generator<ScriptEvent> {
   }
 }
 
-describe("an event is shown as it was when it was emitted, whatever is done to its object later", () => {
-  test("to who subscribes or connects while the run goes on, and from the store", async () => {
+describe("an event is shown as it was emitted, even if its object is changed later", () => {
+  test("to late subscribers, to connect during the run, and from the store", async () => {
     const { runner, agent, run } = await running();
     const live: ScriptEvent[] = [];
     const told: string[] = [];
@@ -59,7 +59,7 @@ describe("an event is shown as it was when it was emitted, whatever is done to i
       expected.push(JSON.stringify(event));
       agent.emit(event);
     }
-    // Who listened had the very objects, in the same tick.
+    // The live subscriber got the same objects, in the same tick.
     expect(told).toEqual(expected);
     for (const [at, event] of emitted.entries()) expect(live[at + 1] === event).toBe(true);
 
@@ -77,7 +77,7 @@ describe("an event is shown as it was when it was emitted, whatever is done to i
     expect(stored.find(({ type }) => type === "TEXT_MESSAGE_CONTENT")?.delta).toBe(words);
   });
 
-  test("a subscriber that changes what it is given changes nothing for those who come later", async () => {
+  test("a subscriber that changes its events does not affect later subscribers", async () => {
     const { runner, agent, run } = await running();
     const spoil = (event: object) => {
       const { value } = event as { value?: { list: number[] } };
@@ -98,7 +98,7 @@ describe("an event is shown as it was when it was emitted, whatever is done to i
     expect((await replayOf(runner, "t"))[1]).toEqual(custom);
   });
 
-  test("an agent that changes its input after it began changes nothing of the run's", async () => {
+  test("an agent that changes its input after it began does not affect the run", async () => {
     const { runner, agent, run, input } = await running();
     input.runId = "another";
     input.messages.push({ id: "x", role: "user", content: "never asked" });

@@ -23,7 +23,7 @@ function request(agent: PuppetAgent) {
   return { threadId: "t", agent, input: inputOf("t", "r", []) };
 }
 
-/** Has said `word`, and waits. */
+/** Emits `word`, and waits. */
 function begin(agent: PuppetAgent, word: string): void {
   agent.emit(started(ids), ...text(`m-${word}`, word));
 }
@@ -33,7 +33,7 @@ function end(agent: PuppetAgent): void {
   agent.finish();
 }
 
-/** A runner whose thread "t" has the run "r", which has said "first" and waits. */
+/** A runner whose thread "t" has the run "r", which has emitted "first" and waits. */
 async function busy(onConcurrentRun: OnConcurrentRun) {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, onConcurrentRun });
@@ -44,8 +44,8 @@ async function busy(onConcurrentRun: OnConcurrentRun) {
   return { dbPath, runner, agent, first };
 }
 
-describe("a run id that comes again", () => {
-  test("pitfall 35: on its thread, once the run that had it is over: both are stored and replayed", async () => {
+describe("a run id that is used again", () => {
+  test("pitfall 35: on its thread, once the earlier run is over: both are stored and replayed", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const word of ["one ", "two ", "three "]) {
@@ -64,10 +64,10 @@ describe("a run id that comes again", () => {
     }
   });
 
-  test("while the first is being committed", async () => {
+  test("while the first run is being committed", async () => {
     const { runner, agent, first } = await busy("throw");
     end(agent);
-    // The agent's promise settles in a microtask; a commit takes a message to another thread.
+    // The agent's promise settles in a microtask, but a commit needs a message to another thread.
     await Promise.resolve();
     await Promise.resolve();
     const second = puppetAgent();
@@ -96,7 +96,7 @@ describe("a run id that comes again", () => {
     }
   });
 
-  test("keeps the client's id beside the column that has each once", async () => {
+  test("is stored in client_run_id, beside an alias in the unique column", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const threadId of ["t", "t", "other"]) {
@@ -108,7 +108,7 @@ describe("a run id that comes again", () => {
     expect(valueIn(dbPath, clientIds)).toBe("r,r,r");
   });
 
-  test("is shown with a live run of that id behind a stored one", async () => {
+  test("is shown with a live run of that id after a stored run", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", answeringAgent());
     const agent = puppetAgent();
@@ -124,7 +124,7 @@ describe("a run id that comes again", () => {
   });
 });
 
-describe("a POST that is sent twice, the first still executing", () => {
+describe("a POST that is sent twice, while the first run executes", () => {
   test('with "throw": throws, and leaves the first alone', async () => {
     const { runner, agent, first } = await busy("throw");
     expect(() => runner.run(request(puppetAgent()))).toThrow("Thread already running");
@@ -153,7 +153,7 @@ describe("a POST that is sent twice, the first still executing", () => {
     await second.started;
     await first.done;
     begin(second, "second");
-    // In another process nobody can run on the thread meanwhile, and what it sees is the second.
+    // Another process cannot run on the thread meanwhile, and sees the second run.
     const other = openRunner({ dbPath, onConcurrentRun: "reject" });
     const [refusal] = await runToEnd(other, "t", "elsewhere", answeringAgent());
     expect(refusal).toMatchObject({ code: "THREAD_ALREADY_RUNNING" });
@@ -197,7 +197,7 @@ describe("a POST that is sent twice, the first still executing", () => {
 });
 
 describe("stop with a run id", () => {
-  test("means the run that executes, and not one of that id that waits behind it", async () => {
+  test("stops the executing run, not a waiting run of that id", async () => {
     const { runner, agent, first } = await busy("enqueue");
     const second = puppetAgent();
     const run = watch(runner.run(request(second)));
@@ -212,7 +212,7 @@ describe("stop with a run id", () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("firstsecond");
   });
 
-  test("means the run that executes, and not one of that id that is over", async () => {
+  test("stops the executing run, although an earlier run of that id is over", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "t", "r", answeringAgent());
     expect(await runner.stop(ids)).toBe(false);

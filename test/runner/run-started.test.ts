@@ -17,7 +17,9 @@ import { tempDatabase } from "../support/temp-file.ts";
 const idsIn = (event: ScriptEvent | undefined): unknown[] | undefined =>
   (event?.input as { messages?: { id?: unknown }[] } | undefined)?.messages?.map(({ id }) => id);
 
-/** Runs an agent that answers in the message `answer-<runId>`; gives the ids in RUN_STARTED. */
+/**
+ * Runs an agent that answers in the message `answer-<runId>`. Returns the message ids in RUN_STARTED.
+ */
 async function idsStarted(runner: SqliteAgentRunner, runId: string, messageIds: string[]) {
   const input = inputOf("t", runId, messageIds);
   const events = await watch(runner.run({ threadId: "t", agent: answeringAgent(), input })).done;
@@ -39,7 +41,7 @@ describe("a RUN_STARTED without input", () => {
     agent.finish();
   });
 
-  test.each([[null], [undefined]])("so is one whose input is %s", async (nothing) => {
+  test.each([[null], [undefined]])("is copied too when its input is %s", async (nothing) => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
@@ -49,7 +51,7 @@ describe("a RUN_STARTED without input", () => {
     agent.finish();
   });
 
-  test("gets only the messages that the thread has not seen", async () => {
+  test("gets only the messages that are new to the thread", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     expect(await idsStarted(runner, "r1", ["q1"])).toEqual(["q1"]);
     expect(await idsStarted(runner, "r2", ["q1", "answer-r1", "q2"])).toEqual(["q2"]);
@@ -59,7 +61,7 @@ describe("a RUN_STARTED without input", () => {
     expect(await idsStarted(runner, "r4", ["q3"])).toEqual([]);
   });
 
-  test("knows what another runner on the file has stored", async () => {
+  test("does not get messages that another runner on the file has stored", async () => {
     const dbPath = tempDatabase();
     const first = openRunner({ dbPath });
     await idsStarted(first, "r1", ["q1"]);
@@ -69,7 +71,7 @@ describe("a RUN_STARTED without input", () => {
     ]);
   });
 
-  test("counts a message without an id, or with one that is no string, as new", async () => {
+  test("gets a message without an id, or with an id that is no string, as new", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const messages = [{ role: "user", content: "a" }, { id: "", role: "user" }, { id: 7 }, null];
     for (const runId of ["r1", "r2"]) {
@@ -80,7 +82,7 @@ describe("a RUN_STARTED without input", () => {
     }
   });
 
-  test("does not mistake a message of another thread, or of a run that was not stored, for seen", async () => {
+  test("gets a message of another thread, or of a run that was not stored, as new", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     await runToEnd(runner, "other", "r0", answeringAgent());
     const failing = scriptedAgent(() => {
@@ -93,7 +95,7 @@ describe("a RUN_STARTED without input", () => {
     ]);
   });
 
-  test("takes an input without messages as it is", async () => {
+  test("gets an input without messages unchanged", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const input = { ...inputOf("t", "r"), messages: undefined as never };
     const events = await watch(runner.run({ threadId: "t", agent: answeringAgent(), input })).done;
@@ -101,7 +103,7 @@ describe("a RUN_STARTED without input", () => {
   });
 });
 
-test("an input that the agent supplied is kept, by identity", async () => {
+test("an input that the agent supplied stays the same object", async () => {
   const runner = openRunner({ dbPath: tempDatabase() });
   const agent = puppetAgent();
   const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
@@ -118,7 +120,7 @@ test("an input that the agent supplied is kept, by identity", async () => {
 });
 
 describe("the stored input", () => {
-  test("holds the messages that were new to the thread", async () => {
+  test("holds only the messages that were new to the thread", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await idsStarted(runner, "r1", ["q1"]);
@@ -147,7 +149,7 @@ describe("the stored input", () => {
   });
 });
 
-test("rows that someone else deletes do not count as seen any more", async () => {
+test("messages of rows that another program deleted do not count as seen", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   await idsStarted(runner, "r1", ["q1"]);

@@ -26,7 +26,7 @@ const ids = { threadId: "t", runId: "r" };
 const request = { threadId: "t", input: inputOf("t", "r") };
 
 describe("run returns", () => {
-  test("an Observable, at once", () => {
+  test("an Observable at once", () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     expect(runner.run({ ...request, agent: answeringAgent() })).toBeInstanceOf(Observable);
   });
@@ -76,7 +76,7 @@ describe("the run goes on by itself", () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("said to nobody");
   });
 
-  test("when a subscriber throws at an event, for the others and for the store", async () => {
+  test("for the store and other subscribers, when a subscriber throws", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const stream = runner.run({ ...request, agent });
@@ -130,7 +130,7 @@ describe("events reach subscribers", () => {
     expect((await watched.done)[1]).toBe(unknown);
   });
 
-  test("from the first one, whenever they subscribe: early, in the middle, or after the end", async () => {
+  test("from the first event, whenever they subscribe: early, in the middle, or after the end", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const stream = runner.run({ ...request, agent });
@@ -148,7 +148,7 @@ describe("events reach subscribers", () => {
     expect(spokenIn(all)).toBe("onetwo");
   });
 
-  test("once and in order, when a subscriber causes the next event while it is given one", async () => {
+  test("once and in order, when a subscriber causes the next event while it gets an event", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = puppetAgent();
     const stream = runner.run({ ...request, agent });

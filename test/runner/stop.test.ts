@@ -27,7 +27,7 @@ async function running(agent: PuppetAgent = puppetAgent(), options: SqliteAgentR
   return { dbPath, runner, agent, watched };
 }
 
-describe("stop says false", () => {
+describe("stop returns false", () => {
   test("for a thread that never ran", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     expect(await runner.stop(stop)).toBe(false);
@@ -39,7 +39,7 @@ describe("stop says false", () => {
     expect(await runner.stop(stop)).toBe(false);
   });
 
-  test("for a run that is stopping already; its agent is told once", async () => {
+  test("for a run that is stopping already; its agent is told to abort once", async () => {
     const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
     expect(await runner.stop(stop)).toBe(true);
     expect(await runner.stop(stop)).toBe(false);
@@ -58,7 +58,7 @@ describe("stop says false", () => {
     expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
   });
 
-  test("for a thread beside the one that runs", async () => {
+  test("for another thread than that of the run", async () => {
     const { runner, agent } = await running();
     expect(await runner.stop({ threadId: "t2" })).toBe(false);
     expect(agent.aborts()).toBe(0);
@@ -78,7 +78,7 @@ describe("stop takes effect", () => {
     await watched.done;
   });
 
-  test("but the thread is not free before the agent has settled", async () => {
+  test("but the thread is free only when the agent has settled", async () => {
     const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
     await runner.stop(stop);
     const next = { threadId: "t", agent: answeringAgent(), input: inputOf("t", "r2") };
@@ -88,7 +88,7 @@ describe("stop takes effect", () => {
     expect((await runToEnd(runner, "t", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("on an agent that goes on for a while: what it still says is part of the run", async () => {
+  test("on an agent that goes on for a while: its further events are part of the run", async () => {
     const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
     await runner.stop(stop);
     agent.emit(...text("m", "last words"), finished(ids));
@@ -106,7 +106,7 @@ describe("stop takes effect", () => {
     expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
   });
 
-  test("on a run whose agent has not begun: it never begins, and the stream ends well", async () => {
+  test("on a run whose agent has not begun: it never begins, and the stream ends with RUN_FINISHED", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     const agent = puppetAgent();
@@ -145,7 +145,7 @@ describe("an abortRun that throws", () => {
     expect(spokenIn(await watched.done)).toBe("still here");
   });
 
-  test("can be tried again", async () => {
+  test("does not keep a second stop from working", async () => {
     const { runner, agent, watched } = await running(puppetAgent(throwing));
     expect(await runner.stop(stop)).toBe(false);
     expect(await runner.stop(stop)).toBe(false);
@@ -155,10 +155,10 @@ describe("an abortRun that throws", () => {
     expect((await watched.done).at(-1)).toMatchObject({ code: "INCOMPLETE_STREAM" });
   });
 
-  test("leaves no cut-off behind", async () => {
+  test("starts no timer for a cut-off", async () => {
     const { runner, agent, watched } = await running(puppetAgent(throwing), { stopTimeoutMs: 0 });
     await runner.stop(stop);
-    // As many turns of the loop as a cut-off would need, and more.
+    // More turns of the event loop than a cut-off would need.
     await runner.flush();
     agent.emit(...text("m", "not cut off"), finished(ids));
     agent.finish();
@@ -180,7 +180,7 @@ describe("an agent that ignores the abort", () => {
     expect((await runToEnd(runner, "t", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  test("has its late events fenced off: from its own run, the next one, and the store", async () => {
+  test("has its late events ignored by its own run, the next run and the store", async () => {
     const agent = puppetAgent(ignoreAbort);
     const { runner, watched } = await running(agent, { stopTimeoutMs: 0 });
     await runner.stop(stop);
@@ -200,7 +200,7 @@ describe("an agent that ignores the abort", () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("");
   });
 
-  test("but ends in time keeps its own end", async () => {
+  test("but ends before the timeout keeps its own end", async () => {
     const agent = puppetAgent(ignoreAbort);
     const { runner, watched } = await running(agent, { stopTimeoutMs: 60_000 });
     await runner.stop(stop);

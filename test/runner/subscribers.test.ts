@@ -11,7 +11,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 const ids = { threadId: "t", runId: "r" };
 const START = { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
 
-/** A run whose agent has begun and has emitted nothing, with somebody who listens after the others. */
+/** A run whose agent has begun and has emitted nothing, with a subscriber that comes last. */
 async function quiet(onConcurrentRun: "throw" | "supersede" = "throw") {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
   const agent = puppetAgent();
@@ -20,8 +20,8 @@ async function quiet(onConcurrentRun: "throw" | "supersede" = "throw") {
   return { runner, agent, run };
 }
 
-describe("what a subscriber does while it is given an event does not change the order for the others", () => {
-  test("stop: all see the message begin before the run ends, as the store does", async () => {
+describe("an action of a subscriber inside its next does not change the order for the others", () => {
+  test("stop: all subscribers and the store see the message begin before the run ends", async () => {
     const { runner, agent, run } = await quiet();
     const first = watch(run);
     run.subscribe((event) => {
@@ -29,7 +29,7 @@ describe("what a subscriber does while it is given an event does not change the 
     });
     const second = watch(run);
     const follower = watch(runner.connect({ threadId: "t" }));
-    // As agents do that end at once: the stop ends the run within this very call.
+    // Like an agent that ends at once: the stop ends the run within this call.
     agent.abortRun = () => agent.emit(finished(ids));
     agent.emit(started(ids), START);
     agent.finish();
@@ -40,7 +40,7 @@ describe("what a subscriber does while it is given an event does not change the 
     expect(typesOf(await replayOf(runner, "t"))[0]).toBe("RUN_STARTED");
   });
 
-  test("a run that takes its place: the same, and all streams end", async () => {
+  test("a superseding run: all subscribers see the same order, and all streams end", async () => {
     const { runner, agent, run } = await quiet("supersede");
     const next = puppetAgent();
     let later: ReturnType<typeof watch> | undefined;
@@ -61,7 +61,7 @@ describe("what a subscriber does while it is given an event does not change the 
     await later?.done;
   });
 
-  test("more events of the agent: each reaches all, in order and in the same tick", async () => {
+  test("further events of the agent: each reaches all subscribers in order and in the same tick", async () => {
     const { agent, run } = await quiet();
     run.subscribe((event) => {
       if (event.type === "RUN_STARTED") agent.emit(...text("m", "one two"));
@@ -70,7 +70,7 @@ describe("what a subscriber does while it is given an event does not change the 
     agent.emit(started(ids));
     const expected = ["RUN_STARTED", ...typesOf([...text("m", "one two")])];
     expect(typesOf(second.events)).toEqual(expected);
-    // One who comes in the middle of it gets all, once.
+    // A subscriber that comes in the middle gets all events, once.
     let late: ReturnType<typeof watch> | undefined;
     run.subscribe((event) => {
       if ((event as { name?: string }).name !== "a") return;
@@ -87,7 +87,7 @@ describe("what a subscriber does while it is given an event does not change the 
     await second.done;
   });
 
-  test("leaving, or having another one leave: those get nothing more, the others all", async () => {
+  test("unsubscribing itself or another subscriber: these get no more events, the others get all", async () => {
     const { agent, run } = await quiet();
     const seen: string[][] = [[], []];
     const subscriptions: Subscription[] = [];
@@ -109,7 +109,7 @@ describe("what a subscriber does while it is given an event does not change the 
   });
 });
 
-test("a subscriber that throws is its owner's failure: RxJS reports it, and run and others go on", async () => {
+test("an error of a subscriber is reported by RxJS, and the run and the other subscribers go on", async () => {
   const reported = Promise.withResolvers<unknown>();
   config.onUnhandledError = reported.resolve;
   onTestFinished(() => {

@@ -73,7 +73,7 @@ describe("two runners on one file", () => {
     },
   );
 
-  test("each sees what the other has stored", async () => {
+  test("each sees the runs that the other has stored", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath });
     const other = openRunner({ dbPath });
@@ -85,7 +85,7 @@ describe("two runners on one file", () => {
     expect(runIdsIn(await replayOf(other, "t"))).toEqual(expected);
   });
 
-  test("share the messages seen", async () => {
+  test("share which messages are seen", async () => {
     const dbPath = tempDatabase();
     await runToEnd(openRunner({ dbPath }), "t", "r1", answeringAgent());
     const input = inputOf("t", "r2", ["question-r1", "answer-r1", "new"]);
@@ -94,7 +94,7 @@ describe("two runners on one file", () => {
     expect(events[0]?.input).toEqual(inputOf("t", "r2", ["new"]));
   });
 
-  test("closing one leaves the other's runs alone", async () => {
+  test("closing one does not affect the runs of the other", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath });
     const other = openRunner({ dbPath });
@@ -111,7 +111,7 @@ describe("two runners on one file", () => {
     expect(runIdsIn(await replayOf(one, "t"))).toEqual(["r"]);
   });
 
-  test("opening one does not take the other's runs for interrupted", async () => {
+  test("opening one does not end the runs of the other as interrupted", async () => {
     const dbPath = tempDatabase();
     const one = openRunner({ dbPath });
     const agent = puppetAgent();

@@ -10,7 +10,7 @@ const decide = (held: Partial<ThreadHolder> | null) =>
   });
 
 describe("a claim of a thread", () => {
-  test("takes it when nobody holds it", () => {
+  test("takes a free thread", () => {
     expect(decide(null)).toEqual({ kind: "take" });
   });
 
@@ -28,11 +28,11 @@ describe("a claim of a thread", () => {
     expect(decide({ ownerId: "me" })).toEqual({ kind: "repeat", epoch: 3 });
   });
 
-  test("is not taken for one of another instance that has the same number", () => {
+  test("is not confused with a claim of another instance with the same number", () => {
     expect(decide({ ownerId: "other", claimNumber: 7 })).toEqual({ kind: "refuse" });
   });
 
-  test("ends a run that its own instance has left behind, though the instance lives", () => {
+  test("ends an orphaned run of its own instance, although the instance lives", () => {
     expect(decide({ ownerId: "me", claimNumber: 6 })).toEqual({ kind: "recover" });
     expect(decide({ ownerId: "me", claimNumber: null })).toEqual({ kind: "recover" });
     expect(decide({ ownerId: "me", epoch: null })).toEqual({ kind: "recover" });

@@ -6,7 +6,7 @@ const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
 const opened = { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" };
 
 describe("an interrupted run", () => {
-  test("leaves nothing behind when nothing of it was stored", () => {
+  test("is not stored when none of its events was stored", () => {
     expect(endInterrupted({ ...run, events: [] }, OWNER_DIED)).toBeNull();
   });
 
@@ -25,7 +25,7 @@ describe("an interrupted run", () => {
     );
   });
 
-  test("is stored under a later epoch than its owner's, whose late writes do not find it", () => {
+  test("is stored under a higher epoch than its owner's, so that late writes of the owner do not find it", () => {
     expect(endInterrupted({ ...run, events: [started] }, OWNER_DIED)?.epoch).toBe(5);
   });
 });

@@ -29,18 +29,18 @@ describe("an instance", () => {
     expect(isAlive({ isProcessThere: null, lockFreeMs: 0, stillMs: LEASE_MS })).toBe(true);
   });
 
-  test("is judged by its heartbeat when its process is there, whatever its lock", () => {
+  test("is judged by its heartbeat when its process exists, whatever its lock", () => {
     expect(isAlive({ lockFreeMs: Number.POSITIVE_INFINITY })).toBe(true);
     expect(isAlive({ stillMs: LEASE_MS })).toBe(false);
   });
 
-  test("is judged by its heartbeat when nothing is known of its process and its lock", () => {
+  test("is judged by its heartbeat when its process and its lock are unknown", () => {
     const unknown = { isProcessThere: null, lockFreeMs: null };
     expect(isAlive({ ...unknown, stillMs: LEASE_MS - 1 })).toBe(true);
     expect(isAlive({ ...unknown, stillMs: LEASE_MS })).toBe(false);
   });
 
-  test("of version 1 lives for a lease after its last write, whatever the clock was set to", () => {
+  test("of version 1 is alive for a lease after its last write, whatever the clock was set to", () => {
     expect(isVersion1Alive(5000, 5000 + LEASE_MS - 1, LEASE_MS)).toBe(true);
     expect(isVersion1Alive(5000, 5000 + LEASE_MS, LEASE_MS)).toBe(false);
     expect(isVersion1Alive(5000, 5000 - LEASE_MS, LEASE_MS)).toBe(false);
@@ -51,7 +51,7 @@ describe("a heartbeat", () => {
   const first = { instanceId: "a", beat: 1 };
   const second = { instanceId: "a", beat: 2 };
 
-  test("stands still for the time in which others could write since it was seen", () => {
+  test("stands still for the time since it was seen in which others could write", () => {
     const heartbeats = new Heartbeats();
     heartbeats.observe([first], 500);
     expect(heartbeats.stillMs(first)).toBe(0);
@@ -61,7 +61,7 @@ describe("a heartbeat", () => {
     expect(heartbeats.stillMs(first)).toBe(500);
   });
 
-  test("begins anew when it has moved", () => {
+  test("counts from 0 again when it has changed", () => {
     const heartbeats = new Heartbeats();
     heartbeats.observe([first], 0);
     heartbeats.observe([first], 300);

@@ -34,7 +34,7 @@ const LINGER_MS = 50;
 /** Longer than any chain of retries in these tests, in the time of the fake clock. */
 const LONG_MS = 600_000;
 
-/** What becomes of one batch. "died after": it was committed, and its acknowledgement is lost. */
+/** The fate of a batch. "died after": it was committed, but its acknowledgement is lost. */
 type Fate = "stored" | "full" | "locked" | "died before" | "died after" | "no writer" | "corrupt";
 
 const FAULTS: Readonly<Record<Exclude<Fate, "stored">, RunStoreErrorCode>> = {
@@ -50,18 +50,18 @@ interface Numbered {
   readonly n: number;
 }
 
-/** A writer whose operations are idempotent, as the real one's are, and nothing else. */
+/** A model of the writer: its operations are idempotent. */
 class ModelWriter {
   /** Names of the operations, in the order in which they first took effect. */
   readonly applied: string[] = [];
-  /** By run, which is a thread here, the numbers of the events stored. */
+  /** By run, which is a thread here, the numbers of the stored events. */
   readonly events = new Map<string, number[]>();
   readonly batches: (readonly WriterOp[])[] = [];
   poison: string | null = null;
   mostInFlight = 0;
   #inFlight = 0;
   #turn: Promise<unknown> = Promise.resolve();
-  /** The thread that is there now: what was sent to one that has died goes with it. */
+  /** The current thread: requests to a dead thread are lost with it. */
   #thread = 0;
   #committed: number | null = null;
   readonly #fates: Iterator<{ readonly fate: Fate; readonly ms: number }>;
@@ -70,7 +70,7 @@ class ModelWriter {
     this.#fates = fates[Symbol.iterator]();
   }
 
-  /** One after another, as they were sent. */
+  /** Batches are committed one after another, in the order in which they were sent. */
   send: BatcherOptions["send"] = (batch) => {
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     this.batches.push(batch.ops);
@@ -181,7 +181,7 @@ function open(writer: ModelWriter): Batcher {
   });
 }
 
-/** A promise that is watched, so that its rejection is never unhandled. */
+/** A promise with a handler, so that its rejection is never unhandled. */
 function settled<T>(promise: Promise<T>): { state: "pending" | "fulfilled" | RunStoreError } {
   const watched: ReturnType<typeof settled> = { state: "pending" };
   promise.then(
@@ -229,16 +229,16 @@ const fates = (...kinds: Fate[]) =>
 interface Trace {
   readonly batcher: Batcher;
   readonly writer: ModelWriter;
-  /** Every operation enqueued, in order, and what became of its promise. */
+  /** Every queued operation, in order, and the outcome of its promise. */
   readonly ops: { readonly name: string; readonly outcome: ReturnType<typeof settled> }[];
   /** By run, the numbers of the events that were pushed. */
   readonly pushed: Map<string, number[]>;
   readonly lost: Map<string, RunStoreError>;
-  /** What was not settled when a flush that came after it was. */
+  /** The operations that were not settled when a later flush had resolved. */
   readonly early: string[];
 }
 
-/** Plays random commands. A run that is finished goes on as another run with a new id. */
+/** Executes random commands. After a run is finished, another run with a new id takes its place. */
 async function play(commands: readonly Command[], writer: ModelWriter): Promise<Trace> {
   const batcher = open(writer);
   const trace: Trace = { batcher, writer, ops: [], pushed: new Map(), lost: new Map(), early: [] };
@@ -324,8 +324,8 @@ describe("a batcher before a writer that fails at random", () => {
           const { writer, ops, batcher } = trace;
           const claimed = (name: string) => name.startsWith("claim");
           for (const { name, outcome } of ops) {
-            // A claim is refused after a stall; all else waits for as long as it takes, unless
-            // death upon death made it look as if it ended its writer.
+            // A claim is rejected after a stall. Every other operation is stored in the end, unless
+            // several deaths in a row made it look as if it ended its writer.
             if (outcome.state === "fulfilled") continue;
             expect(outcome.state, name).toBeInstanceOf(RunStoreError);
             const { code } = outcome.state as RunStoreError;
@@ -357,7 +357,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("settles every promise when failures are final, and says what was lost", async () => {
+  it("settles every promise when failures are final, and rejects those that were lost", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { maxLength: 60 }),
@@ -383,7 +383,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("sends one batch at a time, none larger than was asked unless one operation is", async () => {
+  it("sends no batch larger than maxBatchBytes, unless a single operation is larger", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 60 }), fates("stored"), async (c, plan) => {
         const trace = await play(c, new ModelWriter(plan));
@@ -408,7 +408,7 @@ describe("a batcher before a writer that fails at random", () => {
     expect(writer.applied).toEqual([nameOf(release("t"))]);
   });
 
-  it("gives up on the operation that ends the writer, and on no other", async () => {
+  it("gives up only the operation that ends the writer", async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(), async (size, seed) => {
         const writer = new ModelWriter();
@@ -433,7 +433,7 @@ describe("a batcher before a writer that fails at random", () => {
     );
   });
 
-  it("rejects what is left when it is ended, at whatever moment", async () => {
+  it("rejects all unsettled operations when it is ended, at any moment", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(command, { maxLength: 60 }),
@@ -456,7 +456,7 @@ describe("a batcher before a writer that fails at random", () => {
           await expect(batcher.enqueue(release("late"))).rejects.toMatchObject({
             code: "RUNNER_CLOSED",
           });
-          // An acknowledgement that was under way changes nothing any more.
+          // An acknowledgement that arrives after the end changes nothing.
           await vi.advanceTimersByTimeAsync(LONG_MS);
           expect(writer.batches.length).toBe(sent);
           expect(batcher.pendingBytes).toBe(0);
@@ -469,7 +469,7 @@ describe("a batcher before a writer that fails at random", () => {
 });
 
 describe("stats", () => {
-  it("say how long the oldest operation has been waiting, however often it failed", async () => {
+  it("tell how long the oldest operation has been waiting, however often it failed", async () => {
     const writer = new ModelWriter([
       { fate: "full", ms: 10 },
       { fate: "stored", ms: 40 },
@@ -487,7 +487,7 @@ describe("stats", () => {
 });
 
 describe("lingering", () => {
-  it("leaves up to a fifth early, together with what is due", async () => {
+  it("events leave up to a fifth of the time early, together with events that are due", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     const pushAfter = async (runId: string, ms: number) => {
@@ -520,7 +520,7 @@ describe("lingering", () => {
     expect(batcher.pendingBytes).toBe(0);
   });
 
-  it("journals a run that is longer, from the time its first event was emitted", async () => {
+  it("journals a longer run when its first event has lingered", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     const run = newRun(batcher, "long");
@@ -545,7 +545,7 @@ describe("lingering", () => {
     expect(writer.applied).toEqual(["append first 0", "append second 0"]);
   });
 
-  it("does not let a run linger that has a batch's worth of events", async () => {
+  it("sends a run at once that has a batch's worth of events", async () => {
     const writer = new ModelWriter();
     const batcher = open(writer);
     push(newRun(batcher, "large"), 0, MAX_BATCH_BYTES);
@@ -553,7 +553,7 @@ describe("lingering", () => {
     expect(writer.applied).toEqual(["append large 0"]);
   });
 
-  it("tells a run whose events cannot be stored", async () => {
+  it("reports to a run that its events cannot be stored", async () => {
     const writer = new ModelWriter([{ fate: "corrupt", ms: 0 }]);
     const batcher = open(writer);
     const lost: RunStoreError[] = [];
@@ -572,7 +572,7 @@ describe("a disk that stays full", () => {
   const always = (fate: Fate, times: number) =>
     Array.from({ length: times }, () => ({ fate, ms: 0 }));
 
-  it("is reported to completions once, refuses claims, and goes on trying", async () => {
+  it("is reported to completions once, rejects claims, and storing is tried again", async () => {
     // 50 ms doubled up to 2 s: a dozen attempts take well over ten seconds.
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
@@ -593,7 +593,7 @@ describe("a disk that stays full", () => {
     expect(batcher.pendingBytes).toBe(0);
   });
 
-  it("refuses claims made during the stall, those in the queue and those to come", async () => {
+  it("rejects claims made during the stall, queued and later ones", async () => {
     const writer = new ModelWriter(always("full", 20));
     const batcher = open(writer);
     const first = settled(batcher.enqueue(finish("run")));
@@ -604,9 +604,9 @@ describe("a disk that stays full", () => {
     expect(first.state).toBe("pending");
   });
 
-  it("refuses no claim for one failure of its own, after a stall that left nothing waiting", async () => {
+  it("rejects no claim for its own first failure, after a stall that left nothing waiting", async () => {
     const writer = new ModelWriter([
-      // Before each the wait is longer: the eighth comes after more than five seconds.
+      // The wait grows before each attempt: the eighth attempt comes after more than five seconds.
       ...always("full", 8),
       { fate: "locked", ms: 0 },
     ]);
@@ -621,11 +621,11 @@ describe("a disk that stays full", () => {
     expect(writer.batches.length).toBe(10);
   });
 
-  it("lets a flush end that waits for a claim which is refused meanwhile", async () => {
+  it("ends a flush that waits for a claim which is rejected meanwhile", async () => {
     const writer = new ModelWriter(always("full", 12));
     const batcher = open(writer);
     const finished = settled(batcher.enqueue(finish("run")));
-    // In flight alone, so that the claim stays behind in the queue.
+    // Alone in flight, so that the claim stays in the queue.
     await vi.advanceTimersByTimeAsync(10);
     const claimed = settled(batcher.enqueue(claim("refused")));
     const flushed = settled(batcher.flush());
@@ -635,7 +635,7 @@ describe("a disk that stays full", () => {
     expect(flushed.state).toBe("fulfilled");
   });
 
-  it("does not let a flush end early when claims are refused and the writer dies", async () => {
+  it("does not end a flush early when claims are rejected and the writer dies", async () => {
     const writer = new ModelWriter([...always("full", 12), ...always("died before", 4)]);
     const batcher = open(writer);
     const claimed = settled(batcher.enqueue(claim("first")));
@@ -651,7 +651,7 @@ describe("a disk that stays full", () => {
   });
 });
 
-it("gathers what comes while a batch is in flight into the next one", async () => {
+it("gathers operations that come while a batch is in flight into the next batch", async () => {
   const writer = new ModelWriter([{ fate: "stored", ms: 10 }]);
   const batcher = open(writer);
   const first = batcher.enqueue(release("1"));
@@ -679,11 +679,11 @@ it("resends a batch whose acknowledgement was lost, unchanged and before anythin
   expect(writer.applied).toEqual(["release 1", "release 2", "release 3"]);
 });
 
-describe("what belongs to many requests", () => {
+describe("a batch with operations of many requests", () => {
   const user = new AsyncLocalStorage<string>();
 
-  it("is sent, and complained of, in the context of none of them", async () => {
-    // Fake timers know no contexts.
+  it("is sent, and its errors logged, in the async context of none of them", async () => {
+    // Fake timers do not keep the async context.
     vi.useRealTimers();
     const writer = new ModelWriter([{ fate: "full", ms: 0 }]);
     const seen: (string | undefined)[] = [];
@@ -699,7 +699,7 @@ describe("what belongs to many requests", () => {
     await user.run("Ann", () => batcher.enqueue(claim("a")));
     user.run("Bea", () => push(newRun(batcher, "b"), 1, 10));
     await user.run("Cem", () => batcher.flush());
-    // Sent, refused, sent again; then what lingered.
+    // Sent, failed, sent again, and then the lingering events.
     expect(seen).toEqual([undefined, undefined, undefined, undefined]);
     batcher.end(new RunStoreError("RUNNER_CLOSED", "the test is over"));
   });

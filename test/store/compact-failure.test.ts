@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import { compactEvents } from "../../workers/sqlite/runs/read-journal.ts";
 
-test("a run that cannot be compacted is stored as it was emitted, with a warning of the process", async () => {
+test("a run that cannot be compacted is stored as it was emitted, and the process gets a warning", async () => {
   let reads = 0;
   const events = [
     { type: "RUN_STARTED" },

@@ -93,7 +93,7 @@ function appendAll({ commit, append }: Writer, runIds: readonly string[], count:
 }
 
 describe("the journal of many runs", () => {
-  test("takes a few pages a batch, whatever the number of runs", () => {
+  test("takes a few pages per batch, whatever the number of runs", () => {
     const writer = openWriter();
     const runs = Array.from({ length: 200 }, (_, at) => `run-${at}`);
     writer.commit(...runs.map(writer.claim));
@@ -105,7 +105,7 @@ describe("the journal of many runs", () => {
     expect(log).toBeLessThan(runs.length / 10);
   });
 
-  test("holds each run's segments in their order, and gives them to that run alone", () => {
+  test("holds each run's segments in order, and gives them only to that run", () => {
     const writer = openWriter();
     const runs = ["a", "b", "c"];
     writer.commit(...runs.map(writer.claim));
@@ -120,8 +120,8 @@ describe("the journal of many runs", () => {
   });
 });
 
-describe("the rows of a run that has ended", () => {
-  test("go at once when no other run is in flight", () => {
+describe("the journal rows of an ended run", () => {
+  test("are deleted at once when no other run is in flight", () => {
     const writer = openWriter();
     writer.commit(writer.claim("a"));
     appendAll(writer, ["a"], 3);
@@ -129,7 +129,7 @@ describe("the rows of a run that has ended", () => {
     expect(writer.journaled()).toEqual({});
   });
 
-  test("go when there are many and all runs in flight are younger", () => {
+  test("are deleted when there are many and all runs in flight are younger", () => {
     const writer = openWriter();
     const { commit, claim, finish, journaled } = writer;
     commit(claim("old"));
@@ -139,13 +139,13 @@ describe("the rows of a run that has ended", () => {
     commit(finish("old", 1200));
     const left = Number(journaled().old);
     expect(left).toBeLessThan(1200);
-    // Some with each batch: none is to take long.
+    // Some rows with each batch, so that no batch takes long.
     expect(left).toBeGreaterThan(500);
     for (let seq = 1; seq < 4; seq++) appendAll(writer, ["young"], 1, seq);
     expect(journaled()).toEqual({ young: 4 });
   });
 
-  test("go in the end though a run that began before them goes on and on", () => {
+  test("are deleted in the end, although a run that began before them goes on", () => {
     const writer = openWriter();
     const { commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("long"));
@@ -166,7 +166,7 @@ describe("the rows of a run that has ended", () => {
     expect(journaled()).toEqual({});
   });
 
-  test("of one that was released are no part of the next run, whose id is the same", () => {
+  test("are no part of the next run of the same id when their run was released", () => {
     const writer = openWriter();
     const { commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("other"), claim("again"));
@@ -183,7 +183,7 @@ describe("the rows of a run that has ended", () => {
   });
 });
 
-test("who comes to follow a run that has just ended gets it as it is stored, not what is left of its journal", () => {
+test("a new follower of a run that has just ended gets the stored run, not the rest of its journal", () => {
   const writer = openWriter();
   const { db, context, commit, claim, finish, journaled } = writer;
   commit(claim("other"), claim("a"));
@@ -203,7 +203,7 @@ test("who comes to follow a run that has just ended gets it as it is stored, not
 });
 
 describe("a journal whose batch is sent again", () => {
-  test("has each segment once, in the same writer and in the next one", () => {
+  test("has each segment once, in the same writer and in its successor", () => {
     const dbPath = tempDatabase();
     const first = openWriter(dbPath);
     first.commit(first.claim("a"), first.claim("b"));
@@ -218,12 +218,12 @@ describe("a journal whose batch is sent again", () => {
     expect(second.namesIn("a")).toEqual(["a 0", "a 1", "a 2"]);
   });
 
-  test("has it once after a batch that was rolled back, and loses none", () => {
+  test("has each segment once after a batch that was rolled back", () => {
     const writer = openWriter();
     const { db, commit, claim, append, finish, journaled, namesIn } = writer;
     commit(claim("a"), claim("b"));
     commit(append("a", 0), append("b", 0));
-    // A disk that is full.
+    // A full disk.
     db.exec(`CREATE TRIGGER full AFTER INSERT ON agent_runs BEGIN
       SELECT raise(ROLLBACK, 'no room'); END`);
     const batch = [append("b", 1), finish("a", 1)];
@@ -237,7 +237,7 @@ describe("a journal whose batch is sent again", () => {
     expect(journaled()).toEqual({});
   });
 
-  test("of two operations, one of which fails, keeps what the other did", () => {
+  test("keeps the segment of an operation whose neighbour fails", () => {
     const writer = openWriter();
     const { db, commit, claim, append, finish, namesIn } = writer;
     commit(claim("a"), claim("b"));

@@ -33,7 +33,7 @@ function openWriter() {
   return { db, commit };
 }
 
-/** The row that a run comes to whose segments were appended, and read ahead in pieces. */
+/** The stored row of a run whose segments were appended, and read ahead in pieces. */
 function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]) {
   const { db, commit } = openWriter();
   try {
@@ -57,7 +57,7 @@ function storedAfter(segments: readonly EventLike[][], pieces: readonly number[]
 }
 
 describe("a long run that is read ahead", () => {
-  test("is stored as one that is read at once is, however it was cut", () => {
+  test("is stored like a run that is read at once, whatever its pieces", () => {
     const cut = fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 6 });
     fc.assert(
       fc.property(interleavedRun, fc.integer({ min: 1, max: 7 }), cut, (events, size, pieces) => {
@@ -70,7 +70,7 @@ describe("a long run that is read ahead", () => {
     );
   });
 
-  test("is stored whole though a rollback has its writer forget what it had read", () => {
+  test("is stored whole, although a rollback has its writer forget the pieces that it read", () => {
     const { db, commit } = openWriter();
     onTestFinished(() => void db.close());
     const said = (delta: string) =>

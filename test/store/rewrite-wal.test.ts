@@ -19,7 +19,7 @@ beforeEach(() => {
 afterEach(() => db.close());
 
 describe("a WAL that is written again", () => {
-  test("holds what it held, and takes what comes next", () => {
+  test("holds the same content, and accepts the next commits", () => {
     const before = readFileSync(`${path}-wal`);
     rewriteWal(db, `${path}-wal`);
     expect(readFileSync(`${path}-wal`).equals(before)).toBe(true);
@@ -28,7 +28,7 @@ describe("a WAL that is written again", () => {
     expect(db.prepare("SELECT count(*) FROM t").pluck().get()).toBe(6);
   });
 
-  test("is not written to while another process may change it", () => {
+  test("is not written while another process may change it", () => {
     const other = new Database(path, { timeout: 0 });
     try {
       other.exec("BEGIN IMMEDIATE");

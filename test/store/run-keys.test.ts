@@ -14,7 +14,7 @@ function openFile() {
   return db;
 }
 
-/** The writer of an instance, without its thread. Another one of the same name is its replacement. */
+/** The writer of an instance, without its thread. Another writer of the same name is its successor. */
 function openWriter(db: Database.Database, instanceId = "this instance") {
   const context = createWriterContext(db, {
     dbPath: ":memory:",
@@ -63,7 +63,7 @@ const finish = (epoch: number, word: string, threadId = "t", segments = 0): Writ
   };
 };
 
-/** What the thread has stored: the epoch, and the names in the events. */
+/** The stored runs of the thread: their epochs, and the names in their events. */
 function stored(db: Database.Database, threadId = "t"): (readonly [number | null, ...string[]])[] {
   const rows = db.prepare<[string], { epoch: number | null; events: string }>(
     "SELECT epoch, events FROM agent_runs WHERE thread_id = ? ORDER BY id",
@@ -79,7 +79,7 @@ function stored(db: Database.Database, threadId = "t"): (readonly [number | null
 const LEASE_LOST = { ok: false, fault: { code: "LEASE_LOST" } };
 
 describe("a claim that is sent again", () => {
-  test("is the same claim, in the writer that committed it and in the next one", () => {
+  test("is the same claim, in the writer that committed it and in its successor", () => {
     const db = openFile();
     const writer = openWriter(db);
     expect(writer.epochOf(claim(1))).toBe(1);
@@ -87,7 +87,7 @@ describe("a claim that is sent again", () => {
     expect(openWriter(db).epochOf(claim(1))).toBe(1);
   });
 
-  test("behind the finish that it was sent with is the same claim", () => {
+  test("is the same claim after the finish that was sent with it", () => {
     const db = openFile();
     openWriter(db).commit(claim(1));
     const batch = [finish(1, "first"), claim(2)];
@@ -97,7 +97,7 @@ describe("a claim that is sent again", () => {
     expect(openWriter(db).epochOf(claim(2))).toBe(2);
   });
 
-  test("is told from another claim of the same id, for which the first is an orphan", () => {
+  test("differs from another claim of the same id, for which the first run is an orphan", () => {
     const db = openFile();
     const writer = openWriter(db);
     writer.commit(claim(1), append(1, "orphan"));
@@ -107,7 +107,7 @@ describe("a claim that is sent again", () => {
     expect(epoch).toBeGreaterThan(2);
   });
 
-  test("is told from a claim of another instance that counts as far", () => {
+  test("differs from a claim of another instance with the same number", () => {
     const db = openFile();
     const one = openWriter(db, "one");
     expect(one.epochOf(claim(1))).toBe(1);
@@ -143,8 +143,8 @@ describe("a finish that is sent again", () => {
   });
 });
 
-describe("a run whose owner only slept", () => {
-  test("is stored as interrupted, and what its owner says late is refused and not stored", () => {
+describe("a run whose owner was only suspended", () => {
+  test("is stored as interrupted, and late writes of its owner are refused and not stored", () => {
     const db = openFile();
     const sleeper = openWriter(db, "sleeper");
     sleeper.commit(claim(1), append(1, "before sleep"));
@@ -166,7 +166,7 @@ describe("a run whose owner only slept", () => {
 });
 
 describe("a thread whose state a version 1 runner has replaced", () => {
-  test("goes on with the epochs behind those that are stored", () => {
+  test("continues with epochs above the stored epochs", () => {
     const db = openFile();
     const writer = openWriter(db);
     for (const epoch of [1, 2, 3]) writer.commit(claim(epoch), finish(epoch, `${epoch}`));
@@ -176,19 +176,19 @@ describe("a thread whose state a version 1 runner has replaced", () => {
     version1.setState("t", null);
     const epoch = writer.epochOf(claim(4));
     expect(epoch).toBe(4);
-    // A finish of a run that is stored is no finish of this one.
+    // The finish of the stored run does not finish this run.
     writer.commit(finish(4, "4"));
     expect(stored(db).map(([of]) => of)).toEqual([1, 2, 3, null, 4]);
   });
 });
 
-describe("a thread whose row of run_state someone deletes or replaces while its run executes", () => {
+describe("a thread whose row in run_state is deleted or replaced while its run executes", () => {
   const lost = { ok: false, fault: { code: "LEASE_LOST" } };
 
   test.each([
     "DELETE FROM run_state",
     "INSERT OR REPLACE INTO run_state (thread_id, is_running, updated_at) VALUES ('t', 0, 0)",
-  ])("goes to the next owner alone: the run from before is not acknowledged (%s)", (statement) => {
+  ])("belongs only to the next owner: the earlier run is not acknowledged (%s)", (statement) => {
     const db = openFile();
     const before = openWriter(db, "before");
     const after = openWriter(db, "after");
@@ -200,14 +200,14 @@ describe("a thread whose row of run_state someone deletes or replaces while its 
       lost,
     ]);
     expect(after.commit(finish(second, "kept"))).toMatchObject([{ ok: true }]);
-    // Nor does it take the other run for itself.
+    // Nor is the other run confused with it.
     expect(before.commit({ ...finish(first, "lost"), runId: "first" } as WriterOp)).toMatchObject([
       lost,
     ]);
     expect(stored(db)).toEqual([[second, "kept"]]);
   });
 
-  test("counts its claims on behind those that are stored", () => {
+  test("continues with epochs above the stored epochs", () => {
     const db = openFile();
     const writer = openWriter(db);
     const first = writer.epochOf(claim(1)) as number;

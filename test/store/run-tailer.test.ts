@@ -12,10 +12,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Longer than it goes without a look while someone waits. */
+/** Longer than the tailer waits between two looks. */
 const LONG_MS = 10_000;
 
-/** The runs of a file, each on a thread of its name, as far as they are journaled; and what was asked about them. */
+/**
+ * The journaled events of the runs of a file, each on a thread of its name; and the requests about
+ * them.
+ */
 class ModelFile {
   readonly runs = new Map<string, { readonly segments: EventLike[][]; running: boolean }>();
   readonly held = new Set<string>();
@@ -48,7 +51,7 @@ class ModelFile {
     this.tailer.changed();
   }
 
-  /** Follows a run until it ends or `signal`; resolves with the types of what it saw. */
+  /** Follows a run until it ends or `signal` is aborted. Resolves with the types of its events. */
   async follow(runId: string, signal = new AbortController().signal): Promise<string[]> {
     const types: string[] = [];
     for await (const events of this.tailer.follow(runId, 1, signal)) {
@@ -61,7 +64,7 @@ class ModelFile {
     return {
       runs: runs.map(({ threadId, afterId }) => {
         const { segments, running } = this.runs.get(threadId) ?? { segments: [], running: false };
-        // One segment a look, as if each were as long as an answer may be.
+        // One segment per look, as if each were as long as an answer may be.
         const next = segments.slice(afterId, afterId + 1);
         const more = segments.length > afterId + 1;
         const json = next.map((segment) => JSON.stringify(segment));
@@ -75,7 +78,7 @@ class ModelFile {
 const settle = () => vi.advanceTimersByTimeAsync(0);
 
 describe("RunTailer", () => {
-  it("looks once for all followers, and not at all when the last one has left", async () => {
+  it("looks once for all followers, and not at all when the last follower has left", async () => {
     const file = new ModelFile();
     file.begin("r");
     const leave = new AbortController();
@@ -95,7 +98,7 @@ describe("RunTailer", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("finds what it was not told of", async () => {
+  it("finds changes without a notice", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.held.add("t");
@@ -114,7 +117,7 @@ describe("RunTailer", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("gives a late follower all of it, also what no look would bring again", async () => {
+  it("gives a late follower all events, also those that a new look would not return", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.say("r", "RUN_STARTED");
@@ -133,7 +136,7 @@ describe("RunTailer", () => {
     expect(new Set(file.looks.map(({ runs }) => runs[0]?.afterId)).size).toBe(5);
   });
 
-  it("says so when the end of a run cannot be told any more", async () => {
+  it("fails with FOLLOW_LOST when the end of a run cannot be read any more", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.say("r", "RUN_STARTED");
@@ -144,7 +147,7 @@ describe("RunTailer", () => {
     await refused;
   });
 
-  it("fails those who wait when looking fails, and serves the next ones", async () => {
+  it("fails all waiters when a look fails, and serves later waiters", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.failure = new RunStoreError("IO_ERROR", "the disk is gone");
@@ -161,7 +164,7 @@ describe("RunTailer", () => {
     expect(await next).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
   });
 
-  it("ends all waiting at once, leaves no timer, and takes no more", async () => {
+  it("ends all waiting at once, leaves no timer, and refuses new waiters", async () => {
     const file = new ModelFile();
     file.begin("r");
     file.held.add("t");

@@ -5,8 +5,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /**
- * Vitest's global setup: builds `dist/` once, before any test, for those that use the package as
- * its users do.
+ * Vitest's global setup: builds `dist/` once, before any test, for tests that use the built package.
  */
 export default function buildPackage(): void {
   execFileSync("npm", ["run", "--silent", "build"], { cwd: ROOT, stdio: "inherit" });

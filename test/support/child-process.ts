@@ -19,7 +19,7 @@ export function spawnChild(
   options: {
     readonly env?: NodeJS.ProcessEnv;
     readonly cwd?: string;
-    /** Of another user. Only root may. */
+    /** The id of another user. Only root may set it. */
     readonly uid?: number;
     readonly gid?: number;
   } = {},
@@ -39,7 +39,7 @@ export function spawnChild(
   return { process: child, lines, exited, kill };
 }
 
-/** The next line of a child's stdout; throws what it said on stderr when there is none. */
+/** The next line of a child's stdout. Throws the child's stderr when there is no further line. */
 export async function nextLine(child: Child): Promise<string> {
   const { value, done } = await child.lines.next();
   if (done === true) {

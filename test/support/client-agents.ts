@@ -16,7 +16,7 @@ function play<Event>(script: Script, input: RunAgentInput, aborted: Promise<void
   });
 }
 
-/** A real agent of `@ag-ui/client` 0.0.59 that does what its script says. */
+/** A real agent of `@ag-ui/client` 0.0.59 that executes a script. */
 export class ClientAgent0 extends AbstractAgent0 {
   readonly #script: Script;
   readonly #abort = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** What the caller of a command got wrong. */
+/** An error in the command line. */
 export class UsageError extends Error {}
 
 /** The value of an option that is a whole number. */
@@ -10,7 +10,7 @@ export function wholeNumber(name: string, value: string | undefined, min: number
   throw new UsageError(`expected ${name} to be a whole number from ${min}, got ${value}`);
 }
 
-/** Those of `all` that `--only` names, with commas between them. */
+/** The entries of `all` that `--only` names, separated by commas. */
 export function only<T extends { readonly name: string }>(
   all: readonly T[],
   what: string,

@@ -13,7 +13,7 @@ import type { Script } from "./scripted-agent.ts";
 
 const BASE_PATH = "/api/copilotkit";
 
-/** A real agent of `@ag-ui/client` that does what its script says. */
+/** A real agent of `@ag-ui/client` that executes a script. */
 export class ScriptAgent extends AbstractAgent {
   readonly #script: Script;
   readonly #abort = Promise.withResolvers<void>();
@@ -41,14 +41,14 @@ export class ScriptAgent extends AbstractAgent {
     this.#abort.resolve();
   }
 
-  // The runtime clones its agents, one clone a request.
+  // The runtime clones its agents for each request.
   override clone(): ScriptAgent {
     return new ScriptAgent(this.#script);
   }
 }
 
 export interface CopilotServer {
-  /** What CopilotKit's clients call `runtimeUrl`. */
+  /** The `runtimeUrl` of CopilotKit's clients. */
   readonly runtimeUrl: string;
   readonly runUrl: string;
   readonly connectUrl: string;
@@ -92,7 +92,7 @@ export async function startCopilotServer(
   };
 }
 
-/** Posts an input as a browser would, and gives the whole answer. */
+/** Posts an input like a browser, and returns the whole answer. */
 export async function post(url: string, input: RunAgentInput): Promise<Response> {
   return fetch(url, {
     method: "POST",

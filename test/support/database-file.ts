@@ -1,7 +1,7 @@
 import Database from "better-sqlite3";
 import type { ScriptEvent } from "./scripted-agent.ts";
 
-/** Opens the file as another program would, for as long as `use` takes. */
+/** Opens the file like another program, while `use` executes. */
 export function withDatabase<T>(path: string, use: (db: Database.Database) => T): T {
   const db = new Database(path, { fileMustExist: true, timeout: 5000 });
   try {

@@ -1,6 +1,6 @@
 const BAR_WIDTH = 24;
 
-/** How far a command has come: a live bar on a terminal, nothing elsewhere. */
+/** The progress of a command: a live bar on a terminal, nothing elsewhere. */
 export class ProgressBar {
   readonly isLive = process.stdout.isTTY === true;
 
@@ -16,11 +16,11 @@ export class ProgressBar {
   }
 }
 
-/** Counts of what came of a fault, and the time that it took, in milliseconds. */
+/** The counts of a fault's results, and its time in milliseconds. */
 export type Totals<Count extends string> = Record<Count | "ms", number>;
 
 /**
- * Prints a table with a line for each fault, and one for all of them, which it returns. Its columns are
+ * Prints a table with a line for each fault and a line for their sum, which it returns. Its columns are
  * the counts, in the order of `zero`, and the time.
  */
 export function printTotals<Count extends string>(

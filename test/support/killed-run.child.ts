@@ -1,5 +1,5 @@
-// `node killed-run.child.ts DB_PATH THREAD_ID RUN_ID`: runs an agent that says three words and then
-// hangs; prints "stored" when all of it is in the file, and waits to be killed.
+// `node killed-run.child.ts DB_PATH THREAD_ID RUN_ID`: runs an agent that emits three words and then
+// hangs. Prints "stored" when all events are in the file, and waits to be killed.
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { inputOf, scriptedAgent, started } from "./scripted-agent.ts";
 

@@ -6,12 +6,12 @@ import type { Worker } from "node:worker_threads";
 import { afterAll, beforeEach, onTestFinished } from "vitest";
 
 /*
- * Import this in a test file, and each of its tests fails that leaves behind a worker thread, an
- * open file, or anything else that keeps the event loop alive; for timers, of which vitest has
- * some of its own during a test, the file as a whole fails.
+ * Import this in a test file. A test then fails if it leaves a worker thread, an open file, or anything
+ * else that keeps the event loop alive. For timers, the whole file fails, because vitest has timers of
+ * its own during a test.
  *
- * The check is registered first and so runs last, after all cleaning up. It waits for what is on
- * its way out, such as the end of a thread: only a leak makes it wait for long.
+ * The check is registered first and so runs last, after all clean-up. It waits for objects that are
+ * being released, such as a thread that ends: only a leak makes it wait for long.
  */
 const PATIENCE_MS = 3000;
 
@@ -23,7 +23,7 @@ process.on("worker", (worker) => {
   worker.once("exit", () => workers.delete(worker));
 });
 
-/** Paths of open files that tests made. Only Linux tells. */
+/** Paths of open files that tests made. Only Linux lists them. */
 function openTestFiles(): string[] {
   const paths: string[] = [];
   try {
@@ -41,7 +41,7 @@ function openTestFiles(): string[] {
   return paths;
 }
 
-/** What keeps the event loop alive, by kind. */
+/** The resources that keep the event loop alive, by kind. */
 export function activeResources(): Map<string, number> {
   const counts = new Map<string, number>();
   for (const name of process.getActiveResourcesInfo()) {
@@ -50,13 +50,13 @@ export function activeResources(): Map<string, number> {
   return counts;
 }
 
-/** What is there now and was not before, in words. */
+/** Describes the resources that are there now and were not there before. */
 function leaksSince(before: ReadonlyMap<string, number>, timers: boolean): string[] {
   const leaks: string[] = [];
   for (const worker of workers) leaks.push(`worker thread ${worker.threadId}`);
   for (const [name, count] of activeResources()) {
     if (TIMERS.has(name) && !timers) continue;
-    // A timer that was there before is vitest's and goes by itself; it must not stand for a leak.
+    // A timer that was there before belongs to vitest and ends by itself: it must not count as a leak.
     const more = TIMERS.has(name) ? count : count - (before.get(name) ?? 0);
     if (more > 0) leaks.push(`${more} active ${name}`);
   }
@@ -69,13 +69,13 @@ export interface LeakOptions {
   readonly patienceMs?: number;
 }
 
-/** Rejects when what leaked since `before` does not go away. */
+/** Rejects when resources that leaked since `before` are not released. */
 export async function expectNoLeaks(
   before: ReadonlyMap<string, number>,
   { timers, patienceMs = PATIENCE_MS }: LeakOptions,
 ): Promise<void> {
   const deadline = performance.now() + patienceMs;
-  // A worker thread that was started in this very turn is made known in the next.
+  // A worker thread that was started in this turn is visible in the next turn.
   await nextTurn();
   let leaks = leaksSince(before, timers);
   while (leaks.length > 0 && performance.now() < deadline) {

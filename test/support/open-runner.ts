@@ -31,27 +31,27 @@ export function collectingLogger(): CollectingLogger {
   };
 }
 
-/** A runner that is closed with the test at the latest, and says nothing on stderr. */
+/** A runner that is closed at the end of the test at the latest, and logs nothing to stderr. */
 export function openRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner {
   const runner = new SqliteAgentRunner({ logger: collectingLogger(), ...options });
   onTestFinished(async () => {
-    // Closing twice is closing once; what a test made unstorable is that test's own business.
+    // A second close does nothing. A run that a test made unstorable is not an error of closing.
     await runner.close().catch(() => undefined);
   });
   return runner;
 }
 
-/** Everything a stream emits, once it is complete. */
+/** All events of a stream, when it has completed. */
 export async function collect(stream: Observable<EventLike>): Promise<ScriptEvent[]> {
   return lastValueFrom(stream.pipe(toArray()));
 }
 
 export interface Watched {
-  /** What was emitted so far. */
+  /** The events so far. */
   readonly events: ScriptEvent[];
-  /** All of it, once the stream is complete. */
+  /** All events, when the stream has completed. */
   readonly done: Promise<ScriptEvent[]>;
-  /** The first event for which `matches` is true, seen already or to come. */
+  /** The first event for which `matches` is true, among the events so far or later ones. */
   readonly until: (matches: (event: ScriptEvent) => boolean) => Promise<ScriptEvent>;
 }
 

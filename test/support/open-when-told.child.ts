@@ -1,5 +1,5 @@
-// `node open-when-told.child.ts DB_PATH THREAD_ID`: prints "ready", waits for a line on stdin, opens
-// the file and prints how many runs the thread has, or the errors that it got instead.
+// `node open-when-told.child.ts DB_PATH THREAD_ID`: prints "ready", and waits for a line on stdin. Then
+// it opens the file and prints the number of the thread's runs, or the errors that it got.
 import { once } from "node:events";
 import { lastValueFrom, toArray } from "rxjs";
 import { SqliteAgentRunner } from "../../src/index.ts";

@@ -1,11 +1,14 @@
 import { execFileSync } from "node:child_process";
 
-/** Another program with an SQLite of its own. */
+/** Another program with its own SQLite. */
 export interface OutsideSqlite {
   readonly name: string;
-  /** Opens the file, answers the query with its only value, and closes the file. */
+  /** Opens the file, returns the only value of the query, and closes the file. */
   readonly ask: (dbPath: string, sql: string) => string;
-  /** Null when it takes itself for the last user of a file whose locks are gone, else why it does not. */
+  /**
+   * Null if it deletes the WAL of a file without locks, like the last user of the file. Otherwise the
+   * reason why not.
+   */
   readonly unfit: string | null;
 }
 

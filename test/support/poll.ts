@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Resolves with the first value that is neither false nor undefined: for what tells nobody. */
+/**
+ * Resolves with the first value that is neither false nor undefined. For conditions without an event.
+ */
 export async function eventually<T>(
   look: () => T | Promise<T>,
 ): Promise<Exclude<T, false | undefined>> {

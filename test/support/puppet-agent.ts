@@ -8,22 +8,22 @@ export interface PuppetAgent extends RunnableAgent {
   readonly isStarted: () => boolean;
   /** How often it was told to abort. */
   readonly aborts: () => number;
-  /** Emits an event, in this very tick. */
+  /** Emits an event in this tick. */
   readonly emit: (...events: readonly ScriptEvent[]) => void;
-  /** Ends the run well: what `runAgent` returned resolves. */
+  /** Ends the run without an error: the promise of `runAgent` resolves. */
   readonly finish: () => void;
-  /** Ends the run badly: what `runAgent` returned rejects. */
+  /** Ends the run with an error: the promise of `runAgent` rejects. */
   readonly fail: (error: unknown) => void;
 }
 
 /**
- * An agent that does nothing by itself: the test pulls the strings. `onAbort` is what its
- * `abortRun` does; without it, the run ends well when it is told to abort.
+ * An agent that the test controls. `onAbort` is called by its `abortRun`. Without `onAbort`, an abort
+ * ends the run without an error.
  */
 export function puppetAgent(onAbort?: () => void): PuppetAgent {
   const started = Promise.withResolvers<RunAgentInput>();
   const ended = Promise.withResolvers<void>();
-  // The runner hears of a failure; a test may let its agent fail before it is run.
+  // The runner handles a failure, but a test may let its agent fail before it is run.
   ended.promise.catch(() => undefined);
   let onEvent: ((params: { event: ScriptEvent }) => void) | null = null;
   let aborts = 0;
@@ -50,5 +50,5 @@ export function puppetAgent(onAbort?: () => void): PuppetAgent {
   };
 }
 
-/** An `onAbort` for agents that do not listen. */
+/** An `onAbort` for agents that ignore an abort. */
 export const ignoreAbort = (): void => undefined;

@@ -1,10 +1,10 @@
-// `npm test`: vitest, and once more for the files whose process V8 has ended.
+// `npm test`: runs vitest, and runs the files again whose process ended by a V8 crash.
 //
 // V8 13.6 ends a process now and then in which many worker threads end and begin, with "Check failed:
 // jit_page.has_value()" (https://github.com/nodejs/node/issues/64500). No test of the file is reported
-// then. Such files are run again, and said to be; any other failure is one.
+// then. Such files are run again, and that is printed. Every other failure counts.
 //
-// What a process said before a signal ended it is repeated at the end, where a reader of the log finds it.
+// The last output of a process that a signal ended is repeated at the end of the log.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { lastWordsIn } from "./last-words.ts";

@@ -13,7 +13,7 @@ export interface ScriptContext {
   readonly aborted: Promise<void>;
 }
 
-/** What an agent does: yields its events, and awaits whatever it likes between them. */
+/** The script of an agent: yields its events, and may await anything between them. */
 export type Script = (context: ScriptContext) => AsyncIterable<ScriptEvent> | Iterable<ScriptEvent>;
 
 export interface ScriptedAgent extends RunnableAgent {
@@ -23,7 +23,7 @@ export interface ScriptedAgent extends RunnableAgent {
   readonly aborts: () => number;
 }
 
-/** An agent that does what its script says. It stops on abort only where the script waits for it. */
+/** An agent that executes a script. It stops on an abort only where the script waits for that. */
 export function scriptedAgent(script: Script): ScriptedAgent {
   const inputs: RunAgentInput[] = [];
   let aborts = 0;
@@ -78,7 +78,7 @@ export function answeringAgent(): ScriptedAgent {
 }
 
 export interface HeldAgent extends ScriptedAgent {
-  /** Resolves when the first half of its answer is out. */
+  /** Resolves when the first half of its answer was emitted. */
   readonly halfway: Promise<void>;
   /** Lets it finish. */
   readonly release: () => void;

@@ -4,14 +4,14 @@ import { join } from "node:path";
 
 export interface SmallDisk {
   readonly path: string;
-  /** Leaves no room at all. */
+  /** Fills the disk completely. */
   readonly fill: () => void;
-  /** Gives back what `fill` took. */
+  /** Frees the space that `fill` took. */
   readonly clear: () => void;
   readonly unmount: () => void;
 }
 
-/** Mounts a file system of so many MiB on the directory `path`. Throws where none can be mounted. */
+/** Mounts a file system of so many MiB on the directory `path`. Throws if it cannot be mounted. */
 export function mountSmallDisk(path: string, sizeMiB: number): SmallDisk {
   const size = `size=${sizeMiB}m`;
   execFileSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", path], { stdio: "pipe" });

@@ -3,7 +3,7 @@ import type { RunStore } from "../../src/store/run-store.ts";
 import { sqliteRunStore } from "../../src/store/sqlite/sqlite-run-store.ts";
 import { collectingLogger } from "./open-runner.ts";
 
-/** A SQLite store as a runner makes it. It is up to the caller to close it. */
+/** A SQLite store like that of a runner. The caller has to close it. */
 export function sqliteStore(dbPath: string): RunStore {
   return sqliteRunStore({
     dbPath,

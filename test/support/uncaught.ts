@@ -1,6 +1,6 @@
 import { onTestFinished } from "vitest";
 
-/** What nobody caught while the test ran: exceptions and rejections. */
+/** The uncaught exceptions and unhandled rejections of the test. */
 export function uncaught(): unknown[] {
   const errors: unknown[] = [];
   const listen = (error: unknown) => void errors.push(error);

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import { filesEndedByV8, V8_CHECK } from "./v8-crash.ts";
 
-/** What vitest prints, in its colours, of a file whose process has ended. */
+/** The coloured output of vitest for a file whose process has ended. */
 function said(summary: string, { errors = 1, check = V8_CHECK, signal = "SIGTRAP" } = {}): string {
   const file = resolve("test/faults/hostile-events.test.ts");
   return [
@@ -16,7 +16,7 @@ function said(summary: string, { errors = 1, check = V8_CHECK, signal = "SIGTRAP
 const PASSED = "\x1b[2m Test Files \x1b[22m \x1b[1m\x1b[32m109 passed\x1b[39m\x1b[22m";
 const ONE_FAILED = "\x1b[2m      Tests \x1b[22m \x1b[1m\x1b[31m1 failed\x1b[39m\x1b[22m";
 
-test("names the file whose process V8 has ended", () => {
+test("names the test file whose process ended by a V8 crash", () => {
   expect(filesEndedByV8(said(PASSED))).toEqual(["test/faults/hostile-events.test.ts"]);
 });
 
@@ -27,6 +27,6 @@ test.each([
   ["V8 did not say why", said(PASSED, { check: "Check failed: other" })],
   ["another signal ended it", said(PASSED, { signal: "SIGSEGV" })],
   ["nothing failed", PASSED],
-])("names none when %s", (_case, text) => {
+])("names no file when %s", (_case, text) => {
   expect(filesEndedByV8(text)).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { relative } from "node:path";
 
-/** What V8 says when it ends a process in which many worker threads end and begin. */
+/** The message of V8 when it ends a process in which many worker threads end and begin. */
 export const V8_CHECK = "Check failed: jit_page.has_value()";
 
 const ENDED = /exited unexpectedly with signal SIGTRAP .*running test file (\S+)/g;
@@ -10,7 +10,10 @@ const ERRORS_OUTSIDE_TESTS = /Errors\s+(\d+) error/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one.
 const COLOURS = /\x1b\[[\d;]*m/g;
 
-/** The test files whose process V8 has ended, by what vitest said; none if anything else failed too. */
+/**
+ * The test files whose process ended by a V8 crash, from the output of vitest. None if there was
+ * another failure too.
+ */
 export function filesEndedByV8(said: string): readonly string[] {
   const plain = said.replace(COLOURS, "");
   const files = [

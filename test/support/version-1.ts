@@ -3,11 +3,11 @@ import { expect } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { type RunRow, withDatabase } from "./database-file.ts";
 
-/** The statements of a version 1 runner, as it executes them on whatever file it is given. */
+/** The statements of a version 1 runner. */
 export class Version1 {
   readonly #db: Database;
 
-  /** What it does when it is constructed. */
+  /** The statements of its constructor. */
   constructor(db: Database) {
     this.#db = db;
     db.exec(`
@@ -70,7 +70,7 @@ export class Version1 {
     this.store(threadId, runId, events, input);
   }
 
-  /** What it does at the end of a run. */
+  /** The statements at the end of a run. */
   store(
     threadId: string,
     runId: string,
@@ -123,14 +123,14 @@ export class Version1 {
   }
 }
 
-/** Each thread's runs as `threads` counts them: those that it counted, and the latest, behind those. */
+/** The number of runs of each thread by `threads`: the counted runs, and the later runs. */
 export const RUN_COUNTS = `
   SELECT thread_id AS threadId, run_count + (
     SELECT count(*) FROM agent_runs AS run
     WHERE run.thread_id = threads.thread_id AND run.id > indexed_up_to) AS runCount
   FROM threads ORDER BY thread_id`;
 
-/** That `threads` counts the runs that there are. */
+/** Checks that `threads` counts the existing runs. */
 export function expectTrueRunCounts(dbPath: string): void {
   withDatabase(dbPath, (db) => {
     const counted = db

@@ -21,7 +21,7 @@ import {
 } from "../../src/index.ts";
 import { MemoryRunStore } from "../support/memory-store.ts";
 
-/** The part of pino's `Logger` that makes it one; its methods are overloaded like this. */
+/** The part of pino's `Logger` that the runner uses. Its methods are overloaded like this. */
 interface LogFn {
   <T, TMsg extends string = string>(obj: T, msg?: TMsg, ...args: unknown[]): void;
   (msg: string, ...args: unknown[]): void;
@@ -63,7 +63,7 @@ export function calls(runner: SqliteAgentRunner): readonly unknown[] {
   return [stream, other, replay, isRunning, stopped, closed, disposable];
 }
 
-/** Where nothing says which events are expected, each has a type and any other fields. */
+/** Without an expected event type, each event has a type and any other fields. */
 export async function events(runner: SqliteAgentRunner): Promise<readonly unknown[]> {
   const { type, delta }: EventLike = await lastValueFrom(runner.connect({ threadId: "t" }));
   const all: EventLike[] = await lastValueFrom(
@@ -77,7 +77,7 @@ export async function events(runner: SqliteAgentRunner): Promise<readonly unknow
   return [type, delta, all, wrong];
 }
 
-/** The runner of a runtime that has another `@ag-ui/core` than the project. */
+/** The runner in a runtime with another `@ag-ui/core` than the project. */
 interface AgentRunner1 {
   run(request: {
     threadId: string;
@@ -91,7 +91,7 @@ export function otherCore(): AgentRunner1 {
   return new SqliteAgentRunner({ dbPath: "threads.db" });
 }
 
-/** Agents that declare their parameters in terms of one `@ag-ui/core` or of none. */
+/** Agents that declare their parameters with the types of an `@ag-ui/core`, or without. */
 export function ownAgents(): readonly RunnableAgent[] {
   return [
     {

@@ -7,27 +7,28 @@ import {
   sameValue,
 } from "./merge-fields.ts";
 
-/** A delta in the output that later ones may be merged into. */
+/** A delta in the output into which later deltas may be merged. */
 interface MergeTarget {
   readonly index: number;
   readonly first: EventLike;
-  /** Null until there is a second delta: a lone one stays the object that it was. */
+  /** Null until there is a second delta: a single delta stays the same object. */
   merged: MergedEvent | null;
   rawEvents: RawEvents | null;
 }
 
 /**
- * Merges the deltas of one message or tool call into the first of them, where that stands. A delta
- * may only move up over events that do not touch its message or call: what does is a barrier, and
- * the next delta starts anew behind it.
+ * Merges the deltas of a message or tool call into the first of these deltas, in its place.
+ *
+ * A delta may move only over events that do not affect its message or tool call. An event that does is a
+ * barrier: the next delta after it begins a new merged delta.
  */
 export class DeltaMerger {
-  // Text and reasoning share a map, as a client's reducer finds both by message id alone.
+  // Text and reasoning share a map, because a client's reducer finds both by message id alone.
   readonly #messages = new Map<string, MergeTarget>();
   readonly #toolCalls = new Map<string, MergeTarget>();
   #thinking: MergeTarget | undefined;
 
-  /** Appends `event` to `out`, or merges it into an event that is there. */
+  /** Appends `event` to `out`, or merges it into an event of `out`. */
   add(event: EventLike, out: EventLike[]): void {
     switch (event.type) {
       case "TEXT_MESSAGE_CONTENT":
@@ -73,13 +74,13 @@ export class DeltaMerger {
       case "REASONING_MESSAGE_END":
       case "ACTIVITY_SNAPSHOT":
       case "ACTIVITY_DELTA":
-      // Its tool message comes to stand before a message of the same id.
+      // Its tool message gets its place before a message of the same id.
       case "TOOL_CALL_RESULT":
         this.#messages.delete(event.messageId as string);
         return;
       case "TOOL_CALL_START":
         this.#toolCalls.delete(event.toolCallId as string);
-        // It may create the message that deltas before it did not find.
+        // It may create a message that earlier deltas did not find.
         this.#messages.delete((event.parentMessageId ?? event.toolCallId) as string);
         return;
       case "TOOL_CALL_END":
@@ -99,7 +100,7 @@ export class DeltaMerger {
       case "RUN_STARTED":
       case "RUN_FINISHED":
       case "RUN_ERROR":
-      // A chunk names its message only at the first, if at all.
+      // A chunk may lack the id of its message: only the first chunk of a message has to name it.
       case "TEXT_MESSAGE_CHUNK":
       case "TOOL_CALL_CHUNK":
       case "REASONING_MESSAGE_CHUNK":
@@ -139,7 +140,7 @@ function merge(target: MergeTarget | undefined, event: EventLike, out: EventLike
   return true;
 }
 
-/** True if the events differ only in what merging combines, and in when they were sent. */
+/** True if the events differ only in fields that merging combines, and in their timestamp. */
 function sameOtherFields(a: EventLike, b: EventLike): boolean {
   for (const key in a) if (!isCombined(key) && !sameValue(a[key], b[key])) return false;
   for (const key in b) {

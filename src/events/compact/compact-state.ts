@@ -2,10 +2,10 @@ import jsonPatch, { type Operation } from "fast-json-patch";
 import type { EventLike } from "../event.ts";
 import { hasPlainMetadata, type MergedEvent, mergeMetadata, RawEvents } from "./merge-fields.ts";
 
-/** Folds the state events of a run into one STATE_SNAPSHOT that leaves the same state behind. */
+/** Folds the state events of a run into one STATE_SNAPSHOT with the same resulting state. */
 export class StateFold {
   #pending: EventLike[] = [];
-  /** What state is as far as it is known: undefined until an event or the caller tells. */
+  /** The state, as far as it is known. Undefined until an event or the caller gives it. */
   #state: unknown;
   #inputState: unknown;
 
@@ -13,7 +13,7 @@ export class StateFold {
     this.#state = baseState;
   }
 
-  /** Where deltas start from if nothing else says. */
+  /** Takes the state of the run's input: deltas start from it if no other state is known. */
   startRun(runStarted: EventLike): void {
     const { input } = runStarted;
     this.#inputState =
@@ -26,7 +26,7 @@ export class StateFold {
     this.#pending.push(event);
   }
 
-  /** Appends what the events since the last flush come to. */
+  /** Appends the result of the events since the last flush. */
   flush(out: EventLike[]): void {
     const pending = this.#pending;
     if (pending.length === 0) return;
@@ -41,8 +41,8 @@ export class StateFold {
     for (let index = lastSnapshot + 1; index < pending.length; index++) {
       document.apply(pending[index]?.delta);
     }
-    // Deltas that do not fit what we took for the state say nothing about it. A snapshot made of
-    // a guess would wipe what the client has.
+    // No delta fitted the assumed state, so the assumption was wrong. A snapshot of it would replace the
+    // client's real state.
     if (lastSnapshot < 0 && !document.changed) {
       for (const event of pending) out.push(event);
       return;
@@ -70,7 +70,7 @@ function snapshotOf(snapshot: unknown, sources: readonly EventLike[]): EventLike
   }
   const last = sources.at(-1);
   if (last?.timestamp !== undefined) event.timestamp = last.timestamp;
-  // Who produced the state can be said only if it was one.
+  // The snapshot names a subagent only if all its events come from that subagent.
   const owner = last?.subagentRunId;
   if (owner !== undefined && sources.every((source) => source.subagentRunId === owner)) {
     event.subagentRunId = owner;
@@ -81,9 +81,10 @@ function snapshotOf(snapshot: unknown, sources: readonly EventLike[]): EventLike
 }
 
 /**
- * A JSON document that takes patches whole or not at all. Patches are applied in place, to a copy
- * of ours, as a copy for each would cost the size of the state every time; what a failed patch has
- * left half done is undone by starting over.
+ * A JSON document to which each patch is applied whole or not at all.
+ *
+ * Patches are applied in place, to a private copy: a copy per patch would cost the size of the state
+ * each time. After a patch that failed half-way, the document is built again without that patch.
  */
 class PatchedDocument {
   readonly #applied: string[] = [];
@@ -127,7 +128,7 @@ class PatchedDocument {
     if (!this.#copied) return;
     let value = copyJson(this.#base);
     for (const json of this.#applied) value = applied(value, json);
-    // From here, so that the next failure costs no more than what came since.
+    // Start from here next time: the next failure then repeats only the later patches.
     if (this.#applied.length > 0) {
       this.#applied.length = 0;
       this.#base = copyJson(value);
@@ -136,17 +137,19 @@ class PatchedDocument {
   }
 }
 
-// From JSON each time: operations keep references to the values that they carry.
+/**
+ * Applies a patch in place. It is parsed each time, because operations keep references to their values.
+ */
 function applied(document: unknown, patchJson: string): unknown {
   const patch = JSON.parse(patchJson) as Operation[];
   for (const { op, path, ...rest } of patch) {
-    // RFC 6902 forbids it, the library does not: the document would contain itself.
+    // RFC 6902 forbids this move, but the library allows it: the document would contain itself.
     if (op === "move" && path !== "" && "from" in rest && rest.from === "") {
       throw new TypeError("The root cannot be moved into itself");
     }
   }
   const { newDocument } = jsonPatch.applyPatch(document, patch, true, true, true);
-  // Moving what is not there to the root passes validation.
+  // The library accepts a move of a missing value to the root.
   if (newDocument === undefined) throw new TypeError("The patch leaves no document");
   return newDocument;
 }

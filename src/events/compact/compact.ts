@@ -4,12 +4,12 @@ import { DeltaMerger } from "./compact-deltas.ts";
 import { StateFold } from "./compact-state.ts";
 
 /**
- * What a run is stored as: its deltas merged, its state folded into one snapshot, its open parts
- * closed before the terminal event, nothing behind that. A client comes to the same messages and
- * the same state. `base.state` is the state of the thread before the run.
+ * The events as which a run is stored. Deltas are merged, the state is folded into one snapshot, open
+ * parts are closed before the terminal event, and nothing follows the terminal event. A client gets the
+ * same messages and the same state from them. `base.state` is the state of the thread before the run.
  *
- * Storing a run may not fail because of what it contains: if compaction fails, the events come
- * back as they came, and `base.onFailure` is told the error.
+ * The content of a run must never keep it from being stored. So if compaction fails, the events are
+ * returned unchanged, and `base.onFailure` gets the error.
  */
 export function compactRun(
   events: readonly EventLike[],
@@ -25,7 +25,7 @@ export function compactRun(
   }
 }
 
-/** Compacts a run event by event, for one that is too long to be read in one go. */
+/** Compacts a run event by event, so that a long run can be read in pieces. */
 export class RunCompactor {
   readonly #out: EventLike[] = [];
   readonly #parts = new OpenParts();
@@ -37,7 +37,7 @@ export class RunCompactor {
     this.#state = new StateFold(baseState);
   }
 
-  /** Adds the run's next event. Throws what a getter of the event throws. */
+  /** Adds the run's next event. An error that a getter of the event throws is thrown on. */
   add(event: EventLike): void {
     if (event.type === "RUN_STARTED") {
       this.#state.flush(this.#out);
@@ -55,7 +55,7 @@ export class RunCompactor {
     this.#deltas.add(event, this.#out);
   }
 
-  /** The compacted events of all that was added. */
+  /** The compacted events of the whole run. */
   finish(): readonly EventLike[] {
     this.#state.flush(this.#out);
     return this.#out;

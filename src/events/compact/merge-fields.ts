@@ -1,12 +1,12 @@
 import type { EventLike } from "../event.ts";
 
-/** An event being put together from several. Ours alone: never one that came in. */
+/** An event that is merged from several events. Always a new object, never an event of the agent. */
 export interface MergedEvent {
   type: string;
   [field: string]: unknown;
 }
 
-/** True if `metadata` of `event` is absent or an object, as the reducer of a client expects. */
+/** True if `metadata` of `event` is absent or an object, as a client's reducer expects. */
 export function hasPlainMetadata(event: EventLike): boolean {
   const { metadata } = event;
   return (
@@ -15,13 +15,15 @@ export function hasPlainMetadata(event: EventLike): boolean {
   );
 }
 
-/** Key by key, the last write wins: what a reducer makes of both, one after the other. */
+/**
+ * Merges two `metadata` as a reducer does that gets both in turn: for each key, the later value wins.
+ */
 export function mergeMetadata(existing: unknown, incoming: unknown): unknown {
   if (incoming === undefined) return existing;
   return { ...(existing as object | undefined), ...(incoming as object) };
 }
 
-/** One `rawEvent` stays as it is; several become an array, in order. */
+/** Collects `rawEvent` fields: a single one stays as it is, several become an array, in order. */
 export class RawEvents {
   #only: unknown;
   #all: unknown[] | undefined;
@@ -33,13 +35,13 @@ export class RawEvents {
     else this.#all.push(rawEvent);
   }
 
-  /** Undefined if there was none. */
+  /** Undefined if no event had a `rawEvent`. */
   get value(): unknown {
     return this.#all ?? this.#only;
   }
 }
 
-/** Equal as JSON values: by content, whatever the order of keys. */
+/** Whether two values are equal as JSON: by content, in any order of keys. */
 export function sameValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;

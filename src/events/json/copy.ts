@@ -1,24 +1,28 @@
 import type { EventLike } from "../event.ts";
 import { toStorable } from "./storable.ts";
 
-/** Objects within one event beyond which it may be a graph without end, and goes the slow way. */
+/**
+ * With more objects than this, an event may be a graph without end. It is then copied by `toStorable`.
+ */
 const MAX_OBJECTS = 100_000;
+/** With objects nested deeper than this, an event is copied by `toStorable`. */
 const MAX_DEPTH = 3000;
-/** Of an array, which may have a length and no items. */
+/** The longest array that is copied here: a sparse array may have a large length and few items. */
 const MAX_ITEMS = 4_000_000;
 
 type Plain = Record<string, unknown>;
 
 /**
- * What `event` is at this moment, in objects of its own: agents use one object for several events.
- * Never throws. Plain objects and arrays are copied as they are. An event that holds anything else
- * (a class instance, a cycle, a getter that throws) becomes what JSON can hold of it, as in the store.
+ * A deep copy of `event`, because agents use one object for several events. Never throws.
+ *
+ * Plain objects and arrays are copied as they are. An event that holds anything else (a class instance,
+ * a cycle, a getter that throws) is reduced to what JSON can hold, as in the store.
  */
 export function copyEvent(event: EventLike): EventLike {
   try {
     if (isPlain(event)) return copyFields(event, null) as EventLike;
   } catch {
-    // It is not plain all through: the slow way finds out what can be copied.
+    // Some part of the event is not plain: `toStorable` finds out what can be copied.
   }
   return copyStorable(event);
 }
@@ -26,7 +30,7 @@ export function copyEvent(event: EventLike): EventLike {
 function copyStorable(event: EventLike): EventLike {
   try {
     const copy = toStorable(event).value as EventLike | null | undefined;
-    // JSON does not see the getters of a class. Such an event stays the object that it is.
+    // JSON does not see the getters of a class. An event that loses its type that way is not copied.
     return copy?.type === event.type ? copy : event;
   } catch {
     return event;
@@ -35,7 +39,7 @@ function copyStorable(event: EventLike): EventLike {
 
 class NotPlain extends Error {}
 
-/** `copier` is made with the first value that holds others: most events have none. */
+/** `copier` is made for the first nested value, since most events have none. */
 function copyFields(object: object, copier: NestedCopier | null): Plain {
   const copy = { ...object } as Plain;
   for (const field in copy) {
@@ -49,7 +53,7 @@ function copyFields(object: object, copier: NestedCopier | null): Plain {
 
 class NestedCopier {
   #objects = 0;
-  /** The objects around the one that is copied, the outermost first. */
+  /** The objects that contain the object being copied, the outermost first. */
   readonly #around: object[] = [];
 
   copy(value: object, holder: object): unknown {

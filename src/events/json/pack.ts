@@ -1,9 +1,9 @@
 import type { EventLike } from "../event.ts";
 
 /**
- * Consecutive events of the same fields, by column: what they have in common once, and the values
- * of each field in which they differ as one JSON array. A word that a model streams takes a
- * seventh of the memory that its event does.
+ * Consecutive events with the same fields, stored by column. Equal values are stored once. The values
+ * of each field that differs are one JSON array. For the words that a model streams, this takes a
+ * seventh of the memory of the events.
  */
 class PackedRow {
   readonly #count: number;
@@ -25,19 +25,20 @@ class PackedRow {
     );
     for (let at = 0; at < this.#count; at++) {
       const event: Record<string, unknown> = { ...this.#template };
-      // Every field is one of the template's, and keeps its place there.
+      // Every field exists in the template, so the order of the fields is kept.
       for (const [field, values] of columns) event[field] = values[at];
       events.push(event as EventLike);
     }
   }
 }
 
-/** Events in less memory. What is not among its like stays the object that it was. */
+/** Events in less memory. An event without similar neighbours stays the same object. */
 export type PackedEvents = readonly (EventLike | PackedRow)[];
 
-/** Fewer of a kind in a row are not worth it. */
+/** Fewer similar events than this are not packed. */
 const MIN_ROW = 8;
 
+/** Packs events that no other code may change any more. */
 export function packEvents(events: readonly EventLike[]): PackedEvents {
   const packed: (EventLike | PackedRow)[] = [];
   for (let from = 0; from < events.length; ) {
@@ -50,7 +51,7 @@ export function packEvents(events: readonly EventLike[]): PackedEvents {
   return packed;
 }
 
-/** The events as they were packed: the same fields in the same order, in objects of their own. */
+/** The events as they were packed: the same fields in the same order. Packed rows give new objects. */
 export function unpackEvents(packed: PackedEvents): EventLike[] {
   const events: EventLike[] = [];
   for (const item of packed) {
@@ -66,17 +67,17 @@ function endOfRow(events: readonly EventLike[], from: number): number {
     const fields = fieldsOf(events[from]);
     while (fields !== null && to < events.length && sameFields(fields, fieldsOf(events[to]))) to++;
   } catch {
-    // A getter or a proxy of the agent's threw: the row ends before it.
+    // A getter or a proxy of the agent threw: the row ends before that event.
   }
   return to;
 }
 
-/** The fields of a plain event that JSON gives back as it was; null for any other. */
+/** The fields of a plain event that JSON gives back unchanged. Null for any other event. */
 function fieldsOf(event: EventLike | undefined): readonly string[] | null {
   if (event === undefined || Object.getPrototypeOf(event) !== Object.prototype) return null;
   if (Object.getOwnPropertySymbols(event).length > 0) return null;
   const fields = Object.keys(event);
-  // Assigned, such a key would be no field.
+  // Assigning to "__proto__" would set the prototype, not a field.
   return fields.every((field) => field !== "__proto__" && isScalar(event[field])) ? fields : null;
 }
 
@@ -84,7 +85,7 @@ function sameFields(fields: readonly string[], others: readonly string[] | null)
   return others?.length === fields.length && others.every((field, at) => field === fields[at]);
 }
 
-/** A value that holds no others, and that JSON gives back as it was. */
+/** Whether a value is not nested, and JSON gives it back unchanged. */
 function isScalar(value: unknown): boolean {
   if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
   return typeof value === "string" || typeof value === "boolean" || value === null;

@@ -5,26 +5,26 @@ import { MAX_EVENT_LENGTH, serializeEvent } from "./serialize.ts";
 
 type DeltaOwner = "messageId" | "toolCallId";
 
-/** The field that says to which message or tool call a delta of this type belongs. */
+/** By type of delta, the field that names its message or tool call. */
 const DELTA_OWNERS: ReadonlyMap<string, DeltaOwner> = new Map([
   ["TEXT_MESSAGE_CONTENT", "messageId"],
   ["REASONING_MESSAGE_CONTENT", "messageId"],
   ["TOOL_CALL_ARGS", "toolCallId"],
 ]);
 
-/** What `compactRun` folds, or cannot tell the owner of. */
+/** The types that `compactRun` folds, and a delta without the id of its message. */
 const NEEDS_COMPACTION: ReadonlySet<string> = new Set([
   "STATE_SNAPSHOT",
   "STATE_DELTA",
   "THINKING_TEXT_MESSAGE_CONTENT",
 ]);
 
-/** Each character of a delta may take six in JSON. A longer one is measured by `serializeEvent`. */
+/** A character may take six in JSON. `serializeEvent` takes a longer delta, and measures its JSON. */
 const MAX_PLAIN_LENGTH = MAX_EVENT_LENGTH / 8;
 
 /**
- * The length from which on a segment is to be taken, whatever else is waited for: with another event
- * it still fits a string, even if all of it is to be escaped.
+ * The length at which a segment has to be taken without further waiting, in UTF-16 units. The segment
+ * then still fits a string together with one more event, even if all its characters are escaped.
  */
 export const MAX_SEGMENT_LENGTH = MAX_EVENT_LENGTH / 4;
 
@@ -37,23 +37,25 @@ interface OpenDelta {
 }
 
 /**
- * Consecutive events of one run on their way to becoming a segment: a JSON array.
+ * Builds a segment, a JSON array, from consecutive events of one run.
  *
- * An event becomes JSON, or a copy of its strings, when it is pushed, so that a segment holds what
- * was emitted, whatever is done to the object afterwards. Deltas of one message that follow each
- * other merge here already, as `compactRun` would merge them: most of what a model emits is that,
- * and each thread that it does not travel through saves its cost.
+ * An event is turned into JSON, or its strings are copied, when it is pushed. So a segment holds the
+ * event as it was emitted, even if its object is changed afterwards.
+ *
+ * Consecutive deltas of one message are merged here already, in the same way as `compactRun` merges
+ * them. Models emit mostly such deltas. Merging them here saves the cost of each of them in the writer
+ * thread.
  */
 export class SegmentBuilder {
   #parts: string[] = [];
   #length = 0;
-  /** The positions in `#parts` of events that may hold much of what other runs hold, and their types. */
+  /** The events that may repeat values of other runs: their positions in `#parts`, and their types. */
   #large: Pick<LargeEvent, "index" | "type">[] = [];
   #open: OpenDelta | null = null;
-  /** Ids whose deltas were closed: more of them would have to be merged across other events. */
+  /** Ids whose merged delta is closed. A further delta of such an id needs `compactRun`. */
   #closedDeltas: Set<string> | null = null;
   readonly #messages = new MessageDigests();
-  /** Parts begun and not ended. */
+  /** How many parts have begun and not ended. */
   #openParts = 0;
   #ended = false;
   #compact = true;
@@ -64,26 +66,30 @@ export class SegmentBuilder {
     this.#rawEvents = options.rawEvents;
   }
 
-  /** UTF-16 units of JSON gathered, near enough to know when it is much. */
+  /** UTF-16 units of JSON gathered so far. Approximate. */
   get length(): number {
     return this.#length;
   }
 
   /**
-   * The messages of all that was ever pushed, or null when `compactRun` could do more: merge deltas
-   * that others stand between, fold state, close parts. That is found out cheaply, and may be wrong
-   * for a run that ends parts it never began, which is replayed correctly all the same.
+   * The messages of all pushed events, or null when `compactRun` has more to do: merge deltas across other
+   * events, fold state, or close parts.
+   *
+   * This test is cheap, and may be wrong for a run that ends parts which it never began. Such a run is
+   * still replayed correctly.
    */
   get compactMessages(): readonly MessageDigest[] | null {
     return this.#compact && this.#ended ? this.#messages.entries() : null;
   }
 
-  /** The events that may hold much of what other runs hold, in what `take` returns next. */
+  /**
+   * The events that may repeat values of other runs, with their positions in the next result of `take`.
+   */
   get large(): readonly LargeEvent[] {
     if (this.#large.length === 0) return NOTHING_LARGE;
     const parts = this.#parts;
     let before = 0;
-    // Behind the opening bracket.
+    // After the opening bracket.
     let at = 1;
     return this.#large.map(({ index, type }) => {
       for (; before < index; before++) at += (parts[before] ?? "").length + 1;
@@ -91,9 +97,9 @@ export class SegmentBuilder {
     });
   }
 
-  /** Adds one event. Returns the paths of what could not be made JSON. */
+  /** Adds an event. Returns the paths of the parts that JSON cannot hold: "" stands for the whole event. */
   push(event: EventLike): readonly string[] {
-    // Agents are not type-checked by whoever runs them. What has no type is no event.
+    // An agent may emit any value. A value without a type is not an event.
     if (typeof event.type !== "string") return ALL_LOST;
     if (this.#pushDelta(event)) return NOTHING_LOST;
     const serialized = serializeEvent(event, { rawEvents: this.#rawEvents });
@@ -109,7 +115,7 @@ export class SegmentBuilder {
     return serialized.lost;
   }
 
-  /** The JSON array of all that was pushed since the last time. */
+  /** The JSON array of the events since the last call. */
   take(): string {
     this.#closeDelta();
     const json = `[${this.#parts.join(",")}]`;
@@ -132,7 +138,7 @@ export class SegmentBuilder {
     this.#parts.push(JSON.stringify({ type, [owner]: id, delta, timestamp }));
   }
 
-  /** Adds an event if it is a delta and nothing else; else returns false. */
+  /** Adds an event if it has only the fields of a delta. Otherwise returns false. */
   #pushDelta(event: EventLike): boolean {
     const { type } = event;
     const owner = DELTA_OWNERS.get(type);
@@ -140,7 +146,7 @@ export class SegmentBuilder {
     let id: unknown;
     let delta: unknown;
     let timestamp: unknown;
-    // A getter of the agent's may throw. It costs its field, as `serializeEvent` has it, not the run.
+    // A getter of the agent may throw. Then `serializeEvent` leaves out that field alone.
     try {
       if (!hasDeltaFieldsOnly(event, owner, this.#rawEvents)) return false;
       id = event[owner];
@@ -184,7 +190,7 @@ export class SegmentBuilder {
       this.#ended = true;
       this.#compact = this.#openParts === 0;
     } else if (type.endsWith("_START") || type.endsWith("_STARTED")) {
-      // RUN_STARTED begins what the terminal event ends, not a part.
+      // RUN_STARTED begins no part.
       if (type !== "RUN_STARTED") this.#openParts++;
     } else if (type.endsWith("_END") || type.endsWith("_FINISHED") || type === "SUBAGENT_ERROR") {
       this.#openParts--;

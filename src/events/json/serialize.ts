@@ -2,19 +2,22 @@ import type { EventLike } from "../event.ts";
 import { toStorable } from "./storable.ts";
 
 /**
- * UTF-16 units of JSON that one event may take. A JavaScript string holds four times as many, and
- * has to hold the event together with its neighbours.
+ * UTF-16 units of JSON that an event may take. A JavaScript string holds four times as many, and has to
+ * hold a segment of several events.
  */
 export const MAX_EVENT_LENGTH = 128 * 1024 * 1024;
 
 export interface SerializedValue {
   readonly json: string;
-  /** Paths ("rawEvent.socket.parser", "items[2]") of what could not be stored; "" is the whole. */
+  /**
+   * Paths ("rawEvent.socket.parser", "items[2]") of the parts that JSON cannot hold. "" is the whole
+   * value.
+   */
   readonly lost: readonly string[];
 }
 
 export interface SerializedEvent extends Omit<SerializedValue, "json"> {
-  /** Null when all of it is lost. */
+  /** Null when the whole event is lost. */
   readonly json: string | null;
 }
 
@@ -22,10 +25,12 @@ const nothingLost: readonly string[] = [];
 const allLost: SerializedValue = { json: "null", lost: [""] };
 
 /**
- * `event` as JSON; null if there is nothing of it to store: its `toJSON` says so, or it is a RAW
- * event and `rawEvents` is false (which also leaves out the `rawEvent` field of other events).
- * Never throws: what JSON cannot hold is left out, and named in `lost`. An event that is too long is
- * lost as a whole.
+ * `event` as JSON. Never throws: the parts that JSON cannot hold are left out and named in `lost`. An
+ * event that is too long is lost as a whole.
+ *
+ * Null if nothing of the event has to be stored: its `toJSON` returns undefined, or it is a RAW event
+ * and `rawEvents` is false. With `rawEvents` false, the field `rawEvent` of other events is left out
+ * too.
  */
 export function serializeEvent(
   event: EventLike,
@@ -41,7 +46,9 @@ export function serializeEvent(
   return serialized.lost.length > 0 ? { json: null, lost: serialized.lost } : null;
 }
 
-/** Any value as JSON, by the same rule; "null" for what JSON has no word for. */
+/**
+ * Any value as JSON, by the same rules. "null" for a value that JSON cannot express, such as undefined.
+ */
 export function serializeValue(value: unknown): SerializedValue {
   return stringify(value) ?? { json: "null", lost: nothingLost };
 }
@@ -51,7 +58,7 @@ function stringify(value: unknown): SerializedValue | undefined {
     const json = JSON.stringify(value);
     return json === undefined ? undefined : withinBounds({ json, lost: nothingLost });
   } catch {
-    // Something in there has no JSON: the slow way finds out what.
+    // Some part of the value cannot be JSON: `toStorable` finds out which.
     return stringifyStorable(value);
   }
 }
@@ -63,7 +70,7 @@ function stringifyStorable(value: unknown): SerializedValue | undefined {
     if (json !== undefined) return withinBounds({ json, lost });
     return lost.length === 0 ? undefined : { json: "null", lost };
   } catch {
-    // Longer than a string can be.
+    // The JSON is longer than the longest string.
     return allLost;
   }
 }
@@ -76,7 +83,7 @@ function withoutRawEvent(event: EventLike): EventLike {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(event)) {
     if (key === "rawEvent") continue;
-    // Copied as it is, not read: a getter that throws must cost its own field alone.
+    // Copy the descriptor and do not read the field: a getter that throws must lose only its own field.
     const descriptor = Object.getOwnPropertyDescriptor(event, key);
     if (descriptor) Object.defineProperty(copy, key, descriptor);
   }

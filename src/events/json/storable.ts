@@ -1,22 +1,27 @@
-/**
- * The slow way to JSON, for values that `JSON.stringify` refuses. The result is a copy that holds
- * all that JSON can hold. Agents attach whatever they have as `rawEvent`, up to sockets with
- * thousands of objects that point at each other, so every object is copied once and the copy is
- * used again where the object turns up again, as long as the JSON stays within bounds.
- */
+/** A copy of a value that `JSON.stringify` accepts. */
 export interface Storable {
   readonly value: unknown;
-  /** Paths of what was left out, at most `MAX_PATHS`. */
+  /** Paths of the parts that were left out, at most `MAX_PATHS`. */
   readonly lost: readonly string[];
 }
 
+/** Objects that are nested deeper are left out. */
 const MAX_DEPTH = 500;
+/** Values that are copied at most. The values after that are left out. */
 const MAX_NODES = 1_000_000;
-/** Nodes in the JSON beyond which an object that was copied before is not repeated. */
+/** With more values in the JSON than this, an object that was copied before is not repeated. */
 const MAX_NODES_WITH_REPEATS = 100_000;
+/** Paths of lost parts that are reported at most. */
 const MAX_PATHS = 100;
 
-/** Never throws. */
+/**
+ * Copies everything of `value` that JSON can hold. Never throws. Slow: only for values that
+ * `JSON.stringify` refuses.
+ *
+ * Agents attach any object as `rawEvent`, even a socket with thousands of objects that refer to each
+ * other. So each object is copied once. Its copy is used again where the object appears again, as long
+ * as the JSON stays within `MAX_NODES_WITH_REPEATS`.
+ */
 export function toStorable(value: unknown): Storable {
   const copier = new Copier();
   const copy = copier.copy(value, "", "", 0);
@@ -40,7 +45,7 @@ class Copier {
     try {
       return this.#copy(original, key, path, depth);
     } catch {
-      // A getter, a proxy or a toJSON of the agent's threw.
+      // A getter, a proxy or a toJSON of the agent threw.
       return this.#lose(path);
     }
   }
@@ -84,14 +89,14 @@ class Copier {
         break;
       }
       const item = this.#read(array, index, String(index), itemPath, depth);
-      // null, as JSON has it for what it cannot hold: the others keep their places.
+      // null, as in `JSON.stringify`, so that the other items keep their places.
       copy.push(item === LOST ? null : item);
     }
     return copy;
   }
 
   #copyObject(object: object, path: string, depth: number): object {
-    // Without a prototype, so that a key "__proto__" is a key like any other.
+    // Without a prototype, so that "__proto__" is an ordinary key.
     const copy: Record<string, unknown> = Object.create(null);
     for (const key of Object.keys(object)) {
       const item = this.#read(object, key, key, path === "" ? key : `${path}.${key}`, depth);

@@ -1,7 +1,7 @@
 import { type EventLike, NO_TERMINAL } from "../event.ts";
 import type { OpenParts } from "./open-parts.ts";
 
-/** The terminal event of a run that has none of its own. */
+/** The terminal event of a run whose agent emitted none. */
 export const incompleteStream = {
   type: "RUN_ERROR",
   message: NO_TERMINAL,
@@ -11,15 +11,17 @@ export const incompleteStream = {
 export interface RunEnd {
   readonly threadId: string;
   readonly runId: string;
-  /** The run ended because it was asked to. */
+  /** Whether the run ended because it was told to stop. */
   readonly stopped: boolean;
+  /** The message of the RUN_ERROR, and of the results that open tool calls get. */
   readonly message?: string | undefined;
   readonly code?: string | undefined;
 }
 
 /**
- * What a run that ended by itself still lacks: closers for its open parts and a terminal event.
- * Empty if it has its terminal event. `parts` has seen the whole run, and has ended after this.
+ * The events that an ended run still lacks: the ends of its open parts, and a terminal event. Empty if
+ * the run has a terminal event. `parts` must have observed the whole run. It observes the returned end
+ * too.
  */
 export function finalizeRun(parts: OpenParts, run: RunEnd): EventLike[] {
   if (parts.ended) return [];

@@ -4,15 +4,15 @@ import { lifecycleOf, type PartKind, type PartLifecycle, partId } from "./part-l
 const STOPPED = "Run stopped by user";
 
 export interface CloseOptions {
-  /** "stopped": on request. "failed": the run ended before its parts did. */
+  /** "stopped": the run was told to stop. "failed": the run ended before its parts did. */
   readonly outcome: "stopped" | "failed";
-  /** What the results of unanswered tool calls, and SUBAGENT_ERROR, say. */
+  /** The message in SUBAGENT_ERROR, and in the results of tool calls that had no result. */
   readonly message?: string | undefined;
-  /** Also answer tool calls that ended but have no result (else only those that never ended). */
+  /** Whether tool calls that ended without a result get a result too. Open tool calls always do. */
   readonly pendingResults: boolean;
 }
 
-/** For parts that are open at a terminal event of the agent's own. */
+/** The options for parts that are open when the agent emits a terminal event. */
 export const unfinished: CloseOptions = {
   outcome: "failed",
   message: "Run ended before this tool call was complete",
@@ -28,27 +28,27 @@ interface ToolCall {
   hasResult: boolean;
 }
 
-/** What is open in one run at a time: everything that a terminal event may not leave open. */
+/** The open parts of one run: a terminal event may leave none of them open. */
 export class OpenParts {
-  // Everything here is made when it is first needed: most runs open few kinds of parts.
+  // Each collection is made when it is first needed: most runs open few kinds of parts.
 
-  /** Kinds that are named by one id and close in the order in which they were opened. */
+  /** The open parts of each kind that has plain ids, in the order in which they were opened. */
   #byId: Partial<Record<IdKind, Set<string>>> = {};
-  /** Holds calls that ended, too, until they have a result. */
+  /** Open tool calls, and ended tool calls that have no result yet. */
   #toolCalls: Map<string, ToolCall> | null = null;
   /**
-   * Nested, not joined into one key: the parent agent (undefined) is not the subagent "", and both
-   * may have a step of the same name open at once.
+   * Step names by `subagentRunId`, undefined for the parent agent. Not one joined key: the parent agent
+   * differs from a subagent "", and both may have a step of the same name open.
    */
   #steps: Map<string | undefined, Set<string>> | null = null;
   #ended = false;
 
-  /** A terminal event was seen, and no RUN_STARTED since. */
+  /** True after a terminal event, until the next RUN_STARTED. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Something is open that a RUN_FINISHED may not follow. */
+  /** True if a part is open: RUN_FINISHED may not follow yet. */
   get any(): boolean {
     for (const ids of Object.values(this.#byId)) if (ids.size > 0) return true;
     for (const names of this.#steps?.values() ?? []) if (names.size > 0) return true;
@@ -98,7 +98,7 @@ export class OpenParts {
     return undefined;
   }
 
-  /** The events that close what is open, in the order in which they may be emitted; forgets it. */
+  /** Closes all open parts, and returns the events that do so, in a valid order. */
   close(options: CloseOptions): EventLike[] {
     const closers: EventLike[] = [];
     for (const messageId of this.#idsOf("text")) {
@@ -207,13 +207,13 @@ export class OpenParts {
   }
 }
 
-/** As `finalizeRunEvents` of `@copilotkit/shared` words it: front ends parse it. */
+/** The same JSON as from `finalizeRunEvents` of `@copilotkit/shared`: front ends parse it. */
 function resultContent(options: CloseOptions): string {
   if (options.outcome === "stopped") {
     const message = options.message ?? STOPPED;
     return JSON.stringify({ status: "stopped", reason: "stop_requested", message });
   }
-  // Callers hand the stop message over unasked; a run that failed was not stopped.
+  // Callers may pass the stop message for any outcome, but a failed run was not stopped.
   const own = options.message === STOPPED ? undefined : options.message;
   const message = own || NO_TERMINAL;
   return JSON.stringify({ status: "error", reason: "missing_terminal_event", message });

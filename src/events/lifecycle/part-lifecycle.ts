@@ -41,14 +41,14 @@ const lifecycles = new Map<string, PartLifecycle>([
   ["SUBAGENT_ERROR", { kind: "subagent", phase: "end" }],
 ]);
 
-/** Which part an event of `type` starts, fills or ends; undefined for all other events. */
+/** The kind of part that an event of `type` starts, fills or ends. Undefined for all other events. */
 export function lifecycleOf(type: string): PartLifecycle | undefined {
   return lifecycles.get(type);
 }
 
 /**
- * The id under which `event` names its part; undefined if the event lacks it.
- * Thinking parts have no id of their own, and go by a fixed one. An empty id is an id.
+ * The id by which `event` names its part. Undefined if the event has no such id. Thinking parts have no
+ * ids: they get a fixed id. An empty string is a valid id.
  */
 export function partId(lifecycle: PartLifecycle, event: EventLike): string | undefined {
   const id = idField(lifecycle.kind, event);

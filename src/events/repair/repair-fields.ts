@@ -9,7 +9,7 @@ export function withoutField<T extends Fields>(object: T, field: string): T {
   return copy as T;
 }
 
-/** `object` without those of `fields` that are present, and neither undefined nor a string. */
+/** `object` without those of `fields` whose value is neither undefined nor a string. */
 export function withoutNonStrings<T extends Fields>(object: T, fields: readonly string[]): T {
   let clean = object;
   for (const field of fields) {
@@ -21,14 +21,17 @@ export function withoutNonStrings<T extends Fields>(object: T, fields: readonly 
 
 const tagField = ["subagentRunId"];
 
-/** Without a `subagentRunId` that is null or otherwise no string: clients reject those anywhere. */
+/** `object` without a `subagentRunId` that is no string, for example null: clients reject such a tag. */
 export function withoutBadTag<T extends Fields>(object: T): T {
   const tag = object.subagentRunId;
   if (tag === undefined || typeof tag === "string") return object;
   return withoutNonStrings(object, tagField);
 }
 
-/** The messages a reducer can take, the array itself if it can take all; null if it is none. */
+/**
+ * The messages that a reducer can take. The same array if it can take all of them. Null if `messages`
+ * is no array.
+ */
 export function cleanMessages(messages: unknown): readonly unknown[] | null {
   if (!Array.isArray(messages)) return null;
   const clean = cleanObjects(messages as unknown[]);
@@ -44,7 +47,7 @@ function withCleanToolCalls(message: Fields): Fields {
   return calls === toolCalls ? message : { ...message, toolCalls: calls };
 }
 
-/** The objects among `items` without bad tags, the array itself if there is nothing to change. */
+/** The objects among `items`, without bad tags. The same array if there is nothing to change. */
 function cleanObjects(items: readonly unknown[]): readonly Fields[] {
   const clean = items.filter(isObject).map(withoutBadTag);
   const same = clean.length === items.length && clean.every((item, index) => item === items[index]);
@@ -78,7 +81,7 @@ const subagentOptionals = [
   "code",
 ];
 
-/** SUBAGENT_* with optional fields that are valid or absent. */
+/** A SUBAGENT_* event without those optional fields that are not valid. */
 export function cleanSubagent(event: EventLike): EventLike {
   const clean = withoutNonStrings(event, subagentOptionals);
   const { outcome } = clean;

@@ -13,31 +13,31 @@ import {
 import { SubagentTags } from "./subagent-tags.ts";
 
 /**
- * Turns the runs of a thread, whatever was stored of them, into a stream that `verifyEvents` of
- * `@ag-ui/client` accepts, 0.0.59 and 1.0.0 alike. An event that is fine is emitted as it is, the
- * same object; one that cannot be made to fit is dropped. Nothing that came in is changed.
+ * Turns the runs of a thread, however they were stored, into a stream that `verifyEvents` of
+ * `@ag-ui/client` accepts, in versions 0.0.59 and 1.0.0. A valid event is emitted as the same object. An
+ * event that cannot be repaired is dropped. An input event is never changed.
  *
- * Where a run is in the stream:
- *   pending     nothing of it was emitted                      -> active
+ * The phases of a run in the stream:
+ *   pending     no event of the run was emitted                -> active
  *   active      RUN_STARTED was emitted                        -> held (stored), over (live)
- *   held        its terminal event waits for the end of the run: version 1 stored the parts that
- *               were open at the terminal behind it            -> readmitting, over
- *   readmitting a part begins behind the terminal: it and all that follows go before the terminal
- *                                                              -> over
- *   over        its terminal event was emitted; what follows is dropped, but a RUN_STARTED begins
- *               another run                                    -> active
+ *   held        the terminal event waits for the end of the run. Version 1 stored the parts that
+ *               were open at the terminal event after it       -> readmitting, over
+ *   readmitting a part has begun after the terminal event. This part and all later events are
+ *               emitted before the terminal event              -> over
+ *   over        the terminal event was emitted. Later events are dropped, except a RUN_STARTED,
+ *               which begins another run                       -> active
  */
 export class ReplayRepair {
   readonly #threadId: string;
   readonly #emit: (event: EventLike) => void;
   readonly #parts = new OpenParts();
   readonly #tags = new SubagentTags();
-  /** Subagents started in this run, open or not: their ids may not be used again. */
+  /** The ids of all subagents started in this run, ended or not. An id may not be used twice. */
   readonly #subagents = new Set<string>();
   #phase: "pending" | "active" | "held" | "readmitting" | "over" = "pending";
   #live = false;
   #runId = "";
-  /** The run id that the run was announced under. */
+  /** The run id in the emitted RUN_STARTED. */
   #announcedId = "";
   #heldTerminal: EventLike = incompleteStream;
   #lastEmitted = "";
@@ -47,20 +47,20 @@ export class ReplayRepair {
     this.#emit = emit;
   }
 
-  /** The events that follow are of the run `runId`. Those of a live run never wait. */
+  /** Begins the run `runId`: the next events belong to it. Events of a live run are never held back. */
   startRun(runId: string, options: { readonly live: boolean } = { live: false }): void {
     this.endRun();
     this.#runId = runId;
     this.#live = options.live;
   }
 
-  /** Takes one event. Never throws, as a subscriber that does ends the process. */
+  /** Takes one event. Never throws: an error in a subscriber would end the process. */
   next(event: EventLike): void {
     try {
       this.#next(event);
     } catch {
-      // Live events are the agent's own objects, with getters that may throw: such an event cannot
-      // be made to fit. From the store, there are none.
+      // A live event is an object of the agent, and its getters may throw. Such an event is dropped. A
+      // stored event has no getters.
     }
   }
 
@@ -81,14 +81,14 @@ export class ReplayRepair {
   }
 
   /**
-   * Adds an event to the run that the last event was of, before its terminal event if that is held back.
-   * If that run is over, or there was none, the event is dropped.
+   * Adds an event to the current run, before its terminal event if that is held back. Drops the event if
+   * that run is over, or has not begun.
    */
   amend(event: EventLike): void {
     if (this.#phase === "active" || this.#hasHeld()) this.#admit(event);
   }
 
-  /** No more events of this run: closes it if it is still open. */
+  /** Ends the run: closes it if it is still open. */
   endRun(): void {
     if (this.#phase === "active") this.#finish(incompleteStream);
     else if (this.#hasHeld()) this.#finish(this.#heldTerminal);
@@ -100,15 +100,15 @@ export class ReplayRepair {
     const runError = { type: "RUN_ERROR", message: error.message, code: error.code };
     if (this.#phase !== "active") {
       this.endRun();
-      // A client takes an error after RUN_FINISHED and at the very start, not after another error.
+      // A client accepts RUN_ERROR after RUN_FINISHED and as the first event, but not after RUN_ERROR.
       if (this.#lastEmitted === "RUN_ERROR") this.#ensureStarted();
     }
     this.#finish(runError);
   }
 
-  /** Nearly all events come this way. */
+  /** Handles content, which nearly all events are: kept short for that reason. */
   #continuePart(lifecycle: PartLifecycle, event: EventLike): void {
-    // Nothing is open before a run is active or after it is over.
+    // No part is open before a run is active or after it is over, so `has` covers those phases.
     if (this.#phase === "held" || !this.#parts.has(lifecycle, event)) return;
     if (typeof event.delta !== "string") return;
     const tagged = event.subagentRunId !== undefined;
@@ -198,9 +198,9 @@ export class ReplayRepair {
   #admitOpener(lifecycle: PartLifecycle, event: EventLike, open: boolean): void {
     if (open) {
       const closer = closerFor(lifecycle, event);
-      // A second opener of what a reducer keeps nothing of says nothing new.
+      // A reducer keeps nothing of this kind of part: a second START adds nothing.
       if (closer === undefined) return;
-      // A reducer takes name and metadata from each START, and goes on where the part was.
+      // A reducer takes name and metadata from each START, and continues the same part.
       this.#pass(closer);
     } else if (lifecycle.kind === "thinkingText" && !this.#parts.has(thinking, event)) {
       this.#pass({ type: "THINKING_START" });
@@ -208,7 +208,7 @@ export class ReplayRepair {
     this.#pass(event);
   }
 
-  /** A step is closed by who started it; producers do tag its end with whoever is active then. */
+  /** Gives the end of a step the tag of its start: some producers tag the end with another subagent. */
   #admitMistaggedStepEnd(event: EventLike): void {
     const found = this.#parts.findStep(event.stepName as string);
     if (found === undefined) return;

@@ -1,13 +1,15 @@
 import { type EventLike, stringField } from "../event.ts";
 import { withoutField } from "./repair-fields.ts";
 
-/** By id, the `subagentRunId` that something belongs to: undefined for the parent agent. */
+/** By id of a message, call or activity, its `subagentRunId`. Undefined for the parent agent. */
 type TagById = Map<string, string | undefined>;
 
 /**
- * Which subagent the messages, tool calls and activities of a run belong to. A client rejects a stream in
- * which an event has another `subagentRunId` than the message or call that it is about. An event without
- * that tag is never rejected. Tags are remembered until the run ends, also those of closed parts.
+ * Which subagent the messages, tool calls and activities of a run belong to.
+ *
+ * A client rejects an event whose `subagentRunId`, its tag, differs from the tag of its message or tool
+ * call. An event without a tag is never rejected. Tags are remembered until the run ends, also for parts
+ * that have ended.
  */
 export class SubagentTags {
   readonly #messages: TagById = new Map();
@@ -21,7 +23,7 @@ export class SubagentTags {
     }
   }
 
-  /** Takes note of `event`, and returns it; without its tag if another one is known. */
+  /** Notes the tag of `event`. Returns `event`, without its tag if a different tag is known. */
   settle(event: EventLike): EventLike {
     switch (event.type) {
       case "TEXT_MESSAGE_START":
@@ -52,7 +54,7 @@ export class SubagentTags {
         }
         return event;
       case "TOOL_CALL_RESULT":
-        // The result belongs to the agent that executed the call, which may not be the one that made it.
+        // The result belongs to the agent that executed the call. Another agent may have made the call.
         this.#messages.set(event.messageId as string, stringField(event, "subagentRunId"));
         return event;
       default:
@@ -60,7 +62,10 @@ export class SubagentTags {
     }
   }
 
-  /** `authoritative`: a MESSAGES_SNAPSHOT takes over; the input of a run only fills in. */
+  /**
+   * Notes the tags of messages. `authoritative` replaces known tags: true for a MESSAGES_SNAPSHOT,
+   * false for the input of a run.
+   */
   seed(messages: readonly unknown[], authoritative: boolean): void {
     for (const message of messages as readonly EventLike[]) {
       if (typeof message.id !== "string") continue;
@@ -103,7 +108,7 @@ export class SubagentTags {
   }
 }
 
-/** The first event that opens an id decides its tag. */
+/** Notes the tag of an event that opens an id. The first such event decides the tag. */
 function tagFirst(tags: TagById, event: EventLike): EventLike {
   const id = event.messageId as string;
   const settled = agree(tags, id, event);
@@ -111,6 +116,7 @@ function tagFirst(tags: TagById, event: EventLike): EventLike {
   return settled;
 }
 
+/** Returns `event`, without its tag if a different tag is known for `id`. */
 function agree(tags: TagById, id: unknown, event: EventLike): EventLike {
   const tag = event.subagentRunId;
   if (tag === undefined || typeof id !== "string" || !tags.has(id)) return event;

@@ -5,20 +5,20 @@ import { type StoredView, ThreadView } from "../view/thread-view.ts";
 import { shownStart } from "./shown-input.ts";
 
 /**
- * Follows what a replay shows, and corrects it: a client that is given the replay is to come to the view
- * of the thread, though the replay leaves out snapshots, and though no event says what a client's list of
- * messages and its state said.
+ * Corrects a replay, so that its client gets the view of the thread. Without corrections, the client
+ * would miss two things: the snapshots that the replay leaves out, and the changes in a client's list
+ * of messages and state, which no event has.
  *
- * There are two views: what the client holds after what was emitted, and what it is to hold. They differ
- * behind a RUN_STARTED with a list or a state of its own, and behind events that were left out. Then
- * `corrections` makes them equal again, with at most one STATE_SNAPSHOT and two MESSAGES_SNAPSHOTs.
+ * There are two views: the client's view after the emitted events, and the view of the thread. They
+ * differ after a RUN_STARTED with such changes, and after events that were left out. `corrections`
+ * makes them equal again, with at most one STATE_SNAPSHOT and two MESSAGES_SNAPSHOTs.
  */
 export class ReplayView {
   #shown = new ThreadView();
-  /** What the client is to hold. Null while that is what it holds. */
+  /** The view of the thread. Null while the client's view equals it. */
   #true: ThreadView | null = null;
 
-  /** The client is to hold `view`, whatever it was shown. */
+  /** Sets the view of the thread. */
   expect(view: StoredView): void {
     this.#true = new ThreadView(view);
   }
@@ -36,7 +36,9 @@ export class ReplayView {
     this.#shown.apply(event);
   }
 
-  /** The events that bring the client to what it is to hold: `show` is to be given them next. */
+  /**
+   * The events that give the client the view of the thread. The caller has to pass them to `show` next.
+   */
   corrections(): readonly EventLike[] {
     if (this.#true === null) return [];
     const { messages, state } = this.#true;
@@ -52,9 +54,9 @@ export class ReplayView {
   }
 
   /**
-   * Snapshots that lead to `messages`. A client leaves messages where they stand, and keeps activities
-   * and reasoning if a snapshot has none. So a first snapshot, of placeholders, may have to clear the list.
-   * It cannot clear activities that are no more where `messages` has none, nor such reasoning.
+   * The snapshots after which a client has `messages`. For a snapshot, a client does not move messages,
+   * and keeps activities and reasoning if the snapshot has none. So a first snapshot of placeholders
+   * may have to clear the list. It cannot clear activities where `messages` has none, nor reasoning.
    */
   #snapshotsOf(messages: readonly Message[]): readonly EventLike[] {
     const snapshot = { type: "MESSAGES_SNAPSHOT", messages };
@@ -65,7 +67,7 @@ export class ReplayView {
   }
 }
 
-/** Whether a RUN_STARTED says what no client's reducer takes from it. */
+/** Whether a RUN_STARTED has changes that a client's reducer ignores. */
 function saysMore({ clientMessages, input }: EventLike): boolean {
   if (clientMessages !== undefined) return true;
   const { state } = (input ?? {}) as { state?: unknown };

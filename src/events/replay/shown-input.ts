@@ -4,9 +4,9 @@ const isFields = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
- * A stored RUN_STARTED as a replay shows it: without what the client's list said, and with nothing in its
- * input that no client's reducer takes: no state, tools, context or `forwardedProps`, and no message that
- * `isKnown` to the client. Its input fits the schema of a `RunAgentInput`.
+ * A stored RUN_STARTED as a replay emits it: without `clientMessages`, and without everything in its
+ * input that a client's reducer ignores. That is state, tools, context, `forwardedProps`, and messages
+ * that are known to the client (`isKnown`). Its input fits the schema of a `RunAgentInput`.
  */
 export function shownStart(event: EventLike, isKnown: (id: unknown) => boolean): EventLike {
   const { clientMessages: _, ...shown } = event;

@@ -1,9 +1,11 @@
-/** Texts are compared in blocks of these lengths before they are compared by unit: a block costs one step. */
+/**
+ * Texts are compared in blocks of these lengths first, and then unit by unit. A block costs one step.
+ */
 const BLOCKS = [65_536, 4096, 256];
 
 /**
- * How many UTF-16 units `a` from `aFrom` on and `b` from `bFrom` on have in common. The common part does
- * not end inside a surrogate pair.
+ * The number of equal UTF-16 units at the beginnings of `a` from `aFrom` and `b` from `bFrom`. The
+ * common part does not end inside a surrogate pair.
  */
 export function commonPrefix(a: string, aFrom: number, b: string, bFrom: number): number {
   const max = Math.min(a.length - aFrom, b.length - bFrom);
@@ -22,8 +24,8 @@ export function commonPrefix(a: string, aFrom: number, b: string, bFrom: number)
 }
 
 /**
- * How many UTF-16 units, `max` at most, `a` up to `aTo` and `b` up to `bTo` have in common at their ends. The
- * common part does not begin inside a surrogate pair.
+ * The number of equal UTF-16 units at the ends of `a` up to `aTo` and `b` up to `bTo`, `max` at most.
+ * The common part does not begin inside a surrogate pair.
  */
 export function commonSuffix(a: string, aTo: number, b: string, bTo: number, max: number): number {
   const most = Math.min(aTo, bTo, max);

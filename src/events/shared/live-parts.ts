@@ -6,10 +6,13 @@ export interface Part {
   readonly to: number;
 }
 
-/** Text between two parts in use is kept with them up to this length: a row of its own would take more room. */
+/**
+ * Unused text of at most this length between two used parts is kept: separate rows would take more
+ * space.
+ */
 const MAX_GAP = 64;
 
-/** Which parts of logs are in use. */
+/** The parts of logs that stored runs use. */
 export class LiveParts {
   readonly #parts = new Map<number, Part[]>();
   #isSorted = true;
@@ -18,7 +21,7 @@ export class LiveParts {
     const parts = this.#parts.get(log) ?? [];
     const part = { from, to: from + length };
     const last = parts.at(-1);
-    // Most runs use what the run before them used.
+    // Most runs use the same parts as the run before them.
     if (last !== undefined && last.from === part.from) {
       parts[parts.length - 1] = last.to > part.to ? last : part;
     } else {
@@ -28,7 +31,7 @@ export class LiveParts {
     this.#isSorted = false;
   }
 
-  /** The parts of a text in use that stands in `log` at `at`: in order, without overlap. */
+  /** The used parts of the text at the position `at` of `log`, in order and without overlap. */
   of(log: number, at: number, length: number): readonly Part[] {
     this.#sort();
     const found: Part[] = [];
@@ -39,7 +42,7 @@ export class LiveParts {
     return found;
   }
 
-  /** Sorts the parts, and joins those that overlap or almost touch. */
+  /** Sorts the parts, and joins parts that overlap or almost touch. */
   #sort(): void {
     if (this.#isSorted) return;
     this.#isSorted = true;

@@ -1,6 +1,9 @@
 import type { Span } from "./pieces.ts";
 
-/** Texts of this length, in UTF-16 units, are known again wherever they come: attachments, above all. */
+/**
+ * Texts of at least this length, in UTF-16 units, are found again in any value. Most of them are
+ * attachments.
+ */
 const MIN_LONG = 4096;
 
 /** A long text within a value. */
@@ -13,19 +16,20 @@ interface LongText {
 export type KnownOrNew = Span | string;
 
 /**
- * Where the long texts of a thread are stored. A long text is what stands between two quotes or commas of
- * the JSON. So the data of an image is the same text in a message, in a state, and in a data URL.
+ * The positions of a thread's long texts in its logs. A long text is the text between two quotes or
+ * commas of the JSON. So the data of an image is the same text in a message, in a state, and in a data
+ * URL.
  */
 export class LongTexts {
   readonly #spans = new Map<string, Span>();
   #size = 0;
 
-  /** UTF-16 units that are remembered. */
+  /** The remembered UTF-16 units. */
   get size(): number {
     return this.#size;
   }
 
-  /** Cuts `text` at the long texts that are known. */
+  /** Splits `text` at the known long texts. */
   split(text: string): readonly KnownOrNew[] {
     if (text.length < MIN_LONG || this.#spans.size === 0) return [text];
     const parts: KnownOrNew[] = [];
@@ -40,7 +44,7 @@ export class LongTexts {
     return parts.filter((part) => part.length > 0);
   }
 
-  /** Learns the long texts of `text`, which is stored at the beginning of `span`. */
+  /** Notes the long texts in `text`, which is stored from the beginning of `span`. */
   learn(text: string, { log, from }: Span): void {
     for (const { at, text: long } of longTextsIn(text)) {
       if (!this.#spans.has(long)) this.#size += long.length;

@@ -1,4 +1,4 @@
-/** A part of a log. A log is a text of its own, of which parts never change and which grows at its end. */
+/** A part of a log. A log is a text that only grows at its end: its parts never change. */
 export interface Span {
   readonly log: number;
   /** UTF-16 units from the beginning of the log. */
@@ -9,7 +9,7 @@ export interface Span {
 /** A part of a value: in a log, or written out. */
 export type Piece = Span | string;
 
-/** Pieces as they are stored: each span as three numbers, each text as it is, one after the other. */
+/** Pieces as they are stored, one after another: each span as three numbers, each text as a string. */
 export type PackedPieces = readonly (number | string)[];
 
 export function packPieces(pieces: readonly Piece[]): PackedPieces {
@@ -37,7 +37,7 @@ export function unpackPieces(packed: PackedPieces): readonly Piece[] {
   return pieces;
 }
 
-/** The pieces of a part of the value that `pieces` make. */
+/** The pieces of a part of the value with these `pieces`. */
 export function slicePieces(
   pieces: readonly Piece[],
   from: number,
@@ -61,7 +61,7 @@ function slicePiece(piece: Piece, start: number, end: number): Piece {
   return { log: piece.log, from: piece.from + start, length: end - start };
 }
 
-/** The value that `pieces` make; null if a part of a log is missing. */
+/** The value with these `pieces`. Null if a part of a log is missing. */
 export function joinPieces(
   pieces: readonly Piece[],
   readSpan: (span: Span) => string | null,

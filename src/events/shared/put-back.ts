@@ -2,15 +2,15 @@ import type { EventLike } from "../event.ts";
 import { joinPieces, type PackedPieces, type Span, unpackPieces } from "./pieces.ts";
 import { fieldOfSlot } from "./take-out.ts";
 
-/** Where a value goes back in, and what it is made of: `TakenValue`. */
+/** The place of a value, and its pieces: see `TakenValue`. */
 export type Place = readonly [slot: string, index: number, pieces: PackedPieces];
 
 /** A part of a log, or null if it is missing. */
 export type ReadSpan = (span: Span) => string | null;
 
 /**
- * The JSON of each event of a run, with the values of `places` put back into `rest`. Places that are left
- * out leave out their events, or leave their fields empty. Null if a value cannot be read.
+ * The JSON of each event of a run, with the values of `places` put back into `rest`. If a place is not
+ * in `places`, its snapshot is missing, or its field is empty. Null if a value cannot be read.
  */
 export function putBackEvents(
   rest: string,
@@ -52,7 +52,7 @@ export function putBackInput(
   return JSON.stringify(input);
 }
 
-/** The field keeps its place among the others. */
+/** The order of the fields is kept. */
 function withField(holder: unknown, field: string, json: string): object {
   return { ...(holder as object), [field]: JSON.parse(json) as unknown };
 }

@@ -1,27 +1,27 @@
 import type { EventLike } from "../event.ts";
 import { isSnapshot, type LargeEvent, MIN_SHARED_LENGTH } from "./repeating.ts";
 
-/** A value that was taken out of the events of a run, or out of its input. */
+/** A value that was taken out of a run's events or input. */
 export interface TakenValue {
   /** The type of a snapshot, or the name of a field in a RUN_STARTED: `input.tools`. */
   readonly slot: string;
   /**
-   * Where the value was. A snapshot stood before the event of this position in the rest, or behind another
-   * snapshot that did. A field was in the event of this position.
+   * The position of the value. A snapshot was before the event at this position in the rest, after
+   * other snapshots of the same position. A field was in the event at this position.
    */
   readonly index: number;
   /** JSON: the whole event of a snapshot, or the value of a field. */
   readonly text: string;
 }
 
-/** JSON, and the values that were taken out of it. */
+/** The rest of a JSON text, and the values that were taken out of it. */
 export interface TakenOut {
-  /** JSON of the same kind. A field that was taken out is empty here. */
+  /** The JSON without the values. A field that was taken out is empty here. */
   readonly rest: string;
   readonly values: readonly TakenValue[];
 }
 
-/** The fields of a RUN_STARTED whose fields repeat: the input, and what the client's list of messages says. */
+/** The fields of a RUN_STARTED whose own fields repeat from run to run. */
 const HOLDERS = ["input", "clientMessages"] as const;
 
 type Holder = (typeof HOLDERS)[number];
@@ -34,18 +34,18 @@ interface Field {
 
 const slotOf = (holder: Holder, field: string): string => `${holder}.${field}`;
 
-/** The field whose slot this is, or null for the slot of a snapshot. */
+/** The field of a slot, or null for the slot of a snapshot. */
 export function fieldOfSlot(slot: string): Field | null {
   const dot = slot.indexOf(".");
   return dot < 0 ? null : { holder: slot.slice(0, dot), field: slot.slice(dot + 1) };
 }
 
-/** Whether values of this slot hold messages of the thread as an event or the run's input brings them. */
+/** Whether the values of this slot are messages of the thread, from an event or from a run's input. */
 export function slotHasMessages(slot: string): boolean {
   return slot === "MESSAGES_SNAPSHOT" || slot === "input.messages";
 }
 
-/** Takes the snapshots, and the long fields of inputs, out of events that are JSON already. */
+/** Takes the snapshots and the long fields of inputs out of the JSON of events. */
 export function takeOutOfText(json: string, large: readonly LargeEvent[]): TakenOut {
   const values: TakenValue[] = [];
   const parts: string[] = [];
@@ -58,7 +58,7 @@ export function takeOutOfText(json: string, large: readonly LargeEvent[]): Taken
       values.push({ slot: type, index: place, text });
       removed++;
       parts.push(json.slice(done, at));
-      // The comma behind it goes too.
+      // Remove the comma after the snapshot too.
       done = at + length + (json[at + length] === "," ? 1 : 0);
     } else {
       const taken = takeOutOfEvent(JSON.parse(text) as EventLike, place);
@@ -70,12 +70,12 @@ export function takeOutOfText(json: string, large: readonly LargeEvent[]): Taken
   }
   if (values.length === 0) return { rest: json, values };
   parts.push(json.slice(done));
-  // When the last event was taken out, the comma before it is left.
+  // If the last event was taken out, remove the comma before it.
   const rest = parts.join("");
   return { rest: rest.endsWith(",]") ? `${rest.slice(0, -2)}]` : rest, values };
 }
 
-/** Takes the snapshots, and the long fields of inputs, out of events that came from JSON. */
+/** Takes the snapshots and the long fields of inputs out of parsed events. */
 export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
   const values: TakenValue[] = [];
   const rest: EventLike[] = [];
@@ -97,7 +97,7 @@ export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
   return { rest: JSON.stringify(rest), values };
 }
 
-/** Takes the long fields out of a run's input. What is no JSON object stays as it is. */
+/** Takes the long fields out of a run's input. A value that is no JSON object is not changed. */
 export function takeOutOfInput(json: string): TakenOut {
   const nothing = { rest: json, values: [] };
   if (json.length < MIN_SHARED_LENGTH) return nothing;
@@ -132,7 +132,7 @@ function takeOutOfFields(
   const rest: Record<string, unknown> = { ...object };
   for (const [field, value] of Object.entries(object)) {
     const empty = emptyOf(value);
-    // Assigned, a key "__proto__" would be no field.
+    // Assigning to "__proto__" would set the prototype, not a field.
     if (empty === undefined || field === "__proto__") continue;
     const text = JSON.stringify(value);
     if (text.length < MIN_SHARED_LENGTH) continue;
@@ -142,7 +142,7 @@ function takeOutOfFields(
   return { rest, values };
 }
 
-/** What stays in the place of a value: readers of the tables find the type that they expect. */
+/** The empty value that replaces a value. It has the same type, which readers of the tables expect. */
 function emptyOf(value: unknown): unknown {
   if (typeof value === "string") return "";
   if (typeof value !== "object" || value === null) return undefined;

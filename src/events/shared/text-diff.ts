@@ -9,27 +9,27 @@ export interface Copy {
 /** A part of the new text: copied from the base, or written out. */
 export type Edit = Copy | string;
 
-/** Parts of this length, in UTF-16 units, are searched for in the base. */
+/** Strings of at least this length, in UTF-16 units, are searched for in the base. */
 const MIN_ANCHOR = 16;
 
 /**
- * A copy found by an anchor has this length at least. Shorter ones would cut a new message into pieces, and
- * each piece is a place to be stored.
+ * A copy found by an anchor has at least this length. Shorter copies would cut a new message into many
+ * pieces, and each piece takes space.
  */
 const MIN_COPY = 256;
 
-/** Of an anchor that comes more often, so many places are known. */
+/** The number of positions that are remembered of a frequent anchor. */
 const MAX_PLACES = 8;
 
-/** How much of the base behind a copy is searched for at the end of a new part. */
+/** How many UTF-16 units of the base after a copy are searched for at the end of a new part. */
 const TAIL_HEAD = 8;
 
 /**
- * The edits that make `text` of `base`, in the order of `text`. The texts are JSON: strings in quotes are
- * what is searched for. Both are well-formed, and so is each edit.
+ * The edits that make `text` from `base`, in the order of `text`. The texts are JSON, and its quoted
+ * strings are searched for. Both texts are well-formed, and so is each edit.
  *
- * A list that only grows, and a value that changes in place, take one comparison of the two texts. Where
- * more than that has changed, the parts between the common ends are searched.
+ * A list that only grows, and a value that changes in one place, need one comparison of the two texts.
+ * For other changes, the parts between the common ends are searched.
  */
 export function diff(base: string, text: string): readonly Edit[] {
   const prefix = commonPrefix(base, 0, text, 0);
@@ -37,7 +37,7 @@ export function diff(base: string, text: string): readonly Edit[] {
   const suffix = commonSuffix(base, base.length, text, text.length, most);
   const edits: Edit[] = [{ from: 0, length: prefix }];
   const baseTo = base.length - suffix;
-  /** Up to here, base and text have been dealt with. */
+  /** The position in `base` up to which edits exist. */
   let baseAt = prefix;
   let at = prefix;
   const textTo = text.length - suffix;
@@ -53,7 +53,7 @@ export function diff(base: string, text: string): readonly Edit[] {
   return edits.filter((edit) => edit.length > 0);
 }
 
-/** How many UTF-16 units two texts have in common at their beginnings and their ends. */
+/** The number of equal UTF-16 units at the beginnings and the ends of two texts. */
 export function commonLength(a: string, b: string): number {
   const prefix = commonPrefix(a, 0, b, 0);
   const most = Math.min(a.length, b.length) - prefix;
@@ -67,14 +67,14 @@ interface AnchoredCopy {
 }
 
 /**
- * Long parts of `text` that `base` has too, in the order of `text` and without overlap. A part that comes
- * several times in `base` is taken from behind the copy before it, if it is there: then what is new in a list
- * stands by itself.
+ * Long parts of `text` that `base` has too, in the order of `text` and without overlap. If `base` has a
+ * part several times, the first one after the last copy is taken. The new items of a list are then one
+ * part.
  */
 function* anchoredCopies(base: string, text: string): Generator<AnchoredCopy> {
   if (base.length < MIN_COPY || text.length < MIN_COPY) return;
   const anchors = anchorsIn(base);
-  /** Up to here, `text` is copied or written. */
+  /** The position in `text` up to which copies exist. */
   let done = 0;
   /** In `base`, the end of the last copy. */
   let baseDone = 0;
@@ -86,7 +86,7 @@ function* anchoredCopies(base: string, text: string): Generator<AnchoredCopy> {
     const found = anchors.get(part);
     const baseAt = found?.find((place) => place >= baseDone) ?? found?.[0];
     if (baseAt === undefined) continue;
-    // Not into the copy before it: the end of a list's last item is like the ends of new items.
+    // Do not extend into the copy before: the last item of a list ends like the new items.
     const most = Math.min(at - done, baseAt < baseDone ? baseAt : baseAt - baseDone);
     const before = commonSuffix(base, baseAt, text, at, most);
     const length = before + commonPrefix(base, baseAt, text, at);
@@ -97,7 +97,7 @@ function* anchoredCopies(base: string, text: string): Generator<AnchoredCopy> {
   }
 }
 
-/** The texts between quotes that are long enough to be searched for, and where they begin. */
+/** The quoted strings that are long enough to be searched for, with their positions. */
 function anchorsIn(base: string): ReadonlyMap<string, readonly number[]> {
   const anchors = new Map<string, number[]>();
   let next = 0;
@@ -113,9 +113,9 @@ function anchorsIn(base: string): ReadonlyMap<string, readonly number[]> {
 }
 
 /**
- * The edits between two copies. New items of a list are often followed by something small that changed too,
- * as in `…,"new item"],"step":6}`. What follows the list in the base, at `baseAt`, is found again behind the
- * new items, so that the items are a part of their own, as in the runs before.
+ * The edits between two copies. New items of a list are often followed by another small change, as in
+ * `…,"new item"],"step":6}`. The text after the list in the base, at `baseAt`, is searched for after
+ * the new items, so that the items are an edit of their own, as in the runs before.
  */
 function gap(base: string, baseAt: number, text: string): readonly Edit[] {
   if (base.length < TAIL_HEAD) return [text];

@@ -2,77 +2,78 @@ import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
 import { commonLength, diff } from "./text-diff.ts";
 
-/** A shorter part of a value is written out among its pieces. */
+/** A shorter new part of a value is written into its pieces, not appended to a log. */
 const MIN_APPENDED = 48;
 
-/** A shorter copy is written out: where it is stored would take as much room. */
+/** A shorter copy is written into the pieces: its position would take as much space. */
 const MIN_SPAN = 24;
 
-/** A longer text is not repeated in each run that has it: it goes to a log. */
+/** A longer text is appended to a log, so that later runs do not repeat it. */
 const MAX_WRITTEN = 256;
 
-/** UTF-16 units that the pieces of values may take before a value is stored whole, however short it is. */
+/** UTF-16 units of pieces up to which even a short value is not stored whole. */
 const MIN_COST = 512;
 
-/** How the JSON of a snapshot begins what it says of the thread. */
+/** By type of snapshot, the text before its content, the state or the messages. */
 const BEGINNINGS: ReadonlyMap<string, string> = new Map([
   ["STATE_SNAPSHOT", '"snapshot":{'],
   ["MESSAGES_SNAPSHOT", '"messages":['],
 ]);
 
-/** What a snapshot says, clients send back with the next run, in the fields of these slots. */
+/** Clients send the content of a snapshot back with the next run: the slots of those fields. */
 const SENT_BACK: ReadonlyMap<string, string> = new Map([
   ["input.state", "STATE_SNAPSHOT"],
   ["input.messages", "MESSAGES_SNAPSHOT"],
   ["clientMessages.list", "MESSAGES_SNAPSHOT"],
 ]);
 
-/** UTF-16 units in which a snapshot is searched for the beginning of what it says. */
+/** UTF-16 units at the begin of a snapshot that are searched for the begin of its content. */
 const MAX_HEAD = 256;
 
-/** A value that was stored: the one that the next value of its slot is compared with. */
+/** A stored value. The next value of its slot is compared with it. */
 export interface StoredValue {
   readonly text: string;
   readonly pieces: readonly Piece[];
-  /** UTF-16 units of the pieces of all values of the slot since one was stored whole. */
+  /** UTF-16 units of the pieces of all values of the slot since a value was stored whole. */
   readonly cost: number;
 }
 
 /** A text that was appended to a log. */
 export interface Chunk {
   readonly log: number;
-  /** Where the log ended before, in UTF-16 units. */
+  /** The length of the log before, in UTF-16 units. */
   readonly at: number;
   readonly text: string;
 }
 
-/** What is stored of a thread. */
+/** The stored values of a thread. */
 export interface StoredThread {
   /** The latest value of each slot. */
   readonly latest: ReadonlyMap<string, StoredValue>;
-  /** The length of each log that these values have pieces of. */
+  /** The length of each log with pieces of these values. */
   readonly logEnds: ReadonlyMap<number, number>;
 }
 
 /**
- * Stores the values of one thread that come again in run after run: each value as pieces of logs, and in the
- * logs only what no earlier value had.
+ * Stores the values of a thread that repeat from run to run. Each value is stored as pieces of logs,
+ * and only new text is appended to the logs.
  *
  * Values of the same kind, such as the messages of snapshots, have a slot. A value is compared with the
- * latest one of its slot: what both have are the same pieces, and what is new is appended to a log. If what
- * is new follows the last part of a log, it is appended to that log, and the two are one piece. So a list
+ * latest value of its slot. The common parts use the same pieces, and new parts are appended to a log.
+ * If a new part follows the end of a log, it is appended to that log, and both are one piece. So a list
  * that grows in each run has as many pieces after a thousand runs as after two.
  *
- * A value that changes in many places has many pieces. When the pieces of the latest values take more room
- * than the value itself, it is stored whole.
+ * A value that changes in many places has many pieces. When the pieces of the latest values take more
+ * space than the value itself, the value is stored whole.
  *
- * No value refers to another one: each is read from logs alone, and stays readable whatever else is deleted.
+ * No value refers to another value. Each is read from logs alone, and stays readable when others are
+ * deleted.
  *
  * Values are JSON, or other well-formed text.
  */
 export class ThreadValues {
   readonly #latest: Map<string, StoredValue>;
-  /** What the latest snapshots say, by their slots: their JSON from there on. */
+  /** The content of the latest snapshots, by slot: their JSON from the begin of the content. */
   readonly #said = new Map<string, StoredValue>();
   readonly #logEnds: Map<number, number>;
   readonly #longTexts = new LongTexts();
@@ -91,7 +92,7 @@ export class ThreadValues {
     }
   }
 
-  /** UTF-16 units that are remembered, near enough. */
+  /** The remembered UTF-16 units, approximately. */
   get size(): number {
     return this.#size + this.#longTexts.size;
   }
@@ -106,7 +107,7 @@ export class ThreadValues {
     return pieces;
   }
 
-  /** What was appended to logs since this was last called. */
+  /** The texts that were appended to logs since the last call. */
   takeChunks(): readonly Chunk[] {
     const chunks = this.#chunks;
     this.#chunks = [];
@@ -132,7 +133,7 @@ export class ThreadValues {
     return commonLength(latest.text, text) > commonLength(said.text, text) ? latest : said;
   }
 
-  /** The pieces that `text` and `base` have in common, and new ones for the rest. */
+  /** The pieces of `text`: those that it shares with `base`, and new pieces for the rest. */
   #compare(base: StoredValue | undefined, text: string): readonly Piece[] {
     const draft: Piece[] = [];
     for (const edit of diff(base?.text ?? "", text)) {
@@ -153,7 +154,7 @@ export class ThreadValues {
     }
   }
 
-  /** Appends `text` to the log that `before` is the end of, or else to a new log. */
+  /** Appends `text` to the log that ends with `before`, or else to a new log. */
   #appendTo(before: Piece | undefined, text: string): Span {
     const isAtEnd =
       typeof before === "object" && this.#logEnds.get(before.log) === before.from + before.length;
@@ -166,7 +167,7 @@ export class ThreadValues {
     return span;
   }
 
-  /** Joins small pieces. A text that gets long by that goes to a log. */
+  /** Joins small pieces. A text that becomes long by that is appended to a log. */
   #tidy(draft: readonly Piece[], text: string): readonly Piece[] {
     const pieces: Piece[] = [];
     let written = "";
@@ -200,12 +201,12 @@ export class ThreadValues {
   }
 }
 
-/** UTF-16 units that pieces take. */
+/** The UTF-16 units of stored pieces. */
 export function lengthOf(pieces: readonly Piece[]): number {
   return JSON.stringify(packPieces(pieces)).length;
 }
 
-/** Adds a piece. One that follows the last one in its log becomes one with it. */
+/** Adds a piece. If it follows the last piece in the same log, the two are joined. */
 function add(pieces: Piece[], piece: Piece): void {
   const last = pieces.at(-1);
   const follows =

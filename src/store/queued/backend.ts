@@ -17,25 +17,29 @@ import type { RunStore } from "../run-store.ts";
 /**
  * What a `QueuedRunStore` needs of a database.
  *
- * Everything rejects with a `RunStoreError`. Its code says whether the same may succeed later.
+ * Every method rejects with a `RunStoreError`. Its `retryable` says whether a later try may succeed.
  */
 export interface Backend {
-  /** Called once, before everything else: who is to be told what the backend finds out by itself. */
+  /** Called once, before every other method. `listener` gets the notices of the backend. */
   onNotice(listener: (notice: BackendNotice) => void): void;
 
-  /** Opens the database. Resolves at once when it is open; tries again when it could not be opened. */
+  /** Opens the database. Resolves at once when it is open. After a failure, the next call tries again. */
   open(): Promise<void>;
 
   /**
-   * Commits a batch, in one transaction; opens the database first. An operation that fails has a fault
-   * for its result and fails no other one. Rejects when nothing of the batch was committed, or nobody
-   * knows: then the batch may be sent again, so every operation is idempotent. A batch that names one
-   * before it (`after`) is refused unless that one was committed. The code `WRITER_DIED` says that the
-   * batch may be what ended the writer; `NO_WRITER` says that the batch was not sent.
+   * Commits a batch in one transaction. Opens the database first.
+   *
+   * An operation that fails gets a fault as its result. The other operations are committed. The whole
+   * batch rejects when nothing of it was committed, or when the outcome is unknown. It may then be sent
+   * again, so every operation is idempotent. A batch with `after` rejects unless the batch of that number
+   * was committed.
+   *
+   * `WRITER_DIED` says that the batch may have ended the writer. `NO_WRITER` says that the batch was not
+   * sent.
    */
   commit(batch: Batch): Promise<CommittedBatch>;
 
-  /** One page of a thread's finished runs. Reads open the database first. */
+  /** One page of a thread's finished runs. This and the other reads open the database first. */
   readPage(request: PageRequest): Promise<HistoryPageMessage>;
 
   /** The view of a thread after the runs up to a row, which a first page named in `views`. */
@@ -47,27 +51,27 @@ export interface Backend {
   /** The run that holds a thread, if its owner is alive and it was not told to stop. */
   running(threadId: string): Promise<RunningMessage>;
 
-  /** What other instances did, as far as someone here waits for it. */
+  /** What other instances did with the runs and the threads that the request names. */
   look(request: LookRequest): Promise<LookMessage>;
 
-  /** Someone begins to wait for what other instances do: `changed` is wanted soon from now on. */
+  /** This instance begins to wait for other instances: it needs `changed` notices soon from now on. */
   watch(): void;
 
-  /** Null when all that was committed is as durable as it is to get. */
+  /** Null when a commit needs no further step to be durable. */
   readonly durability: Durability | null;
 
-  /** Rejects when what was acknowledged is not what others find in the database. */
+  /** Rejects when other processes may not find the acknowledged runs: the database was replaced. */
   check(): Promise<void>;
 
   /** See `RunStore.backup`. */
   backup?: NonNullable<RunStore["backup"]>;
 
-  /** Ends the backups under way: closing does not wait for them. */
+  /** Ends the backups under way: closing does not wait for their completion. */
   endBackups?(): void;
 
   /**
-   * Lets go of everything. Ends the wait for durability with `error`. A step that hangs is left after
-   * `stepMs`, which is asked before each.
+   * Closes the database. Rejects every pending `sync` with `error`. `stepMs` is called before each step
+   * and returns how many milliseconds the step may take. A step that takes longer is abandoned.
    */
   close(error: RunStoreError, stepMs: () => number): Promise<void>;
 
@@ -75,38 +79,38 @@ export interface Backend {
 }
 
 export interface CommittedBatch {
-  /** For each operation, in order. */
+  /** One result per operation, in the order of the operations. */
   readonly results: readonly OpResult[];
 }
 
 export interface BackendStatus {
-  /** Whether the database was open at any time: one that was not holds no thread of ours. */
+  /** Whether the database was ever open. If not, this instance holds no thread in it. */
   readonly opened: boolean;
   /** See `StoreStats.walBytes`. */
   readonly walBytes: number;
-  /** The last failure beside those of `commit`, or null. */
+  /** The last failure outside `commit`, or null. */
   readonly lastError: RunStoreError | null;
 }
 
-/** Makes what was committed survive power loss. */
+/** Makes commits survive power loss. */
 export interface Durability {
   /**
-   * Resolves when all that was committed before is durable. `onStalled` is called, once, when that
-   * keeps failing: it goes on being tried. Rejects when it can never be.
+   * Resolves when everything committed before this call is durable. A failure is retried. `onStalled` is
+   * called once when retries keep failing. Rejects when the commits can never become durable.
    */
   sync(onStalled: (error: RunStoreError) => void): Promise<void>;
 
-  /** Resolves when nobody waits any more. */
+  /** Resolves when no `sync` is pending. */
   idle(): Promise<void>;
 }
 
-/** What a backend finds out by itself. */
+/** What a backend reports without being asked. */
 export type BackendNotice =
-  /** Another instance has written, or the runs of a dead one were ended here. */
+  /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
-  /** Another instance wants a run of this one to end; with `discard`, to leave nothing behind. */
+  /** Another instance asks a run of this instance to end. With `discard`, the run stores nothing. */
   | (RunKey & { readonly kind: "stop"; readonly discard: boolean })
-  /** This instance was asleep for longer than its lease: its runs may have been taken over. */
+  /** This instance was suspended for longer than its lease: its runs may have been taken over. */
   | { readonly kind: "overslept" }
-  /** Nothing is stored any more, and nothing that was stored can be shown to be there. */
+  /** The database is lost: nothing more is stored, and the runs stored so far cannot be verified. */
   | { readonly kind: "lost"; readonly error: RunStoreError };

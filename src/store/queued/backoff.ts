@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** What has failed for this long is reported to whoever waits for it, and goes on. */
+/** Failures that last this long are reported to the waiting callers. Retries go on. */
 const STALL_MS = 5000;
 const FIRST_WAIT_MS = 50;
 const MAX_WAIT_MS = 2000;
 
-/** When to try again what fails because of a disk, a lock or a thread, and when to say so. */
+/** When to retry after a failure of a disk, a lock or a thread, and when to report the failure. */
 export class Backoff {
   readonly #signal: AbortSignal;
   #failingSince: number | null = null;
@@ -24,14 +24,17 @@ export class Backoff {
     this.#failingSince = null;
   }
 
-  /** Another failure. True when it has gone on for so long that those who wait should know. */
+  /** Notes a failure. True when failures have lasted so long that the waiting callers should be told. */
   failed(): boolean {
     const now = performance.now();
     this.#failingSince ??= now;
     return now - this.#failingSince >= STALL_MS;
   }
 
-  /** Waits before the try that follows number `attempt`, from 0; whoever waits looks at the signal next. */
+  /**
+   * Waits after failed attempt number `attempt`, counted from 0. A negative number does not wait. The
+   * signal ends the wait without an error, so the caller has to check the signal next.
+   */
   async wait(attempt: number): Promise<void> {
     if (attempt < 0) return;
     const ms = Math.min(FIRST_WAIT_MS * 2 ** attempt, MAX_WAIT_MS);

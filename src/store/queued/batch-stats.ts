@@ -1,12 +1,12 @@
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import type { Distribution, StoreStats } from "../run-store.ts";
 
-/** Percentiles of a stream of positive numbers, kept to a thousandth. */
+/** Percentiles of positive numbers, precise to a thousandth. */
 class Histogram {
   readonly #histogram: RecordableHistogram = createHistogram();
 
   record(value: number): void {
-    // The histogram takes whole numbers from 1.
+    // `RecordableHistogram` takes only integers from 1 up.
     this.#histogram.record(Math.max(1, Math.round(value * 1000)));
   }
 
@@ -20,13 +20,13 @@ class Histogram {
   }
 }
 
-/** What was acknowledged, in numbers. */
+/** Statistics of the acknowledged batches. */
 export class BatchStats {
   #batches = 0;
   readonly #size = new Histogram();
   readonly #commitMs = new Histogram();
 
-  /** A batch of `size` operations was acknowledged, `ms` after it was sent. */
+  /** Counts a batch of `size` operations that was acknowledged `ms` milliseconds after it was sent. */
   record(size: number, ms: number): void {
     this.#batches++;
     this.#size.record(size);

@@ -12,21 +12,18 @@ import { type LingeringEvents, LingerTimer } from "./linger-timer.ts";
 import type { QueuedOperation } from "./operation.ts";
 import { journalReadBy, sizeOf } from "./operation-size.ts";
 
-/** A batch that ended its writer this often is sent one operation at a time. */
+/** After a batch has ended its writer this often, its operations are sent one per batch. */
 const MAX_DEATHS = 3;
 /**
- * Operations a batch holds at most: while the writer commits some, the main thread deals with the
- * acknowledgement of the others. One batch of all would have each wait for the other.
+ * Operations per batch at most. While the writer commits a batch, the main thread handles the answer to
+ * the batch before it. With everything in one batch, the two threads would wait for each other.
  */
 const MAX_BATCH_OPS = 50;
-/**
- * Batches in flight at most: the writer has the next one when it is done with one, however busy the
- * main thread is.
- */
+/** Batches in flight at most. The writer has its next batch even while the main thread is busy. */
 const MAX_IN_FLIGHT = 3;
 /**
- * An operation that waits for so long waits for a writer that does not answer. Less is no evidence: an
- * agent that emits without a pause keeps the answers from being heard.
+ * After this wait for an answer, the writer counts as not answering. A shorter wait proves nothing: an
+ * agent that emits without a pause keeps the main thread from receiving answers.
  */
 const STUCK_MS = 10_000;
 
@@ -41,26 +38,31 @@ export interface BatcherOptions {
 /**
  * Gathers operations and sends them to the backend in batches, in order.
  *
- * An operation:
+ * The states of an operation:
  *
  *   lingering -> queued -> in flight -> settled
+ *                queued <- in flight               (storing failed)
+ *                queued --------------> settled    (storing failed for long, or `end`)
  *
- * Back from in flight to queued, and from queued to settled, it goes only when storing fails.
+ * lingering: the events of a run wait for more events of that run, so that a short run never touches
+ * the journal. They become an append after the linger time, or when they fill a segment. Any other
+ * operation that carries events takes them along.
+ * queued: the operation waits until another batch may be sent. More operations gather meanwhile: that is
+ * the group commit.
+ * in flight: the operation was sent in a batch that is not acknowledged yet. When the first batch fails,
+ * the operations of the batches behind it are queued again. The first batch is sent again, alone, until
+ * it is acknowledged. A batch that keeps ending its writer is queued again too. Its operations are then
+ * sent one per batch.
+ * settled: the operation has the backend's result, or an error after which it is not sent again.
  *
- * lingering: events of a run that wait for more of it, so that a short run never touches the journal.
- * They become an append when they have lingered, or are many; or another operation takes them along.
- * queued: waits for a place among the batches in flight. Meanwhile more gathers: group commit.
- * in flight: sent in a batch that is not acknowledged yet. When the first batch fails, the operations of
- * the batches behind it are queued again, and it is sent again, alone, until it is through. A batch that
- * ends its writer again and again is queued again too, and its operations leave one by one.
- * settled: it has the backend's result, or the error for which it is not tried again. A claim or a stop
- * request is rejected wherever it is when storing has failed for long, and everything is at `end`.
+ * When storing has failed for long, claims and stop requests are rejected, queued or in flight. `end`
+ * rejects every operation.
  *
- * A batch may be committed and its acknowledgement be lost: operations are idempotent for that reason.
+ * A batch may be committed although its acknowledgement is lost. So every operation is idempotent.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
-  /** Batches carry operations of many requests: they leave in the context of none of them. */
+  /** A batch carries operations of many requests. It is sent in the async context of none of them. */
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   readonly #inFlight: InFlightBatches;
   #queue: QueuedOperation[] = [];
@@ -68,7 +70,7 @@ export class Batcher {
   readonly #lingerTimer: LingerTimer;
   #pendingBytes = 0;
   #lastOrder = 0;
-  /** Operations up to this order leave one by one: one of them ends the writer. */
+  /** Operations up to this order are sent one per batch: one of them ends the writer. */
   #aloneUpTo = 0;
   readonly #flushWaiters = new FlushWaiters();
   #lastError: RunStoreError | null = null;
@@ -82,17 +84,20 @@ export class Batcher {
     this.#lingerTimer = new LingerTimer(options.lingerMs);
   }
 
-  /** Bytes of JSON that are not stored yet. */
+  /** Bytes of JSON that are not acknowledged yet, lingering events included. */
   get pendingBytes(): number {
     return this.#pendingBytes;
   }
 
-  /** True while the last write has failed, or the writer answers nothing. */
+  /** True while the last write has failed, or the writer does not answer. */
   get stuck(): boolean {
     return this.#backoff.failing || this.#lagMs > STUCK_MS;
   }
 
-  /** Queues an operation; resolves with the writer's result for it. */
+  /**
+   * Queues an operation. Resolves with the backend's result for it. Rejects with a `RunStoreError` when
+   * the operation is given up. `onStalled` is called once when storing keeps failing.
+   */
   enqueue<Op extends WriterOp>(
     op: Op,
     onStalled?: (error: RunStoreError) => void,
@@ -112,39 +117,42 @@ export class Batcher {
     });
     if (!this.#draining) {
       this.#draining = true;
-      // Whatever else is queued in this turn of the loop goes into the same batch.
+      // Operations queued in the same turn of the event loop go into the same batch.
       this.#inOwnContext(() => setImmediate(() => void this.#drain()));
     }
     return promise;
   }
 
-  /** Says that `run` got `length` more; its events are sent when they have lingered, or are many. */
+  /**
+   * Counts `length` more UTF-16 units of events that linger in `run`. The events of `run` are sent after
+   * the linger time, or now when they fill a segment.
+   */
   linger(run: LingeringEvents, length: number): void {
     this.#pendingBytes += length;
     if (run.length >= Math.min(this.#options.maxBatchBytes, MAX_SEGMENT_LENGTH)) run.send();
     else this.#lingerTimer.add(run);
   }
 
-  /** The events of `run` that linger are about to leave, with whatever operation. */
+  /** An operation is about to take the lingering events of `run`: they linger no more. */
   unlinger(run: LingeringEvents): void {
     this.#pendingBytes -= run.length;
     this.#lingerTimer.delete(run);
   }
 
-  /** Resolves when everything given to the batcher so far is acknowledged or has failed. */
+  /** Sends the lingering events now. Resolves when every operation queued so far is settled. */
   async flush(): Promise<void> {
     this.#lingerTimer.flush();
     await this.#flushWaiters.wait(this.#lastOrder);
   }
 
-  /** Ends all waiting: what is not acknowledged is rejected with `error`. */
+  /** Ends the batcher. Rejects every operation that is not settled with `error`. */
   end(error: RunStoreError): void {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort();
     this.#lingerTimer.end();
     this.#fail([...this.#inFlight.operations, ...this.#queue.splice(0)], error);
     this.#inFlight.clear();
-    // What lingered is lost with the rest.
+    // The lingering events are lost too.
     this.#pendingBytes = 0;
     this.#flushWaiters.settle(this.#lastOrder);
   }
@@ -161,30 +169,30 @@ export class Batcher {
 
   async #drain(): Promise<void> {
     for (;;) {
-      this.#launchMore();
+      this.#sendMore();
       const { first } = this.#inFlight;
       if (first === undefined) break;
-      const acknowledge = await this.#land(first);
+      const settle = await this.#awaitFirst(first);
       if (this.#ended.signal.aborted) return;
       this.#inFlight.shift();
-      // What those who are told have to do is done while the writer is busy again.
-      this.#launchMore();
-      acknowledge();
+      // Send before settling: the writer then works while the callers handle their results.
+      this.#sendMore();
+      settle();
       this.#flushWaiters.settle((this.#oldest?.order ?? this.#lastOrder + 1) - 1);
-      // And in a turn of the loop of its own: several answers may have come in this one.
+      // Several answers may arrive in one turn of the event loop: settle one batch a turn.
       await nextTurn();
       if (this.#ended.signal.aborted) return;
     }
     this.#draining = false;
   }
 
-  #launchMore(): void {
+  #sendMore(): void {
     while (this.#queue.length > 0 && this.#inFlight.size < MAX_IN_FLIGHT) {
-      this.#inFlight.launch(this.#takeBatch());
+      this.#inFlight.send(this.#takeBatch());
     }
   }
 
-  /** The oldest operation that is not settled. One that was queued again counts. */
+  /** The oldest operation that is queued or in flight. An operation that was queued again counts. */
   get #oldest(): QueuedOperation | undefined {
     return this.#inFlight.first?.operations[0] ?? this.#queue[0];
   }
@@ -207,10 +215,10 @@ export class Batcher {
   }
 
   /**
-   * Waits until the first batch in flight is acknowledged, sending it again as long as that makes
-   * sense, or until it is certain that it never will be. Returns what tells those who wait for it.
+   * Waits until the first batch in flight is acknowledged or is given up. Sends it again as long as a
+   * retry may help. Returns a function that settles its operations.
    */
-  async #land(first: InFlightBatch): Promise<() => void> {
+  async #awaitFirst(first: InFlightBatch): Promise<() => void> {
     let batch = first;
     let deaths = 0;
     for (let attempt = 0; ; attempt++) {
@@ -225,7 +233,7 @@ export class Batcher {
         const error = toRunStoreError(cause);
         this.#lastError = error;
         const recalled = await this.#inFlight.recall();
-        // Then `end` has failed what was recalled.
+        // If `end` was called meanwhile, it has rejected the recalled operations.
         if (!this.#ended.signal.aborted) this.#queue.unshift(...recalled);
         if (!error.retryable) return () => this.#fail(operations, error);
         const hasDied = error.code === "WRITER_DIED";
@@ -234,13 +242,13 @@ export class Batcher {
         }
         this.#options.onTrouble(error, "storing failed and is tried again");
         const goesOn = this.#backoff.failed();
-        // The trouble may have ended while nothing was sent: a first failure refuses nobody.
+        // A stall may have ended while nothing was sent: the first failure of a batch rejects no claim.
         const rest = goesOn && attempt > 0 ? this.#reportStall(operations, error) : operations;
-        this.#inFlight.keepOf(batch, rest);
+        this.#inFlight.keepFirst(batch, rest);
         if (rest.length === 0) return nothing;
         await this.#backoff.wait(hasDied ? attempt - 1 : attempt);
         if (this.#ended.signal.aborted) return nothing;
-        batch = this.#inFlight.relaunch(rest);
+        batch = this.#inFlight.resend(rest);
       }
     }
   }
@@ -249,12 +257,19 @@ export class Batcher {
     for (const [index, operation] of batch.entries()) {
       this.#pendingBytes -= operation.bytes;
       const result = results[index];
-      if (result === undefined) operation.reject(new RunStoreError("STORE_FAILED", "no result"));
-      else operation.resolve(result);
+      if (result === undefined) {
+        const message = "the backend gave fewer results than the batch has operations";
+        operation.reject(new RunStoreError("STORE_FAILED", message));
+      } else {
+        operation.resolve(result);
+      }
     }
   }
 
-  /** Sends the operations of a batch that ends its writer one by one; gives up on one alone. */
+  /**
+   * Queues the operations of a batch that keeps ending its writer again, to be sent one per batch. An
+   * operation that was alone in its batch is given up.
+   */
   #isolate(batch: readonly QueuedOperation[], error: RunStoreError): () => void {
     const last = batch.at(-1);
     if (batch.length === 1 || last === undefined) {
@@ -268,9 +283,9 @@ export class Batcher {
   }
 
   /**
-   * Failures have gone on for a while: tells those who wait for a completion, and refuses the
-   * claims and the stops: a run that has not begun is better refused than left waiting, and who asks
-   * another process for something wants to know. Returns what is to be sent on.
+   * Storing has failed for long. Calls every `onStalled`, and rejects the claims and the stop requests:
+   * a run that has not begun is better refused than left waiting, and the caller of a stop request needs
+   * an answer. Returns the operations of `batch` that are still to be sent.
    */
   #reportStall(
     batch: readonly QueuedOperation[],

@@ -11,10 +11,10 @@ import type { HeldRuns } from "./held-runs.ts";
 import type { LingeringEvents } from "./linger-timer.ts";
 import type { UnstoredRuns } from "./unstored-runs.ts";
 
-/** UTF-16 units of a journal that are read and compacted in one batch. */
+/** UTF-16 units of a journal that one `compact` operation reads. */
 const PIECE_LENGTH = 1024 * 1024;
 
-/** What the claimed runs of a store write with. */
+/** The parts of a store that its claimed runs write through. */
 export interface WritePath {
   readonly batcher: Batcher;
   readonly held: HeldRuns<ClaimedRun>;
@@ -25,22 +25,22 @@ export interface WritePath {
   readonly logger: Logger;
 }
 
-/** The ids of a claimed run, and the callbacks of whoever claimed it. */
+/** The ids of a claimed run, and the callbacks of its claim. */
 type Claim = Pick<ClaimRequest, "threadId" | "runId" | "agentId" | "onLost" | "onStopRequested">;
 
 /**
  * A thread held for one run.
  *
- * Its events gather here as JSON. They leave as the segments of a journal, when they have lingered or
- * are many, and the last ones with the operation that ends the run.
+ * The run's events gather here as JSON. They leave as segments of the journal, after the linger time or
+ * when they fill a segment. The last events leave with the operation that ends the run.
  */
 export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   readonly threadId: string;
   readonly runId: string;
   readonly epoch: number;
-  /** Written by `LingerTimer`. */
+  /** Written by `LingerTimer` alone. */
   dueAt = 0;
-  /** Written by `HeldRuns`. */
+  /** Written by `HeldRuns` alone. */
   heldAt = -1;
   readonly #claim: Claim;
   readonly #path: WritePath;
@@ -94,7 +94,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     }
     if (!result.ok) {
       const error = RunStoreError.from(result.fault);
-      // The thread is another run's now.
+      // After `LEASE_LOST` the thread belongs to another run: there is nothing to free.
       if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);
       throw error;
     }
@@ -110,18 +110,18 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     if ((await batcher.enqueue(op)).ok) unstored.released(this);
   }
 
-  /** Another process wants the run to end. */
+  /** Passes on that another process asks the run to end. */
   requestStop(request: { readonly discard: boolean }): void {
     this.#claim.onStopRequested(request);
   }
 
-  /** Finds out now whether the run was taken over, rather than at its next event. */
+  /** Checks now whether the run was taken over, rather than at its next event. */
   loseUnlessHeld(): void {
     const { threadId, epoch } = this;
     this.#loseIfFailed(this.#path.batcher.enqueue({ kind: "confirm", threadId, epoch }));
   }
 
-  /** The run was taken over, or can no longer be stored whole. */
+  /** Reports that the run was taken over, or can no longer be stored whole. */
   lose(error: RunStoreError): void {
     if (error.code !== "LEASE_LOST") {
       this.#failure ??= error;
@@ -130,17 +130,17 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     this.#claim.onLost(error);
   }
 
-  /** UTF-16 units of JSON waiting here. */
+  /** UTF-16 units of JSON that wait here to be sent. */
   get length(): number {
     return this.#segment.length;
   }
 
-  /** How many segments of this run were taken from here. */
+  /** How many segments of this run were given to the batcher. */
   get sentSegments(): number {
     return this.#sentSegments;
   }
 
-  /** Queues the events that wait here as a segment of the journal. */
+  /** Queues the waiting events as a segment of the journal. */
   send(): void {
     const { threadId, epoch } = this;
     const input = this.#takeInput();
@@ -148,7 +148,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     this.#loseIfFailed(this.#path.batcher.enqueue(op));
   }
 
-  /** Takes the events that wait here as one segment, for an operation that carries them. */
+  /** Takes the waiting events as one segment, for an operation that carries it. */
   take(): { readonly seq: number; readonly events: string } {
     this.#path.batcher.unlinger(this);
     const seq = this.#sentSegments;
@@ -163,15 +163,15 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     return input;
   }
 
-  /** Queues the reading ahead of a long journal, and returns the operation that is to follow. */
+  /** Queues the reading ahead of a long journal. Returns the operation that has to follow. */
   #finishOp(): FinishOp {
     const { threadId, runId, epoch } = this;
-    // Compacting it all at once would hold up the other runs, and the heartbeats.
+    // Compacting a long journal at once would delay the other runs and the heartbeats.
     const pieces = Math.floor(this.#sentLength / PIECE_LENGTH);
     const unread = this.#sentLength - pieces * PIECE_LENGTH;
     for (let piece = 0; piece < pieces; piece++) this.#readAhead();
     const segments = this.#sentSegments;
-    // The builder knows them of a run that is whole here.
+    // The builder has seen the whole run only when no segment was sent before.
     const compactMessages = segments > 0 ? null : this.#segment.compactMessages;
     const { large } = this.#segment;
     return {
@@ -190,7 +190,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     };
   }
 
-  /** If this fails, the run is read whole when it is stored. */
+  /** A failure is harmless: the `finish` operation then reads the whole journal. */
   #readAhead(): void {
     const { threadId, epoch } = this;
     const { batcher, logger } = this.#path;
@@ -213,7 +213,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     if (lost.length === 0) return;
     this.#path.logger.warn(
       { runId: this.runId, lost },
-      `parts of ${what} are no JSON, or too long, and are not stored`,
+      `parts of ${what} are not stored: they cannot be written as JSON, or are too long`,
     );
   }
 }

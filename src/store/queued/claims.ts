@@ -10,14 +10,14 @@ const REFUSED: ClaimOutcome = {
   message: "Thread already running",
 };
 
-/** The claims of a store: their numbers, and their answers. */
+/** Makes the claims of a store: numbers them, and keeps track of those without an answer. */
 export class Claims {
   readonly #path: WritePath;
   readonly #leaseMs: number;
   #lastNumber = 0;
-  /** The claims that are not answered yet: their threads, by their numbers. */
+  /** The threads of the claims that are not answered yet, by the numbers of the claims. */
   readonly #unanswered = new Map<number, string>();
-  /** Called when any claim was answered. */
+  /** Called when the next claim is answered, whichever it is. */
   #waiters: (() => void)[] = [];
 
   constructor(path: WritePath, leaseMs: number) {
@@ -37,15 +37,15 @@ export class Claims {
   }
 
   /**
-   * Resolves when this process knows by its epoch what it has claimed: a reader may see a claim in
-   * the database before the writer's answer is here.
+   * Resolves when the claim that made `live` is answered, if this instance made it. A reader may see the
+   * claim in the database before the writer's answer is here.
    */
   async answered(live: HoldingRun | null): Promise<void> {
     if (live === null || live.ownClaim === null) return;
     while (this.#unanswered.has(live.ownClaim)) {
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
-    // What was told to the caller of `claim` in this task has been dealt with in the next one.
+    // The caller of `claim` may get its answer in this task. By the next task it knows its epoch.
     await nextTask();
   }
 
@@ -62,7 +62,7 @@ export class Claims {
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.claim === null) return REFUSED;
     const { epoch, seen, changed } = result.claim;
-    // So late an answer may be of a process that slept, and whose thread was taken over since.
+    // A late answer may mean that this process was suspended: another instance may have the thread now.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
       return this.#isClaimedAfter(threadId, number) ? REFUSED : this.claim(request);

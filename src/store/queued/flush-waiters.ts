@@ -1,4 +1,4 @@
-/** Whoever waits until all operations up to some order are settled. */
+/** The callers that wait until all operations up to a certain order are settled. */
 export class FlushWaiters {
   #settledOrder = 0;
   #waiters: { readonly order: number; readonly resolve: () => void }[] = [];
@@ -9,7 +9,7 @@ export class FlushWaiters {
     await new Promise<void>((resolve) => this.#waiters.push({ order, resolve }));
   }
 
-  /** Every operation up to `order` is settled. */
+  /** Notes that every operation up to `order` is settled. */
   settle(order: number): void {
     this.#settledOrder = Math.max(this.#settledOrder, order);
     const due = this.#waiters.filter((waiter) => waiter.order <= this.#settledOrder);

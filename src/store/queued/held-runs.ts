@@ -1,17 +1,17 @@
 import type { RunKey } from "../../protocol/run-key.ts";
 
 export interface HeldRun extends RunKey {
-  /** The run's place in `HeldRuns`, which alone writes it. -1 at first. */
+  /** The run's index in `HeldRuns`, which alone writes it. -1 at first. */
   heldAt: number;
 }
 
 /**
  * The runs that hold a thread for a store.
  *
- * A list and not a map, which would be slower here: a map that entries come to and leave all the
- * time grows a new table now and then, and the old one, once it is in V8's old space, keeps the
- * new one and all runs in it from being collected until the next major collection. With one, the
- * event loop was late by twice as much under load. Runs are looked up only on behalf of others.
+ * This is a list, not a map: with a map, the event loop was late by twice as much under load. V8 replaces
+ * the table of a map whose entries come and go all the time. A replaced table in V8's old space keeps
+ * the new table and all its runs from being collected until the next major collection. A lookup in a
+ * list is slow, but only requests of other instances need one.
  */
 export class HeldRuns<Run extends HeldRun> implements Iterable<Run> {
   readonly #runs: Run[] = [];
@@ -21,7 +21,7 @@ export class HeldRuns<Run extends HeldRun> implements Iterable<Run> {
     this.#runs.push(run);
   }
 
-  /** Removing a run that is not held does nothing. */
+  /** Does nothing for a run that is not held. */
   remove(run: Run): void {
     const at = run.heldAt;
     if (this.#runs[at] !== run) return;

@@ -7,22 +7,23 @@ export interface InFlightBatch {
   readonly operations: readonly QueuedOperation[];
   /** Milliseconds of `performance.now()`. */
   readonly sentAt: number;
+  /** What `Backend.commit` returned for the batch. */
   readonly answer: Promise<CommittedBatch>;
 }
 
 /**
- * The batches in flight, in the order in which they were sent, which is the order of their answers.
+ * The batches in flight, in the order in which they were sent. Their answers come in the same order.
  *
- * Each batch names the one before it, and the backend refuses it when that one was not committed. So
- * when the first batch fails, none behind it can overtake it.
+ * Each batch names the batch before it. The backend refuses a batch when the batch that it names was not
+ * committed. So when the first batch fails, no later batch can overtake it.
  */
 export class InFlightBatches {
-  readonly #send: (batch: Batch) => Promise<CommittedBatch>;
+  readonly #commit: (batch: Batch) => Promise<CommittedBatch>;
   #batches: InFlightBatch[] = [];
   #lastSeq = 0;
 
-  constructor(send: (batch: Batch) => Promise<CommittedBatch>) {
-    this.#send = send;
+  constructor(commit: (batch: Batch) => Promise<CommittedBatch>) {
+    this.#commit = commit;
   }
 
   get size(): number {
@@ -38,18 +39,18 @@ export class InFlightBatches {
   }
 
   /** Sends a batch behind those in flight. */
-  launch(operations: readonly QueuedOperation[]): void {
+  send(operations: readonly QueuedOperation[]): void {
     this.#batches.push(this.#sent(operations));
   }
 
-  /** The first batch is acknowledged, or has failed for good. */
+  /** Removes the first batch: it is acknowledged, or its operations were given up or queued again. */
   shift(): void {
     this.#batches.shift();
   }
 
   /**
-   * Takes the batches behind the first one back. Resolves with their operations, once it is certain
-   * that none of them will be committed any more.
+   * Removes the batches behind the first batch. Resolves with their operations when all their answers
+   * have come: from then on, no removed batch can still be committed.
    */
   async recall(): Promise<readonly QueuedOperation[]> {
     const later = this.#batches.slice(1);
@@ -58,13 +59,13 @@ export class InFlightBatches {
     return later.flatMap(({ operations }) => operations);
   }
 
-  /** What is left to send of a first batch that failed; it counts as in flight until it is sent again. */
-  keepOf(first: InFlightBatch, operations: readonly QueuedOperation[]): void {
+  /** Leaves only `operations` in flight, those of the failed first batch that are to be sent again. */
+  keepFirst(first: InFlightBatch, operations: readonly QueuedOperation[]): void {
     this.#batches = operations.length === 0 ? [] : [{ ...first, operations }];
   }
 
-  /** Sends a batch that failed again, with no other one in flight. */
-  relaunch(operations: readonly QueuedOperation[]): InFlightBatch {
+  /** Sends the operations of the failed first batch again, with no other batch in flight. */
+  resend(operations: readonly QueuedOperation[]): InFlightBatch {
     this.#batches = [];
     const batch = this.#sent(operations);
     this.#batches.push(batch);
@@ -78,8 +79,8 @@ export class InFlightBatches {
   #sent(operations: readonly QueuedOperation[]): InFlightBatch {
     const after = this.#batches.length > 0 ? this.#lastSeq : null;
     const seq = ++this.#lastSeq;
-    const answer = this.#send({ ops: operations.map(({ op }) => op), seq, after });
-    // The failure of a batch that is recalled is nobody's news.
+    const answer = this.#commit({ ops: operations.map(({ op }) => op), seq, after });
+    // The failure of a recalled batch needs no report: its operations are sent again.
     answer.catch(() => {});
     return { operations, sentAt: performance.now(), answer };
   }

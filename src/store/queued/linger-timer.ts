@@ -1,20 +1,20 @@
-/** Of the linger time, what an event may leave early, so that few batches carry what many runs emit. */
+/** The part of the linger time by which events may leave early. Fewer batches then carry many runs. */
 const EARLY = 0.2;
 
 /** The events of one run that wait to be sent. */
 export interface LingeringEvents {
   /** UTF-16 units of JSON. */
   readonly length: number;
-  /** When the oldest of them is due, in milliseconds of `performance.now()`. `LingerTimer` writes it. */
+  /** When the oldest event is due, in milliseconds of `performance.now()`. `LingerTimer` writes it. */
   dueAt: number;
-  /** Queues them as an operation of their own. */
+  /** Queues the events as an operation of their own. */
   send(): void;
 }
 
-/** Runs with events that linger: each leaves when its oldest event has waited for long enough. */
+/** The runs whose events linger. A run is sent when its oldest event has waited for the linger time. */
 export class LingerTimer {
   readonly #lingerMs: number;
-  /** The oldest first: all linger equally long. */
+  /** In the order of `dueAt`, since all runs linger equally long. */
   readonly #runs = new Set<LingeringEvents>();
   #timer: NodeJS.Timeout | null = null;
 
@@ -29,17 +29,17 @@ export class LingerTimer {
     this.#timer ??= setTimeout(() => this.#release(), this.#lingerMs);
   }
 
-  /** Its events leave otherwise. */
+  /** Removes a run whose events leave with another operation. */
   delete(run: LingeringEvents): void {
     this.#runs.delete(run);
   }
 
-  /** Has all leave now. */
+  /** Sends every run now. */
   flush(): void {
     for (const run of this.#runs) run.send();
   }
 
-  /** What lingers never leaves. */
+  /** Drops every run without sending it. */
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -49,7 +49,7 @@ export class LingerTimer {
   #release(): void {
     this.#timer = null;
     const now = performance.now();
-    // A timer may fire a fraction of a millisecond early, too.
+    // At least 1 ms, since a timer may fire a fraction of a millisecond early.
     const until = now + Math.max(1, this.#lingerMs * EARLY);
     for (const run of this.#runs) {
       if (run.dueAt > until) {

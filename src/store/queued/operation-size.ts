@@ -1,9 +1,9 @@
 import type { ClaimOp, WriterOp } from "../../protocol/messages.ts";
 
-/** What an operation weighs beside its JSON: its ids, and its place in the queue. */
+/** Bytes that an operation counts in addition to its JSON: its ids, and its queue entry. */
 const OVERHEAD_BYTES = 200;
 
-/** What an operation that waits counts as, in bytes. */
+/** The bytes that a waiting operation counts. A UTF-16 unit of JSON counts as a byte. */
 export function sizeOf(op: WriterOp): number {
   switch (op.kind) {
     case "claim":
@@ -21,7 +21,7 @@ export function sizeOf(op: WriterOp): number {
   }
 }
 
-/** How much of a journal the writer has to read for an operation, in UTF-16 units. */
+/** UTF-16 units of a journal that the writer has to read for an operation. */
 export function journalReadBy(op: WriterOp): number {
   if (op.kind === "finish") return op.unread;
   return op.kind === "compact" ? op.length : 0;

@@ -5,12 +5,12 @@ import type { OpResult, WriterOp } from "../../protocol/messages.ts";
 export interface QueuedOperation {
   readonly op: WriterOp;
   readonly bytes: number;
-  /** Counts the operations: operations leave in this order. */
+  /** The operation's number, from 1. Operations are sent in this order. */
   readonly order: number;
   /** Milliseconds of `performance.now()`. */
   readonly queuedAt: number;
   readonly resolve: (result: OpResult) => void;
   readonly reject: (error: RunStoreError) => void;
-  /** Called once when storing keeps failing; null after that, and where nobody wants to know. */
+  /** Called once when storing keeps failing. Null after that call, and when the caller gave none. */
   onStalled: ((error: RunStoreError) => void) | null;
 }

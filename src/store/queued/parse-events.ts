@@ -1,7 +1,7 @@
 import type { EventLike } from "../../events/event.ts";
 import type { Logger } from "../../protocol/logger.ts";
 
-/** Stored events. None if they cannot be read: `run` says in the log whose they are. */
+/** Parses stored events. Unreadable events give an empty list and a log entry with the fields `run`. */
 export function parseEvents(
   json: string,
   logger: Logger,

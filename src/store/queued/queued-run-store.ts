@@ -36,15 +36,15 @@ export interface QueuedRunStoreOptions {
   readonly logger: Logger;
 }
 
-/** What a step of closing may take when no time is left for it. */
+/** Milliseconds that a step of `close` may take when the timeout has passed. */
 const MIN_CLOSE_STEP_MS = 1000;
 
 /**
- * A store in front of a database that is written in batches.
+ * A store that writes to its database in batches.
  *
- * The write path is here, whatever the database is: claims, what is appended to the runs that have a
- * thread, batches and their retries, what could not be stored, and the wait for what other instances
- * do. Nothing is made before its first use.
+ * This class holds the write path of every database: claims, the events of claimed runs, batches and
+ * their retries, runs that could not be stored, and waiting for other instances. Nothing is opened
+ * before its first use.
  */
 export class QueuedRunStore implements RunStore {
   readonly backup?: NonNullable<RunStore["backup"]>;
@@ -57,7 +57,7 @@ export class QueuedRunStore implements RunStore {
   readonly #unstored: UnstoredRuns;
   readonly #claims: Claims;
   readonly #tailer: RunTailer;
-  /** Why nothing is stored any more, or null. */
+  /** Why nothing more is stored, or null. */
   #lost: RunStoreError | null = null;
   #closed = false;
 
@@ -93,7 +93,7 @@ export class QueuedRunStore implements RunStore {
       const views = new StoredViews(backend, readView.bind(backend), logger);
       this.readView = (threadId, point) => views.read(threadId, point);
     }
-    backend.onNotice((notice) => this.#heed(notice));
+    backend.onNotice((notice) => this.#handle(notice));
   }
 
   async ready(): Promise<void> {
@@ -178,7 +178,7 @@ export class QueuedRunStore implements RunStore {
     this.#unstored.silence();
     this.#batcher.end(error);
     await this.#backend.close(error, stepMs);
-    // Whoever waited for what was ended has noted by then what is not stored.
+    // The callers of the rejected operations need a turn to note the runs that are not stored.
     await delay(0);
     this.#unstored.expectNone("CLOSE_INCOMPLETE");
     if (this.#lost === null) return;
@@ -191,21 +191,21 @@ export class QueuedRunStore implements RunStore {
     return { ...stats, walBytes, lastError: lastError ?? stats.lastError };
   }
 
-  /** Resolves when all that was given to the store so far is durable, or never will be. */
+  /** Resolves when everything given to the store so far is durable, or has failed for good. */
   async #stored(): Promise<void> {
     await this.#batcher.flush();
-    // Those who were told of their commit have asked for a sync by then.
+    // The callers of the acknowledged operations ask for their sync by the next task.
     await nextTask();
     await this.#backend.durability?.idle();
   }
 
-  /** Nobody would end the wait of whoever follows a run that has ended. */
+  /** Null for a run that is known here to have ended: its followers would wait without end. */
   #unlessEnded(threadId: string, live: HoldingRun | null): LiveRun | null {
     if (live === null || this.#unstored.has(threadId, live)) return null;
     return { runId: live.runId, epoch: live.epoch };
   }
 
-  #heed(notice: BackendNotice): void {
+  #handle(notice: BackendNotice): void {
     switch (notice.kind) {
       case "changed":
         this.#tailer.changed();
@@ -220,7 +220,7 @@ export class QueuedRunStore implements RunStore {
         this.#lost = notice.error;
         this.#unstored.silence();
         this.#tailer.end(notice.error);
-        // A run that is lost ends, and is held no more.
+        // A copy of the list: a lost run ends, and leaves the list.
         for (const run of [...this.#held]) run.lose(notice.error);
     }
   }

@@ -3,19 +3,19 @@ import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { LookMessage, LookRequest } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 
-/** Looks again after this, should the word of a change be lost with the writer that had it. */
+/** Looks again after this, since a `changed` notice is lost when its writer dies. */
 const LOOK_AGAIN_MS = 1000;
 
 export interface RunTailerOptions {
   readonly look: (request: LookRequest) => Promise<LookMessage>;
-  /** Called when someone begins to wait while nobody did. */
+  /** Called when the first follower or waiter arrives, and there was none before. */
   readonly onWanted: () => void;
   readonly parse: (json: string, run: RunKey) => readonly EventLike[];
 }
 
-/** A run that another process executes, for as long as someone here follows it. */
+/** A run that another process executes, for as long as this process follows it. */
 interface Followed extends RunKey {
-  /** All that is known of it, from its first event. */
+  /** All known events of the run, from the first. */
   readonly segments: (readonly EventLike[])[];
   afterId: number;
   ended: boolean;
@@ -24,10 +24,11 @@ interface Followed extends RunKey {
 }
 
 interface Follower {
-  /** Ends its wait for news. */
+  /** Ends the follower's wait for events. */
   wake: () => void;
 }
 
+/** A caller that waits for a thread to become free. */
 interface Waiter {
   readonly threadId: string;
   readonly resolve: () => void;
@@ -35,10 +36,11 @@ interface Waiter {
 }
 
 /**
- * What other processes do with the same file, as far as someone here waits for it: the events of
- * their runs, and their threads becoming free. Costs nothing while nobody waits.
+ * Follows the runs of other processes on the same database, and waits for their threads to become free.
+ * Costs nothing while there are no followers and no waiters.
  *
- * It looks when it is told that something has changed, one look at a time, for everyone at once.
+ * A `changed` notice starts a look. One look serves all followers and waiters, and one look is under way
+ * at a time.
  */
 export class RunTailer {
   readonly #options: RunTailerOptions;
@@ -54,7 +56,7 @@ export class RunTailer {
     this.#options = options;
   }
 
-  /** The run's events from its first, until it has ended; or until the signal. */
+  /** The run's events from the first, until the run has ended or the signal is aborted. */
   async *follow(
     threadId: string,
     epoch: number,
@@ -87,13 +89,13 @@ export class RunTailer {
     }
   }
 
-  /** Resolves when no live run of another process holds the thread, or with the signal. */
+  /** Resolves when no live run of another process holds the thread, or when the signal is aborted. */
   async released(threadId: string, signal: AbortSignal): Promise<void> {
     if (this.#ended !== null) throw this.#ended;
     if (signal.aborted) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter = { threadId, resolve, reject };
-    this.#want();
+    this.#reportFirst();
     this.#waiters.add(waiter);
     signal.addEventListener("abort", () => resolve(), { once: true });
     this.changed();
@@ -104,7 +106,7 @@ export class RunTailer {
     }
   }
 
-  /** Something was written: looks, now or when the look in flight is back. */
+  /** Looks for changes now, or after the look that is under way. */
   changed(): void {
     if (this.#followed.size === 0 && this.#waiters.size === 0) return;
     this.#lookAgain = true;
@@ -114,7 +116,7 @@ export class RunTailer {
   /** Ends all following and waiting with `error`. */
   end(error: RunStoreError): void {
     this.#ended = error;
-    // It would keep the process alive for as long as it runs.
+    // The timer would keep the process alive.
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#failAll(error);
   }
@@ -125,14 +127,14 @@ export class RunTailer {
     if (run === undefined) {
       const state = { afterId: 0, ended: false, failure: null, followers: new Set<Follower>() };
       run = { threadId, epoch, segments: [], ...state };
-      this.#want();
+      this.#reportFirst();
       this.#followed.set(key, run);
       this.changed();
     }
     return run;
   }
 
-  #want(): void {
+  #reportFirst(): void {
     if (this.#followed.size === 0 && this.#waiters.size === 0) this.#options.onWanted();
   }
 
@@ -180,7 +182,7 @@ export class RunTailer {
     run.ended = true;
     const last = run.segments.at(-1)?.at(-1);
     if (last === undefined || isTerminal(last)) return;
-    // Its journal was deleted before its end was read: that is kept for a while only.
+    // The journal of an ended run is kept only for a while: it was deleted before its end was read here.
     const message =
       "a run ended while this process was not looking; connect again to see all of it";
     run.failure = new RunStoreError("FOLLOW_LOST", message);

@@ -10,11 +10,11 @@ interface UnstoredRun {
 }
 
 /**
- * The runs of this instance that nobody executes and that are not stored: those that could not be,
- * those that were released, and claims that were refused here and may have been committed.
+ * The runs of this instance that do not execute and are not stored: runs that could not be stored, runs
+ * that were released, and claims that were rejected here but may have been committed.
  *
- * Each may hold its thread in the database until the database can be written. So it has each thread
- * freed; until then, it knows that the thread is free.
+ * Such a run may hold its thread in the database until the database can be written. This class has the
+ * thread freed. Until that is done, `has` says that the run has ended.
  */
 export class UnstoredRuns {
   readonly #batcher: Batcher;
@@ -22,9 +22,9 @@ export class UnstoredRuns {
   readonly #wasOpened: () => boolean;
   /** Runs that could not be stored, with the reason; by `keyOf` the run. */
   readonly #unstored = new Map<string, UnstoredRun>();
-  /** `keyOf` the runs that were to be released, and may hold their thread in the database still. */
+  /** `keyOf` the released runs that may still hold their thread in the database. */
   readonly #unreleased = new Set<string>();
-  /** Numbers of the claims that were refused here, and may hold their thread in the database still. */
+  /** Numbers of the claims that were rejected here and may still hold their thread in the database. */
   readonly #withdrawn = new Set<number>();
   #silent = false;
 
@@ -35,18 +35,18 @@ export class UnstoredRuns {
     this.#wasOpened = wasOpened;
   }
 
-  /** A run could not be stored, or not whole. */
+  /** Notes a run that could not be stored, or not whole. */
   add(run: RunKey & { readonly runId: string }, error: RunStoreError): void {
     this.#unstored.set(keyOf(run), { runId: run.runId, error });
   }
 
-  /** Frees the thread of a run that can never be stored. What its journal holds is kept if it can be. */
+  /** Frees the thread of a run that can never be stored whole. Keeps the run's journal if possible. */
   giveUp(run: RunKey & { readonly runId: string }, error: RunStoreError): void {
     this.add(run, error);
     void this.#free(run);
   }
 
-  /** Frees the thread of a claim that was refused here, in case it was committed all the same. */
+  /** Frees the thread of a claim that was rejected here, in case the claim was committed. */
   withdraw(threadId: string, claim: number): void {
     this.#withdrawn.add(claim);
     this.#batcher.enqueue({ kind: "withdraw", threadId, number: claim }).then(
@@ -55,12 +55,12 @@ export class UnstoredRuns {
     );
   }
 
-  /** A run is about to be released. */
+  /** Notes a run that is about to be released. */
   releasing(run: RunKey): void {
     this.#unreleased.add(keyOf(run));
   }
 
-  /** The database says that the thread is free. */
+  /** Forgets a released run: its thread is free in the database. */
   released(run: RunKey): void {
     this.#unreleased.delete(keyOf(run));
   }
@@ -72,7 +72,7 @@ export class UnstoredRuns {
     return this.#unstored.has(key) || this.#unreleased.has(key);
   }
 
-  /** Throws when a run could not be stored. */
+  /** Throws a `RunStoreError` with `code` when a run could not be stored. */
   expectNone(code: "PERSISTENCE_FAILED" | "CLOSE_INCOMPLETE"): void {
     if (this.#unstored.size === 0) return;
     const [first] = this.#unstored.values();
@@ -83,7 +83,7 @@ export class UnstoredRuns {
     );
   }
 
-  /** Nothing is written any more, and that is known: threads that stay held are no news. */
+  /** Stops the reports of threads that stay held: writing has ended, and that is reported already. */
   silence(): void {
     this.#silent = true;
   }
@@ -100,11 +100,11 @@ export class UnstoredRuns {
     }
   }
 
-  /** The next process that opens the database, or the next run of the thread here, frees it. */
+  /** The next process that opens the database frees the thread, or the next run of the thread here. */
   #reportHeld(threadId: string, error: RunStoreError): void {
-    // A database that was never opened holds no thread of ours. That it was not is reported already.
+    // A database that was never opened holds no thread of this instance. That error is reported already.
     if (this.#silent || !this.#wasOpened()) return;
     const fields = { err: error, code: error.code, threadId };
-    this.#logger.error(fields, "a thread that nobody uses could not be freed");
+    this.#logger.error(fields, "the thread of a run that has ended could not be freed");
   }
 }

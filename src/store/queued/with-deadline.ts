@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Waits for `work`, but for `ms` at most. */
+/** Waits for `work`, for `ms` milliseconds at most. Rejects if `work` rejects before that. */
 export async function withDeadline(work: Promise<unknown>, ms: number): Promise<void> {
   const deadline = new AbortController();
   try {

@@ -10,11 +10,11 @@ import { WorkerPool } from "./worker-pool.ts";
 /** A thread that makes a backup. */
 export interface BackupThread {
   readonly request: (request: BackupRequest) => Promise<BackupSize>;
-  /** Ends the thread, whatever it is doing. Resolves when it is gone, however often it is called. */
+  /** Ends the thread at once. Resolves when the thread has ended. Further calls do the same. */
   readonly destroy: () => Promise<void>;
 }
 
-/** A thread of its own: no history waits for a backup, and it can be ended in the middle. */
+/** Starts a thread for one backup: no read of history waits for it, and it can be ended at any time. */
 export function startBackupThread(
   config: WorkerConfig,
   onNotice: (notice: WriterNotice) => void,
@@ -37,7 +37,7 @@ export function startBackupThread(
   };
 }
 
-/** Only the writer can read a database in memory, and its backup ends by itself. */
+/** Makes a backup in the writer: no other thread can read a database in memory. It cannot be ended. */
 export function writerAsBackup(
   askWriter: (request: WriterRequest) => Promise<BackupSize>,
 ): BackupThread {

@@ -11,13 +11,13 @@ export interface BackupsOptions {
   readonly logger: Logger;
 }
 
-/** What SQLite may leave beside a copy that was not finished. */
+/** Suffixes of the files that SQLite may leave when a copy was not finished. */
 const LEFT_BEHIND = ["", "-journal", "-wal", "-shm"];
 
 /** The backups under way, each in a thread of its own. */
 export class Backups {
   readonly #options: BackupsOptions;
-  /** By the name that the copy has until it is whole. */
+  /** By `BackupRequest.partialPath`, the name of the copy until it is whole. */
   readonly #running = new Map<
     string,
     { readonly thread: BackupThread; readonly done: Promise<unknown>; onProgress: OnProgress }
@@ -28,7 +28,10 @@ export class Backups {
     this.#options = options;
   }
 
-  /** Copies the database to `path`, an absolute path that must not exist. */
+  /**
+   * Copies the database to `path`, an absolute path that must not exist. Rejects with a `RunStoreError`,
+   * with the code `RUNNER_CLOSED` after `end`.
+   */
   async make(path: string, { onProgress }: BackupOptions): Promise<BackupResult> {
     if (this.#ended) throw closed();
     const partialPath = `${path}.partial-${randomUUID().slice(0, 8)}`;
@@ -37,19 +40,19 @@ export class Backups {
     this.#running.set(partialPath, { thread, done, onProgress });
     try {
       const size = await done;
-      this.#tell(onProgress, size);
+      this.#callProgress(onProgress, size);
       return { bytes: size.bytes };
     } finally {
       this.#running.delete(partialPath);
     }
   }
 
-  /** A backup has got further. */
-  heed({ partialPath, bytes, totalBytes }: BackupNotice): void {
-    this.#tell(this.#running.get(partialPath)?.onProgress, { bytes, totalBytes });
+  /** Passes the progress of a backup on to its caller. */
+  reportProgress({ partialPath, bytes, totalBytes }: BackupNotice): void {
+    this.#callProgress(this.#running.get(partialPath)?.onProgress, { bytes, totalBytes });
   }
 
-  /** Ends the backups under way: they reject with `RUNNER_CLOSED`, and leave nothing behind. */
+  /** Ends the backups under way. They reject with `RUNNER_CLOSED` and leave no files. */
   async end(): Promise<void> {
     this.#ended = true;
     const running = [...this.#running.values()];
@@ -63,7 +66,7 @@ export class Backups {
     } catch (error) {
       throw this.#ended ? closed() : toRunStoreError(error);
     } finally {
-      // Before its files are removed: it may be about to write to them.
+      // End the thread before its files are removed: the thread may still write to them.
       await thread.destroy();
       for (const suffix of LEFT_BEHIND) await this.#remove(request.partialPath + suffix);
     }
@@ -74,13 +77,13 @@ export class Backups {
       await rm(path, { force: true });
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : "";
-      // There can be no file of such a name.
+      // No file can have such a name.
       if (code === "ENAMETOOLONG" || code === "ENOTDIR") return;
       this.#options.logger.warn({ err: error, path }, "a part of a backup could not be removed");
     }
   }
 
-  #tell(onProgress: OnProgress, size: BackupSize): void {
+  #callProgress(onProgress: OnProgress, size: BackupSize): void {
     try {
       onProgress?.(size);
     } catch (error) {

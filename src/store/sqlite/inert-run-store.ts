@@ -4,9 +4,11 @@ import type { ClaimOutcome, HistoryPage, RunStore, StoreStats } from "../run-sto
 const NOTHING = { p50: 0, p99: 0, max: 0 };
 
 /**
- * The store of a runner that is made in one of our own worker threads, which load what a process
- * preloads (`node --import`). It opens nothing: a worker thread that had workers would have them
- * load the same module, without end.
+ * The store of a runner that is made in a worker thread of this package. It opens nothing.
+ *
+ * A worker thread loads the modules that its process preloads (`node --import`). If such a module makes
+ * a runner, each worker thread makes a runner too. With workers of its own, that runner would start
+ * worker threads without end.
  */
 export class InertRunStore implements RunStore {
   readonly overloaded = false;
@@ -26,7 +28,7 @@ export class InertRunStore implements RunStore {
     return null;
   }
 
-  // biome-ignore lint/correctness/useYield: nothing is ever read here that could be followed.
+  // biome-ignore lint/correctness/useYield: this store has no runs to follow.
   async *follow(): AsyncGenerator<never, void, undefined> {
     throw refusal();
   }
@@ -50,6 +52,6 @@ export class InertRunStore implements RunStore {
 function refusal(): RunStoreError {
   return new RunStoreError(
     "RUNNER_CLOSED",
-    "a runner that is made in a worker thread of durable-agent-runner does nothing",
+    "a runner made in a worker thread of durable-agent-runner does nothing: make it in the main thread",
   );
 }

@@ -37,33 +37,37 @@ export interface SqliteBackendOptions extends Omit<WorkerConfig, "file"> {
   readonly logger: Logger;
 }
 
+/** How often a read is tried when its thread dies or the database is busy. */
 const READ_ATTEMPTS = 5;
-/** While other processes open a file or recover it, SQLite may call it busy without waiting. */
+/**
+ * Milliseconds before the second try of a busy read; the wait grows with each try. While another process
+ * opens or recovers a file, SQLite may return busy without waiting.
+ */
 const BUSY_READ_MS = 50;
 
 /** A SQLite file, or a database in memory: one writer thread, and some reader threads. */
 export class SqliteBackend implements Backend {
-  /** Null when a commit is as durable as it is to get. */
+  /** Null for a database in memory, and for `durability: "normal"`. */
   readonly durability: WalSync | null;
   readonly #options: SqliteBackendOptions;
-  /** What threads that start from now on are given. */
+  /** The configuration of the threads that start from now on. */
   #config: WorkerConfig;
   readonly #writer: SqliteWriter;
-  /** Null for a database in memory: it exists for the connection that made it, so its writer reads too. */
+  /** Null for a database in memory: only the writer's connection can read it. */
   readonly #readers: WorkerPool<ReaderRequest> | null;
   readonly #backups: Backups;
   readonly #walSize: WalSize;
-  #tell: (notice: BackendNotice) => void = () => {};
+  #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
   #used = false;
   #opened = false;
-  /** The error of maintenance that was told last. */
-  #toldMaintenance = "";
+  /** The message of the maintenance error that was logged last. */
+  #lastMaintenanceError = "";
   /** The path of the WAL while this backend has it open. Null for a database in memory. */
   #wal: string | null = null;
-  /** Why nothing is stored any more: the file has lost its name. */
+  /** Why nothing more is stored, or null: the file was deleted, moved or replaced. */
   #lost: RunStoreError | null = null;
-  /** Aborted when this is closed or the file is lost: a writer has nothing to open any more. */
+  /** Aborted when the backend is closed or the file is lost: a new writer must not open the file. */
   readonly #ended = new AbortController();
   #closed = false;
   #backupsEnded: Promise<void> | null = null;
@@ -77,7 +81,7 @@ export class SqliteBackend implements Backend {
     this.#writer = new SqliteWriter({
       config,
       logger,
-      onNotice: (notice) => this.#heed(notice),
+      onNotice: (notice) => this.#handle(notice),
       onOpened: (opened) => {
         this.#config = opened;
         this.#readers?.configure(opened);
@@ -106,14 +110,14 @@ export class SqliteBackend implements Backend {
       startThread: () =>
         isMemory
           ? writerAsBackup((request) => this.#writer.request(request))
-          : startBackupThread(this.#config, (notice) => this.#heed(notice)),
+          : startBackupThread(this.#config, (notice) => this.#handle(notice)),
       logger,
     });
     this.#walSize = new WalSize(dbPath, logger);
   }
 
   onNotice(listener: (notice: BackendNotice) => void): void {
-    this.#tell = listener;
+    this.#notify = listener;
   }
 
   open(): Promise<void> {
@@ -122,7 +126,7 @@ export class SqliteBackend implements Backend {
     this.#used = true;
     this.#opening ??= this.#open().catch((error: RunStoreError) => {
       if (isFirst) this.#logError(error, "cannot open the database");
-      // The next call tries again: the disk may have room by then.
+      // The next call tries again: the disk may have room then.
       this.#opening = null;
       throw error;
     });
@@ -130,7 +134,7 @@ export class SqliteBackend implements Backend {
   }
 
   async commit(batch: Batch): Promise<BatchMessage> {
-    // Whoever waits for it to be open asks; a batch that is sent to a writer opens the file as well.
+    // The failure is ignored here: callers of `open` get it, and the writer opens the file for the batch.
     if (!this.#used) this.open().catch(() => undefined);
     const message = await this.#writer.commit(batch);
     this.#walSize.note(message.walBytes);
@@ -157,16 +161,16 @@ export class SqliteBackend implements Backend {
     return this.#read({ kind: "look", look });
   }
 
-  /** The writer of this process finds out by itself that there are others, and late. */
+  /** Without this request, the writer looks for other instances only from time to time. */
   watch(): void {
     this.#writer.request({ kind: "watch" }).catch((error: RunStoreError) => {
-      this.#options.logger.debug({ err: error }, "the writer was not told to watch");
+      this.#options.logger.debug({ err: error }, "the writer did not get a watch request");
     });
   }
 
-  /** Throws `FILE_REPLACED`. Whatever else is wrong with the writer, the next batch reports. */
+  /** Rejects with `FILE_REPLACED` alone: the next batch reports any other error of the writer. */
   async check(): Promise<void> {
-    // A backend that was never used has no file that could be lost.
+    // A backend that was never used has no file to lose.
     if (this.#opening === null) return;
     await this.#writer.request({ kind: "check" }).catch((error: RunStoreError) => {
       if (error.code === "FILE_REPLACED") throw error;
@@ -186,12 +190,12 @@ export class SqliteBackend implements Backend {
     this.endBackups();
     this.#closed = true;
     this.#ended.abort();
-    // A disk that hangs keeps its file open.
+    // The file stays open if the disk hangs: the deadline ends the wait, not the sync.
     await withDeadline(this.durability?.end(error) ?? Promise.resolve(), stepMs());
     try {
-      // The writer's connection is to be the last: the last one takes the WAL file with it.
+      // The writer must close last: only the last connection of a database removes the WAL file.
       await this.#readers?.destroy();
-      // What is not done in time is in the WAL, for whoever opens the file next.
+      // After the deadline, the WAL holds the commits: the next process that opens the file finds them.
       if (this.#used) await withDeadline(this.#writer.request({ kind: "close" }), stepMs());
     } catch (cause) {
       const failure = toRunStoreError(cause);
@@ -225,7 +229,7 @@ export class SqliteBackend implements Backend {
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
-    // Starts a reader thread now, and not when the first client waits for its history.
+    // Start the first reader thread now, before a client waits for its history.
     this.running("").catch((error: RunStoreError) => {
       logger.debug({ err: error }, "the first reader thread did not start");
     });
@@ -246,9 +250,9 @@ export class SqliteBackend implements Backend {
         const error = toRunStoreError(cause);
         const died = error.code === "READER_DIED" || error.code === "WRITER_DIED";
         if (error.code === "FILE_REPLACED") this.#lose(error);
-        const isWorthIt = died || error.code === "BUSY";
-        if (!isWorthIt || attempt === READ_ATTEMPTS) {
-          // A reader that has opened the file without its WAL finds less than was stored.
+        const mayPass = died || error.code === "BUSY";
+        if (!mayPass || attempt === READ_ATTEMPTS) {
+          // A reader fails when the WAL is gone: report the lost file rather than the failed read.
           await this.check();
           throw error;
         }
@@ -257,10 +261,10 @@ export class SqliteBackend implements Backend {
     }
   }
 
-  #heed(notice: WriterNotice): void {
+  #handle(notice: WriterNotice): void {
     switch (notice.kind) {
       case "backup":
-        this.#backups.heed(notice);
+        this.#backups.reportProgress(notice);
         return;
       case "recovered":
         this.#warnRecovered(notice);
@@ -274,23 +278,23 @@ export class SqliteBackend implements Backend {
       case "changed":
       case "stop":
       case "overslept":
-        this.#tell(notice);
+        this.#notify(notice);
     }
   }
 
-  /** Nothing is stored any more, and nothing that was stored can be shown to be in the file. */
+  /** Ends all storing: the open file is no longer the file that its path names. */
   #lose(error: RunStoreError): void {
     if (this.#lost !== null) return;
     this.#lost = error;
     this.#ended.abort();
     this.#logError(error, "the database file is lost");
-    this.#tell({ kind: "lost", error });
+    this.#notify({ kind: "lost", error });
   }
 
-  /** It is done again and again: the same error is told once. */
+  /** Maintenance runs at short intervals: an error that repeats is logged once. */
   #reportMaintenance(error: RunStoreError): void {
-    if (this.#toldMaintenance === error.message) return;
-    this.#toldMaintenance = error.message;
+    if (this.#lastMaintenanceError === error.message) return;
+    this.#lastMaintenanceError = error.message;
     this.#logError(error, "a heartbeat or the search for dead processes failed");
   }
 

@@ -4,7 +4,7 @@ import { SqliteBackend, type SqliteBackendOptions } from "./sqlite-backend.ts";
 
 export type SqliteRunStoreOptions = Omit<QueuedRunStoreOptions, "backend"> & SqliteBackendOptions;
 
-/** The runs in a SQLite file, or in memory for `":memory:"`. */
+/** A store in a SQLite file, or in memory for the path `":memory:"`. */
 export function sqliteRunStore(options: SqliteRunStoreOptions): RunStore {
   return new QueuedRunStore({ ...options, backend: new SqliteBackend(options) });
 }

@@ -15,22 +15,22 @@ export interface SqliteWriterOptions {
   readonly config: WorkerConfig;
   readonly logger: Logger;
   readonly onNotice: (notice: WriterNotice) => void;
-  /** Called whenever the file was opened, with what threads that start from now on are given. */
+  /** Called after each opening of the file, with the configuration of the threads that start later. */
   readonly onOpened: (config: WorkerConfig) => void;
-  /** The file has lost its name. */
+  /** Called when the file was deleted, moved or replaced. */
   readonly onReplaced: (error: RunStoreError) => void;
-  /** Whether a writer that takes a dead one's place is to open the file. */
+  /** Whether the successor of a dead writer should open the file. */
   readonly isWanted: () => boolean;
-  /** Ends the reopening. */
+  /** Ends the reopening of the file. */
   readonly signal: AbortSignal;
 }
 
-/** The writer thread, and the one that takes its place when it dies. */
+/** The writer thread, and its successor when it dies. */
 export class SqliteWriter {
   readonly #options: SqliteWriterOptions;
   readonly #pool: WorkerPool<WriterRequest>;
   #config: WorkerConfig;
-  /** A batch met the end of its writer, and no other writer has opened the file since. */
+  /** The writer died during a batch, and no successor has opened the file yet. */
   #died = false;
 
   constructor(options: SqliteWriterOptions) {
@@ -68,7 +68,7 @@ export class SqliteWriter {
   async open(): Promise<OpenedMessage> {
     const opened = await this.request<OpenedMessage>({ kind: "open" });
     if (opened.files !== null) {
-      // A thread that takes a dead one's place opens this very file, or none.
+      // A successor must open this same file: it refuses another file of the same name.
       this.#config = { ...this.#config, file: opened.files.db };
       this.#pool.configure(this.#config);
       this.#options.onOpened(this.#config);
@@ -82,21 +82,23 @@ export class SqliteWriter {
       return await this.request<BatchMessage>({ kind: "batch", ...batch });
     } catch (cause) {
       const error = toRunStoreError(cause);
-      // A file that was never open may be one that no writer can open.
+      // Only after a successful opening: otherwise the file itself may be what ends every writer.
       if (error.code === "WRITER_DIED") this.#died = this.#config.file !== null;
       throw error;
     }
   }
 
-  /** Ends the thread at once. What is pending is rejected. */
+  /** Ends the thread at once. Pending requests reject. */
   destroy(): Promise<void> {
     return this.#pool.destroy();
   }
 
   /**
-   * Has a new writer open the file before it is given a batch: that a thread cannot start, or a file
-   * that was open cannot be opened, is no fault of the batch. It passes, as when the process has no file
-   * descriptor left for a while.
+   * Has the successor of a dead writer open the file before it gets a batch.
+   *
+   * A thread that cannot start, and a file that cannot be opened again, are no fault of the batch. Both
+   * may pass: the process may have had no file descriptor left. So these failures have the code `NO_WRITER`,
+   * which does not count as a death that the batch caused.
    */
   async #openAgain(): Promise<void> {
     try {

@@ -1,9 +1,9 @@
 import type { Logger } from "../../protocol/logger.ts";
 
-/** A busy server's WAL is about 32 MiB. */
+/** The size for a warning. The WAL of a busy server is about 32 MiB. */
 const WARN_BYTES = 128 * 1024 * 1024;
 
-/** The size of the WAL, and the warning when it does not stop growing. */
+/** The size of the WAL. Logs a warning when the WAL gets unusually large. */
 export class WalSize {
   readonly #dbPath: string;
   readonly #logger: Logger;
@@ -19,7 +19,7 @@ export class WalSize {
     return this.#bytes;
   }
 
-  /** The size after a commit. */
+  /** Takes the size after a commit, in bytes. */
   note(bytes: number): void {
     this.#bytes = bytes;
     if (bytes < WARN_BYTES) {
@@ -28,7 +28,7 @@ export class WalSize {
       this.#warned = true;
       this.#logger.warn(
         { dbPath: this.#dbPath, walBytes: bytes },
-        "the WAL grows: a transaction of another program may have been open for long, which keeps SQLite from using the WAL's space again",
+        "the WAL grows: SQLite cannot reuse its space while a transaction of another program stays open; look for a program that keeps the database open, and end its transaction",
       );
     }
   }

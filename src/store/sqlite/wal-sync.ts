@@ -12,13 +12,14 @@ const syncFile = promisify(fdatasync);
 type WalFile = Pick<OpenedFiles, "wal" | "walPath">;
 
 export interface WalSyncOptions {
-  /** Asks the writer for the files that it has open, which it checks. */
+  /** Asks the writer which WAL it has open. The writer checks that the file still has its name. */
   readonly wal: () => Promise<WalFile>;
-  /** Has the writer write to the WAL what it holds, so that the next sync puts all of it on the disk. */
+  /** Has the writer write the content of the WAL again. The next sync then puts all of it on the disk. */
   readonly rewrite: () => Promise<unknown>;
   readonly onTrouble: (error: RunStoreError, message: string) => void;
 }
 
+/** A pending call of `sync`. */
 interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: RunStoreError) => void;
@@ -26,18 +27,18 @@ interface Waiter {
 }
 
 /**
- * Makes what the writer has committed survive power loss: syncs the WAL.
+ * Syncs the WAL, so that commits survive power loss.
  *
- * The writer commits with `synchronous = NORMAL`, which syncs nothing but checkpoints, and goes on
- * with the next batch. Meanwhile this has the kernel write what was committed, in a thread of
- * libuv's pool, and those who wait for it are told. One sync is under way at a time; it serves all
- * that was committed before it began.
+ * The writer commits with `synchronous = NORMAL`, which syncs only at checkpoints. It then goes on with
+ * the next batch. Meanwhile this class syncs the WAL in a thread of libuv's pool. One sync is under way
+ * at a time. It serves every commit made before it began.
  *
- * After a sync that failed, the kernel may have dropped the pages that it could not write, and call
- * them clean: a later sync succeeds, and the WAL on the disk has a hole. So the WAL is written again,
- * as it is, before anything else is called synced. The same goes for a WAL that was just opened: a
- * sync of another process may have failed, or of one that has died since, and a descriptor is not
- * told of failures before it was opened.
+ * A failed sync may leave a hole in the WAL on the disk: the kernel may drop the pages that it could not
+ * write and mark them as clean. A later sync succeeds without them. So after a failure the content of
+ * the WAL is written again before the next sync counts.
+ *
+ * A WAL that was just opened is written again too. A sync of another process may have failed before, and
+ * a descriptor reports only the failures since it was opened.
  */
 export class WalSync implements Durability {
   readonly #options: WalSyncOptions;
@@ -45,7 +46,7 @@ export class WalSync implements Durability {
   #waiters: Waiter[] = [];
   #syncing: Waiter[] = [];
   #running: Promise<void> | null = null;
-  /** The disk may lack parts of the WAL that no sync will write. */
+  /** True when the disk may lack parts of the WAL that no later sync will write. */
   #mayHaveHole = true;
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
@@ -56,21 +57,22 @@ export class WalSync implements Durability {
   }
 
   /**
-   * Opens the WAL before the first sync, and writes it again: before a checkpoint moves what it holds
-   * into the database. A descriptor is told of each sync of the WAL that fails after it was opened,
-   * whoever asked for it: SQLite says nothing of its own that fail in a checkpoint.
+   * Opens the WAL and writes it again, before a checkpoint moves the content of the WAL into the database.
+   *
+   * From then on the descriptor reports every failed sync of the WAL, also those of SQLite. SQLite itself
+   * does not report a sync that fails in a checkpoint.
    */
   async prepare(files: WalFile): Promise<void> {
     const { signal } = this.#ended;
-    // A writer that has died since may have taken its WAL away: its successor tells of another one.
+    // The writer may have died since and removed its WAL: then ask its successor for the new WAL.
     if (!signal.aborted) await this.#descriptor(async () => files).catch(() => this.#descriptor());
-    // A writer that was told to close must not be asked for anything more.
+    // The writer must get no request after its close request.
     if (!signal.aborted) await this.#whole();
   }
 
   /**
-   * Resolves when all that was committed before is synced. `onStalled` is called, once, when that
-   * keeps failing: it goes on being tried. Rejects when this is ended, or the file is lost.
+   * Resolves when every commit made before this call is synced. A failure is retried. `onStalled` is
+   * called once when retries keep failing. Rejects after `end`, and when the file is lost.
    */
   sync(onStalled: (error: RunStoreError) => void): Promise<void> {
     if (this.#ended.signal.aborted) {
@@ -82,12 +84,12 @@ export class WalSync implements Durability {
     return promise;
   }
 
-  /** Resolves when nobody waits any more. */
+  /** Resolves when no `sync` is pending. */
   async idle(): Promise<void> {
     while (this.#running !== null) await this.#running;
   }
 
-  /** Ends all waiting with `error`, and lets go of the file. */
+  /** Rejects every pending `sync` with `error`, and closes the descriptor. */
   async end(error: RunStoreError): Promise<void> {
     this.#ended.abort();
     this.#rejectAll(error);
@@ -122,17 +124,17 @@ export class WalSync implements Durability {
         this.#mayHaveHole = true;
         throw error;
       }
-      // The inode of an open file is in memory: this does not wait for the disk.
+      // `fstatSync` does not block: the inode of an open file is in memory.
       if (fstatSync(fd).nlink > 0) break;
-      // The WAL has no name any more. A writer that died may have been the last to close the database:
-      // then all of it is in the database file, synced, and its successor has another WAL.
+      // The WAL was removed. A dying writer may have been the last connection: then SQLite has moved the
+      // WAL into the database file and synced it. The writer's successor has a new WAL.
       await this.#close();
     }
   }
 
-  /** A descriptor of the WAL, all of which the next sync puts on the disk, or fails. */
+  /** A descriptor of a WAL without holes: its next sync puts the whole WAL on the disk, or fails. */
   async #whole(): Promise<number> {
-    // Opened first: it is told of what fails from then on.
+    // Open first: a descriptor reports only the failures since it was opened.
     const fd = await this.#descriptor();
     if (this.#mayHaveHole) {
       await this.#options.rewrite();
@@ -152,14 +154,15 @@ export class WalSync implements Durability {
   async #open(ask: () => Promise<WalFile>): Promise<number> {
     const { wal, walPath } = await ask();
     this.#mayHaveHole = true;
-    // Windows syncs only what may be written.
+    // "r+", since Windows syncs only a file that is open for writing.
     const fd = await openFile(walPath, "r+").catch((error: unknown) => {
       throw toDiskError(error);
     });
     const { dev, ino } = fstatSync(fd, { bigint: true });
     if (dev === wal.dev && ino === wal.ino) return fd;
     await closeFile(fd);
-    throw new RunStoreError("IO_ERROR", `${walPath} is not the WAL that the writer has open`);
+    const message = `${walPath} is not the WAL that the writer has open: the file was replaced`;
+    throw new RunStoreError("IO_ERROR", message);
   }
 
   #fail(cause: unknown): void {
@@ -170,7 +173,7 @@ export class WalSync implements Durability {
       this.#rejectAll(error);
       return;
     }
-    this.#options.onTrouble(error, "syncing the disk failed and is tried again");
+    this.#options.onTrouble(error, "syncing the WAL to the disk failed and is tried again");
     if (!this.#backoff.failed()) return;
     for (const waiter of this.#waiters) {
       waiter.onStalled?.(error);
@@ -184,7 +187,7 @@ export class WalSync implements Durability {
   }
 
   async #close(): Promise<void> {
-    // One that could not be opened was reported to whoever asked for it.
+    // A failure to open the WAL was already reported to the caller that needed the descriptor.
     const fd = await this.#fd?.catch(() => null);
     this.#fd = null;
     if (fd != null) await closeFile(fd);

@@ -10,9 +10,10 @@ import { openGate, shutGate } from "./load-gates.ts";
 const require = createRequire(import.meta.url);
 
 /**
- * The workers lie beside `src`, in source and in `dist` alike. Each is named twice, in two literal forms,
- * for the tools that collect the files of a server: Turbopack follows the imports of what is in
- * `require.resolve`, and `@vercel/nft` those of what is in `new URL`.
+ * The entry files of the workers. `workers` lies beside `src`, in the source and in `dist`.
+ *
+ * Each file is named twice, as a literal, for the tools that collect the files of a server. Turbopack
+ * follows `require.resolve`, and `@vercel/nft` follows `new URL`.
  */
 const WORKERS = {
   writer: {
@@ -31,18 +32,21 @@ const WORKERS = {
 
 function fileOf(worker: keyof typeof WORKERS): string {
   const { url, resolve } = WORKERS[worker];
-  // In source, the workers end as this file does, and nothing is bundled.
+  // In the source, the workers are `.ts` files like this one, and no bundler is at work.
   if (import.meta.url.endsWith(".ts")) return fileURLToPath(url).replace(/\.js$/, ".ts");
   return resolve();
 }
 
-/** More than the batches under way: reads of a database in memory are not to wait for a place. */
+/**
+ * Requests that the writer may hold at a time. More than the batches in flight, so that a read of a
+ * database in memory does not wait until one of them is answered.
+ */
 const MAX_REQUESTS = 8;
 
-/** The name in `workerData` by which our worker threads are known. */
+/** The key in `workerData` that marks the worker threads of this package. */
 const OWN_THREAD = "durable-agent-runner";
 
-/** True in a worker thread of this package, where a user's preloaded module may make a runner. */
+/** True in a worker thread of this package. A preloaded module of the user may make a runner there. */
 export function isOwnThread(): boolean {
   const data: unknown = workerData;
   return typeof data === "object" && data !== null && Object.hasOwn(data, OWN_THREAD);
@@ -52,23 +56,22 @@ export interface WorkerPoolOptions {
   readonly worker: keyof typeof WORKERS;
   readonly threads: number;
   readonly config: WorkerConfig;
-  /** What a request is rejected with when its thread ends under it. */
+  /** The code of the error when a thread ends before it has answered a request. */
   readonly diedCode: "WRITER_DIED" | "READER_DIED";
-  /** Called when a thread has ended that was not told to. */
+  /** Called when a thread has ended without being told to. */
   readonly onDied?: () => void;
-  /** Called with what a thread says unasked. */
+  /** Called with each notice that a thread sends without a request. */
   readonly onNotice?: (notice: WriterNotice) => void;
 }
 
 type Pool<Request> = Piscina<Request, Reply<unknown>>;
 
 /**
- * A Piscina pool whose requests always settle: with a reply, or with a RunStoreError.
+ * A Piscina pool whose requests always settle: with a reply, or with a `RunStoreError`.
  *
- * Piscina rejects the task of a thread that ends, and starts another thread. A thread that ends
- * before it took its task leaves that task in Piscina's queue for good, so when the pool reports
- * such an end, or has tasks and no thread, this object drops the pool and rejects everything
- * pending by itself.
+ * Piscina rejects the task of a thread that ends, and starts another thread. But when a thread ends
+ * before it takes its task, the task stays in Piscina's queue for ever. So when the pool reports such an
+ * end, or has tasks and no thread, this class drops the pool and rejects all pending requests.
  */
 export class WorkerPool<Request> {
   readonly #options: WorkerPoolOptions;
@@ -82,7 +85,7 @@ export class WorkerPool<Request> {
     this.#config = options.config;
   }
 
-  /** What threads that start from now on are given. */
+  /** Sets the configuration of the threads that start from now on. */
   configure(config: WorkerConfig): void {
     this.#config = config;
     if (this.#pool === null) return;
@@ -90,6 +93,7 @@ export class WorkerPool<Request> {
     piscina.options.workerData = this.#threadConfig(gate);
   }
 
+  /** Rejects with a `RunStoreError`: the worker's fault, or `diedCode` when the thread ends. */
   async request<V>(request: Request): Promise<V> {
     let reply: Reply<unknown>;
     const { promise: poolFailed, reject } = Promise.withResolvers<never>();
@@ -108,7 +112,7 @@ export class WorkerPool<Request> {
     return reply.value as V;
   }
 
-  /** Ends the threads at once. What is pending is rejected. */
+  /** Ends the threads at once. Pending requests reject. */
   async destroy(): Promise<void> {
     this.#destroyed = true;
     await this.#endPool();
@@ -126,17 +130,17 @@ export class WorkerPool<Request> {
     const gate = openGate();
     const pool: Pool<Request> = new Piscina({
       filename: fileOf(worker),
-      // The default waits in Atomics.wait between tasks, and no timer of the thread fires.
+      // The default blocks the thread in Atomics.wait between tasks, and the thread's timers do not fire.
       atomics: "disabled",
       minThreads: 1,
-      // Requests that a thread is given before it has answered the ones before: it answers in order.
+      // The writer gets requests before it has answered the earlier ones. It answers in order.
       concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
       workerData: this.#threadConfig(gate),
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
     pool.on("workerDestroy", () => {
-      // Only when Piscina is done with it: it starts another thread, or leaves it at that.
+      // Wait until Piscina has handled the end: it may start another thread.
       queueMicrotask(() => {
         if (pool.queueSize > 0 && pool.threads.length === 0) {
           this.#dropPool(pool, new Error("it ended before it took a request"));
@@ -161,7 +165,7 @@ export class WorkerPool<Request> {
     if (this.#pool === null) return;
     const { piscina, gate } = this.#pool;
     this.#pool = null;
-    // A thread's end that is reported later would make Piscina replace it: none are wanted.
+    // Otherwise Piscina may start a thread when it notices the end of a thread.
     piscina.options.minThreads = 0;
     await shutGate(gate);
     await piscina.destroy();

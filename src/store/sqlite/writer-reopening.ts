@@ -2,9 +2,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 
-/** How long to wait before a writer is asked for the second time to open the file; then twice as long. */
+/** Milliseconds before the second try to open the file. The wait doubles with each further try. */
 const FIRST_WAIT_MS = 20;
-/** How often it is asked within a lease: as soon as it can beat its heart, the others can judge it. */
+/**
+ * Tries within a lease at least. The first heartbeat has to follow soon after the file can be opened, before
+ * other instances count this instance as dead.
+ */
 const TRIES_PER_LEASE = 10;
 
 export interface WriterReopeningOptions {
@@ -12,15 +15,15 @@ export interface WriterReopeningOptions {
   readonly logger: Logger;
   /** Asks the writer to open the file. */
   readonly open: () => Promise<unknown>;
-  /** Ends it all. */
+  /** Ends the reopening. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Has a writer that takes a dead one's place open the file.
+ * Has the successor of a dead writer open the file.
  *
- * A writer opens the file at its first request, and until then no heart beats. So it is asked until
- * it has: another program may hold the lock, or the disk be full.
+ * A writer opens the file at its first request, and sends no heartbeat before that. Opening may fail for
+ * a while, when another program holds the lock or the disk is full. So it is tried until it succeeds.
  */
 export class WriterReopening {
   readonly #options: WriterReopeningOptions;
@@ -34,7 +37,7 @@ export class WriterReopening {
     if (this.#running) return;
     this.#running = true;
     const { leaseMs, logger, open, signal } = this.#options;
-    let told = "";
+    let loggedCode = "";
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
         await open();
@@ -42,10 +45,10 @@ export class WriterReopening {
       } catch (cause) {
         const error = toRunStoreError(cause);
         const fields = { err: error, code: error.code };
-        if (!signal.aborted && error.code !== told) {
-          logger.error(fields, "the writer could not reopen, and goes on trying");
+        if (!signal.aborted && error.code !== loggedCode) {
+          logger.error(fields, "the writer could not reopen the file, and goes on trying");
         }
-        told = error.code;
+        loggedCode = error.code;
       }
       const ms = Math.min(FIRST_WAIT_MS * 2 ** attempt, leaseMs / TRIES_PER_LEASE);
       await delay(ms, undefined, { signal, ref: false }).catch(() => undefined);

@@ -10,7 +10,7 @@ import type { Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
 
 export async function fillDisk(round: Round): Promise<void> {
-  // A quota needs no rights, and finds other places at which to fail.
+  // A quota needs no root rights, and fails at other statements.
   const disk = round.random.chance(0.5) ? mountDisk(round.directory) : null;
   const roomAgainMs = round.random.integer(100, 1200);
   if (disk === null) {
@@ -44,14 +44,14 @@ export function mountDisk(directory: string): SmallDisk | null {
   try {
     return mountSmallDisk(path, 48);
   } catch (error) {
-    // Only root may mount; the caller has another way.
+    // Only root may mount. The caller uses a quota instead.
     if (error instanceof Error) return null;
     throw error;
   }
 }
 
 const MOMENTS: readonly Pick<Trap, "point" | "when">[] = [
-  // A BEGIN that fails has begun nothing.
+  // A BEGIN that fails has begun no transaction.
   { point: "begin", when: "before" },
   { point: "claim", when: "before" },
   { point: "append", when: "before" },
@@ -61,7 +61,7 @@ const MOMENTS: readonly Pick<Trap, "point" | "when">[] = [
   { point: "commit", when: "before" },
   { point: "commit-finish", when: "before" },
   { point: "commit-finish", when: "before" },
-  // Harsher than SQLite: it was committed all the same.
+  // Harsher than SQLite: the transaction was committed although COMMIT failed.
   { point: "commit", when: "after" },
 ];
 
@@ -111,7 +111,7 @@ export async function holdLock(round: Round): Promise<void> {
       if (record.what === "agent-ended" && record.at > from) endedSince.add(record.runId);
       if (record.what !== "completed" || record.at > to) continue;
       waiting.delete(record.runId);
-      // What had been committed before may be told of late.
+      // Earlier commits may be reported late.
       if (endedSince.has(record.runId)) through++;
     }
     round.prove(waiting.size > 0, "no run waited for the lock");

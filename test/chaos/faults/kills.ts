@@ -2,7 +2,7 @@ import { createVersion1 } from "../../faults/version-1-file.ts";
 import type { Point, Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
 
-/** Several lives of one process, each ended by the trap that `trapOf` sets. */
+/** A process that is started several times and each time ended by the trap that `trapOf` sets. */
 export async function dieByTraps(round: Round, lives: number, trapOf: () => Trap): Promise<void> {
   for (let life = 0; life < lives; life++) {
     const trap = trapOf();
@@ -32,7 +32,7 @@ export async function killAtRandom(round: Round): Promise<void> {
 }
 
 export async function killInRecovery(round: Round): Promise<void> {
-  // Its death leaves a run with a journal.
+  // Its death leaves a journaled run.
   await dieByTraps(round, 1, () => killAt(round, ["commit-append"], "after", 30));
   const trap = { point: "recovery", skip: 0, act: { kind: "kill" } } as const;
   for (const name of ["recovers-0", "recovers-1"]) {
@@ -61,7 +61,7 @@ export async function killInCheckpoint(round: Round): Promise<void> {
 export async function killFour(round: Round): Promise<void> {
   const threads = Array.from({ length: 8 }, (_, at) => `thread-${at}`);
   const { random } = round;
-  // Chosen beforehand: what is random must not depend on which process is the faster.
+  // Chosen beforehand: random choices must not depend on which process is faster.
   const plans = [0, 1, 2, 3].map((at) => ({
     name: `p${at}`,
     threadIds: random.shuffle(threads).slice(0, 5),

@@ -10,7 +10,7 @@ import type { Round } from "../round.ts";
 import { mountDisk } from "./disk.ts";
 
 const LEASE_MS = 500;
-/** How long a process may take to find that another one is dead, when the kernel can tell. */
+/** How long a process may take to notice that another process is dead, when the kernel can tell. */
 const TAKE_OVER_MS = 4000;
 const LOCK = fileURLToPath(new URL("../lock.child.ts", import.meta.url));
 
@@ -29,7 +29,7 @@ export async function lockPastLease(round: Round): Promise<void> {
     return;
   }
   const isLost = way === "a claim's answer is lost";
-  // After 5 s of failures, a store refuses what waits for it.
+  // After 5 s of failures, a store rejects waiting claims.
   const holdMs = isLost ? 6500 : random.integer(3 * LEASE_MS, 6 * LEASE_MS);
   const child = round.start("p0", {
     leaseMs: LEASE_MS,
@@ -77,7 +77,7 @@ export async function diskFullPastLease(round: Round): Promise<void> {
   );
 }
 
-/** Runs whose storing takes long end together: one transaction is longer than a lease. */
+/** Long runs end together, so that a transaction takes longer than a lease. */
 export async function longFinishes(round: Round): Promise<void> {
   const ms = round.random.integer(200, 400);
   round.detail = `${ms} ms each`;
@@ -92,7 +92,9 @@ export async function longFinishes(round: Round): Promise<void> {
   await round.pause(500, 1500);
 }
 
-/** A process in another pid namespace is killed: its threads are to be free long before its lease ends. */
+/**
+ * A process in another pid namespace is killed. Its threads have to be free long before its lease ends.
+ */
 export async function killInNamespace(round: Round): Promise<void> {
   const isPossible = canMakePidNamespaces();
   if (!isPossible) round.detail = "no pid namespace can be made here: killed in this one";

@@ -6,7 +6,7 @@ const DATA = ["", "-wal"] as const;
 
 type Take = (path: string) => void;
 
-/** What may become of the file under a process that has it open. */
+/** The ways to lose a file that a process has open. */
 const WAYS: readonly (readonly [name: string, take: (dbPath: string) => void])[] = [
   ["database deleted", (dbPath) => rmSync(dbPath)],
   ["WAL deleted", (dbPath) => rmSync(`${dbPath}-wal`)],
@@ -31,8 +31,8 @@ const replace: Take = (path) => {
 };
 
 /**
- * Takes the file away from under a process. What it has acknowledged by then is in a copy, which has
- * the file's name when the round is judged: what it acknowledges after that is not there.
+ * Deletes, moves or replaces the file of a running process. A copy made before has the file's name when
+ * the round is judged. Runs that the process acknowledges later are not in the copy.
  */
 export async function loseFile(round: Round): Promise<void> {
   const { random, dbPath } = round;

@@ -3,9 +3,9 @@ import type { LoadProcess } from "../load-process.ts";
 import type { Round } from "../round.ts";
 
 /**
- * Another program opens the file, reads from it and closes it, in one of the situations in which a
- * process may have lost its locks on the file; then the process goes on for a while, and is killed.
- * A program with an older SQLite deletes the WAL of a file on which there are no locks.
+ * Another program opens the file, reads from it and closes it, in a situation in which a process may
+ * have lost its locks on the file. Then the process goes on for a while, and is killed. A program with
+ * an older SQLite deletes the WAL of a file without locks.
  */
 export async function lookFromOutside(round: Round): Promise<void> {
   const program = outsideSqlites().find(({ unfit }) => unfit === null);
@@ -41,7 +41,7 @@ async function replaceWriter(round: Round): Promise<LoadProcess> {
   return child;
 }
 
-/** How many runs the process says are complete. */
+/** How many runs the process has reported as complete. */
 function runsOf(child: LoadProcess): number {
   return child.records().filter(({ what }) => what === "completed").length;
 }

@@ -1,11 +1,14 @@
 import type { Round } from "../round.ts";
 
-/** Few, so that they come again on every thread and in every process, while runs have them and later. */
+/**
+ * Only a few ids, so that they are used again on every thread and in every process, at the same time
+ * and later.
+ */
 const RUN_IDS = ["1700000000001", "1700000000002", "1700000000003"];
 
 /**
- * Processes on the same threads, whose clients make few run ids and send many requests twice; one of
- * the processes is killed and started again.
+ * Processes on the same threads, whose clients use few run ids and send many requests twice. One of the
+ * processes is killed and started again.
  */
 export async function postTwice(round: Round): Promise<void> {
   const { random } = round;

@@ -3,14 +3,14 @@ import type { LoadProcess } from "../load-process.ts";
 import { type LogRecord, now } from "../log.ts";
 import type { Round } from "../round.ts";
 
-/** How long the other process may take to find that the one that sleeps is past its lease. */
+/** How long the other process may take to notice that the suspended process is past its lease. */
 const TAKE_OVER_MS = 2500;
 const MAX_STOPS = 5;
 const LATE_THREADS = ["thread-6", "thread-7"];
 
 /**
- * Stops a process with runs in flight until the other has taken threads of it over, and a client
- * has asked the other again for a run of which nothing had been heard; then wakes it.
+ * Stops a process with runs in flight, until the other process has taken over some of its threads, and
+ * a client without an answer has sent its run to the other process again. Then wakes the process.
  */
 export async function stopProcess(round: Round): Promise<void> {
   const sleeper = round.start("sleeper", {
@@ -24,7 +24,8 @@ export async function stopProcess(round: Round): Promise<void> {
   await other.until("run", 2);
   let stops = 0;
   let taken = false;
-  // Stopped within a transaction, it holds SQLite's lock: nobody takes anything over then.
+  // A process that is stopped within a transaction holds SQLite's lock: no process could take over a
+  // thread.
   while (!taken && stops++ < MAX_STOPS) {
     await round.pause(20, 200);
     await sleeper.halt();

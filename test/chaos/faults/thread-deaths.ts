@@ -38,7 +38,7 @@ export const READER: Victim = {
   deaths: 2,
 };
 
-/** A way to die, and what the main thread is told of it. */
+/** A way to die, and the error that the main thread gets. */
 interface Death {
   readonly act: (round: Round) => Act;
   readonly cause: string;
@@ -67,7 +67,7 @@ export const RUN_OUT_OF_MEMORY: Death = {
   act: () => ({ kind: "out-of-memory" }),
   cause: "ERR_WORKER_OUT_OF_MEMORY",
   workerHeapMb: 28,
-  // Each takes a while, and what cannot be stored for 5 s is reported as failed.
+  // Each death takes a while, and a run that cannot be stored for 5 s is reported as failed.
   maxDeaths: 2,
 };
 

@@ -20,7 +20,7 @@ function namesAfterCut(disk: SimulatedDisk): string[] {
 }
 
 describe("after a power cut, the names on a simulated disk", () => {
-  it("are there when the directory was synced, and need not be when only the file was", () => {
+  it("are there when the directory was synced, and may be missing when only the file was synced", () => {
     const disk = new SimulatedDisk(new Map());
     disk.begin(call("create", 7, "a"));
     disk.begin(call("write", 7, "text"));
@@ -30,7 +30,7 @@ describe("after a power cut, the names on a simulated disk", () => {
     expect(disk.afterCut(NOTHING, random).get("a")?.toString()).toBe("text");
   });
 
-  it("may be those of before, until the directory is synced", () => {
+  it("may be the old names, until the directory is synced", () => {
     const file = { inode: 7, content: Buffer.from("old") };
     const disk = new SimulatedDisk(new Map([["a", file]]));
     disk.begin(call("rename", 0, "a/b"));
@@ -43,7 +43,7 @@ describe("after a power cut, the names on a simulated disk", () => {
     expect(namesAfterCut(disk)).toEqual([]);
   });
 
-  it("lead to the new file where an inode came again", () => {
+  it("lead to the new file when an inode was used again", () => {
     const disk = new SimulatedDisk(new Map([["a", { inode: 7, content: Buffer.from("old") }]]));
     disk.begin(call("unlink", 0, "a"));
     disk.begin(call("create", 7, "b"));

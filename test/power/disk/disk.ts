@@ -16,21 +16,21 @@ interface Change {
  *
  * What SQLite may rely on, by https://www.sqlite.org/atomiccommit.html, section 2 and
  * https://www.sqlite.org/psow.html:
- * - a write changes no byte outside of what it writes (power-safe overwrite), and a sector that is torn
+ * - a write changes no byte outside of its range (power-safe overwrite), and a torn sector
  *   holds bytes of its earlier and its later content, never anything else;
  * - a sync that succeeded is true;
- * - a name that was made, moved or deleted is so for certain when the directory was synced. fsync of
- *   the file itself does not see to that, by its manual page.
- * Not modelled: disks that lie, bits that rot, and names that are lost though the disk had them.
+ * - a name is certainly made, moved or deleted only after a sync of the directory. fsync of
+ *   the file itself does not guarantee that, by its manual page.
+ * Not modelled: disks that lie, bits that flip, and names that are lost although the disk had them.
  *
- * A page of the database is torn only while it is written, which is while a checkpoint moves it
- * there out of a WAL that was synced. So that is no unfair thing to do to it.
+ * A page of the database is torn only while it is written, by a checkpoint from a WAL that was synced.
+ * SQLite can repair it, so a torn page is a fair test.
  */
 export class SimulatedDisk {
-  /** As programs see it. */
+  /** The files as programs see them. */
   readonly names: Map<string, SimulatedFile>;
   readonly #byInode = new Map<number, SimulatedFile>();
-  /** As the disk is sure to hold it. */
+  /** The files that the disk certainly holds. */
   readonly #base: Map<string, SimulatedFile>;
   #changes: Change[] = [];
 
@@ -45,7 +45,7 @@ export class SimulatedDisk {
     this.#base = new Map(this.names);
   }
 
-  /** A call that changes something begins. Those of syncs count when they end. */
+  /** Applies a call at its begin. Syncs are applied at their end. */
   begin(call: Call): void {
     switch (call.kind) {
       case "write":
@@ -79,7 +79,7 @@ export class SimulatedDisk {
     }
   }
 
-  /** A sync ends. */
+  /** Applies a sync at its end. */
   end(call: Call): void {
     const file = this.#byInode.get(call.inode);
     if (call.kind === "sync") {

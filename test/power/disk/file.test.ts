@@ -21,7 +21,7 @@ const nothing = (file: SimulatedFile) => lettersIn(file.afterCut(NOTHING, random
 const everything = (file: SimulatedFile) => lettersIn(file.afterCut(EVERYTHING, random));
 
 describe("after a power cut, a simulated file", () => {
-  it("holds what was synced, and may hold what was not", () => {
+  it("holds synced writes, and may hold other writes", () => {
     const file = new SimulatedFile("f");
     file.write(0, page("a"), at(1));
     file.synced(at(3));
@@ -30,7 +30,7 @@ describe("after a power cut, a simulated file", () => {
     expect(everything(file)).toBe("bbbbbbbb");
   });
 
-  it("may hold a write that had not ended when the sync began, and need not", () => {
+  it("may hold or lack a write that had not ended when the sync began", () => {
     const file = new SimulatedFile("f");
     file.write(0, page("a"), { begin: 1, end: 4 });
     file.synced({ begin: 2, end: 6 });
@@ -39,7 +39,7 @@ describe("after a power cut, a simulated file", () => {
     expect(nothing(file)).toBe("aaaaaaaa");
   });
 
-  it("has each sector in a version of its own", () => {
+  it("may have each sector in a different version", () => {
     const file = new SimulatedFile("f", page("a"));
     file.write(0, page("b"), at(1));
     file.write(0, page("c"), at(3));
@@ -49,7 +49,7 @@ describe("after a power cut, a simulated file", () => {
     expect(lettersIn(file.afterCut(style, random))).toBe("bcabcabc");
   });
 
-  it("has bytes of both versions in a sector that is torn", () => {
+  it("has bytes of both versions in a torn sector", () => {
     const file = new SimulatedFile("f", page("a"));
     file.write(512, Buffer.alloc(512, "b"), at(1));
     const image = file.afterCut({ ...EVERYTHING, tears: () => true }, random).toString();
@@ -67,7 +67,7 @@ describe("after a power cut, a simulated file", () => {
     expect(lettersIn(file.content)).toBe("aaaaaaaabbbbbbbb");
   });
 
-  it("has that hole no more when something was written to the page again, and synced", () => {
+  it("has no such hole after the page was written again and synced", () => {
     const file = new SimulatedFile("f");
     file.write(0, page("a"), at(1));
     file.failed(at(3));
@@ -76,7 +76,7 @@ describe("after a power cut, a simulated file", () => {
     expect(nothing(file)).toBe("abaaaaaa");
   });
 
-  it("was cut as a whole, or not at all", () => {
+  it("is truncated to the new length, or not at all", () => {
     const file = new SimulatedFile("f", page("a"));
     file.truncate(512, at(1));
     expect(nothing(file)).toBe("aaaaaaaa");

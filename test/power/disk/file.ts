@@ -2,18 +2,18 @@ import type { Random } from "../../support/random.ts";
 import type { Style } from "./style.ts";
 
 export const SECTOR_BYTES = 512;
-/** Of the kernel's page cache: what it calls dirty or clean. */
+/** The page size of the kernel's page cache, whose pages are dirty or clean. */
 const PAGE_BYTES = 4096;
 const SECTORS_PER_PAGE = PAGE_BYTES / SECTOR_BYTES;
 
-/** What a sector held from one write on. */
+/** The content of a sector from one write on. */
 interface Version {
   readonly file: string;
   readonly at: number;
   readonly begin: number;
   readonly end: number;
   readonly bytes: Buffer;
-  /** It is what a cut of the file has left of the sector, and there when the cut is. */
+  /** True for the content that a truncation left in the sector: it is there if the truncation is. */
   readonly isCut: boolean;
 }
 
@@ -32,30 +32,30 @@ export interface Period {
 }
 
 /**
- * One file: what programs read of it, and what the disk is sure to hold.
+ * One file: its content for programs, and the content that the disk certainly holds.
  *
- * The disk holds of each sector the version that the last successful sync guarantees, or any that
- * was written since. Every sector chooses for itself, and so does the size of the file. A cut of
- * the file has happened as a whole or not at all: no file system leaves holes where it cuts.
+ * For each sector, the disk holds the version that the last successful sync guarantees, or any later
+ * version. Sectors and the size of the file are independent of each other. A truncation has happened as
+ * a whole or not at all: no file system leaves holes there.
  *
- * A sync guarantees the writes that had ended before it began, if it succeeds. One that fails
- * guarantees nothing, and leaves a hole, as Linux does: the pages that were dirty may be on the disk or
- * not, and count as clean. No later sync writes them, unless a page is written to again.
+ * A successful sync guarantees the writes that had ended before it began. A failed sync guarantees
+ * nothing and leaves a hole, like on Linux: the dirty pages may be on the disk or not, and count as
+ * clean. A later sync writes such a page only if the page was written again.
  */
 export class SimulatedFile {
   readonly name: string;
-  /** As programs read it. */
+  /** The content that programs read. */
   #cache: Buffer = Buffer.alloc(0);
   #size = 0;
-  /** As the disk is sure to hold it. */
+  /** The content that the disk certainly holds. */
   #base: Buffer = Buffer.alloc(0);
   #baseSize = 0;
   readonly #unsynced = new Map<number, Version[]>();
   #sizes: Size[] = [];
-  /** Pages that a sync which failed called clean, and the tick at which it ended. */
+  /** Pages that a failed sync marked as clean, and the tick at which the sync ended. */
   readonly #calledClean = new Map<number, number>();
 
-  /** `content`: what is on the disk for sure. */
+  /** `content`: the content that is certainly on the disk. */
   constructor(name: string, content: Buffer = Buffer.alloc(0)) {
     this.name = name;
     this.#cache = Buffer.from(content);
@@ -64,7 +64,7 @@ export class SimulatedFile {
     this.#baseSize = content.length;
   }
 
-  /** What programs read. */
+  /** The bytes that programs read. */
   get content(): Buffer {
     return this.#cache.subarray(0, this.#size);
   }
@@ -87,7 +87,7 @@ export class SimulatedFile {
     this.#note(Math.floor(size / SECTOR_BYTES), Math.ceil(before / SECTOR_BYTES), when, true);
   }
 
-  /** A sync that began and ended then has succeeded. */
+  /** Applies a successful sync that began and ended at these ticks. */
   synced(sync: Period): void {
     for (const page of this.#dirtyPages(sync)) {
       for (let sector = page * SECTORS_PER_PAGE; sector < (page + 1) * SECTORS_PER_PAGE; sector++) {
@@ -106,7 +106,7 @@ export class SimulatedFile {
     this.#sizes.splice(0, covered + 1);
   }
 
-  /** A sync that began and ended then has failed. */
+  /** Applies a failed sync that began and ended at these ticks. */
   failed(sync: Period): void {
     for (const [sector, versions] of this.#unsynced) {
       if (versions[0] === undefined || versions[0].begin > sync.end) continue;
@@ -114,14 +114,15 @@ export class SimulatedFile {
     }
   }
 
-  /** What the disk may hold after a power cut now, by what `style` chooses. */
+  /** The content that the disk may hold after a power cut now. `style` chooses among the versions. */
   afterCut(style: Style, random: Random): Buffer {
     const chosen = this.#sizes.length === 0 ? -1 : style.choose(this.#sizes);
     const size = this.#sizes[chosen]?.size ?? this.#baseSize;
     const image = Buffer.alloc(size);
     this.#base.copy(image, 0, 0, Math.min(size, this.#base.length));
     const lastCut = this.#sizes.slice(0, chosen + 1).findLast(({ isCut }) => isCut);
-    // In order, so that what is drawn for one sector does not depend on when others were written.
+    // In order of the sectors, so that a random choice does not depend on when other sectors were
+    // written.
     const sectors = [...this.#unsynced].sort(([a], [b]) => a - b);
     for (const [sector, versions] of sectors) {
       const at = sector * SECTOR_BYTES;
@@ -142,7 +143,7 @@ export class SimulatedFile {
     this.#sizes.push({ file: this.name, at: null, begin, end, size, isCut });
   }
 
-  /** Notes what the sectors hold now. */
+  /** Notes the current content of the sectors. */
   #note(from: number, to: number, { begin, end }: Period, isCut: boolean): void {
     for (let sector = from; sector < to; sector++) {
       const at = sector * SECTOR_BYTES;
@@ -155,7 +156,7 @@ export class SimulatedFile {
     }
   }
 
-  /** Pages that a sync writes: those that no failed sync called clean, or that were written again. */
+  /** Whether a sync writes the page: no failed sync marked it as clean, or it was written again. */
   #dirtyPages(sync: Period): Set<number> {
     const dirty = new Set<number>();
     for (const [sector, versions] of this.#unsynced) {
@@ -176,7 +177,7 @@ export class SimulatedFile {
 
 const ZEROS = Buffer.alloc(SECTOR_BYTES);
 
-/** The buffer, or a longer one that begins with it and goes on with zeros. */
+/** The buffer, or a longer buffer that begins with it and continues with zeros. */
 function withRoom(buffer: Buffer, length: number): Buffer {
   if (buffer.length >= length) return buffer;
   const longer = Buffer.alloc(Math.max(length, buffer.length * 2));

@@ -3,11 +3,11 @@ import type { Call } from "../record/recording.ts";
 import { SimulatedDisk } from "./disk.ts";
 import { pickStyle } from "./style.ts";
 
-/** What the disk holds after one power cut. */
+/** The content of the disk after a power cut. */
 export interface Image {
-  /** Of the images of a recording, from 1. */
+  /** The number of the image in its recording, from 1. */
   readonly number: number;
-  /** The tick at which the power went. */
+  /** The tick of the power cut. */
   readonly cut: number;
   readonly style: string;
   readonly files: ReadonlyMap<string, Buffer>;
@@ -22,10 +22,10 @@ export interface ImageSource {
   readonly acknowledged: readonly number[];
 }
 
-/** The styles "late" and "early" part the changes of so many ticks before the cut. */
+/** The styles "late" and "early" divide the changes of so many ticks before the cut. */
 const WINDOWS = [20, 200, 2000];
 
-/** Draws `count` images, in order of their cuts: the record is gone through once. */
+/** Draws `count` images in order of their cuts, in one pass over the record. */
 export function* drawImages(
   { found, calls, acknowledged }: ImageSource,
   count: number,
@@ -48,8 +48,8 @@ export function* drawImages(
 }
 
 /**
- * The files as programs read them at the end. They have to be those that are really there: else
- * something went past the record.
+ * The files as programs read them at the end. They have to equal the real files: otherwise the record
+ * missed a call.
  */
 export function contentAfter({ found, calls }: ImageSource): Map<string, Buffer> {
   const disk = new SimulatedDisk(found);
@@ -72,7 +72,7 @@ function timelineOf(calls: readonly Call[]): Step[] {
     const isEnd = isSync(call);
     if (call.kind === "mark" || (call.failed && !isEnd)) continue;
     const at = isEnd ? call.end : call.begin;
-    // A sync in which its process was killed has guaranteed nothing.
+    // A sync whose process was killed guarantees nothing.
     if (Number.isFinite(at)) steps.push({ at, isEnd, call });
   }
   return steps.sort((a, b) => a.at - b.at);
@@ -80,7 +80,7 @@ function timelineOf(calls: readonly Call[]): Step[] {
 
 const isSync = ({ kind }: Call) => kind === "sync" || kind === "sync-directory";
 
-/** Moments of all kinds: any, just after a run was acknowledged, and about the rare calls. */
+/** Moments of several kinds: any moment, just after a run was acknowledged, and around rare calls. */
 function drawCuts(
   calls: readonly Call[],
   acknowledged: readonly number[],
@@ -98,7 +98,7 @@ function drawCuts(
     const kind = random.pick(kinds);
     if (kind === "acknowledged" && acknowledged.length > 0) cuts.push(random.pick(acknowledged));
     else if (kind === "failed") {
-      // When it was made good, some runs are acknowledged at once.
+      // After a failed sync was repaired, several runs are acknowledged at once.
       const { begin } = random.pick(failed);
       const after = acknowledged.filter((tick) => tick > begin).slice(0, 12);
       cuts.push(after.length > 0 ? random.pick(after) : begin);

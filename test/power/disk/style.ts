@@ -1,29 +1,32 @@
 import type { Random } from "../../support/random.ts";
 
-/** Something that was changed and not yet synced: when, and in which file. */
+/** A change that is not synced yet: its file and its time. */
 export interface Unsynced {
   readonly file: string;
-  /** Where in the file, in bytes; null for its size, or a name in the directory. */
+  /** The position in the file, in bytes. Null for the file's size, or a name in the directory. */
   readonly at: number | null;
-  /** Begin of the write, a tick of the record's clock. */
+  /** The begin of the write, in ticks of the record's clock. */
   readonly begin: number;
 }
 
-/** Decides which of the changes that were not synced are on the disk after the power cut. */
+/** Decides which unsynced changes are on the disk after the power cut. */
 export interface Style {
   readonly name: string;
   /**
-   * Which of `versions` of one sector, size or name is there, in order of time. -1 is the one that
-   * was synced before them.
+   * Chooses one of `versions` of a sector, size or name, which are in order of time. -1 is the synced
+   * version before them.
    */
   readonly choose: (versions: readonly Unsynced[]) => number;
-  /** Whether the sector is half written: bytes before a place of the chosen version, then of the other. */
+  /**
+   * Whether the sector is torn: bytes of the chosen version up to some position, then bytes of the
+   * other.
+   */
   readonly tears: () => boolean;
 }
 
 const PAGE_BYTES = 4096;
 
-/** One of many ways in which a disk may lose what was not synced. Seeded by `random`. */
+/** One of many ways in which a disk may lose unsynced changes. Seeded by `random`. */
 export function pickStyle(
   random: Random,
   window: { readonly from: number; readonly to: number },
@@ -61,7 +64,7 @@ export function pickStyle(
     case "everything":
       return { name, choose: all, tears: never };
     case "sectors":
-      // Each 512 bytes for themselves, in any version since the last sync.
+      // Each sector of 512 bytes independently, in any version since the last sync.
       return {
         name,
         choose: (versions) => (random.chance(survival) ? all(versions) : any(versions)),
@@ -70,7 +73,7 @@ export function pickStyle(
     case "torn":
       return { name, choose: any, tears: () => random.chance(0.3) };
     case "pages":
-      // What the kernel writes back, it writes by pages.
+      // The kernel writes back whole pages.
       return {
         name,
         choose: (versions) => {
@@ -82,7 +85,7 @@ export function pickStyle(
         tears: never,
       };
     case "late":
-      // The last writes overtook those before them.
+      // The last writes were done before earlier writes.
       return {
         name,
         choose: (versions) => ((versions.at(-1)?.begin ?? 0) >= middle ? all(versions) : -1),
@@ -106,7 +109,7 @@ export function pickStyle(
       };
     }
     case "data-without-names":
-      // All bytes, but no size, and no entry of the directory.
+      // All bytes, but neither sizes nor directory entries.
       return {
         name,
         choose: (versions) => (versions[0]?.at === null ? -1 : all(versions)),

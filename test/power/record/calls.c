@@ -1,14 +1,14 @@
 /*
- * The calls of libc by which Node and SQLite change files, recorded on their way to the kernel.
+ * Records the libc calls by which Node and SQLite change files.
  * Preloaded into a process (LD_PRELOAD). Environment:
  *
  *   POWER_RECORD     the record, a file that exists
  *   POWER_DIRECTORY  the directory whose files are recorded, as an absolute path without links
- *   POWER_MARK       what is written to this file is a mark in the record
- *   POWER_NO_SYNC    set: syncs do nothing (for files that need to survive nothing)
+ *   POWER_MARK       a write to this file is a mark in the record
+ *   POWER_NO_SYNC    if set, syncs do nothing (for files that need no durability)
  *
- * Writes through a mapping are not seen. SQLite maps the -shm file alone, which nobody needs after
- * a power cut: it is left out.
+ * Writes through a mapping are not recorded. SQLite maps only the -shm file, which is not needed after
+ * a power cut.
  */
 #define _GNU_SOURCE
 #include "record.h"
@@ -31,7 +31,7 @@
 
 #define MAX_FDS 65536
 
-/* What is known of a descriptor. Node closes some by a system call, unseen: hence the inode. */
+/* What is known of a descriptor. Node closes some without a recorded call: hence the inode. */
 static struct {
   enum file_kind kind;
   uint64_t inode;
@@ -87,7 +87,7 @@ static int remember(int fd, enum file_kind kind) {
   if (fd < 0 || fd >= MAX_FDS) return fd;
   int saved = errno;
   fds[fd].inode = kind == NOT_RECORDED ? 0 : inode_of(fd);
-  // A descriptor that is opened after an error was reported is not told of it.
+  // A descriptor that is opened after an error was reported does not report it.
   if (has_sync_faults(kind)) fds[fd].failures_seen = record_header()->faults[kind - 1].failures;
   fds[fd].kind = kind;
   errno = saved;
@@ -168,7 +168,7 @@ static ssize_t ended(struct entry *entry, ssize_t result) {
 }
 
 static ssize_t written(struct entry *entry, ssize_t length) {
-  // On a disk that is full, less was written than was to be.
+  // On a full disk, fewer bytes are written than requested.
   if (entry != NULL && length >= 0) entry->length = entry->data_length = (uint64_t)length;
   return ended(entry, length);
 }
@@ -262,7 +262,7 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
   REAL(fallocate64);
   int result = real(fd, mode, offset, length);
   struct stat stat;
-  // It has grown by zeros. Nothing that is recorded punches holes.
+  // The file has grown by zeros. No recorded call punches holes.
   if (result == 0 && recorded(fd) && fstat(fd, &stat) == 0) record_cut(fd, (uint64_t)stat.st_size);
   return result;
 }
@@ -280,8 +280,8 @@ int posix_fallocate(int fd, off_t offset, off_t length) {
 }
 
 /*
- * Whether this sync is to fail, as Linux fails them: what was to be written is given up and called
- * clean. Each descriptor that was open then is told once, by its own next sync.
+ * Whether this sync has to fail, like on Linux: the dirty pages are given up and marked as clean. Each
+ * descriptor that is open then reports it once, at its own next sync.
  */
 static int is_to_fail(int fd, enum file_kind kind) {
   if (!has_sync_faults(kind)) return 0;
@@ -296,7 +296,7 @@ static int is_to_fail(int fd, enum file_kind kind) {
   return 0;
 }
 
-/* Whether another sync failed that this descriptor is to be told of. */
+/* Whether this descriptor has to report the failure of another sync. */
 static int is_told(int fd, enum file_kind kind) {
   if (!has_sync_faults(kind)) return 0;
   struct sync_faults *faults = &record_header()->faults[kind - 1];
@@ -318,8 +318,8 @@ static int sync_recorded(int fd, int (*real)(int)) {
     return (int)ended(entry, -1);
   }
   int result = (int)ended(entry, real(fd));
-  // Asked when it has ended, as the kernel does: one that fails meanwhile may have failed for this one.
-  // What became dirty since was written, so that the record calls it a success.
+  // Asked at the end, like in the kernel: a sync that fails meanwhile may concern this one too.
+  // Pages that became dirty since were written, so the record has this sync as a success.
   if (result != 0 || !is_told(fd, kind)) return result;
   errno = EIO;
   return -1;

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Why nothing can be recorded on this machine. */
+/** Thrown when recording is not possible on this machine. */
 export class CannotRecord extends Error {}
 
 const SOURCES = ["record.c", "calls.c"].map((name) =>

@@ -1,5 +1,6 @@
 /*
- * What processes do to the files of one directory, in one order: a file that all of them map.
+ * The calls of several processes on the files of one directory, in one order. All processes map this
+ * file.
  *
  * header | entries of a fixed size | data of the entries
  *
@@ -26,7 +27,7 @@ enum entry_kind {
   MARK = 9
 };
 
-/* The mark is the file by which a process says something in the same order. */
+/* The mark is the file to which processes write marks, in the same order. */
 enum file_kind { NOT_RECORDED = 0, DATABASE = 1, WAL = 2, OTHER = 3, DIRECTORY = 4, MARK_FILE = 5 };
 #define SYNCED_KINDS 3
 
@@ -34,10 +35,10 @@ enum file_kind { NOT_RECORDED = 0, DATABASE = 1, WAL = 2, OTHER = 3, DIRECTORY =
 struct sync_faults {
   /* Syncs so far. */
   _Atomic uint64_t count;
-  /* Of the last one that failed: the inode, and a number that counts the failures. */
+  /* Of the last failed sync: the inode, and the number of failures so far. */
   _Atomic uint64_t failed_inode;
   _Atomic uint64_t failures;
-  /* Set beforehand: the places of those that are to fail, from 1; 0 is none. */
+  /* Set beforehand: the positions of the syncs that have to fail, from 1. 0 is none. */
   uint64_t places[MAX_FAILURES];
 };
 
@@ -45,15 +46,15 @@ struct header {
   _Atomic uint64_t clock;
   _Atomic uint64_t entries;
   _Atomic uint64_t data_bytes;
-  /* Not 0: the record is full, and worth nothing. */
+  /* Not 0 if the record is full, and so useless. */
   _Atomic uint64_t overflow;
-  /* Size of the whole file; set beforehand. */
+  /* The size of the whole file. Set beforehand. */
   uint64_t size;
   struct sync_faults faults[SYNCED_KINDS];
 };
 
 struct entry {
-  /* Set last: an entry without it was never completed, nor its call made. */
+  /* Set last: an entry without it was never completed, and its call was not made. */
   _Atomic uint32_t ready;
   uint32_t kind;
   uint64_t begin;
@@ -61,7 +62,7 @@ struct entry {
   _Atomic uint64_t end;
   uint64_t inode;
   uint64_t offset;
-  /* Of the bytes written; the new size of a file that is truncated. */
+  /* The number of bytes written, or the new size of a truncated file. */
   uint64_t length;
   uint64_t data;
   uint64_t data_length;
@@ -73,7 +74,7 @@ struct entry {
 _Static_assert(sizeof(struct header) <= HEADER_BYTES, "the header outgrew its place");
 _Static_assert(sizeof(struct entry) <= ENTRY_BYTES, "the entry outgrew its place");
 
-/* Begins the entry of a call. Null when nothing is recorded. */
+/* Begins the entry of a call. Null when the call is not recorded. */
 struct entry *begin_entry(enum entry_kind kind, uint64_t inode, const void *data, uint64_t length);
 /* `error` is 0 or an error number. */
 void end_entry(struct entry *entry, int error);

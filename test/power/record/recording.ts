@@ -7,12 +7,12 @@ export interface Call {
   readonly begin: number;
   /** Infinity: the process was killed within the call. */
   readonly end: number;
-  /** Of the file; 0 for calls that name files. */
+  /** The inode of the file. 0 for calls that name files. */
   readonly inode: number;
   readonly offset: number;
-  /** Of the bytes written, or the new size. */
+  /** The number of bytes written, or the new size. */
   readonly length: number;
-  /** What was written, or the names, parted by a slash. */
+  /** The bytes written, or the names, separated by a slash. */
   readonly data: Buffer;
   readonly failed: boolean;
 }
@@ -34,7 +34,7 @@ export type CallKind = (typeof KINDS)[number];
 /** In the order of the library's kinds of files. */
 const SYNCED = ["database", "wal"] as const;
 export type SyncedFile = (typeof SYNCED)[number];
-/** Places among the syncs of a file, from 1: those that fail. At most 8. */
+/** The positions of the failing syncs of a file, from 1. At most 8. */
 export type FailedSyncs = { readonly [File in SyncedFile]?: readonly number[] };
 
 // As in record.h.
@@ -44,18 +44,18 @@ const MAX_ENTRIES = 2 ** 19;
 const FIRST_FAULTS = 40;
 const FAULTS_BYTES = 88;
 const PLACES = 24;
-/** Sparse: as much of it is on the disk as was recorded. */
+/** Sparse: it takes only the recorded bytes on the disk. */
 const RECORD_BYTES = 2 ** 30;
 
-/** What processes do to the files of one directory, from its making to its reading. */
+/** The recorded calls on the files of one directory: made, filled by processes, and read. */
 export class Recorder {
   readonly #library: string;
   readonly #directory: string;
   readonly #path: string;
-  /** What is written to this file is a mark in the record. */
+  /** A write to this file is a mark in the record. */
   readonly markPath: string;
 
-  /** `directory`: whose files are recorded. `place`: for the recorder's own files, another one. */
+  /** `directory`: its files are recorded. `place`: another directory for the recorder's own files. */
   constructor(library: string, directory: string, place: string, failedSyncs: FailedSyncs) {
     this.#library = library;
     this.#directory = directory;
@@ -78,14 +78,14 @@ export class Recorder {
     closeSync(fd);
   }
 
-  /** For the environment of a process that is to be recorded. */
+  /** The environment variables of a recorded process. */
   get environment(): Record<string, string> {
     return {
       LD_PRELOAD: this.#library,
       POWER_RECORD: this.#path,
       POWER_DIRECTORY: this.#directory,
       POWER_MARK: this.markPath,
-      // A ring of requests to the kernel would go past the library.
+      // Calls through io_uring would bypass the library.
       UV_USE_IO_URING: "0",
     };
   }
@@ -123,7 +123,7 @@ export class Recorder {
   }
 }
 
-/** How many failures of syncs were reported; to prove that a fault happened. */
+/** The number of reported sync failures, to prove that a fault happened. */
 export function failuresIn(calls: readonly Call[]): number {
   return calls.filter(({ kind, failed }) => kind === "sync" && failed).length;
 }

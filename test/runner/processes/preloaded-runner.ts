@@ -1,5 +1,5 @@
-// Given to a process with `--import`, and so executed in each of its threads: makes a runner, as a
-// module does that an instrumentation loads. Writes down each thread that executes it.
+// Loaded with `--import`, and so executed in each thread of the process. Makes a runner, like a module
+// that an instrumentation loads. Notes each thread that executes it.
 import { appendFileSync } from "node:fs";
 import { threadId } from "node:worker_threads";
 import { SqliteAgentRunner } from "../../../src/index.ts";

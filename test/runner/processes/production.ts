@@ -1,4 +1,4 @@
-// Makes runners in the ways that are warned about; the warnings are on stderr.
+// Makes runners in ways that cause warnings. The warnings are on stderr.
 import { SqliteAgentRunner } from "../../../src/index.ts";
 
 const [dbPath] = process.argv.slice(2);

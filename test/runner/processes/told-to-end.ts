@@ -1,4 +1,4 @@
-// `node told-to-end.ts AGENT DB_PATH`: a server whose agent never ends, as the README has it closed:
+// `node told-to-end.ts AGENT DB_PATH`: a server whose agent never ends, closed like in the README:
 // on SIGTERM it closes its runner, with the default options, and exits.
 import type { RunnableAgent } from "../../../src/index.ts";
 import { SqliteAgentRunner } from "../../../src/index.ts";
@@ -20,7 +20,7 @@ const agent: RunnableAgent = {
   runAgent(_, { onEvent }) {
     if (kind !== "never begins to emit") onEvent({ event: started(input) as never });
     console.log("running");
-    // Keeps the process alive, as a server does.
+    // Keeps the process alive, like a server.
     return new Promise(() => setInterval(() => undefined, 60_000));
   },
   abortRun(): void | Promise<void> {

@@ -1,5 +1,5 @@
 // `node unclosed.ts SCENARIO DB_PATH`: uses a runner, never closes it, never calls process.exit.
-// What it writes to stdout tells what it saw; that it ends by itself is for its parent to see.
+// It prints what it saw. Its parent checks that it ends by itself.
 import { SqliteAgentRunner } from "../../../src/index.ts";
 import {
   answeringAgent,
@@ -30,7 +30,7 @@ const scenarios: Readonly<Record<string, (runner: SqliteAgentRunner) => void>> =
     });
   },
   "unwritten run"(runner) {
-    // Nobody subscribes, and nothing but the runner is left to keep the process alive.
+    // There is no subscriber, and only the runner is left to keep the process alive.
     const agent = emitting([started(input), finished(input)], true);
     runner.run({ threadId: "t", agent, input });
   },

@@ -1,5 +1,5 @@
 // `node --import preloaded-runner.ts uses-preloaded-runner.ts`: runs an agent on the preloaded runner,
-// and so does a worker thread of its own. Says how each run ended.
+// here and in a worker thread. Prints how each run ended.
 import { once } from "node:events";
 import { isMainThread, parentPort, threadId, Worker } from "node:worker_threads";
 import { lastValueFrom, toArray } from "rxjs";
@@ -19,7 +19,7 @@ await runner.close();
 
 if (isMainThread) {
   const worker = new Worker(new URL(import.meta.url));
-  // Waited for from the start: it may be gone when its message is dealt with.
+  // Wait for the end from the start: the thread may have ended when its message is handled.
   const [[saidThere]] = (await Promise.all([once(worker, "message"), once(worker, "exit")])) as [
     [string],
     unknown,

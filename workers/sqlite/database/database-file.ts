@@ -25,9 +25,9 @@ import { codeOf } from "./fault.ts";
  * Checks and creates the database file before SQLite opens it.
  *
  * Nothing here opens a database file that has its name. POSIX drops all locks of a process on a file as
- * soon as the process closes any descriptor of that file, SQLite's locks included. Another program would
- * then take itself for the last user of the database and delete the WAL, with the runs in it. So an
- * existing file is only looked at, and a new file is closed before it gets its name.
+ * soon as the process closes any descriptor of that file, SQLite's locks included. Another program could
+ * then close the database as its last user and delete the WAL, with the runs in it. So an existing file
+ * is only inspected by its path, and a new file is closed before it gets its name.
  * https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
  */
 
@@ -53,6 +53,7 @@ const MAX_PATH_BYTES = 512;
 /** The longest suffix of a file beside the database: the journal of a lock file, see `lockPathOf`. */
 const LONGEST_SUFFIX = "-lock-01234567-journal";
 
+/** Symbolic links that are followed at most: Linux has the same limit. */
 const MAX_LINKS = 40;
 
 /**
@@ -105,14 +106,15 @@ function makeDirectory(path: string): void {
     try {
       mkdirSync(directory);
     } catch (error) {
-      // Another process may have made the directory just now. If it is no directory, the next step fails.
+      // Another process may have made the directory just now. If the name is a file, the next step
+      // fails.
       if (codeOf(error) !== "EEXIST") throw error;
     }
     syncDirectory(dirname(directory));
   }
 }
 
-/** A link into a disk that is not mounted must not become a database on another disk. */
+/** Refuses a symbolic link into a missing directory: its disk may not be mounted. */
 function assertDirectory(path: string): void {
   if (existsSync(path)) return;
   throw new RunStoreError(
@@ -156,6 +158,7 @@ function createPrivateFile(path: string): void {
   }
 }
 
+/** Creates an empty file with mode 0600. Throws `EEXIST` if there is a file of that name. */
 export function createExclusively(path: string): void {
   closeSync(openSync(path, "wx", 0o600));
 }
@@ -173,7 +176,7 @@ function createWithoutLink(path: string): void {
   }
 }
 
-/** Refuses a path that is no regular file, and a file that others may open by another name. */
+/** Refuses a path that is no regular file, and a file that other processes may open by another name. */
 function assertOneFile(path: string): void {
   let file = statSync(path);
   if (!file.isFile())
@@ -199,12 +202,13 @@ function assertOneFile(path: string): void {
   }
 }
 
-/** Removes the temporary names of the file: the process that made it may have been killed before it did. */
+/** Removes the temporary names of the file. They stay when the process that made the file was killed. */
 function removeBirthNames(path: string, file: Stats): void {
   const directory = dirname(path);
   for (const name of readdirSync(directory)) {
     if (!name.startsWith(BIRTH_NAME)) continue;
     const other = join(directory, name);
+    // In one directory, an inode number identifies a file.
     if (statSync(other, { throwIfNoEntry: false })?.ino === file.ino)
       rmSync(other, { force: true });
   }

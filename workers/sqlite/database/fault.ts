@@ -47,28 +47,28 @@ export function concernsWholeFile(error: unknown): boolean {
 }
 
 /**
- * Does work that is done again later. A locked or full file is passed over: the next batch reports that
- * fault. Any other error is told to the main thread, which logs it: a trigger that somebody added to the
- * file may refuse a heartbeat, and that must not end the writer.
+ * Does work that is done again later. An error of the whole file is ignored, such as a lock or a full
+ * disk: the next batch reports it. The main thread gets any other error and logs it. A trigger that a
+ * user added to the file may refuse a heartbeat, and that must not end the writer.
  */
-export function unlessFileFails(work: () => void, tell: (notice: WriterNotice) => void): void {
+export function unlessFileFails(work: () => void, notify: (notice: WriterNotice) => void): void {
   try {
     work();
   } catch (error) {
-    if (!concernsWholeFile(error)) tell({ kind: "maintenance-failed", fault: toFault(error) });
+    if (!concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault: toFault(error) });
   }
 }
 
 /**
- * Checks that a write changed a row before it is acknowledged as done. A trigger that someone added to
- * the file can make SQLite ignore a write without an error.
+ * Checks that a write has changed a row, before the write is acknowledged. A trigger that a user added
+ * to the file can make SQLite ignore a write without an error.
  *
- * Throws `STORE_FAILED`, which fails this operation and not its neighbours.
+ * Throws `STORE_FAILED`, which fails this operation and no other operation of the batch.
  */
 export function expectChange({ changes }: { readonly changes: number }, what: string): void {
   if (changes > 0) return;
   throw new RunStoreError(
     "STORE_FAILED",
-    `${what} was not stored: the database ignored the write; look for triggers that are not ours`,
+    `${what} was not stored: the database ignored the write; look for triggers that were added to the file`,
   );
 }

@@ -7,7 +7,7 @@ function statOf(path: string) {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch (error) {
-    throw new RunStoreError("IO_ERROR", `${path} cannot be looked at: ${messageOf(error)}`);
+    throw new RunStoreError("IO_ERROR", `${path} cannot be inspected: ${messageOf(error)}`);
   }
 }
 
@@ -34,10 +34,11 @@ function replaced(path: string): RunStoreError {
 }
 
 /**
- * The files that a connection works on: the database, its WAL, and the WAL's index (`-shm`). In the index,
- * all processes lock, and find what the WAL holds. When the index has lost its name, the next process
- * makes another one: the two processes do not see each other's locks, and overwrite each other's part of
- * the WAL.
+ * The files that a connection works on: the database, its WAL, and the WAL's index (`-shm`).
+ *
+ * All processes lock the index, and find in it what the WAL holds. When the index has lost its name, the
+ * next process makes a new index. The processes then do not see each other's locks, and overwrite each
+ * other's part of the WAL.
  *
  * A connection goes on with the files that it has open when they are deleted, moved or replaced. A commit
  * to such a file is lost with the process, so the names are checked before a commit is acknowledged.

@@ -10,19 +10,19 @@ import { inspectSchema, migrate } from "./schema.ts";
 /** How long a statement waits for another process's lock before it fails with BUSY. */
 const BUSY_TIMEOUT_MS = 5000;
 /**
- * How long a statement of the writer waits for another process's lock, once the file is open. Nothing can end
- * the writer's thread while a statement waits.
+ * How long a statement of the writer waits for another process's lock, once the file is open. It is
+ * short because the writer's thread cannot be ended while a statement waits.
  */
 const WRITER_BUSY_TIMEOUT_MS = 1000;
 
-/** How often the change to WAL is tried again while another process holds a lock. */
+/** Milliseconds between two tries to change to WAL while another process holds a lock. */
 const BUSY_RETRY_MS = 5;
 
 export interface OpenedDatabase {
   readonly db: BetterSqlite3.Database;
   /** The schema version the file had, 0 for a new one. */
   readonly migratedFrom: number;
-  /** Null for a database in memory. */
+  /** See `openGuard`. Null for a database in memory. */
   readonly guard: BetterSqlite3.Database | null;
   /** Null for a database in memory. */
   readonly files: OpenFiles | null;
@@ -64,8 +64,8 @@ function inspectWithoutWriting(Database: Driver, path: string): void {
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Switches to WAL, and waits for the lock in a loop of its own: SQLite's busy timeout does not apply to
- * a change of the journal mode, and of two processes that create the file together one would fail.
+ * Switches to WAL, and waits for the lock in a loop. SQLite's busy timeout does not apply to a change of
+ * the journal mode: without the loop, one of two processes that create the file together would fail.
  */
 function enterWal(db: BetterSqlite3.Database): void {
   const deadline = performance.now() + BUSY_TIMEOUT_MS;
@@ -81,8 +81,8 @@ function enterWal(db: BetterSqlite3.Database): void {
 }
 
 /**
- * The one read-write connection of this process. Nothing is written before the file is known
- * to be empty or ours.
+ * Opens the read-write connection of this instance. Writes nothing before the file is known to be empty
+ * or a file of an agent runner.
  */
 export function openForWriting(config: WorkerConfig): OpenedDatabase {
   const Database = loadDriver();
@@ -99,13 +99,13 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     // Commits are not synced here: the main thread syncs the WAL when a run completes, while the next
     // batch is written. Checkpoints are synced. https://www.sqlite.org/pragma.html#pragma_synchronous
     db.pragma("synchronous = NORMAL");
-    // The same few index pages change again and again: the rarer the checkpoints, the fewer times each
-    // page is written to the database. 8000 pages are 32 MiB of WAL.
+    // Most commits change the same few index pages. With rarer checkpoints, each of these pages is
+    // written to the database less often. 8000 pages are 32 MiB of WAL.
     db.pragma("wal_autocheckpoint = 8000");
     // Bytes. A WAL that grew beside a long reader is cut back to this size at a later checkpoint.
     db.pragma("journal_size_limit = 67108864");
-    // KiB, because it is negative. The upper pages of the indexes of a large file fit into it. A larger
-    // cache does harm: each commit after a page split looks through all cached pages.
+    // A negative number means KiB. The upper pages of the indexes of a large file fit into this cache. A
+    // larger cache is slower: each commit after a page split looks through all cached pages.
     db.pragma("cache_size = -16384");
     const migratedFrom = migrate(db);
     if (config.dbPath === ":memory:") return { db, migratedFrom, guard: null, files: null };
@@ -119,8 +119,8 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
 }
 
 /**
- * Opens a read-only connection and reads from it once, so that it has the WAL open. While the guard is
- * open, closing the writer's connection is never the close of the file's last connection: `abandon`.
+ * Opens a read-only connection and reads from it once, so that it has the WAL open. While this guard is
+ * open, the writer's connection is never the last connection of the file: see `abandon`.
  */
 function openGuard(Database: Driver, path: string): BetterSqlite3.Database {
   const guard = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
@@ -131,9 +131,9 @@ function openGuard(Database: Driver, path: string): BetterSqlite3.Database {
 /**
  * Closes a file whose WAL may have lost its name, without touching the files that have the names now.
  *
- * A read-write connection that is the last one on the file moves its WAL into the database when it
- * closes, over newer pages of other processes, and deletes whatever file has the WAL's name by then.
- * Here the guard is closed last, and the guard is read-only.
+ * When a read-write connection is the last connection of the file, its close moves its WAL into the
+ * database, over newer pages of other processes. It also deletes the file that has the WAL's name by
+ * then. Here the guard closes last. It is read-only, so it does neither.
  */
 export function abandon({ db, guard }: Pick<OpenedDatabase, "db" | "guard">): void {
   db.close();

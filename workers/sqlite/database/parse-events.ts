@@ -8,7 +8,7 @@ function isEventLike(value: unknown): value is EventLike {
 
 /**
  * The events in a JSON array, or null when the text is no JSON array. Items that are no events are left
- * out: rows that others wrote may hold anything.
+ * out: rows that other programs wrote may hold anything.
  */
 export function parseEvents(json: string): EventLike[] | null {
   let value: unknown;

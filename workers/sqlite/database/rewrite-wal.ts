@@ -11,9 +11,9 @@ const CHUNK_BYTES = 1024 * 1024;
  * power cut the frames behind the hole are lost, and the frames before it override newer pages of the
  * database.
  *
- * The write lock is held meanwhile: no process can append to the WAL, restart it or truncate it without
- * that lock. Readers go on. Emptying the WAL by a checkpoint instead would wait for readers with the write
- * lock held, and one long reader would keep every process from writing.
+ * The write lock is held meanwhile: without that lock, no process can append to the WAL, restart it or
+ * truncate it. Readers go on. A checkpoint that empties the WAL is no alternative: it waits for readers
+ * while it holds the write lock, so one long reader would keep every process from writing.
  */
 export function rewriteWal(db: Database, walPath: string): void {
   const rewrite = db.transaction(() => {

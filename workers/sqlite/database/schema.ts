@@ -3,10 +3,10 @@ import { RunStoreError } from "../../../src/protocol/errors.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { VIEW_TABLE } from "./view-table.ts";
 
-/** The version this code writes. Files of a newer one are refused. */
+/** The schema version that this code writes. Files of a newer version are refused. */
 export const SCHEMA_VERSION = 4;
 
-/** The tables of version 1, column for column: either version can open the other's file. */
+/** The tables of version 1, column for column: either version can open a file of the other. */
 const VERSION_1 = `
 CREATE TABLE IF NOT EXISTS agent_runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,12 +49,12 @@ const ADDED_TO_VERSION_1: readonly AddedColumn[] = [
 ];
 
 /**
- * `run_events` holds segments in the order in which they arrive, and has no index. So the segments of a
- * thousand runs in a moment fill a few pages. Ordered by run, or with an index by run, each of those runs
- * would change a page of its own.
+ * `run_events` holds segments in the order in which they arrive, and has no index. So a batch with
+ * segments of a thousand runs fills a few pages. Ordered by run, or with an index by run, each of those
+ * runs would change a page of its own.
  *
- * The triggers notice writes that are not ours: a version 1 runner stores a run, or somebody purges
- * rows. They mark the thread as stale, and its message ids are read again at its next claim.
+ * The triggers notice the writes of other programs: a version 1 runner stores a run, or a user purges
+ * rows. They mark the thread as stale. Its message ids are read again at its next claim.
  */
 const VERSION_2 = `
 CREATE TABLE IF NOT EXISTS run_events (
@@ -124,7 +124,9 @@ WHERE true GROUP BY thread_id
 ON CONFLICT (thread_id) DO NOTHING
 `;
 
-/** Version 1 wrote no owner: nobody is left to end a run that a version 1 file calls running. */
+/**
+ * Frees the threads of version 1, which wrote no owner: no process would end the runs that hold them.
+ */
 const FREE_OWNERLESS = `
 UPDATE run_state SET is_running = 0, current_run_id = NULL WHERE is_running = 1 AND owner_id IS NULL
 `;
@@ -141,7 +143,8 @@ function addColumn(db: Database, [table, column, type]: AddedColumn): void {
 
 /**
  * The schema version of the file, or 0 for an empty file. Writes nothing.
- * Throws `FOREIGN_FILE` and `SCHEMA_TOO_NEW`; reading may throw SQLite's own errors.
+ *
+ * @throws {RunStoreError} `FOREIGN_FILE`, `SCHEMA_TOO_NEW`. A read may also throw an error of SQLite.
  */
 export function inspectSchema(db: Database): number {
   const tables = db
@@ -168,15 +171,15 @@ export function inspectSchema(db: Database): number {
   if ((version ?? 1) > SCHEMA_VERSION) {
     throw new RunStoreError(
       "SCHEMA_TOO_NEW",
-      `expected a file of schema version ${SCHEMA_VERSION} or older, got version ${version}: a newer release wrote it`,
+      `expected a file of schema version ${SCHEMA_VERSION} or older, got version ${version}: a newer release wrote it; update the package`,
     );
   }
   return version ?? 1;
 }
 
 /**
- * Brings the file to `SCHEMA_VERSION` in one IMMEDIATE transaction: when two processes open the file
- * together, the first migrates it and the second finds it migrated. Returns the version it had before.
+ * Migrates the file to `SCHEMA_VERSION` in one IMMEDIATE transaction: when two processes open the file
+ * together, the first migrates the file and the second finds it migrated. Returns the version before.
  */
 export function migrate(db: Database): number {
   return db

@@ -1,23 +1,25 @@
-/** Columns that say where the values of a row are: JSON, an array of `Place`. Null if no value was taken out. */
+/**
+ * Columns with the places of a row's values: a JSON array of `Place`. Null if no value was taken out.
+ */
 export const ADDED_FOR_VALUES: readonly (readonly [table: string, column: string, type: string])[] =
   [
     ["agent_runs", "shared_events", "TEXT"],
     ["agent_runs", "shared_input", "TEXT"],
-    // Whether rows of the thread were deleted or changed that had values: `SharedValuesSweep`.
+    // Whether rows of the thread with values were deleted or changed: see `StaleValues`.
     ["threads", "values_stale", "INTEGER NOT NULL DEFAULT 0"],
     // How many times values of the thread were deleted.
     ["threads", "value_sweeps", "INTEGER NOT NULL DEFAULT 0"],
   ];
 
 /**
- * The values that come again in run after run: `ThreadValues`.
+ * The values that repeat from run to run: see `ThreadValues`.
  *
- * A log belongs to a thread, or to nobody when a row with pieces of it was moved to another thread: then it is
- * never swept. `shared_values` has a row for each text that was appended to a log.
+ * A log belongs to a thread. It has no thread, and is never swept, when a row with pieces of it was
+ * moved to another thread. `shared_values` has a row for each text that was appended to a log.
  *
- * Values do not belong to the run that brought them, so that whoever purges runs leaves the later runs
- * whole. The triggers notice such a purge. They notice, too, when somebody rewrites the events or the input
- * of a row: what is written then is all that the row has.
+ * Values do not belong to the run that added them, so that a purge of runs leaves the later runs whole.
+ * The triggers notice such a purge. They also notice when another program rewrites the events or the
+ * input of a row: the row then has only the rewritten text.
  */
 export const SHARED_TABLES = `
 CREATE TABLE IF NOT EXISTS shared_logs (

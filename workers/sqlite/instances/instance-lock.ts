@@ -4,7 +4,7 @@ import { createExclusively } from "../database/database-file.ts";
 import { type Driver, loadDriver } from "../database/driver.ts";
 import { toFault } from "../database/fault.ts";
 
-/** How long `isLocked` waits for another process that asks about the same instance at the same moment. */
+/** How long `isLocked` waits when another process tests the same lock at the same moment. */
 const BUSY_TIMEOUT_MS = 5;
 
 /** The path of an instance's lock file, beside the database. `file` is the real path of the database. */
@@ -13,11 +13,11 @@ export function lockPathOf(file: string, instanceId: string): string {
 }
 
 /**
- * A lock that the kernel releases when the process dies, whatever container it ran in. A process id says
- * nothing in another pid namespace; a lock on a shared file does.
+ * A lock that the kernel releases when the process dies. It works across containers: a process id means
+ * nothing in another pid namespace, but a lock on a shared file does.
  *
  * The lock file is a database of its own, so that SQLite does the locking. Every thread of the instance
- * holds a shared lock on it, so that a thread that dies alone does not make the instance look dead.
+ * holds a shared lock on it. So the instance does not look dead when a single thread dies.
  */
 export class InstanceLock {
   readonly #path: string;
@@ -51,8 +51,8 @@ export function removeLock(path: string): void {
 }
 
 /**
- * Whether any process holds the lock. Null when that cannot be told: there is no such file, or it is
- * not to be opened.
+ * Whether any process holds the lock. Null when that is unknown: there is no such file, or it cannot be
+ * opened.
  */
 export function isLocked(path: string): boolean | null {
   if (!existsSync(path)) return null;

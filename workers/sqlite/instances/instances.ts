@@ -5,7 +5,7 @@ import type { Liveness } from "./liveness.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 import type { InstanceStatements } from "./statements.ts";
 
-/** The writer's side of this instance: its name, its process, and what it knows of the others. */
+/** This instance in its writer: its name, its process, and what the writer knows of other instances. */
 export interface InstanceContext {
   readonly statements: InstanceStatements;
   readonly config: WorkerConfig;
@@ -20,7 +20,7 @@ function uptimeMs(): number {
   return Math.round(Number(process.hrtime.bigint()) / 1e6);
 }
 
-/** Writes the heartbeat of this instance, and its row if there is none. */
+/** Writes the heartbeat of this instance. Inserts the row of this instance if it is missing. */
 export function beat({ statements, config, identity }: InstanceContext): void {
   const { host, pid, processStart } = identity;
   const { instanceId, leaseMs } = config;
@@ -28,7 +28,7 @@ export function beat({ statements, config, identity }: InstanceContext): void {
   expectChange(statements.heartbeat.run(...row), "a heartbeat");
 }
 
-/** Whether another instance has a row: it is alive, or it was not found dead yet. */
+/** Whether another instance has a row: that instance is alive, or was not found dead yet. */
 export function hasOtherInstances({ statements, config }: InstanceContext): boolean {
   return statements.otherInstance.get(config.instanceId) !== undefined;
 }

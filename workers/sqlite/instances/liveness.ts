@@ -15,15 +15,13 @@ export interface LivenessOptions {
 /**
  * Which instances are alive.
  *
- * An instance is dead at once when the kernel says that its process is gone: by the process id within
- * this pid namespace, by the lock file from any other one.
+ * An instance is dead at once when the kernel says that its process is gone. The kernel tells this by
+ * the process id within this pid namespace, and by the lock file from another pid namespace.
  *
- * Otherwise the heartbeats decide: the instance is dead when its heartbeat has stood still for its lease
- * while this instance could write. Time in which nobody could write (a full disk, a locked database)
- * counts against no instance. Clocks are not compared: neither the clocks of two hosts, nor a clock
- * before and after it was set.
+ * Otherwise the heartbeats decide: see `Heartbeats`. An instance is dead when its heartbeat has stood
+ * still for its lease while this instance could write.
  *
- * A reader cannot write, and so never judges by heartbeats. The writer of its process does, and ends the
+ * A reader cannot write, so it never judges by heartbeats. The writer of its instance does, and ends the
  * runs of dead instances.
  */
 export class Liveness {
@@ -43,6 +41,7 @@ export class Liveness {
     return row !== undefined && this.isRowAlive(row);
   }
 
+  /** Like `isAlive`, for an instance whose row was read. */
   isRowAlive(row: InstanceRow): boolean {
     const { instanceId, identity } = this.#options;
     const { instance_id, host, pid, process_start, lease_ms } = row;
@@ -64,7 +63,9 @@ export class Liveness {
     for (const id of this.#freeSince.keys()) if (!there.has(id)) this.#freeSince.delete(id);
   }
 
-  /** `InstanceFacts.lockFreeMs`. The lock is asked only where the kernel does not know the process. */
+  /**
+   * See `InstanceFacts.lockFreeMs`. The lock is tested only where the kernel does not know the process.
+   */
   #lockFreeMs(instanceId: string, isProcessThere: true | null): number | null {
     const { file } = this.#options;
     const asksLock = isProcessThere === null && file !== null;
@@ -72,7 +73,7 @@ export class Liveness {
       this.#freeSince.delete(instanceId);
       return null;
     }
-    // An instance that has just opened the file believes the first look: it is to begin at once.
+    // Before the first heartbeat, one test decides: the opening of the file must not wait for more.
     if (!this.#isWatching) return Number.POSITIVE_INFINITY;
     const now = performance.now();
     const since = this.#freeSince.get(instanceId) ?? now;

@@ -2,12 +2,12 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { codeOf } from "../database/fault.ts";
 
-/** What tells one process from every other one, reused pids and containers included. */
+/** Identifies a process, even where pids are reused or containers have their own pids. */
 export interface ProcessIdentity {
   /** Host, boot and pid namespace: two pids can be compared only if these are the same. */
   readonly host: string;
   readonly pid: number;
-  /** The kernel's start time of the process, or null where the system does not tell. */
+  /** The kernel's start time of the process, or null where the system has none. */
   readonly processStart: string | null;
 }
 
@@ -15,23 +15,23 @@ function readOrEmpty(read: () => string): string {
   try {
     return read().trim();
   } catch {
-    // Only Linux has /proc; elsewhere the host name stands alone.
+    // Only Linux has /proc. Elsewhere the host name alone identifies the host.
     return "";
   }
 }
 
-/** There is a process, but the system does not tell its start time. */
+/** The process exists, but its start time cannot be read. */
 const UNKNOWN = null;
 
-/** There is no such process any more. */
+/** The process does not exist any more. */
 const GONE = "";
 
 /**
- * Start time of `pid` in clock ticks since boot (field 22 of proc(5) stat).
+ * The start time of `pid` in clock ticks since boot (field 22 of proc(5) stat).
  *
- * `GONE` also for a zombie, which holds its pid but will never run again. `UNKNOWN` when a process is
- * there but its stat cannot be read, because this process has no file descriptor left, or because /proc
- * hides other users' processes (`hidepid`). That must not make anybody look dead.
+ * `GONE` also for a zombie, which holds its pid but will never run again. `UNKNOWN` when the process
+ * exists but its stat cannot be read: this process has no file descriptor left, or /proc hides the
+ * processes of other users (`hidepid`). An unreadable stat must not make a live process look dead.
  */
 function startTimeOf(pid: number): string | typeof UNKNOWN {
   let stat: string;
@@ -52,11 +52,12 @@ function exists(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it exists and belongs to someone else.
+    // EPERM: the process exists and belongs to another user.
     return codeOf(error) === "EPERM";
   }
 }
 
+/** The identity of this process. */
 export function ownIdentity(): ProcessIdentity {
   const boot = readOrEmpty(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8"));
   const namespaceOf = (kind: string) => readOrEmpty(() => readlinkSync(`/proc/self/ns/${kind}`));

@@ -18,9 +18,9 @@ export interface InstanceRow {
   readonly pid: number;
   readonly process_start: string | null;
   readonly lease_ms: number;
-  /** Milliseconds of the time of day, for people. */
+  /** Milliseconds since the epoch. No code reads it: it is for people who look at the table. */
   readonly heartbeat_at: number;
-  /** Another number with each heartbeat: milliseconds on the monotonic clock of its machine. */
+  /** Milliseconds on the monotonic clock of its machine: a new number with each heartbeat. */
   readonly heartbeat_uptime: number;
 }
 

@@ -10,30 +10,30 @@ import { codeOf } from "../database/fault.ts";
 /** Pages that are copied in one step. Between steps the thread answers other requests, or is ended. */
 const PAGES_A_STEP = 256;
 
-/** How often the main thread is told of the progress. */
+/** Milliseconds between two progress notices to the main thread. */
 const PROGRESS_MS = 100;
 
 /**
  * Copies the database page by page, and gives the copy its name when it is whole and synced.
  *
- * All steps are in one read transaction, and so copy the state of one moment. Without it, SQLite starts
- * over each time another connection has written, and never ends beside a busy writer. A database in memory
- * has one connection only, and SQLite copies the changes of that connection while it goes on.
+ * All steps are in one read transaction, and so copy the state of one moment. Without the transaction,
+ * SQLite starts the copy again after each write of another connection, and never ends beside a busy
+ * writer. A database in memory has one connection only: SQLite includes the writes of that connection.
  * https://www.sqlite.org/backup.html
  */
 export async function backUp(
   db: Database,
   request: BackupRequest,
-  tell: (notice: BackupNotice) => void,
+  notify: (notice: BackupNotice) => void,
 ): Promise<BackupSize> {
   const { path, partialPath } = request;
   try {
-    // SQLite would read a WAL or journal that another database of that name has left into the copy.
+    // A WAL or journal that another database of that name has left would be read as part of the copy.
     const taken = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
     if (taken !== undefined) throw alreadyExists(taken);
     createExclusively(partialPath);
     const size = await copy(db, partialPath, (progress) =>
-      tell({ kind: "backup", partialPath, ...progress }),
+      notify({ kind: "backup", partialPath, ...progress }),
     );
     makeOneFile(loadDriver(), partialPath);
     syncFile(partialPath);
@@ -50,22 +50,22 @@ export async function backUp(
 async function copy(
   db: Database,
   partialPath: string,
-  tell: (size: BackupSize) => void,
+  notify: (size: BackupSize) => void,
 ): Promise<BackupSize> {
   const pageSize = Number(db.pragma("page_size", { simple: true }));
-  let toldAt = performance.now();
+  let reportedAt = performance.now();
   const progress = (pages: { totalPages: number; remainingPages: number }): number => {
-    if (performance.now() - toldAt > PROGRESS_MS) {
-      toldAt = performance.now();
+    if (performance.now() - reportedAt > PROGRESS_MS) {
+      reportedAt = performance.now();
       const totalBytes = pages.totalPages * pageSize;
-      tell({ bytes: totalBytes - pages.remainingPages * pageSize, totalBytes });
+      notify({ bytes: totalBytes - pages.remainingPages * pageSize, totalBytes });
     }
     return PAGES_A_STEP;
   };
   const isShared = !db.memory;
   if (isShared) {
     db.exec("BEGIN");
-    // The first read begins the transaction, and fixes the moment that is copied.
+    // The first read begins the transaction: it decides which moment is copied.
     db.prepare("SELECT count(*) FROM sqlite_master").get();
   }
   try {
@@ -77,9 +77,9 @@ async function copy(
 }
 
 /**
- * Makes the copy a database of its own. It leaves WAL mode, so that it can be read where no WAL can be
- * created. It loses the rows of the instances: they execute runs on the original, and an instance that
- * opens the copy must end its copies of those runs and not wait for them.
+ * Makes the copy a database of its own. The copy leaves WAL mode, so that it can be read where no WAL
+ * can be created. The rows of the instances are deleted: those instances execute their runs on the
+ * original. An instance that opens the copy must end the copied runs, not wait for their owners.
  */
 function makeOneFile(Database: Driver, partialPath: string): void {
   const copied = new Database(partialPath, { fileMustExist: true });
@@ -116,6 +116,6 @@ function giveName(partialPath: string, path: string): void {
 function alreadyExists(path: string): RunStoreError {
   return new RunStoreError(
     "BACKUP_EXISTS",
-    `${path} exists, and a backup replaces no file: choose another name`,
+    `${path} exists, and a backup never replaces a file: choose another name`,
   );
 }

@@ -4,8 +4,8 @@ import { beat } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 
 /**
- * A transaction of this instance that takes longer than this may keep the other instances from writing:
- * SQLite has them look for the lock at intervals of up to 100 ms.
+ * A longer transaction of this instance counts as time in which other instances could not write: SQLite
+ * has them try the lock at intervals of up to 100 ms.
  */
 const LONG_TRANSACTION_MS = 50;
 
@@ -14,16 +14,16 @@ const BEATS_PER_LEASE = 3;
 
 export interface HeartbeatOptions {
   readonly context: WriterContext;
-  readonly tell: (notice: WriterNotice) => void;
-  /** Whether the open file still has its name. When it has not, the writer lets go of the file. */
+  readonly notify: (notice: WriterNotice) => void;
+  /** Whether the open file still has its name. If not, the writer closes the file. */
   readonly isFileThere: () => boolean;
   /** Called after each heartbeat that was written. */
   readonly onBeat: () => void;
 }
 
 /**
- * Writes the heartbeat by which other instances know that this one is alive, and measures how long
- * their heartbeats have stood still.
+ * Writes the heartbeat by which other instances know that this instance is alive. Measures how long the
+ * heartbeats of other instances have stood still.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -43,7 +43,9 @@ export class Heartbeat {
     return this.#intervalMs;
   }
 
-  /** Called after a transaction. `ms` is how long this instance waited for the write lock and held it. */
+  /**
+   * Called after a transaction. `ms` is the time for which this instance waited for and held the lock.
+   */
   noteTransaction(ms: number): void {
     if (ms > LONG_TRANSACTION_MS) this.#lockedMs += ms;
   }
@@ -51,10 +53,10 @@ export class Heartbeat {
   /** Renews the lease before a batch is committed: after a suspend the timer fires late. */
   beatIfLate(): void {
     if (performance.now() - this.#beatenAt <= 2 * this.#intervalMs) return;
-    unlessFileFails(() => this.#beat(), this.#options.tell);
+    unlessFileFails(() => this.#beat(), this.#options.notify);
   }
 
-  /** Adapts the interval to the instances that are there now. */
+  /** Adapts the interval to the leases of the instances that have the file open now. */
   reschedule(): void {
     this.#intervalMs = this.#nextIntervalMs();
     this.#schedule();
@@ -67,16 +69,16 @@ export class Heartbeat {
   #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const { isFileThere, tell } = this.#options;
+      const { isFileThere, notify } = this.#options;
       if (!isFileThere()) return;
-      unlessFileFails(() => this.#beat(), tell);
+      unlessFileFails(() => this.#beat(), notify);
       this.#schedule();
     }, this.#intervalMs);
   }
 
   /**
-   * The shortest lease of all instances decides: this instance judges the others' heartbeats each time
-   * it writes its own.
+   * The shortest lease of all instances decides, because this instance judges the heartbeats of the
+   * others each time it writes its own.
    */
   #nextIntervalMs(): number {
     const { statements, config } = this.#options.context;
@@ -85,12 +87,12 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    const { context, tell, onBeat } = this.#options;
+    const { context, notify, onBeat } = this.#options;
     const sinceMs = performance.now() - this.#beatenAt;
     beat(context);
     this.#beatenAt = performance.now();
-    if (sinceMs >= context.config.leaseMs) tell({ kind: "overslept" });
-    // A heartbeat may be late because nobody could write: that time counts against no instance.
+    if (sinceMs >= context.config.leaseMs) notify({ kind: "overslept" });
+    // A heartbeat is late when no instance could write. That time counts against no instance.
     const isLate = sinceMs > 2 * this.#intervalMs;
     const writableMs = isLate ? 0 : Math.max(0, sinceMs - this.#lockedMs);
     this.#lockedMs = 0;

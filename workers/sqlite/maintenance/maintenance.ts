@@ -6,24 +6,24 @@ import { Heartbeat } from "./heartbeat.ts";
 import { Reaper } from "./reaper.ts";
 import { StopNotices } from "./stop-notices.ts";
 
-/** How often a writer that is not alone on its file looks whether another instance has written. */
+/** Milliseconds between two checks whether another instance has written, unless the writer is alone. */
 const WATCH_MS = 10;
 
-/** How often a writer that is not alone on its file looks whether another instance is dead. */
+/** Milliseconds between two checks whether another instance is dead, unless the writer is alone. */
 const REAP_MS = 1000;
 
 /**
  * What the writer of a file does between batches, because other instances may have the file open.
  *
- * Alone: it writes its heartbeat, and reaps after each heartbeat. At the next batch or heartbeat it
- * finds out that another connection has written, and begins to watch.
+ * Alone: the writer writes its heartbeat, and reaps after each heartbeat. When a batch or a heartbeat
+ * finds that another connection has written, the writer begins to watch.
  *
- * Watching: it looks every 10 ms whether another instance has written, and tells the main thread. It
- * reaps every second, and is alone again when no other instance has a row.
+ * Watching: the writer checks every 10 ms whether another instance has written, and tells the main
+ * thread. It reaps every second. It is alone again when no other instance has a row.
  */
 export class Maintenance {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
+  readonly #notify: (notice: WriterNotice) => void;
   readonly #heartbeat: Heartbeat;
   readonly #reaper: Reaper;
   readonly #stopNotices: StopNotices;
@@ -33,20 +33,22 @@ export class Maintenance {
 
   constructor(
     context: WriterContext,
-    tell: (notice: WriterNotice) => void,
+    notify: (notice: WriterNotice) => void,
     isFileThere: () => boolean,
   ) {
     this.#context = context;
-    this.#tell = tell;
-    this.#reaper = new Reaper(context, tell);
-    this.#stopNotices = new StopNotices(context, tell);
+    this.#notify = notify;
+    this.#reaper = new Reaper(context, notify);
+    this.#stopNotices = new StopNotices(context, notify);
     this.#dataVersion = this.#readDataVersion();
     const onBeat = () => this.#afterBeat();
-    this.#heartbeat = new Heartbeat({ context, tell, isFileThere, onBeat });
+    this.#heartbeat = new Heartbeat({ context, notify, isFileThere, onBeat });
     if (hasOtherInstances(context)) this.#startWatch();
   }
 
-  /** An instance that opens the file writes to it: the next batch here sees that. */
+  /**
+   * Called before each batch. Notices a new instance, which writes to the file when it opens the file.
+   */
   beforeBatch(): void {
     this.#heartbeat.beatIfLate();
     if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
@@ -62,7 +64,7 @@ export class Maintenance {
     if (this.#watch !== null || !hasOtherInstances(this.#context)) return;
     this.#startWatch();
     this.#heartbeat.reschedule();
-    this.#stopNotices.tellNew();
+    this.#stopNotices.sendNew();
   }
 
   end(): void {
@@ -74,34 +76,34 @@ export class Maintenance {
     if (this.#watch !== null) return;
     this.#reaper.reap();
     this.lookForOthers();
-    this.#stopNotices.tellNew();
+    this.#stopNotices.sendNew();
   }
 
   #look(): void {
     const changed = this.#hasChanged();
     if (this.#reaper.isDue(Math.min(REAP_MS, this.#heartbeat.intervalMs))) {
       this.#reaper.reap();
-      this.#stopNotices.forgetTold();
-      this.#stopNotices.tellNew();
+      this.#stopNotices.forgetSent();
+      this.#stopNotices.sendNew();
       if (!hasOtherInstances(this.#context)) this.#stopWatch();
     }
     if (changed) {
-      this.#stopNotices.tellNew();
-      this.#tell({ kind: "changed" });
+      this.#stopNotices.sendNew();
+      this.#notify({ kind: "changed" });
     }
   }
 
   #startWatch(): void {
-    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look(), this.#tell), WATCH_MS);
+    this.#watch ??= setInterval(() => unlessFileFails(() => this.#look(), this.#notify), WATCH_MS);
   }
 
   #stopWatch(): void {
     if (this.#watch !== null) clearInterval(this.#watch);
     this.#watch = null;
-    this.#stopNotices.forgetTold();
+    this.#stopNotices.forgetSent();
   }
 
-  /** Whether another connection has written since this was last asked. */
+  /** Whether another connection has written since the last call. */
   #hasChanged(): boolean {
     const dataVersion = this.#readDataVersion();
     if (dataVersion === this.#dataVersion) return false;

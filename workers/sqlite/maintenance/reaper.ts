@@ -10,11 +10,13 @@ import { JournalScan } from "../state/journal-scan.ts";
 import { RetainedJournals } from "./retained-journals.ts";
 import { StaleValues } from "./stale-values.ts";
 
-/** What became of the runs of dead instances. */
+/** The outcome of a search for the runs of dead instances. */
 export interface Recovered {
   /** How many runs were ended. */
   readonly runs: number;
-  /** Why a run could not be ended, the last one if there are several. Such a run still holds its thread. */
+  /**
+   * Why a run could not be ended: the last such fault. A run that was not ended still holds its thread.
+   */
   readonly fault: StoreFault | null;
 }
 
@@ -37,15 +39,15 @@ function recoverDeadRuns(
   let runs = 0;
   let fault: StoreFault | null = null;
   let beatenAt = performance.now();
-  // Each run has a transaction of its own: to end thousands of runs in one would keep the other
-  // processes from writing meanwhile.
+  // Each run has a transaction of its own: ending thousands of runs in one transaction would keep the
+  // other processes from writing.
   for (const found of statements.runsOfOthers.all(config.instanceId)) {
     // Between two transactions the other processes can write, and judge this instance by its heartbeat.
     if (performance.now() - beatenAt > config.leaseMs / 3) {
       beat(context);
       beatenAt = performance.now();
     }
-    // The first check needs no lock: runs whose owners live cost none.
+    // This first check needs no write lock, so a run with a live owner costs none.
     if (!isDead(found)) continue;
     const recover = context.db.transaction(() => {
       const state = statements.stateOfThread.get(found.thread_id);
@@ -64,19 +66,19 @@ function recoverDeadRuns(
   return { runs, fault };
 }
 
-/** Reaps again and again, tells the main thread of the outcome, and sweeps retained journals and stale values. */
+/** Reaps, tells the main thread of the outcome, and sweeps retained journals and stale values. */
 export class Reaper {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
+  readonly #notify: (notice: WriterNotice) => void;
   readonly #retained: RetainedJournals;
   readonly #values: StaleValues;
   #reapedAt = performance.now();
-  /** The message of the fault that was told last. */
-  #toldFault: string | null = null;
+  /** The message of the fault that was sent to the main thread last. */
+  #sentFault: string | null = null;
 
-  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+  constructor(context: WriterContext, notify: (notice: WriterNotice) => void) {
     this.#context = context;
-    this.#tell = tell;
+    this.#notify = notify;
     this.#retained = new RetainedJournals(context);
     this.#values = new StaleValues(context);
   }
@@ -90,10 +92,10 @@ export class Reaper {
     const recovered = reap(this.#context, { retain: true });
     this.#retained.sweep();
     this.#values.sweep();
-    // A run that cannot be ended fails each time in the same way: its fault is told once.
-    const isNew = recovered.fault !== null && recovered.fault.message !== this.#toldFault;
-    if (recovered.runs > 0 || isNew) this.#tell({ kind: "recovered", ...recovered });
-    this.#toldFault = recovered.fault?.message ?? null;
-    if (recovered.runs > 0) this.#tell({ kind: "changed" });
+    // A run that cannot be ended fails in the same way each time: its fault is sent once.
+    const isNew = recovered.fault !== null && recovered.fault.message !== this.#sentFault;
+    if (recovered.runs > 0 || isNew) this.#notify({ kind: "recovered", ...recovered });
+    this.#sentFault = recovered.fault?.message ?? null;
+    if (recovered.runs > 0) this.#notify({ kind: "changed" });
   }
 }

@@ -7,19 +7,22 @@ import { prepareRetainedJournalStatements, type RetainedJournalStatements } from
 const RETAINED_MS = 30_000;
 
 /**
- * How long the journal of an ended run is retained while this instance is alone: by then, whoever waits
- * for the run in this process has seen its end.
+ * How long the journal of an ended run is retained while this instance is alone. By then, the followers
+ * in this process have read the end of the run.
  */
 const RETAINED_ALONE_MS = 5000;
 
 /**
  * The journals of ended runs, retained for clients that follow those runs in other processes. Each
- * process measures by itself how long it has known a journal: clocks of others may differ, or be set.
+ * process measures for itself how long it has known a journal: the clock of another process may differ.
  */
 export class RetainedJournals {
   readonly #context: WriterContext;
   readonly #statements: RetainedJournalStatements;
-  /** By `keyOf` a run, the moment in which this process first saw its retained journal. */
+  /**
+   * By `keyOf` the run, when this process first saw its journal, in milliseconds of
+   * `performance.now()`.
+   */
   #seenAt = new Map<string, number>();
 
   constructor(context: WriterContext) {

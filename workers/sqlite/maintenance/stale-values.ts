@@ -2,13 +2,13 @@ import type { WriterContext } from "../runs/writer-context.ts";
 import { prepareSweepStatements, type SweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
 
-/** Milliseconds after which a sweep leaves the other threads to the next one. */
+/** Milliseconds after which a sweep leaves the remaining threads to the next sweep. */
 const MAX_SWEEP_MS = 20;
 
-/** Threads that are looked up at once. */
+/** Threads per sweep at most. */
 const MAX_THREADS = 100;
 
-/** Sweeps the values of threads of which somebody has deleted or changed runs. */
+/** Sweeps the values of threads whose runs were deleted or changed by another program. */
 export class StaleValues {
   readonly #context: WriterContext;
   readonly #statements: SweepStatements;

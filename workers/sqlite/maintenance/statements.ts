@@ -1,7 +1,7 @@
 import type { Database } from "better-sqlite3";
 import type { RunKeyRow } from "../state/statements.ts";
 
-/** The journals that were retained for those who follow runs from other processes. */
+/** The journals that are retained for clients that follow runs from other processes. */
 export function prepareRetainedJournalStatements(db: Database) {
   return {
     retainedJournals: db.prepare<[], RunKeyRow>("SELECT thread_id, epoch FROM retained_journals"),

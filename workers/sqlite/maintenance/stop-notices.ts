@@ -3,30 +3,32 @@ import { keyOf } from "../../../src/protocol/run-key.ts";
 import { ownRunsToStop } from "../runs/stop-requests.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 
-/** Tells the main thread which of its runs other instances want to end. */
+/** Tells the main thread which of its runs other instances asked to end. */
 export class StopNotices {
   readonly #context: WriterContext;
-  readonly #tell: (notice: WriterNotice) => void;
-  /** The requests that were told, each by its run and whether the run is to be discarded. */
-  readonly #told = new Set<string>();
+  readonly #notify: (notice: WriterNotice) => void;
+  /** The requests that were sent, each as `discard` and `keyOf` the run. */
+  readonly #sent = new Set<string>();
 
-  constructor(context: WriterContext, tell: (notice: WriterNotice) => void) {
+  constructor(context: WriterContext, notify: (notice: WriterNotice) => void) {
     this.#context = context;
-    this.#tell = tell;
+    this.#notify = notify;
   }
 
-  /** Tells each request that was not told yet. */
-  tellNew(): void {
+  /** Sends a notice for each request that has none yet. */
+  sendNew(): void {
     for (const run of ownRunsToStop(this.#context)) {
       const request = `${run.discard} ${keyOf(run)}`;
-      if (this.#told.has(request)) continue;
-      this.#told.add(request);
-      this.#tell({ kind: "stop", ...run });
+      if (this.#sent.has(request)) continue;
+      this.#sent.add(request);
+      this.#notify({ kind: "stop", ...run });
     }
   }
 
-  /** Has requests told again whose runs have not ended: the first notice may have come too early. */
-  forgetTold(): void {
-    this.#told.clear();
+  /**
+   * Has `sendNew` repeat the notices: the main thread may not have known the run at the first notice.
+   */
+  forgetSent(): void {
+    this.#sent.clear();
   }
 }

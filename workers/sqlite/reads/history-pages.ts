@@ -16,10 +16,10 @@ import { threadNow } from "./who-runs.ts";
 /** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
 
-/** How many rows longer than a page are remembered, cut into chunks, for the pages that follow. */
+/** How many long rows are kept as chunks for the pages that follow. */
 const CUT_ROWS = 4;
 
-/** What the first page of a history says of the thread. */
+/** The state of the thread, on the first page of a history. */
 type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views">;
 
 /** The events of a long row, as JSON arrays that are each at most a page long. */
@@ -29,7 +29,7 @@ interface CutRow {
   readonly trimmed: boolean;
 }
 
-/** What later pages say of the thread: nothing. */
+/** The same fields on later pages, which do not tell the state of the thread. */
 const LATER: Now = { live: null, endedUpTo: 0 };
 
 /** The pages of a thread's stored runs, in the order in which they were stored. */
@@ -73,7 +73,7 @@ export class HistoryPages {
     return { segments, next: null, trimmed, ...now };
   }
 
-  /** Where the history ends and which run holds the thread, read in one transaction. */
+  /** Reads in one transaction where the history ends and which run holds the thread. */
   #begin(threadId: string, runs: number | null): Now & { readonly from: PageCursor } {
     const { statements } = this.#context;
     const begin = () => {
@@ -94,7 +94,7 @@ export class HistoryPages {
     const name = nameOf(id, forReplay);
     const known = this.#cutRows.get(name);
     if (known !== undefined) return known;
-    // Somebody may have purged the row since the first page: then it has no events.
+    // The row may have been purged since the first page. Then it counts as a run without events.
     const row = this.#context.statements.eventsOfRun.get(id);
     const cut = row === undefined ? { chunks: ["[]"], trimmed: false } : this.#cut(row, forReplay);
     this.#cutRows.set(name, cut);

@@ -3,7 +3,7 @@ import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import type { Liveness } from "../instances/liveness.ts";
 import type { ReaderStatements } from "./statements.ts";
 
-/** What reads work on: the connection of a reader, or that of the writer of a database in memory. */
+/** What reads work on: the connection of a reader, or the writer's for a database in memory. */
 export interface ReaderContext {
   readonly db: Database;
   readonly statements: ReaderStatements;

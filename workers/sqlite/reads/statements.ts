@@ -15,7 +15,7 @@ export interface StoredRunRow {
   readonly id: number;
   /** The id that the client gave the run. */
   readonly run_id: string;
-  /** Null when they are longer than the length that was asked for, or have shared values. */
+  /** JSON of the events. Null when they are longer than the statement's limit, or have shared values. */
   readonly events: string | null;
 }
 

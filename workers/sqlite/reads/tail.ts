@@ -12,10 +12,10 @@ import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
 import { threadNow } from "./who-runs.ts";
 
-/** UTF-16 units of JSON that one look reads of a run at most, unless one segment alone is longer. */
+/** UTF-16 units of JSON that one look reads of a run at most, unless a single segment is longer. */
 const LOOK_LENGTH = 256 * 1024;
 
-/** What became of runs and threads of other instances, read in one transaction. */
+/** What happened to runs and threads of other instances, read in one transaction. */
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
@@ -23,7 +23,7 @@ export function look(context: ReaderContext, request: LookRequest): LookMessage 
   }))();
 }
 
-/** Reads the segments that came since the last look, once for all runs. */
+/** Reads the segments since the last look of each run, in one pass over the table for all runs. */
 function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): FollowMessage[] {
   const upToId = statements.lastSegment.get() ?? 0;
   const news = new Map(runs.map((run) => [keyOf(run), new News(run, upToId)]));
@@ -38,18 +38,18 @@ function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): 
     const { segments, afterId, more } = news.get(keyOf(run)) as News;
     const state = statements.stateOfThread.get(run.threadId);
     const isLast = state !== undefined && epochOf(state) === run.epoch;
-    // True even if the owner is dead: the run is over when some instance has ended it.
+    // True even if the owner is dead: the run is over when an instance has ended it.
     const running = isLast && state.is_running === 1;
-    // The journal of a stored run may still have rows, but lacks the last events: those rows are not used.
+    // The journal of a stored run may still have rows, but lacks the last events: read the stored run.
     const stored = running || run.begun ? null : storedEvents(statements, run, isLast);
     if (stored !== null) return { segments: [], afterId, more: false, running, stored };
     return { segments, afterId, more, running, stored };
   });
 }
 
-/** The stored events of a run that has ended. `isLast`: no other run has held the thread since. */
+/** The stored events of an ended run. `isLast`: no later run has held the thread. */
 function storedEvents(statements: ReaderStatements, run: RunKey, isLast: boolean): string | null {
-  // Rows of version 1 have no epoch: only the last row of the thread is certain to be of this run.
+  // Rows of version 1 have no epoch: only the last row of the thread certainly belongs to this run.
   if (run.epoch === VERSION_1_EPOCH && !isLast) return null;
   const id = findStoredRun(statements, run);
   const row = id === undefined ? undefined : statements.eventsOfRun.get(id);
@@ -68,7 +68,7 @@ class News {
   constructor({ afterId }: FollowRequest, upToId: number) {
     this.#from = afterId;
     this.#lastId = afterId;
-    // Rows at the end may have been deleted since the last look, and `upToId` be smaller than `afterId`.
+    // `upToId` is smaller than `afterId` when rows at the end were deleted since the last look.
     this.#upToId = Math.max(afterId, upToId);
   }
 

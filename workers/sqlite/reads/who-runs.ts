@@ -8,14 +8,14 @@ import type { RunStateRow } from "../instances/statements.ts";
 import { epochOf } from "../runs/stored-runs.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
-/** The run that holds a thread, if its owner is alive and it was not told to stop. */
+/** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
   const state = context.statements.stateOfThread.get(threadId);
   const runs = hasLiveOwner(context, state) && state.stop_requested === null;
   return { run: runs ? holdingRun(context, state) : null };
 }
 
-/** The run that holds a thread, if its owner is alive, and the last epoch that is over. */
+/** The run that holds a thread, if its owner is alive, and the last epoch whose run is over. */
 export function threadNow(
   context: ReaderContext,
   threadId: string,

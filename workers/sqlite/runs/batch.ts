@@ -49,7 +49,7 @@ function applyAlone(context: WriterContext, op: WriterOp): OpResult {
   }
 }
 
-/** Writes the row of this instance if it is missing: somebody may have restored a backup into the file. */
+/** Writes the row of this instance if it is missing: a backup may have been restored into the file. */
 function putRowBack(context: WriterContext): void {
   const { statements, config } = context;
   if (statements.instance.get(config.instanceId) === undefined) beat(context);
@@ -78,9 +78,11 @@ function inTransaction(
 }
 
 /**
- * Commits a batch in one transaction, in order. Throws a fault of the file or the disk, which fails the
- * whole batch. When one operation fails, the batch is tried a second time with a savepoint for each
- * operation, so that the others succeed. Savepoints are too slow for every batch, and rarely needed.
+ * Commits a batch in one transaction, in order. Throws an error of the file or the disk, which fails the
+ * whole batch.
+ *
+ * When a single operation fails, the batch is tried a second time with a savepoint for each operation,
+ * so that the other operations succeed. Savepoints are rarely needed, and too slow for every batch.
  */
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): OpResult[] {
   // A transaction that an error left open would fail every later batch.

@@ -8,7 +8,7 @@ import type { WriterContext } from "./writer-context.ts";
 
 const HELD: OpResult<"claim"> = { ok: true, claim: null };
 
-/** Takes a thread for a run, unless a live owner holds it: `decideClaim`. */
+/** Takes a thread for a run, unless a live owner holds it: see `decideClaim`. */
 export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
   const { threadId, runId, number } = op;
@@ -45,8 +45,8 @@ function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | nu
 }
 
 /**
- * The first epoch of a thread without a row in `run_state`, which is new, or whose row somebody deleted.
- * Of no use if there is a row.
+ * The first epoch of a thread without a row in `run_state`. Such a thread is new, or its row was
+ * deleted. `takeFreeThread` ignores this number if there is a row.
  */
 function firstEpochOf({ statements }: WriterContext, threadId: string): number {
   if (statements.stateOfThread.get(threadId) !== undefined) return 1;
@@ -54,8 +54,8 @@ function firstEpochOf({ statements }: WriterContext, threadId: string): number {
 }
 
 /**
- * Takes a free thread that this instance was the last to hold, in one statement: the common case. Returns
- * false if the thread is not free, or another instance held it since.
+ * Takes a free thread that this instance held last. This common case needs one statement. Returns false
+ * if the thread is not free, or if another instance has held it since.
  */
 function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
   const { threadId, runId, number } = op;

@@ -11,8 +11,7 @@ import { storeRun } from "./store-run.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 export function finish(context: WriterContext, op: FinishOp): OpResult<"finish"> {
-  // Frees the thread first, because that tells whether the run held it. If storing fails, the
-  // transaction undoes it.
+  // Free the thread first: that tells whether the run held it. If storing fails, the rollback undoes it.
   const { changes } = freeThread(context, op, op.finishedAt);
   if (changes === 0) return answerWithoutLease(context, op);
   if (op.compactMessages !== null) {
@@ -30,7 +29,8 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   const segmentIds = context.journals.take(op);
   const { segments, input, events } = readToEnd(context, op, segmentIds, tail);
   if (segments < op.segments) {
-    // A run with a hole is not stored: the main thread gives it up, which keeps what is before the hole.
+    // A run with a hole is not stored: the main thread gives the run up, and its events before the hole
+    // are kept.
     const missing = op.segments - segments;
     throw new RunStoreError(
       "STORE_FAILED",
@@ -42,7 +42,10 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   return OK;
 }
 
-/** The journal and the `tail` of a run, compacted. Reads what was not read ahead. */
+/**
+ * The journal and the `tail` of a run, compacted. Reads the part of the journal that was not read
+ * ahead.
+ */
 function readToEnd(
   context: WriterContext,
   run: RunKey,
@@ -61,7 +64,7 @@ function readToEnd(
   return { segments: journal.segments, input, events };
 }
 
-/** Reads and compacts a piece of a long run before its finish comes: `LongRuns`. */
+/** Reads and compacts a piece of a long run before its finish comes: see `LongRuns`. */
 export function compact(context: WriterContext, op: CompactOp): OpResult<"compact"> {
   if (holdsLease(context, op)) context.longRuns.readAhead(op, op.length);
   return OK;

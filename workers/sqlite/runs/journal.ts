@@ -12,23 +12,25 @@ export function append(context: WriterContext, op: AppendOp): OpResult<"append">
   return OK;
 }
 
-/** The segment with which a run ended. It was not journaled. */
+/** The last segment of a run, which came with its end and was not journaled. */
 interface LastSegment extends RunKey {
   readonly seq: number;
   readonly events: string;
 }
 
-/** Deals with the journal of a run that has ended: clients of another instance may be following it. */
+/**
+ * Retains or deletes the journal of an ended run. Clients of another instance may be following the run.
+ */
 export function endJournal(
   context: WriterContext,
   last: LastSegment,
   segmentIds: readonly number[],
 ): void {
   if (hasOtherInstances(context)) retainJournal(context, last, segmentIds);
-  else context.journals.bury(segmentIds);
+  else context.journals.addDead(segmentIds);
 }
 
-/** Retains the journal of a run that has ended, with its last segment: `RetainedJournals`. */
+/** Retains the journal of an ended run, with its last segment: see `RetainedJournals`. */
 export function retainJournal(
   { statements }: WriterContext,
   { threadId, epoch, seq, events }: LastSegment,
@@ -36,7 +38,7 @@ export function retainJournal(
 ): void {
   const ids = [...segmentIds];
   if (events !== "[]") {
-    // No check that the row was written: only followers need it, and the run is stored without it.
+    // Whether the row was written is not checked: only followers need it, and the run is stored anyway.
     const inserted = statements.insertSegment.run(threadId, epoch, seq, events);
     if (inserted.changes > 0) ids.push(Number(inserted.lastInsertRowid));
   }

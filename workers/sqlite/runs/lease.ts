@@ -3,7 +3,9 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** One object for every operation that went well: the copy to the main thread writes it once a batch. */
+/**
+ * The answer of an operation without a result. One object: the reply to the main thread holds it once.
+ */
 export const OK: Done = { ok: true };
 
 const LEASE_LOST: OpResult<"append"> = {
@@ -22,7 +24,7 @@ export function holdsLease(
   return statements.isHeldBy.get(threadId, epoch, config.instanceId) !== undefined;
 }
 
-/** Frees the thread if the run holds it. `changes` tells whether it did. */
+/** Frees the thread if the run holds it. `changes` is 1 if the run held it, else 0. */
 export function freeThread(
   { statements, config }: WriterContext,
   { threadId, epoch }: RunKey,
@@ -32,8 +34,8 @@ export function freeThread(
 }
 
 /**
- * The answer to a write of a run that does not hold its thread. If the run is stored, its batch was
- * committed before and is sent again: then all is well.
+ * The answer to a write of a run that does not hold its thread. If the run is stored, the write was
+ * committed before and its batch was sent again: the answer is `OK`.
  */
 export function answerWithoutLease(
   { statements }: WriterContext,

@@ -7,7 +7,7 @@ import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
 import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
 
-/** A run that has ended, compacted as far as its journal was read. */
+/** An ended run, compacted as far as its journal was read. */
 export class LongRun {
   readonly #statements: JournalStatements;
   readonly #ids: readonly number[];
@@ -29,7 +29,7 @@ export class LongRun {
     return this.#input;
   }
 
-  /** Reads on, until `length` UTF-16 units were read or there is nothing more. */
+  /** Reads at least `length` more UTF-16 units of the journal, or the rest of it. */
   read(length: number): void {
     const until = this.#length + length;
     while (this.#read < this.#ids.length && this.#length < until) {
@@ -40,7 +40,7 @@ export class LongRun {
       });
       if (journal.input !== null) this.#input = journal.input;
       else if (journal.segments === 0) {
-        // The run ends before a segment that cannot be read or that makes it too long.
+        // The run ends before a segment that cannot be read, or that would make the run too long.
         this.#read = this.#ids.length;
       }
       this.#length += journal.length;
@@ -64,10 +64,11 @@ export class LongRun {
 }
 
 /**
- * Runs that have ended, and are so long that reading and compacting them in one transaction would hold up
- * all other runs. They are read ahead, a piece in each of several batches before the one that stores them.
+ * Ended runs that are too long to be read and compacted in one transaction: that would delay all other
+ * runs. They are read ahead in pieces, over several batches before the batch that stores them.
  *
- * If this memory is lost, with the writer thread or by a rollback, the run is read whole when it is stored.
+ * This state may be lost, with the writer thread or by a rollback. Then the run is read whole when it is
+ * stored.
  */
 export class LongRuns {
   readonly #statements: JournalStatements;
@@ -84,12 +85,13 @@ export class LongRuns {
     const name = keyOf(key);
     const run =
       this.#runs.get(name) ?? new LongRun(this.#statements, [...this.#journals.idsOf(key)]);
-    // If reading fails, the run is forgotten here, and read whole when it is stored.
+    // If reading fails, the run is forgotten here. It is then read whole when it is stored.
     this.#runs.delete(name);
     run.read(length);
     this.#runs.set(name, run);
   }
 
+  /** Removes and returns a run that was read ahead, or null. */
   take(run: RunKey): LongRun | null {
     const key = keyOf(run);
     const known = this.#runs.get(key) ?? null;

@@ -22,14 +22,15 @@ export interface JournaledRun {
 }
 
 /**
- * UTF-16 units of JSON that a run stores at most. A run is stored as one string: V8 allows twice this
- * length, and SQLite a billion bytes.
+ * UTF-16 units of JSON that a stored run has at most. A run is stored as one string: V8 allows twice
+ * this length, and SQLite a billion bytes.
  */
 const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
 
 /**
- * What was journaled of a run, in order. Ends before the first segment that is missing, that cannot be read,
- * or that would make the run too long. `before` tells what was read of the run before.
+ * The journaled events of a run, in order. They end before the first segment that is missing, that
+ * cannot be read, or that would make the run too long. `before` is the part of the run that was read
+ * earlier.
  */
 export function readJournal(
   statements: Pick<JournalStatements, "segments">,
@@ -74,10 +75,10 @@ export function stateOfInput(input: string): unknown {
   }
 }
 
-/** The run is stored whole: a fault or a warning of its operation would say that it is not. */
+/** A warning of the process, not a fault: the run is stored whole, only less compact. */
 function warnOfFailure(error: unknown): void {
   process.emitWarning(
-    `A run is stored as it was emitted: compacting it failed: ${messageOf(error)}`,
+    `A run is stored as it was emitted, because compacting it failed: ${messageOf(error)}`,
   );
 }
 

@@ -9,17 +9,17 @@ import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 export interface RecoverOptions {
-  /** Whether the journal is retained: someone, in this process or another, may be following the run. */
+  /** Whether the journal is retained, for clients of any process that may be following the run. */
   readonly retain: boolean;
   /** The journals in the file. A caller that recovers several runs shares one scan. */
   readonly scan?: JournalScan;
-  /** What the run ends with, `OWNER_DIED` by default. */
+  /** The error that the run ends with. Default `OWNER_DIED`. */
   readonly end?: InterruptedEnd;
 }
 
 /**
- * Ends a run whose owner is gone: frees the thread, closes what the journal holds with RUN_ERROR, and
- * stores it. A run without journaled events leaves nothing behind.
+ * Ends a run whose owner is gone: frees the thread, closes the journaled events with RUN_ERROR, and
+ * stores them. Nothing is stored of a run without journaled events.
  */
 export function recoverRun(
   context: WriterContext,
@@ -37,7 +37,7 @@ export function recoverRun(
   );
   if (runId === null) return;
   const segmentIds = scan.idsOf(interrupted);
-  // The run may be one of this instance, which its main thread gave up.
+  // The run may belong to this instance: its main thread has given the run up.
   journals.forget(interrupted);
   const journal = readJournal(statements, segmentIds);
   const ended = endInterrupted({ ...interrupted, runId, events: journal.events }, end);

@@ -7,7 +7,7 @@ import { freeThread, holdsLease, OK } from "./lease.ts";
 import { recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** Frees the thread and forgets the run. A release that is sent again finds nothing to do. */
+/** Frees the thread and forgets the run. A release that is sent again does nothing. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult<"release"> {
   if (!holdsLease(context, op)) return OK;
   if (op.segments > 0) endJournal(context, op, context.journals.take(op));
@@ -30,8 +30,8 @@ export function withdraw(
 }
 
 /**
- * Frees the thread of a run whose end cannot be stored, or of which a part was lost. With `keep`, what
- * was journaled of the run is stored as an interrupted run is: a beginning, closed, with an error.
+ * Frees the thread of a run whose end cannot be stored, or of which a part was lost. With `keep`, the
+ * journaled events are stored like those of an interrupted run: closed, with an error at the end.
  */
 export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp"> {
   if (!holdsLease(context, op)) return OK;

@@ -31,7 +31,7 @@ export function prepareStoredRunStatements(db: Database) {
 
 export type StoredRunStatements = ReturnType<typeof prepareStoredRunStatements>;
 
-/** Claims, ends and stored rows of runs, and what other instances ask of them. */
+/** Claims, ends and stored rows of runs, and the stop requests of other instances. */
 export function prepareRunStatements(db: Database) {
   return {
     ...prepareStoredRunStatements(db),
@@ -63,8 +63,8 @@ export function prepareRunStatements(db: Database) {
          updated_at = ?, stop_requested = NULL, epoch = epoch + 1
        WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
-    // Tests the owner too. If somebody deletes or replaces the row of a run that executes, the epoch can
-    // come again, and that run's events must not get into the run of the next owner.
+    // Tests the owner too. If the row of an executing run is deleted or replaced, the same epoch can be
+    // given again. The events of that run must not get into the run of the next owner.
     isHeldBy: db
       .prepare<[string, number, string], number>(
         `SELECT 1 FROM run_state
@@ -76,7 +76,7 @@ export function prepareRunStatements(db: Database) {
          stop_requested = NULL, updated_at = ?
        WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
     ),
-    // Raises the epoch: the owner may only have slept, and its late writes must be refused.
+    // Raises the epoch: the owner may only have been suspended, and its late writes must be refused.
     takeFromDeadOwner: db.prepare<[number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
          stop_requested = NULL, updated_at = ?, epoch = ${NEXT_EPOCH}

@@ -3,13 +3,15 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-/** Value of `run_state.stop_requested`: the run is to stop, and is stored. */
+/** Value of `run_state.stop_requested`: the run has to stop, and is stored. */
 const STOP = 1;
 
-/** Value of `run_state.stop_requested`: the run is to stop, and nothing of it is stored. */
+/** Value of `run_state.stop_requested`: the run has to stop, and nothing of it is stored. */
 export const STOP_AND_DISCARD = 2;
 
-/** Asks the live owner of a thread's run to stop it. `stopped` is false if there is no such owner. */
+/**
+ * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner.
+ */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
   const state = statements.stateOfThread.get(op.threadId);

@@ -17,9 +17,10 @@ export interface RunToStore {
 /**
  * Stores one run.
  *
- * `parent_run_id` stays NULL. A version 1 runner reads a thread along the chain of parents. It takes a run
- * without a parent for one of the thread's first runs, shows it in the order of time, and still shows it
- * after older runs were purged. Writing parents would change a page of their index with each run.
+ * `parent_run_id` stays NULL. A version 1 runner reads a thread along the chain of parents. It treats a
+ * run without a parent as a first run of the thread, shows such runs in the order of time, and still
+ * shows them after older runs were purged. A written parent would change a page of its index with each
+ * run.
  */
 export function storeRun(
   { statements, messages, values }: WriterContext,
@@ -36,7 +37,7 @@ export function storeRun(
         ...[epoch, places.shared_events, places.shared_input],
       );
     let inserted = insertAs(runId, null);
-    // The client's id is taken, by an earlier run of this thread or another one: store under an alias.
+    // An earlier run, of this thread or of another, has the client's id: store the run under an alias.
     if (inserted.changes === 0) inserted = insertAs(`${runId}#${randomUUID()}`, runId);
     expectChange(inserted, "a run");
     return Number(inserted.lastInsertRowid);

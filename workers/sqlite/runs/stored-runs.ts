@@ -2,17 +2,17 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import type { StoredRunStatements } from "./statements.ts";
 
-/** Stands for the missing epoch of a version 1 runner's run. Epochs of claims count from 1. */
+/** Stands for the missing epoch of a run of a version 1 runner. Epochs of claims count from 1. */
 export const VERSION_1_EPOCH = 0;
 
-/** The epoch in which a thread is held, or was held last. */
+/** The epoch of the run that holds the thread, or held it last. */
 export function epochOf(state: RunStateRow): number {
   return state.epoch ?? VERSION_1_EPOCH;
 }
 
 /**
  * The id of a run's row in `agent_runs`, or undefined when the run is not stored. With `runId`, the row
- * must have that id too: an epoch can come again after somebody deleted the row that holds the epoch.
+ * must have that id too: an epoch can be given again after the row with the last epoch was deleted.
  *
  * Searches from the newest row of the thread backwards. Epochs ascend with the rows, so the search ends
  * at the first row of an earlier epoch, and needs no index.
@@ -25,7 +25,7 @@ export function findStoredRun(
     if ((row.epoch ?? VERSION_1_EPOCH) === epoch) {
       return runId === undefined || row.run_id === runId ? row.id : undefined;
     }
-    // Rows of version 1 may stand anywhere, and end no search.
+    // Rows of version 1 have no epoch and may stand anywhere: they do not end the search.
     if (row.epoch !== null && row.epoch < epoch) return undefined;
   }
   return undefined;

@@ -53,7 +53,7 @@ export function createWriterContext(
   return { db, statements, messages, journals, longRuns, values, config, identity, liveness, file };
 }
 
-/** Forgets what the writer remembers of the file: a transaction is rolled back, and it may be wrong now. */
+/** Forgets what the writer remembers of the file. Called for a rollback, which may make it wrong. */
 export function forgetUncommitted({ messages, journals, longRuns, values }: WriterContext): void {
   messages.reset();
   journals.reset();

@@ -3,7 +3,7 @@ import { expectChange } from "../database/fault.ts";
 import { type JournalRows, JournalScan, keyOfRow } from "./journal-scan.ts";
 import type { JournalStatements } from "./statements.ts";
 
-/** Dead rows are not looked through for deletable ones before there are this many. */
+/** With fewer dead rows than this, no search for deletable rows is made while runs are in flight. */
 const MIN_DEAD = 1000;
 
 /** Dead rows that one batch deletes at most while runs are in flight. */
@@ -15,26 +15,28 @@ const NO_SEQ = -2;
 /**
  * Which rows of `run_events` belong to which run of this instance, and which rows can be deleted.
  *
- * Rows stand in the file in the order in which they were written, so that a batch changes few pages
- * however many runs it has segments of. When a run ends, its rows are dead, but they share pages with
- * rows of other runs: deleting them at once would change all of those pages. So dead rows are deleted
- * when the rows around them are dead too, which is when they are older than every run in flight. When no
- * run is in flight, they are deleted at once.
+ * Rows stand in the file in the order in which they were written. So a batch changes few pages, however
+ * many runs it has segments of.
+ *
+ * When a run ends, its rows are dead. They share pages with rows of other runs, and deleting them at
+ * once would change all of those pages. So dead rows are deleted when the rows around them are dead
+ * too: when they are older than every run in flight. When no run is in flight, they are deleted at
+ * once.
  *
  * The index is read from the file when the first batch begins, and again after a rollback.
  */
 export class JournalIndex {
   readonly #statements: JournalStatements;
   readonly #instanceId: string;
-  /** By `keyOf` the run, the run with the oldest first row first. Null until the file was read. */
+  /** By `keyOf` the run, in the order of each run's first row. Null until the file was read. */
   #live: Map<string, JournalRows> | null = null;
   /** Whether the file may hold rows of ended runs that are not in this index. */
   #hasOrphans = true;
-  /** Row ids of ended runs that may stay for a while. */
+  /** Row ids of ended runs that are not due for deletion yet. */
   #dead: number[] = [];
-  /** Row ids that are deleted by the next batches, oldest first. */
+  /** Row ids that the next batches delete, oldest first. */
   #due: number[] = [];
-  /** How many dead rows there must be before they are looked through. */
+  /** How many dead rows there must be before the next search for deletable rows. */
   #enough = MIN_DEAD;
 
   constructor(statements: JournalStatements, instanceId: string) {
@@ -61,7 +63,7 @@ export class JournalIndex {
     return this.#known().get(keyOf(run))?.ids ?? [];
   }
 
-  /** The row ids of a run that has ended. The caller has them deleted or retained. */
+  /** Removes and returns the row ids of an ended run. The caller has the rows deleted or retained. */
   take(run: RunKey): number[] {
     const live = this.#known();
     const key = keyOf(run);
@@ -70,29 +72,29 @@ export class JournalIndex {
     return ids;
   }
 
-  /** Forgets a run that the caller has ended. The caller deals with the rows. */
+  /** Forgets a run that the caller has ended. The caller deletes or retains the rows. */
   forget(run: RunKey): void {
     this.#live?.delete(keyOf(run));
   }
 
-  /** Has rows that were taken deleted, now or later. */
-  bury(ids: readonly number[]): void {
+  /** Takes the row ids of an ended run, to be deleted now or later. */
+  addDead(ids: readonly number[]): void {
     for (const id of ids) this.#dead.push(id);
   }
 
-  /** Deletes dead rows whose time has come. Called last in each batch. */
+  /** Deletes the dead rows that are due. Called last in each batch. */
   sweep(): void {
     if (this.#hasOrphans) this.sweepOrphans();
     if (this.#dead.length === 0 && this.#due.length === 0) return;
     const live = this.#known();
     const isAll = live.size === 0;
-    if (isAll || this.#dead.length >= this.#enough) this.#condemn(live);
+    if (isAll || this.#dead.length >= this.#enough) this.#moveDue(live);
     if (this.#due.length === 0) return;
     const ids = this.#due.splice(0, isAll ? this.#due.length : MAX_DELETED);
     this.#statements.deleteSegments.run(JSON.stringify(ids));
   }
 
-  /** Deletes the rows of runs that are neither in flight nor retained, in whatever process they ran. */
+  /** Deletes the rows of all runs, of any process, that are neither in flight nor retained. */
   sweepOrphans(): void {
     this.#statements.deleteOrphanedSegments.run();
     this.#dead = [];
@@ -118,17 +120,17 @@ export class JournalIndex {
   }
 
   #known(): Map<string, JournalRows> {
-    if (this.#live === null) throw new Error("journals were not loaded");
+    if (this.#live === null) throw new Error("the journals were not loaded: call load() first");
     return this.#live;
   }
 
   /** Moves the dead rows that can be deleted from `#dead` to `#due`. */
-  #condemn(live: ReadonlyMap<string, JournalRows>): void {
+  #moveDue(live: ReadonlyMap<string, JournalRows>): void {
     const [oldest] = live.values();
     const head = oldest?.ids[0] ?? Number.POSITIVE_INFINITY;
     const isOld = Map.groupBy(this.#dead, (id) => id < head);
     const old = isOld.get(true) ?? [];
-    // One very long run in flight would keep all rows behind its first one: then all dead rows go.
+    // A very long run in flight keeps all rows behind its first row: then delete all dead rows.
     const isPinned = old.length < this.#dead.length / 2;
     const due = isPinned ? this.#dead : old;
     this.#dead = isPinned ? [] : (isOld.get(false) ?? []);

@@ -15,9 +15,8 @@ export function keyOfRow({ thread_id: threadId, epoch }: RunKeyRow): string {
 }
 
 /**
- * All journals in the file, by `keyOf` their run. They are found by reading the whole table: an index on
- * `run_events` would cost every segment a write. A second scan reads only the rows that came since the
- * first.
+ * All journals in the file, by `keyOf` their run. A scan reads the whole table: an index on `run_events`
+ * would cost every segment a write. A later scan reads only the rows written since the scan before.
  */
 export class JournalScan {
   readonly #statements: JournalStatements;

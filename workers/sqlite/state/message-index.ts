@@ -13,27 +13,29 @@ import type { MessageStatements } from "./statements.ts";
 
 type Statements = MessageStatements & Pick<TransactionStatements, "dataVersion">;
 
-/** The recent runs of a thread are indexed together when there are this many. */
+/** The recent runs of a thread are indexed together when there are this many runs. */
 const MAX_RECENT_RUNS = 16;
 
 /** The recent runs of a thread are indexed when they have this many message ids. */
 const MAX_RECENT_IDS = 64;
 
 /**
- * The recent runs of a thread are indexed when one is longer than this, in UTF-16 units of JSON: reading
- * that run again would take a while.
+ * The recent runs of a thread are indexed when a run is longer than this, in UTF-16 units of JSON.
+ * Reading such a run again would be slow.
  */
 const MAX_RECENT_LENGTH = 64 * 1024;
 
 /** How many threads are remembered. */
 const MAX_THREADS = 4096;
 
-/** What is remembered of a thread. Its recent runs are those behind `threads.indexed_up_to`. */
+/** What the writer remembers of a thread. Its recent runs have rows after `threads.indexed_up_to`. */
 export interface RecentRuns {
   readonly threadId: string;
-  /** The last claim of the thread that this instance knows of. The next one is higher by one. */
+  /**
+   * The epoch of the last claim of the thread that this instance knows. The next epoch is one higher.
+   */
   epoch: number;
-  /** `PRAGMA data_version` when the row in `threads` was last known to be right. */
+  /** `PRAGMA data_version` when the row in `threads` was last known to be correct. */
   dataVersion: number;
   /** Whether `threads` has a row of this thread. */
   isListed: boolean;
@@ -57,16 +59,18 @@ export interface StoredRun {
 }
 
 /**
- * Which message ids a thread has stored: those in `thread_messages`, and those of its recent runs, which
- * stand behind `threads.indexed_up_to` and are not in `thread_messages` yet.
+ * Which message ids a thread has stored: the ids in `thread_messages`, and the ids of its recent runs.
+ * The rows of recent runs come after `threads.indexed_up_to`, and their ids are not in
+ * `thread_messages` yet.
  *
- * Runs are indexed several at a time, because indexing one run changes a page of `threads` and a page of
- * `thread_messages`, which costs as much as storing the run; several runs of a thread change the same
- * pages. The ids of recent runs are remembered here. Where they are not (in another process, after a
- * crash, after a rollback), they are read from the rows of those runs, of which there are few.
+ * Several runs are indexed together. Indexing a run changes a page of `threads` and a page of
+ * `thread_messages`, which costs as much as storing the run. Several runs of a thread change the same
+ * pages. This class remembers the ids of recent runs. After a crash, after a rollback and in another
+ * process, they are read from the rows of those runs, of which there are few.
  *
- * What is remembered of a thread is right as long as no other process has run on the thread, which the
- * epoch shows, and nobody has changed its rows, which triggers note in `threads.messages_stale`.
+ * The memory of a thread is correct under two conditions. No other process has run on the thread: the
+ * epoch shows that. No other program has changed its rows: triggers note that in
+ * `threads.messages_stale`.
  */
 export class MessageIndex {
   readonly #statements: Statements;
@@ -80,7 +84,7 @@ export class MessageIndex {
     this.#values = new ValueReader(statements);
   }
 
-  /** Called when a transaction begins. Whether another connection has written since the one before. */
+  /** Called when a transaction begins. Whether another connection has written since the last call. */
   begin(): boolean {
     const before = this.#dataVersion;
     this.#dataVersion = this.#statements.dataVersion.get() ?? 0;
@@ -92,11 +96,13 @@ export class MessageIndex {
     return this.#recent.get(threadId)?.epoch;
   }
 
-  /** What is to be remembered of a thread that is held in `epoch`. */
+  /**
+   * The memory of a thread that is held in `epoch`. It is read from the file if it is missing or wrong.
+   */
   recentOf(threadId: string, epoch: number): RecentRuns {
     const known = this.#recent.get(threadId);
     const recent =
-      known !== undefined && this.#isTrue(known, epoch) ? known : this.#read(threadId, epoch);
+      known !== undefined && this.#isCorrect(known, epoch) ? known : this.#read(threadId, epoch);
     recent.epoch = epoch;
     recent.dataVersion = this.#dataVersion;
     this.#recent.delete(threadId);
@@ -142,15 +148,15 @@ export class MessageIndex {
     this.#recent.clear();
   }
 
-  #isTrue({ threadId, epoch: last, dataVersion }: RecentRuns, epoch: number): boolean {
+  #isCorrect({ threadId, epoch: last, dataVersion }: RecentRuns, epoch: number): boolean {
     if (epoch !== last && epoch !== last + 1) return false;
     if (dataVersion === this.#dataVersion) return true;
     return this.#statements.threadIndex.get(threadId)?.messages_stale !== 1;
   }
 
   /**
-   * Reads the recent runs from the file. If the thread is stale, because somebody else changed or purged
-   * its rows, its index is made anew from the rows that are there.
+   * Reads the recent runs from the file. A thread is stale when another program has changed or purged
+   * its rows: then its index is built again from the rows that are there.
    */
   #read(threadId: string, epoch: number): RecentRuns {
     const row = this.#statements.threadIndex.get(threadId);
@@ -182,7 +188,7 @@ export class MessageIndex {
 
   #index(recent: RecentRuns, upTo: number, agentId: string | null): void {
     const { threadId, digests } = recent;
-    // Lone surrogates become U+FFFD, as they do when a string is bound: UTF-8 cannot hold them, JSON can.
+    // Lone surrogates become U+FFFD, as in a bound string. JSON can hold them, but UTF-8 cannot.
     const json = JSON.stringify(Array.from(digests, ([id, digest]) => [id.toWellFormed(), digest]));
     if (digests.size > 0) this.#statements.insertMessages.run(threadId, json);
     const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);

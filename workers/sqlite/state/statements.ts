@@ -53,7 +53,7 @@ export type JournalStatements = ReturnType<typeof prepareJournalStatements>;
 export function prepareMessageStatements(db: Database) {
   return {
     ...prepareReadValueStatements(db),
-    // 0 where no digest was noted: UNKNOWN_DIGEST.
+    // 0 (`UNKNOWN_DIGEST`) for a row without a digest.
     messageDigest: db
       .prepare<[string, string], number>(
         "SELECT coalesce(digest, 0) FROM thread_messages WHERE thread_id = ? AND message_id = ?",

@@ -3,10 +3,10 @@ import type { StoredThread, StoredValue } from "../../../src/events/shared/threa
 import { parsePlaces, type ValueReader } from "./read-values.ts";
 import type { ValueStatements } from "./statements.ts";
 
-/** How many of a thread's latest runs are looked through for the latest value of each slot. */
+/** How many of a thread's latest runs are searched for the latest value of each slot. */
 const MAX_RUNS = 64;
 
-/** What is stored of a thread, read from the file. A value that cannot be read is left out. */
+/** The stored values of a thread, read from the file. A value that cannot be read is left out. */
 export function loadThread(
   statements: ValueStatements,
   reader: ValueReader,
@@ -25,7 +25,7 @@ export function loadThread(
 interface LatestPieces {
   readonly packed: PackedPieces;
   cost: number;
-  /** Whether a value that was stored whole was found. */
+  /** Whether a value that is stored whole was found. */
   isWhole: boolean;
 }
 
@@ -42,7 +42,7 @@ function latestPieces(
       found.set(slot, latest);
       if (latest.isWhole) continue;
       latest.cost += JSON.stringify(packed).length;
-      // Its only piece is a part of a log.
+      // A value that is stored whole has a single piece, which is a part of a log: three numbers.
       latest.isWhole = packed.length === 3;
     }
   }

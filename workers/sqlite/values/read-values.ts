@@ -2,7 +2,7 @@ import type { Span } from "../../../src/events/shared/pieces.ts";
 import { type Place, putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
 import type { ReadValueStatements, StoredEventsRow, StoredInputRow } from "./statements.ts";
 
-/** What is read of a row whose values somebody else has deleted or changed: no JSON, which is reported. */
+/** The result for a row whose values were deleted or changed: no JSON, so that the reader reports it. */
 const UNREADABLE = "";
 
 /** Reads stored runs with their values put back. */
@@ -35,7 +35,7 @@ export class ValueReader {
     return orNull(() => putBackInput(input, parsePlaces(places), this.readSpan)) ?? UNREADABLE;
   }
 
-  /** A part of a log; null if a row of it is missing. */
+  /** A part of a log. Null if a row of it is missing. */
   readonly readSpan = ({ log, from, length }: Span): string | null => {
     const to = from + length;
     const parts: string[] = [];
@@ -55,7 +55,7 @@ export function parsePlaces(json: string | null): readonly Place[] {
   return json === null ? [] : (JSON.parse(json) as Place[]);
 }
 
-/** The result of `read`, or null if it meets JSON that is not what we wrote. */
+/** The result of `read`, or null if it finds JSON that another program wrote. */
 function orNull<T>(read: () => T): T | null {
   try {
     return read();

@@ -7,12 +7,12 @@ import { loadThread } from "./load-thread.ts";
 import { ValueReader } from "./read-values.ts";
 import type { PlacesRow, ValueStatements } from "./statements.ts";
 
-/** UTF-16 units of values that are remembered, of all threads together. */
+/** UTF-16 units of values that are remembered at most, for all threads together. */
 const MAX_REMEMBERED = 32 * 1024 * 1024;
 
 interface KnownThread {
   readonly values: ThreadValues;
-  /** `values.size` as it was counted last. */
+  /** `values.size` at the last count. */
   size: number;
   /** The last row of the thread in `agent_runs`. */
   lastRun: number;
@@ -21,11 +21,11 @@ interface KnownThread {
 }
 
 /**
- * Stores the values of runs that come again in run after run, and remembers the latest ones of each thread.
+ * Stores the values that repeat from run to run, and remembers the latest values of each thread.
  *
- * What is remembered of a thread is right as long as nobody else has stored a run of the thread and nobody
- * has deleted values of it, which the last row and the count of sweeps show. Both are read before anything
- * is stored, because another instance may have written in between.
+ * The memory of a thread is correct while no other instance has stored a run of the thread or deleted
+ * values of it. The last row and the number of sweeps show that. Both are read before a run is stored,
+ * because another instance may have written since.
  */
 export class SharedValues {
   readonly #statements: ValueStatements;
@@ -80,7 +80,7 @@ export class SharedValues {
     return JSON.stringify(places);
   }
 
-  /** Takes a thread out of what is remembered, or reads it from the file. */
+  /** Removes a thread from the memory and returns it, or reads it from the file. */
   #threadOf(threadId: string): KnownThread {
     const lastRun = this.#statements.lastRunOfThread.get(threadId) ?? 0;
     const sweeps = this.#statements.valueSweeps.get(threadId) ?? 0;

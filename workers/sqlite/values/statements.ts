@@ -5,13 +5,13 @@ export interface ChunkRow {
   readonly text: string;
 }
 
-/** The events of a stored run without their values, and a JSON array of the places of those, or null. */
+/** The events of a stored run without their values, and a JSON array of the values' places, or null. */
 export interface StoredEventsRow {
   readonly events: string;
   readonly shared_events: string | null;
 }
 
-/** The input of a stored run without its values, and a JSON array of the places of those, or null. */
+/** The input of a stored run without its values, and a JSON array of the values' places, or null. */
 export interface StoredInputRow {
   readonly input: string;
   readonly shared_input: string | null;
@@ -24,7 +24,7 @@ export type PlacesRow = Pick<StoredEventsRow, "shared_events"> &
 /** Reads parts of logs. */
 export function prepareReadValueStatements(db: Database) {
   return {
-    // From the row that holds the first unit asked for.
+    // From the row that has the first requested unit.
     chunksOfLog: db.prepare<[number, number, number, number], ChunkRow>(
       `SELECT at, text FROM shared_values
        WHERE log = ? AND at < ?
@@ -80,7 +80,7 @@ export interface StoredChunkRow {
   readonly length: number;
 }
 
-/** Deletes what no stored run has any more. */
+/** Deletes the texts that no stored run uses any more. */
 export function prepareSweepStatements(db: Database) {
   return {
     ...prepareAppendStatements(db),

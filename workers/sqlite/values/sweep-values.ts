@@ -5,8 +5,8 @@ import { parsePlaces } from "./read-values.ts";
 import type { StoredChunkRow, SweepStatements } from "./statements.ts";
 
 /**
- * Deletes what no stored run of the thread has any more. Runs in a transaction of its own: a run that is
- * stored in between could use again what is about to be deleted.
+ * Deletes the texts that no stored run of the thread uses any more. Must be one transaction: a run that
+ * is stored in between could use a text that is about to be deleted.
  */
 export function sweepThread(statements: SweepStatements, threadId: string): void {
   const live = new LiveParts();
