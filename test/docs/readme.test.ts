@@ -156,7 +156,7 @@ describe("the README", () => {
     const section = readme.split("\n## ").find((text) => text.startsWith("Options\n")) ?? "";
     const rows = [...section.matchAll(/^\| `(\w+)` \| (.*?) \| .*\|$/gm)];
     const listed = Object.fromEntries(rows.map(([, name = "", value = ""]) => [name, value]));
-    const { logger, ...defaults } = resolveOptions({});
+    const { logger, storeRun, replayRuns, ...defaults } = resolveOptions({});
     const expected = Object.entries(defaults).map(([name, value]) => [
       name,
       `\`${JSON.stringify(value)}\``,
@@ -164,6 +164,8 @@ describe("the README", () => {
     expect(listed).toEqual({
       ...Object.fromEntries(expected),
       logger: "warnings and errors on stderr",
+      storeRun: "all but suggestions",
+      replayRuns: "all",
     });
   });
 });
