@@ -222,7 +222,8 @@ export interface PageRequest {
 /** The view of a thread after the runs up to a row. */
 export interface ViewRequest {
   readonly threadId: string;
-  readonly upToId: number;
+  /** Null for the last row. */
+  readonly upToId: number | null;
 }
 
 export interface ViewMessage {
@@ -230,17 +231,21 @@ export interface ViewMessage {
   readonly rest: string;
   /** JSON arrays of its messages, in order. */
   readonly messages: readonly string[];
+  /** The row. */
+  readonly upToId: number;
   /** How many runs of the thread there are up to the row. */
   readonly runs: number;
-  /** UTF-16 units of JSON that were read, beyond the view that was kept. */
-  readonly read: number;
+  /** The whole view as a backend keeps it, if making it was much work; else null. */
+  readonly packed: Uint8Array | null;
 }
 
 /** Keep a view, so that the next one is made from it. `runs` as `ViewMessage` had them. */
-export interface KeepViewRequest extends ViewRequest {
+export interface KeepViewRequest {
+  readonly threadId: string;
+  readonly upToId: number;
   readonly runs: number;
-  /** JSON of a `StoredView`. */
-  readonly view: string;
+  /** `ViewMessage.packed`. */
+  readonly packed: Uint8Array;
 }
 
 /** Some events of one stored run. A run larger than a page comes in several. */

@@ -168,6 +168,7 @@ function newRun(
     unstored: new UnstoredRuns(batcher, logger, () => true),
     durability: null,
     rawEvents: true,
+    onStored: () => {},
     logger,
   });
 }

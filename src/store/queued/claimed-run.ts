@@ -1,6 +1,7 @@
 import type { EventLike } from "../../events/event.ts";
 import { SegmentBuilder } from "../../events/json/segment.ts";
 import { serializeValue } from "../../events/json/serialize.ts";
+import { isSnapshot } from "../../events/shared/repeating.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { FinishOp, OpResult } from "../../protocol/messages.ts";
@@ -23,6 +24,8 @@ export interface WritePath {
   /** Whether RAW events and `rawEvent` fields are stored. */
   readonly rawEvents: boolean;
   readonly logger: Logger;
+  /** Called when a run was stored, with the UTF-16 units of its snapshots. */
+  readonly onStored: (threadId: string, snapshotLength: number) => void;
 }
 
 /** The ids of a claimed run, and the callbacks of its claim. */
@@ -85,7 +88,12 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     }
     let result: OpResult<"finish">;
     try {
-      result = await batcher.enqueue(this.#finishOp(), onStalled);
+      const op = this.#finishOp();
+      // What was journaled before is not looked at: it may be snapshots.
+      let snapshotLength = op.segments > 0 ? this.#sentLength : 0;
+      for (const { type, length } of op.large) if (isSnapshot(type)) snapshotLength += length;
+      result = await batcher.enqueue(op, onStalled);
+      if (result.ok) this.#path.onStored(this.threadId, snapshotLength);
       if (result.ok) await durability?.sync(onStalled);
     } catch (cause) {
       const error = toRunStoreError(cause);

@@ -73,6 +73,8 @@ export class QueuedRunStore implements RunStore {
       onTrouble: (error, message) => logger.error({ err: error, code: error.code }, message),
     });
     this.#unstored = new UnstoredRuns(this.#batcher, logger, () => backend.status().opened);
+    const readView = backend.readView?.bind(backend);
+    const views = readView === undefined ? null : new StoredViews(backend, readView, logger);
     const path: WritePath = {
       batcher: this.#batcher,
       held: this.#held,
@@ -80,6 +82,7 @@ export class QueuedRunStore implements RunStore {
       durability: backend.durability,
       rawEvents: storeRawEvents,
       logger,
+      onStored: (threadId, length) => views?.noteStored(threadId, length),
     };
     this.#claims = new Claims(path, options.leaseMs);
     this.#tailer = new RunTailer({
@@ -87,12 +90,9 @@ export class QueuedRunStore implements RunStore {
       onWanted: () => backend.watch(),
       parse: (json, { threadId, epoch }) => parseEvents(json, logger, { threadId, epoch }),
     });
-    const { backup, readView } = backend;
+    const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
-    if (readView !== undefined) {
-      const views = new StoredViews(backend, readView.bind(backend), logger);
-      this.readView = (threadId, point) => views.read(threadId, point);
-    }
+    if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
     backend.onNotice((notice) => this.#handle(notice));
   }
 

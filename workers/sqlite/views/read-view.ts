@@ -1,3 +1,4 @@
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Database } from "better-sqlite3";
 import { ReplayRepair } from "../../../src/events/repair/repair.ts";
 import type { Message } from "../../../src/events/view/message.ts";
@@ -9,6 +10,12 @@ import type { KeptViewRow, ReadViewStatements } from "./statements.ts";
 
 /** UTF-16 units of the JSON of messages that the main thread parses in one task. */
 const CHUNK_LENGTH = 64 * 1024;
+
+/**
+ * UTF-16 units of runs from which on a view is kept, if they are not fewer than those of the view itself.
+ * Reading fewer again costs less than keeping the view.
+ */
+const MIN_KEPT_LENGTH = 128 * 1024;
 
 /** Makes the view of a thread: from the view that was kept, and the runs behind it. */
 export class ViewReader {
@@ -27,7 +34,8 @@ export class ViewReader {
     return this.#db.transaction(() => this.#read(request))();
   }
 
-  #read({ threadId, upToId }: ViewRequest): ViewMessage {
+  #read({ threadId, upToId: asked }: ViewRequest): ViewMessage {
+    const upToId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
     const kept = this.#statements.keptView.get(threadId, upToId);
     const start = kept === undefined ? undefined : restore(kept);
     const view = start ?? new ThreadView();
@@ -43,18 +51,28 @@ export class ViewReader {
       for (const event of parseEvents(json) ?? []) repair.next(event);
     }
     repair.endRun();
-    const { messages, ...rest } = view.toJSON();
-    return { rest: JSON.stringify(rest), messages: chunksOf(messages), runs, read };
+    const { messages: list, ...others } = view.toJSON();
+    const messages = chunksOf(list);
+    const rest = JSON.stringify(others);
+    const viewLength = messages.reduce((sum, { length }) => sum + length, rest.length);
+    const packed = read < Math.max(MIN_KEPT_LENGTH, viewLength) ? null : packView(messages, rest);
+    return { rest, messages, upToId, runs, packed };
   }
 }
 
 function restore({ view }: KeptViewRow): ThreadView | undefined {
   try {
-    return ThreadView.restore(JSON.parse(view));
+    return ThreadView.restore(JSON.parse(inflateRawSync(view).toString()));
   } catch {
-    // No JSON: somebody else has written it. The view is made from the first run.
+    // Another program has written it. The view is made from the first run.
     return undefined;
   }
+}
+
+/** The JSON of a view, deflated. */
+function packView(messages: readonly string[], rest: string): Uint8Array {
+  const list = messages.map((chunk) => chunk.slice(1, -1)).filter((chunk) => chunk !== "");
+  return deflateRawSync(`{"messages":[${list.join(",")}],${rest.slice(1)}`);
 }
 
 /** JSON arrays of the messages, in order. A long message is a chunk of its own. */

@@ -4,7 +4,7 @@ import type { StoredEventsRow } from "../values/statements.ts";
 export interface KeptViewRow {
   readonly up_to: number;
   readonly runs: number;
-  readonly view: string;
+  readonly view: Uint8Array;
 }
 
 export interface RunOfViewRow extends StoredEventsRow {
@@ -15,8 +15,12 @@ export interface RunOfViewRow extends StoredEventsRow {
 export function prepareReadViewStatements(db: Database) {
   return {
     keptView: db.prepare<[string, number], KeptViewRow>(
-      "SELECT up_to, runs, view FROM thread_views WHERE thread_id = ? AND up_to <= ?",
+      `SELECT up_to, runs, view FROM thread_views WHERE thread_id = ? AND up_to <= ?
+       ORDER BY up_to DESC LIMIT 1`,
     ),
+    lastRunOfView: db
+      .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
+      .pluck(),
     runsOfView: db.prepare<[string, number, number], RunOfViewRow>(
       `SELECT coalesce(client_run_id, run_id) AS run_id, events, shared_events FROM agent_runs
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,
@@ -33,11 +37,15 @@ export function prepareKeepViewStatements(db: Database) {
         "SELECT count(*) FROM agent_runs WHERE thread_id = ? AND id <= ?",
       )
       .pluck(),
-    keepView: db.prepare<[string, number, number, string]>(
+    keepView: db.prepare<[string, number, number, Uint8Array]>(
       `INSERT INTO thread_views (thread_id, up_to, runs, view) VALUES (?, ?, ?, ?)
-       ON CONFLICT (thread_id) DO UPDATE SET
-         up_to = excluded.up_to, runs = excluded.runs, view = excluded.view
-       WHERE excluded.up_to > up_to`,
+       ON CONFLICT DO NOTHING`,
+    ),
+    keptViews: db.prepare<[string], Omit<KeptViewRow, "view">>(
+      "SELECT up_to, runs FROM thread_views WHERE thread_id = ? ORDER BY up_to",
+    ),
+    dropView: db.prepare<[string, number]>(
+      "DELETE FROM thread_views WHERE thread_id = ? AND up_to = ?",
     ),
   };
 }
