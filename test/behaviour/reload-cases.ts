@@ -169,6 +169,27 @@ export const reloadCases: readonly ReloadCase[] = [
     view: { messages: ["u1", "a1", "u2", "a2", "u3", "a3"], state: { turn: 2 } },
   },
   {
+    name: "a tool's result that a snapshot left out",
+    kind: "snapshot",
+    runs: [
+      {
+        runId: "r1",
+        input: { messages: [user("u1")] },
+        events: run(
+          ...calling("a1", "c1"),
+          { type: "TOOL_CALL_RESULT", messageId: "t1", toolCallId: "c1", content: "found" },
+          { type: "MESSAGES_SNAPSHOT", messages: [user("u1"), caller("a1", "c1")] },
+        ),
+      },
+      {
+        runId: "r2",
+        input: { messages: [user("u1"), caller("a1", "c1"), user("u2")] },
+        events: run(...saying("a2")),
+      },
+    ],
+    view: { messages: ["u1", "a1", "u2", "a2"] },
+  },
+  {
     name: "an activity that stands beside snapshots that lack it",
     kind: "snapshot",
     runs: [

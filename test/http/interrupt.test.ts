@@ -1,10 +1,9 @@
 import "../support/leak-guard.ts";
-import "../../examples/no-telemetry.ts";
 import type { Interrupt } from "@ag-ui/client";
-import { CopilotKitCore, ProxiedCopilotRuntimeAgent } from "@copilotkit/core";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
-import { type CopilotServer, startCopilotServer } from "../support/copilot-server.ts";
+import { startCopilotServer } from "../support/copilot-server.ts";
+import { type CoreClient, openCoreClient } from "../support/core-client.ts";
 import { openRunner, replayOf, runIdsIn } from "../support/open-runner.ts";
 import { finished, type Script, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
@@ -46,28 +45,8 @@ const outcome: Script = function* ({ input }) {
   yield { ...finished(input), outcome: { type: "interrupt", interrupts: [INTERRUPT] } };
 };
 
-/** CopilotKit's client of a page that was just loaded. */
-function openClient({ runtimeUrl }: CopilotServer) {
-  const agent = new ProxiedCopilotRuntimeAgent({
-    runtimeUrl,
-    agentId: "default",
-    threadId,
-    transport: "rest",
-  });
-  const core = new CopilotKitCore({
-    runtimeUrl,
-    deferInitialConnection: true,
-    agents__unsafe_dev_only: { default: agent },
-  });
-  const failures: string[] = [];
-  core.subscribe({ onError: ({ error }) => void failures.push(error.message) });
-  return { core, agent, failures };
-}
-
-type Client = ReturnType<typeof openClient>;
-
 /** What `useInterrupt` keeps of a run or a replay until the user answers. */
-function interruptsOf({ agent }: Client) {
+function interruptsOf({ agent }: CoreClient) {
   const seen: { runId?: string; event?: unknown; interrupts?: readonly Interrupt[] } = {};
   let event: unknown;
   agent.subscribe({
@@ -92,12 +71,12 @@ function interruptsOf({ agent }: Client) {
   return seen;
 }
 
-const contentsOf = ({ agent }: Client) => agent.messages.map(({ content }) => content);
+const contentsOf = ({ agent }: CoreClient) => agent.messages.map(({ content }) => content);
 
 async function setUp(asks: Script) {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "reject" });
   const server = await startCopilotServer(runner, asking(asks));
-  const client = openClient(server);
+  const client = openCoreClient(server, { threadId });
   const seen = interruptsOf(client);
   client.agent.addMessage({ id: "user", role: "user", content: "Send the mail" });
   await client.core.runAgent({ agent: client.agent });
@@ -110,7 +89,7 @@ async function expectReload({ runner, server, client }: Awaited<ReturnType<typeo
   expect(client.failures).toEqual([]);
   expect(contentsOf(client)).toEqual(["Send the mail", "May I?", 'answered {"approved":true}']);
   await verifyWithClients(await replayOf(runner, threadId));
-  const reloaded = openClient(server);
+  const reloaded = openCoreClient(server, { threadId });
   const seen = interruptsOf(reloaded);
   await reloaded.core.connectAgent({ agent: reloaded.agent });
   expect(reloaded.failures).toEqual([]);
@@ -151,7 +130,7 @@ describe("an interrupt, with CopilotKit's core client", () => {
 
   test("is shown by a page that was loaded after it was raised", async () => {
     const { server, client } = await setUp(customEvent);
-    const reloaded = openClient(server);
+    const reloaded = openCoreClient(server, { threadId });
     const seen = interruptsOf(reloaded);
     await reloaded.core.connectAgent({ agent: reloaded.agent });
     expect(seen.event).toEqual(INTERRUPT);

@@ -61,9 +61,10 @@ export interface CopilotServer {
 export async function startCopilotServer(
   runner: SqliteAgentRunner,
   script: Script,
+  mode: "multi-route" | "single-route" = "multi-route",
 ): Promise<CopilotServer> {
   const runtime = new CopilotRuntime({ runner, agents: { default: new ScriptAgent(script) } });
-  const server = createServer(createCopilotNodeListener({ runtime, basePath: BASE_PATH }));
+  const server = createServer(createCopilotNodeListener({ runtime, basePath: BASE_PATH, mode }));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const close = async () => {

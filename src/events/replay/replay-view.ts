@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { toolCallsOf } from "../client-messages.ts";
 import type { EventLike } from "../event.ts";
 import type { Message } from "../view/message.ts";
 import { type StoredView, ThreadView } from "../view/thread-view.ts";
@@ -12,11 +13,18 @@ import { shownStart } from "./shown-input.ts";
  * There are two views: the client's view after the emitted events, and the view of the thread. They
  * differ after a RUN_STARTED with such changes, and after events that were left out. `corrections`
  * makes them equal again, with at most one STATE_SNAPSHOT and two MESSAGES_SNAPSHOTs.
+ *
+ * CopilotKit's core client holds more than that view. When a run ends, it puts the result of a tool call
+ * back that a snapshot of the run left out: it finds the result among the run's events. So corrections
+ * repeat such results before their snapshot. Other clients drop them with the snapshot, as they did live.
+ * Source: `StateManager.subscribeToAgent` of `@copilotkit/core` 1.75.
  */
 export class ReplayView {
   #shown = new ThreadView();
   /** The view of the thread. Null while the client's view equals it. */
   #true: ThreadView | null = null;
+  /** The last result of each tool call that the client was shown. */
+  readonly #results = new Map<unknown, EventLike>();
 
   /** Sets the view of the thread. */
   expect(view: StoredView): void {
@@ -34,6 +42,7 @@ export class ReplayView {
   show(event: EventLike): void {
     this.#true?.apply(event);
     this.#shown.apply(event);
+    if (event.type === "TOOL_CALL_RESULT") this.#results.set(event.toolCallId, event);
   }
 
   /**
@@ -48,7 +57,9 @@ export class ReplayView {
     }
     // Messages that cannot be shown may be followed by those that can.
     if (!isShowable(messages)) return corrections;
-    if (!areEqual(messages, this.#shown.messages)) corrections.push(...this.#snapshotsOf(messages));
+    if (!areEqual(messages, this.#shown.messages)) {
+      corrections.push(...this.#resultsLeftOutOf(messages), ...this.#snapshotsOf(messages));
+    }
     this.#true = null;
     return corrections;
   }
@@ -64,6 +75,19 @@ export class ReplayView {
     after.apply(snapshot);
     if (areEqual(messages, after.messages)) return [snapshot];
     return [{ type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) }, snapshot];
+  }
+
+  /** The results that the client was shown of calls that `messages` make and do not answer. */
+  #resultsLeftOutOf(messages: readonly Message[]): readonly EventLike[] {
+    const calls = new Set(messages.flatMap((message) => toolCallsOf(message)));
+    return [...this.#results.values()]
+      .filter(({ toolCallId: id }) => calls.has(`makes ${id}`) && !calls.has(`answers ${id}`))
+      .map(({ type, messageId, toolCallId, content }) => ({
+        type,
+        messageId,
+        toolCallId,
+        content,
+      }));
   }
 }
 
