@@ -23,6 +23,8 @@ export interface WorkerConfig {
   readonly instanceId: string;
   /** Milliseconds after which an instance without a heartbeat counts as dead. */
   readonly leaseMs: number;
+  /** The last message of runs whose process died. Default false, for none. */
+  readonly interruptedNote?: string | false | undefined;
   /**
    * The database file that this runner opened first, or null. Another file of the same name is refused.
    */

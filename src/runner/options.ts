@@ -78,6 +78,12 @@ export interface SqliteAgentRunnerOptions extends RunnerOptions {
   readers?: number | undefined;
   /** Milliseconds without a heartbeat after which a process counts as dead. Default 15 000. */
   leaseMs?: number | undefined;
+  /**
+   * The text of an assistant message that ends a run whose process died, before its RUN_ERROR; false
+   * (default) for none. Chats show messages, and do not show a RUN_ERROR of a history. The message is
+   * stored with the run, so clients send it to the agent with the history, as they do other messages.
+   */
+  interruptedNote?: string | false | undefined;
   /** Whether RAW events and `rawEvent` fields are stored. Default true. */
   storeRawEvents?: boolean | undefined;
 }
@@ -110,6 +116,7 @@ const DEFAULTS: ResolvedOptions = {
   maxPendingBytes: 64 * 1024 * 1024,
   readers: 1,
   leaseMs: 15_000,
+  interruptedNote: false,
   stopTimeoutMs: 10_000,
   closeTimeoutMs: 6000,
   storeInput: "new-messages",
@@ -168,6 +175,11 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   maxPendingBytes: integer(1, Number.MAX_SAFE_INTEGER, "bytes"),
   readers: integer(1, 64, "threads"),
   leaseMs: integer(100, MAX_TIMER_MS, "milliseconds"),
+  interruptedNote: {
+    expected: "a text that is not blank, or false",
+    accepts: (value) =>
+      value === false || (typeof value === "string" && value.trim() !== "" && value.isWellFormed()),
+  },
   stopTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   closeTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   storeInput: oneOf("new-messages", "full"),

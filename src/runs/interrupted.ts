@@ -16,6 +16,8 @@ export interface InterruptedRun {
 export interface InterruptedEnd {
   readonly code: RunStoreErrorCode;
   readonly message: string;
+  /** The text of an assistant message before the error, or false for none. */
+  readonly note?: string | false | undefined;
 }
 
 export const OWNER_DIED: InterruptedEnd = {
@@ -45,6 +47,9 @@ export function endInterrupted(run: InterruptedRun, end: InterruptedEnd): EndedR
   if (events.length === 0) return null;
   const parts = new OpenParts();
   for (const event of events) parts.observe(event);
-  const closing = finalizeRun(parts, { threadId, runId, stopped: false, ...end });
+  const { code, message, note: content } = end;
+  // The epoch is the run's alone in its thread: its run id may come again.
+  const note = content ? { messageId: `interrupted-${epoch}`, content } : undefined;
+  const closing = finalizeRun(parts, { threadId, runId, stopped: false, code, message, note });
   return { epoch: epoch + 1, closing };
 }

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/runner/options.ts";
+import { isConversation } from "../../src/runner/store-run.ts";
 import { spawnChild } from "../support/child-process.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
@@ -28,6 +29,7 @@ describe("a wrong option is a TypeError that says what was expected and what was
     stopTimeoutMs: [-1, 1.5, "10s", null, 2 ** 31],
     closeTimeoutMs: [-1, 1.5, Number.NaN, null, 2 ** 31],
     storeInput: ["", "all", true, null],
+    interruptedNote: ["", "  ", "\ud800", true, null, {}],
     inputMessages: ["", "full", true, null],
     replayRuns: [0, -1, 1.5, "20", null],
     storeRun: [true, "always", null, {}],
@@ -121,12 +123,16 @@ describe("correct options", () => {
       stopTimeoutMs: 10_000,
       closeTimeoutMs: 6000,
       storeInput: "new-messages",
+      inputMessages: "additive",
+      replayRuns: Number.MAX_SAFE_INTEGER,
+      interruptedNote: false,
       storeRawEvents: true,
     };
     for (const options of [undefined, {}, { dbPath: undefined, lingerMs: undefined }]) {
-      const { logger, ...rest } = resolveOptions(options);
+      const { logger, storeRun, ...rest } = resolveOptions(options);
       expect(rest).toEqual(defaults);
       expect(logger).toHaveProperty("error");
+      expect(storeRun).toBe(isConversation);
     }
   });
 

@@ -25,6 +25,18 @@ describe("an interrupted run", () => {
     );
   });
 
+  test("ends with its note, if there is one, as a message before the error", () => {
+    const end = { ...OWNER_DIED, note: "The server was restarted." };
+    const messageId = "interrupted-4";
+    expect(endInterrupted({ ...run, events: [started, opened] }, end)?.closing).toMatchObject([
+      { type: "TEXT_MESSAGE_END", messageId: "m" },
+      { type: "TEXT_MESSAGE_START", messageId, role: "assistant" },
+      { type: "TEXT_MESSAGE_CONTENT", messageId, delta: "The server was restarted." },
+      { type: "TEXT_MESSAGE_END", messageId },
+      { type: "RUN_ERROR", code: "RUN_INTERRUPTED" },
+    ]);
+  });
+
   test("is stored under a higher epoch than its owner's, so that late writes of the owner do not find it", () => {
     expect(endInterrupted({ ...run, events: [started] }, OWNER_DIED)?.epoch).toBe(5);
   });

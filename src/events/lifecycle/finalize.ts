@@ -16,6 +16,8 @@ export interface RunEnd {
   /** The message of the RUN_ERROR, and of the results that open tool calls get. */
   readonly message?: string | undefined;
   readonly code?: string | undefined;
+  /** An assistant message that is added before the terminal event. */
+  readonly note?: { readonly messageId: string; readonly content: string } | undefined;
 }
 
 /**
@@ -35,6 +37,15 @@ export function finalizeRun(parts: OpenParts, run: RunEnd): EventLike[] {
         code: run.code ?? incompleteStream.code,
       };
   parts.observe(terminal);
+  if (run.note !== undefined) events.push(...messageOf(run.note));
   events.push(terminal);
   return events;
+}
+
+function messageOf({ messageId, content }: NonNullable<RunEnd["note"]>): readonly EventLike[] {
+  return [
+    { type: "TEXT_MESSAGE_START", messageId, role: "assistant" },
+    { type: "TEXT_MESSAGE_CONTENT", messageId, delta: content },
+    { type: "TEXT_MESSAGE_END", messageId },
+  ];
 }

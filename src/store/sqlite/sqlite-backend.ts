@@ -74,8 +74,8 @@ export class SqliteBackend implements Backend {
 
   constructor(options: SqliteBackendOptions) {
     this.#options = options;
-    const { dbPath, instanceId, leaseMs, durability, logger } = options;
-    const config: WorkerConfig = { dbPath, instanceId, leaseMs, file: null };
+    const { dbPath, instanceId, leaseMs, interruptedNote, durability, logger } = options;
+    const config: WorkerConfig = { dbPath, instanceId, leaseMs, interruptedNote, file: null };
     this.#config = config;
     const isMemory = dbPath === ":memory:";
     this.#writer = new SqliteWriter({

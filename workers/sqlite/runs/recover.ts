@@ -13,7 +13,7 @@ export interface RecoverOptions {
   readonly retain: boolean;
   /** The journals in the file. A caller that recovers several runs shares one scan. */
   readonly scan?: JournalScan;
-  /** The error that the run ends with. Default `OWNER_DIED`. */
+  /** What the run ends with. Default `OWNER_DIED`, with the note of the configuration. */
   readonly end?: InterruptedEnd;
 }
 
@@ -26,8 +26,8 @@ export function recoverRun(
   state: RunStateRow,
   options: RecoverOptions,
 ): void {
-  const { statements, journals } = context;
-  const { retain, end = OWNER_DIED } = options;
+  const { statements, journals, config } = context;
+  const { retain, end = { ...OWNER_DIED, note: config.interruptedNote } } = options;
   const scan = options.scan ?? new JournalScan(statements);
   const { thread_id: threadId, current_run_id: runId } = state;
   const interrupted = { threadId, epoch: epochOf(state) };
