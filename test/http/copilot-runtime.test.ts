@@ -13,7 +13,14 @@ import {
   startCopilotServer,
 } from "../support/copilot-server.ts";
 import { runRows } from "../support/database-file.ts";
-import { openRunner, replayOf, runIdsIn, spokenIn, watch } from "../support/open-runner.ts";
+import {
+  asReplayed,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  spokenIn,
+  watch,
+} from "../support/open-runner.ts";
 import {
   finished,
   inputOf,
@@ -217,7 +224,7 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     expect(runIdsIn(joined.events)).toEqual(["run-1", "held-2"]);
     expect(spokenIn(joined.events)).toBe("answer run-1first half, second half");
     const fromHeld = joined.events.findIndex(({ runId }) => runId === "held-2");
-    expect(joined.events.slice(fromHeld)).toEqual(live.events);
+    expect(joined.events.slice(fromHeld)).toEqual(asReplayed(live.events));
     expect(joined.client.messages).toEqual(live.client.messages);
   });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { valueIn } from "../support/database-file.ts";
 import {
+  asReplayed,
   openRunner,
   replayOf,
   runIdsIn,
@@ -41,7 +42,7 @@ describe("a run of another process", () => {
     await run.emit(closing("m"), finished(ids));
     await follower.until(isA("RUN_FINISHED"));
     await run.finish();
-    expect(await follower.done).toEqual(await run.done);
+    expect(await follower.done).toEqual(asReplayed(await run.done));
     await verifyWithClients(follower.events);
   });
 
@@ -70,7 +71,7 @@ describe("a run of another process", () => {
     for (const follower of followers) {
       const events = await follower.done;
       expect(events.slice(0, history.length)).toEqual(history);
-      expect(events.slice(history.length)).toEqual(emitted);
+      expect(events.slice(history.length)).toEqual(asReplayed(emitted));
       await verifyWithClients(events);
     }
     expect(runIdsIn(await after.done)).toEqual(["before", "r"]);
@@ -150,7 +151,7 @@ describe("a run of another process", () => {
     const follower = watch(here.connect({ threadId: "t" }));
     await follower.until(says("I was about to"));
     await run.fail("the model is gone");
-    expect(await follower.done).toEqual(await run.done);
+    expect(await follower.done).toEqual(asReplayed(await run.done));
     expect(follower.events.at(-1)).toMatchObject({
       type: "RUN_ERROR",
       message: "the model is gone",
@@ -219,7 +220,8 @@ describe("a run of another process", () => {
     }
     agent.emit(closing("m"), finished(ids));
     agent.finish();
-    for (const follower of followers) expect(await follower.done).toEqual(await run.done);
+    for (const follower of followers)
+      expect(await follower.done).toEqual(asReplayed(await run.done));
   });
 
   test("is replayed before the run of this process that waits for it", async () => {
@@ -237,7 +239,7 @@ describe("a run of another process", () => {
     await run.emit(closing("m"), finished(ids));
     await run.finish();
     const events = await follower.done;
-    expect(events).toEqual([...(await run.done), ...(await waiting.done)]);
+    expect(events).toEqual(asReplayed([...(await run.done), ...(await waiting.done)]));
     expect(runIdsIn(events)).toEqual(["r", "own"]);
     expect(typesOf(events).filter((type) => type === "RUN_FINISHED")).toHaveLength(2);
     await verifyWithClients(events);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { RunnableAgent } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { runRows } from "../support/database-file.ts";
-import { openRunner, replayOf, runToEnd, typesOf } from "../support/open-runner.ts";
+import { asReplayed, openRunner, replayOf, runToEnd, typesOf } from "../support/open-runner.ts";
 import { answeringAgent, scriptedAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -81,7 +81,7 @@ describe("an agent that fails in the middle", () => {
   test("keeps the events before the failure", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const events = await runToEnd(runner, "t", "r", halfway(new Error("lost the model")));
-    expect(await replayOf(runner, "t")).toEqual(events);
+    expect(await replayOf(runner, "t")).toEqual(asReplayed(events));
   });
 
   test.each([

@@ -33,7 +33,7 @@ describe("an action of a subscriber inside its next does not change the order fo
     agent.abortRun = () => agent.emit(finished(ids));
     agent.emit(started(ids), START);
     agent.finish();
-    const expected = ["RUN_STARTED", "TEXT_MESSAGE_START", "RUN_FINISHED"];
+    const expected = ["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_END", "RUN_FINISHED"];
     expect(typesOf(await second.done)).toEqual(expected);
     expect(typesOf(await first.done)).toEqual(expected);
     await follower.done;
@@ -103,6 +103,7 @@ describe("an action of a subscriber inside its next does not change the order fo
     expect(typesOf(await third.done)).toEqual([
       "RUN_STARTED",
       "TEXT_MESSAGE_START",
+      "TEXT_MESSAGE_END",
       "RUN_FINISHED",
     ]);
     expect(seen).toEqual([["RUN_STARTED", "TEXT_MESSAGE_START"], ["RUN_STARTED"]]);

@@ -1,5 +1,6 @@
 import { lastValueFrom, type Observable, toArray } from "rxjs";
 import { onTestFinished } from "vitest";
+import { shownStart } from "../../src/events/replay/shown-input.ts";
 import {
   type EventLike,
   type Logger,
@@ -81,6 +82,13 @@ export function watch(stream: Observable<EventLike>): Watched {
       done.then(() => missed(new Error("the stream completed without such an event")), missed);
     });
   return { events, done, until };
+}
+
+/** Events of a run as a replay shows them: without what no client takes of the run's input. */
+export function asReplayed(events: readonly ScriptEvent[]): ScriptEvent[] {
+  return events.map((event) =>
+    event.type === "RUN_STARTED" ? shownStart(event, () => false) : event,
+  );
 }
 
 /** The whole replay of a thread. */

@@ -108,6 +108,13 @@ export function heldAgent(): HeldAgent {
 }
 
 /** An input; `messages` are user messages, given by their ids. */
+/** A question, or an answer of an answering agent as its client sends it back. */
+function messageOf(id: string): RunAgentInput["messages"][number] {
+  const [, answered] = /^answer-(.*)$/.exec(id) ?? [];
+  if (answered === undefined) return { id, role: "user", content: `text of ${id}` };
+  return { id, role: "assistant", content: `answer to ${answered}` };
+}
+
 export function inputOf(
   threadId: string,
   runId: string,
@@ -116,7 +123,7 @@ export function inputOf(
   return {
     threadId,
     runId,
-    messages: messages.map((id) => ({ id, role: "user", content: `text of ${id}` })),
+    messages: messages.map(messageOf),
     tools: [],
     context: [],
     state: {},
