@@ -1,4 +1,6 @@
 import type { EventLike } from "../../src/events/event.ts";
+import { ReplayRepair } from "../../src/events/repair/repair.ts";
+import { ThreadView, viewOf } from "../../src/events/view/thread-view.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { compareWithSaid } from "./content.ts";
 import type { Evidence, Violation } from "./evidence.ts";
@@ -68,10 +70,11 @@ function compareReplayed(events: readonly EventLike[], said: readonly EventLike[
   const [started] = events;
   // A stream that began with its terminal event gets a RUN_STARTED, which clients require.
   const isRepaired = said[0]?.type !== "RUN_STARTED" && started !== undefined;
-  return compareWithSaid(events, isRepaired ? [started, ...said] : said).problem;
+  const compared = isRepaired ? [started, ...said] : said;
+  return compareWithSaid(events, compared, { isReplay: true }).problem;
 }
 
-/** The final replays show exactly the stored rows, in their order. */
+/** The final replays show exactly the stored rows, in their order, and lead to the view of these rows. */
 function checkLastReplays({ processes, after }: Evidence): Violation[] {
   const violations: Violation[] = [];
   const last = new Map<string, Replay>();
@@ -81,16 +84,48 @@ function checkLastReplays({ processes, after }: Evidence): Violation[] {
       last.set(replay.threadId, replay);
   }
   for (const [threadId, { events }] of last) {
-    const rows = after.runs.filter((row) => row.threadId === threadId).map(({ runId }) => runId);
+    const rows = after.runs.filter((row) => row.threadId === threadId);
+    const ids = rows.map(({ runId }) => runId);
     const shown = splitByRun(events).map(({ runId }) => runId);
-    if (rows.join() === shown.join()) continue;
+    if (ids.join() !== shown.join()) {
+      violations.push({
+        rule: "replay-is-complete",
+        expected: `a last replay of ${threadId} with the runs ${ids.slice(-20).join(", ")}`,
+        seen: shown.slice(-20).join(", "),
+      });
+      continue;
+    }
+    const expected = viewOfRows(threadId, rows);
+    const seen = viewOfEvents(events);
+    if (expected === seen) continue;
     violations.push({
-      rule: "replay-is-complete",
-      expected: `a last replay of ${threadId} with the runs ${rows.slice(-20).join(", ")}`,
-      seen: shown.slice(-20).join(", "),
+      rule: "replay-is-true",
+      expected: `a last replay of ${threadId} that leads to ${expected.slice(0, 2000)}`,
+      seen: seen.slice(0, 2000),
     });
   }
   return violations;
+}
+
+const viewOfEvents = (events: readonly EventLike[]) => {
+  const { messages, state } = viewOf(events);
+  return JSON.stringify({ messages, state });
+};
+
+/** The view of stored runs. */
+function viewOfRows(
+  threadId: string,
+  rows: readonly { readonly runId: string; readonly events: string }[],
+): string {
+  const view = new ThreadView();
+  const repair = new ReplayRepair(threadId, (event) => view.applyStored(event));
+  for (const { runId, events } of rows) {
+    repair.startRun(runId);
+    for (const event of JSON.parse(events) as EventLike[]) repair.next(event);
+  }
+  repair.endRun();
+  const { messages, state } = view;
+  return JSON.stringify({ messages, state });
 }
 
 function isDue(run: RunHistory, replay: Replay): boolean {

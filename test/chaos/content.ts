@@ -1,5 +1,6 @@
 import fastJsonPatch, { type Operation } from "fast-json-patch";
 import type { EventLike } from "../../src/events/event.ts";
+import { isTrimmed } from "../../src/events/replay/trimmed.ts";
 
 /** Deltas merge when a run is stored. By type, the field that names their message or call. */
 const DELTAS: Readonly<Record<string, string>> = {
@@ -39,15 +40,18 @@ export function textsOf(events: readonly EventLike[]): Map<string, string> {
 
 /**
  * Compares the kept events of a run, stored or replayed, with its emitted events. Deltas are compared
- * merged, and states folded. All other events have to be there one by one, in order.
+ * merged, and states folded. All other events have to be there one by one, in order. A replay shows states
+ * and snapshots of messages once, at the end of the thread: they are not compared.
  */
 export function compareWithSaid(
   kept: readonly EventLike[],
   said: readonly EventLike[],
+  { isReplay = false }: { readonly isReplay?: boolean } = {},
 ): Comparison {
   const keptTexts = textsOf(kept);
   const read = new Map<string, number>();
-  const keptRest = kept.filter(isOther).map(canonical);
+  const isShown = (event: EventLike) => !isReplay || !isTrimmed(event.type);
+  const keptRest = kept.filter(isOther).filter(isShown).map(canonical);
   const states: unknown[] = [];
   let state: unknown = {};
   let possibleFrom = 0;
@@ -60,6 +64,7 @@ export function compareWithSaid(
       states.push(state);
       continue;
     }
+    if (!isShown(event)) continue;
     if (key !== null) {
       const from = read.get(key) ?? 0;
       if (!keptTexts.get(key)?.startsWith(String(event.delta), from)) {
@@ -79,8 +84,8 @@ export function compareWithSaid(
     whole,
     problem:
       extraText(keptTexts, read) ??
-      wrongEnd(kept.filter(isOther).slice(rest)) ??
-      wrongState(kept, [{}, ...states], whole ? states.length : possibleFrom),
+      wrongEnd(kept.filter(isOther).filter(isShown).slice(rest)) ??
+      (isReplay ? null : wrongState(kept, [{}, ...states], whole ? states.length : possibleFrom)),
   };
 }
 
