@@ -101,7 +101,10 @@ export function prepareSweepStatements(db: Database) {
       .prepare<[number], string>("SELECT text FROM shared_values WHERE id = ?")
       .pluck(),
     deleteChunk: db.prepare<[number]>("DELETE FROM shared_values WHERE id = ?"),
-    deleteLog: db.prepare<[number]>("DELETE FROM shared_logs WHERE log = ?"),
+    deleteEmptyLogs: db.prepare<[string]>(
+      `DELETE FROM shared_logs WHERE thread_id = ?
+         AND NOT EXISTS (SELECT 1 FROM shared_values WHERE shared_values.log = shared_logs.log)`,
+    ),
     endSweep: db.prepare<[string]>(
       `UPDATE threads SET values_stale = 0, value_sweeps = value_sweeps + 1 WHERE thread_id = ?`,
     ),

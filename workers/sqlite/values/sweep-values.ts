@@ -19,14 +19,11 @@ export function sweepThread(statements: SweepStatements, threadId: string): void
     }
   }
   for (const log of statements.logsOfThread.all(threadId)) {
-    let isLive = false;
     for (const chunk of statements.chunksToSweep.all(log)) {
-      const parts = live.of(log, chunk.at, chunk.length);
-      isLive ||= parts.length > 0;
-      keep(statements, chunk, parts);
+      keep(statements, chunk, live.of(log, chunk.at, chunk.length));
     }
-    if (!isLive) statements.deleteLog.run(log);
   }
+  statements.deleteEmptyLogs.run(threadId);
   statements.endSweep.run(threadId);
 }
 
