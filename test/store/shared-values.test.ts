@@ -473,6 +473,30 @@ describe("what somebody else writes to a run that has values", () => {
     expect([...storedRuns(dbPath).keys()]).toEqual(["run-2"]);
   });
 
+  test.each([
+    "no JSON",
+    "[]]",
+    "7",
+    '[["STATE_SNAPSHOT"]]',
+    '[["x",0,[1,2]]]',
+    '[["x",0,[1,2,-3]]]',
+    "[[null,0,[]]]",
+  ])("as the places of its values, %s: that run alone cannot be read", (places) => {
+    const { dbPath, writer, runs } = fileWithRuns();
+    withDatabase(dbPath, (db) => {
+      db.prepare("UPDATE agent_runs SET shared_events = ? WHERE run_id = 'run-3'").run(places);
+      db.exec("DELETE FROM agent_runs WHERE run_id = 'run-1'");
+    });
+    writer.sweep();
+    const run = runWith("run-4", messagesUpTo(5));
+    const next = openWriter(dbPath);
+    store(next, run);
+    const stored = storedRuns(dbPath);
+    expect(stored.get("run-3")?.events).toBe("");
+    expect(stored.get("run-2")?.events).toBe(JSON.stringify(runs[1]?.events));
+    expect(stored.get("run-4")?.events).toBe(JSON.stringify(run.events));
+  });
+
   test("takes values away: the run cannot be read, and the next run is stored whole", () => {
     const { dbPath, writer } = fileWithRuns();
     withDatabase(dbPath, (db) => db.exec("DELETE FROM shared_values"));
