@@ -1,3 +1,4 @@
+import { familyOf, headOf } from "./families.ts";
 import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
 import { commonLength, diff } from "./text-diff.ts";
@@ -13,26 +14,6 @@ const MAX_WRITTEN = 256;
 
 /** UTF-16 units of pieces up to which even a short value is not stored whole. */
 const MIN_COST = 512;
-
-/**
- * Slots with similar content, by family: clients send the content of a snapshot back with the next run. A
- * value is compared with the latest values of its family.
- */
-const FAMILIES: ReadonlyMap<string, string> = new Map([
-  ["STATE_SNAPSHOT", "state"],
-  ["input.state", "state"],
-  ["MESSAGES_SNAPSHOT", "messages"],
-  ["input.messages", "messages"],
-]);
-
-/** By type of snapshot, the text before its content, the state or the messages. */
-const HEADS: ReadonlyMap<string, string> = new Map([
-  ["STATE_SNAPSHOT", '"snapshot":'],
-  ["MESSAGES_SNAPSHOT", '"messages":'],
-]);
-
-/** UTF-16 units at the beginning of a snapshot that are searched for its head. */
-const MAX_HEAD = 256;
 
 /** A stored value. The next values of its family are compared with it. */
 export interface StoredValue {
@@ -118,7 +99,7 @@ export class ThreadValues {
   }
 
   #remember(slot: string, { text, pieces, cost }: StoredValue): void {
-    const family = FAMILIES.get(slot) ?? slot;
+    const family = familyOf(slot);
     const latest = this.#latest.get(family) ?? new Map<string, StoredValue>();
     this.#latest.set(family, latest);
     this.#size += text.length - (latest.get(slot)?.text.length ?? 0);
@@ -129,7 +110,7 @@ export class ThreadValues {
 
   /** The stored value of the family that shares the most with `text`. */
   #baseFor(slot: string, text: string): StoredValue | undefined {
-    const candidates = [...(this.#latest.get(FAMILIES.get(slot) ?? slot)?.values() ?? [])];
+    const candidates = [...(this.#latest.get(familyOf(slot))?.values() ?? [])];
     let [base] = candidates;
     if (candidates.length < 2) return base;
     let most = 0;
@@ -207,13 +188,6 @@ export class ThreadValues {
       at += piece.length;
     }
   }
-}
-
-/** The text of a snapshot before its content; "" for any other value. */
-function headOf(slot: string, text: string): string {
-  const head = HEADS.get(slot);
-  const at = head === undefined ? -1 : text.slice(0, MAX_HEAD).indexOf(head);
-  return head === undefined || at < 0 ? "" : text.slice(0, at + head.length);
 }
 
 /** The UTF-16 units of stored pieces. */

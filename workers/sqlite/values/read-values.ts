@@ -46,7 +46,7 @@ export class ValueReader {
     const parts: string[] = [];
     let done = from;
     for (const { at, text } of this.#statements.chunksOfLog.iterate(log, to, log, from)) {
-      if (at > done) return null;
+      if (at > done || text === null) return null;
       const part = text.slice(done - at, to - at);
       parts.push(part);
       done += part.length;

@@ -2,7 +2,8 @@ import type { Database } from "better-sqlite3";
 
 export interface ChunkRow {
   readonly at: number;
-  readonly text: string;
+  /** Null in a damaged file. */
+  readonly text: string | null;
 }
 
 /** The events of a stored run without their values, and a JSON array of the values' places, or null. */
