@@ -126,8 +126,8 @@ const graph: RepeatingTalk = {
       const after = [...messages, answer(turn)];
       state = stateOf(after, turn);
       const snapshots = [
-        event("STATE_SNAPSHOT", { snapshot: state }),
         event("MESSAGES_SNAPSHOT", { messages: after }),
+        event("STATE_SNAPSHOT", { snapshot: state }),
       ];
       yield { input, events: [...answering(turn, snapshots)] };
     }

@@ -195,8 +195,13 @@ class Sayer {
   state(): Step[] {
     const key = this.#id("state");
     const steps: Step[] = [];
-    if (this.#random.chance(0.5)) steps.push({ type: "STATE_SNAPSHOT", snapshot: { [key]: 0 } });
-    else steps.push({ type: "STATE_DELTA", delta: [{ op: "add", path: `/${key}`, value: 0 }] });
+    if (this.#random.chance(0.5)) {
+      // So long that it is not stored in its run's row.
+      const snapshot = { notes: "what each run knows ".repeat(100), [key]: 0 };
+      steps.push({ type: "STATE_SNAPSHOT", snapshot });
+    } else {
+      steps.push({ type: "STATE_DELTA", delta: [{ op: "add", path: `/${key}`, value: 0 }] });
+    }
     for (let value = 1; value <= 5; value++) {
       const delta = [{ op: "replace", path: `/${key}`, value }];
       steps.push({ type: "STATE_DELTA", delta }, ...this.#wait(3));

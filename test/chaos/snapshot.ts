@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import Database from "better-sqlite3";
 import type { EventLike } from "../../src/events/event.ts";
 import { keyOf } from "../../src/protocol/run-key.ts";
+import { ValueReader } from "../../workers/sqlite/values/read-values.ts";
+import { prepareReadValueStatements } from "../../workers/sqlite/values/statements.ts";
 import { RUN_COUNTS } from "../support/version-1.ts";
 
 /** The content of a file that a round is judged by. */
@@ -53,6 +55,7 @@ interface AgentRunRow {
   /** Null, like the following fields, in a file of version 1. */
   readonly epoch?: number | null;
   readonly client_run_id?: string | null;
+  readonly shared_events?: string | null;
 }
 
 /** The name in the run's events, or its id. */
@@ -94,10 +97,15 @@ export function takeSnapshot(dbPath: string): StoreSnapshot {
     );
     // A process that died while it created or migrated the file left no tables, or those of version 1.
     const ifThere = <Row>(table: string, sql: string) => (tables.has(table) ? all<Row>(sql) : []);
+    const values = tables.has("shared_values")
+      ? new ValueReader(prepareReadValueStatements(db))
+      : null;
     return {
       integrity,
       runs: ifThere<AgentRunRow>("agent_runs", "SELECT * FROM agent_runs ORDER BY id").map(
-        ({ id, thread_id: threadId, run_id, client_run_id, epoch = null, events }) => {
+        ({ id, thread_id: threadId, run_id, client_run_id, epoch = null, ...row }) => {
+          const { shared_events = null } = row;
+          const events = values?.eventsOf({ ...row, shared_events }) ?? row.events;
           const runId = nameIn(JSON.parse(events) as EventLike[], client_run_id ?? run_id);
           return { id, threadId, epoch, runId, events };
         },

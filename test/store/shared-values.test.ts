@@ -111,6 +111,9 @@ function expectStored(dbPath: string, runs: readonly Run[]): void {
     expect(found.events).toBe(JSON.stringify(events));
   }
   expect([...stored.keys()]).toEqual([]);
+  withDatabase(dbPath, (db) => {
+    expect(count(db, "shared_values WHERE log NOT IN (SELECT log FROM shared_logs)")).toBe(0);
+  });
 }
 
 const count = (db: Database.Database, table: string) =>
@@ -267,6 +270,47 @@ describe("runs that hold what other runs hold", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test("repeat nothing that was swept elsewhere since they were last looked at", () => {
+    const dbPath = tempDatabase();
+    const [here, elsewhere] = [openWriter(dbPath), openWriter(dbPath)];
+    const messages = messagesUpTo(6);
+    const runs = [
+      runWith("run-1", messages),
+      runWith("run-2", messages, { state: false }),
+      runWith("run-3", messages),
+    ];
+    const [first, second, third] = runs as [Run, Run, Run];
+    store(here, first);
+    store(here, second);
+    purgeFromOutside(dbPath, 1);
+    elsewhere.sweep();
+    store(here, third);
+    expectStored(dbPath, runs);
+    expect(storedRuns(dbPath).size).toBe(2);
+  });
+
+  test("repeat nothing of a run whose transaction was rolled back", () => {
+    const dbPath = tempDatabase();
+    const [here, elsewhere] = [openWriter(dbPath), openWriter(dbPath)];
+    const first = runWith("run-1", messagesUpTo(5));
+    store(here, first);
+    // So long that its messages are indexed at once.
+    const lost = runWith("lost", [...messagesUpTo(5), message("lost", "gone ".repeat(500))]);
+    const { epoch } = here.claim("lost");
+    here.db.exec(`CREATE TRIGGER no BEFORE UPDATE ON threads BEGIN
+      SELECT RAISE(ABORT, 'no'); END`);
+    expect(here.commit(finishOf(lost, epoch))).toMatchObject([{ ok: false }]);
+    here.db.exec("DROP TRIGGER no");
+    const ids = { threadId: THREAD, epoch };
+    here.commit({ kind: "release", ...ids, segments: 0, seq: 0, events: "[]" });
+    // Its row has the number that the lost one had.
+    const second = runWith("run-2", [...messagesUpTo(5), message("other", "kept ".repeat(500))]);
+    store(elsewhere, second);
+    const third = runWith("run-3", [...lost.events, message("third")]);
+    store(here, third);
+    expectStored(dbPath, [first, second, third]);
   });
 
   test("take the room of what is new in each of them", () => {
@@ -427,6 +471,30 @@ describe("what somebody else writes to a run that has values", () => {
     writer.sweep();
     expectStored(dbPath, runs);
     expect([...storedRuns(dbPath).keys()]).toEqual(["run-2"]);
+  });
+
+  test.each([
+    "no JSON",
+    "[]]",
+    "7",
+    '[["STATE_SNAPSHOT"]]',
+    '[["x",0,[1,2]]]',
+    '[["x",0,[1,2,-3]]]',
+    "[[null,0,[]]]",
+  ])("as the places of its values, %s: that run alone cannot be read", (places) => {
+    const { dbPath, writer, runs } = fileWithRuns();
+    withDatabase(dbPath, (db) => {
+      db.prepare("UPDATE agent_runs SET shared_events = ? WHERE run_id = 'run-3'").run(places);
+      db.exec("DELETE FROM agent_runs WHERE run_id = 'run-1'");
+    });
+    writer.sweep();
+    const run = runWith("run-4", messagesUpTo(5));
+    const next = openWriter(dbPath);
+    store(next, run);
+    const stored = storedRuns(dbPath);
+    expect(stored.get("run-3")?.events).toBe("");
+    expect(stored.get("run-2")?.events).toBe(JSON.stringify(runs[1]?.events));
+    expect(stored.get("run-4")?.events).toBe(JSON.stringify(run.events));
   });
 
   test("takes values away: the run cannot be read, and the next run is stored whole", () => {

@@ -21,6 +21,21 @@ export function packPieces(pieces: readonly Piece[]): PackedPieces {
   return packed;
 }
 
+/** Whether a value that came from JSON is pieces as `packPieces` makes them. */
+export function isPacked(value: unknown): value is PackedPieces {
+  if (!Array.isArray(value)) return false;
+  const items = value as readonly unknown[];
+  let at = 0;
+  while (at < items.length) {
+    if (typeof items[at] === "string") at++;
+    else if (items.slice(at, at + 3).filter(isUnits).length === 3) at += 3;
+    else return false;
+  }
+  return true;
+}
+
+const isUnits = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+
 export function unpackPieces(packed: PackedPieces): readonly Piece[] {
   const pieces: Piece[] = [];
   for (let at = 0; at < packed.length; ) {

@@ -24,6 +24,9 @@ const MAX_PLACES = 8;
 /** How many UTF-16 units of the base after a copy are searched for at the end of a new part. */
 const TAIL_HEAD = 8;
 
+/** How much may follow the end of a list, where less than that is like the base. */
+const MAX_TAIL = 32;
+
 /**
  * The edits that make `text` from `base`, in the order of `text`. The texts are JSON, and its quoted
  * strings are searched for. Both texts are well-formed, and so is each edit.
@@ -114,13 +117,25 @@ function anchorsIn(base: string): ReadonlyMap<string, readonly number[]> {
 
 /**
  * The edits between two copies. New items of a list are often followed by another small change, as in
- * `…,"new item"],"step":6}`. The text after the list in the base, at `baseAt`, is searched for after
- * the new items, so that the items are an edit of their own, as in the runs before.
+ * `…,"new item"],"step":6}`, or by less text than before, as in `…,"new item"]`. The text after the list in
+ * the base, at `baseAt`, is searched for after the new items, so that the items are an edit of their own, as
+ * in the runs before.
  */
 function gap(base: string, baseAt: number, text: string): readonly Edit[] {
-  if (base.length < TAIL_HEAD) return [text];
-  const at = text.lastIndexOf(base.slice(0, TAIL_HEAD));
-  if (at < 0) return [text];
-  const length = commonPrefix(base, 0, text, at);
+  const at = tailOf(base, text);
+  const length = at < 0 ? 0 : commonPrefix(base, 0, text, at);
+  if (length === 0) return [text];
   return [text.slice(0, at), { from: baseAt, length }, text.slice(at + length)];
+}
+
+/** Where `text` goes on as `base` begins, or -1. */
+function tailOf(base: string, text: string): number {
+  if (base.length >= TAIL_HEAD) {
+    const at = text.lastIndexOf(base.slice(0, TAIL_HEAD));
+    if (at >= 0) return at;
+  }
+  // The end of a list, with little behind it.
+  const [first] = base;
+  const at = first === "]" || first === "}" ? text.lastIndexOf(first) : -1;
+  return text.length - at <= MAX_TAIL ? at : -1;
 }

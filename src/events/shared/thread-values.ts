@@ -1,3 +1,4 @@
+import { familyOf, headOf } from "./families.ts";
 import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
 import { commonLength, diff } from "./text-diff.ts";
@@ -14,23 +15,7 @@ const MAX_WRITTEN = 256;
 /** UTF-16 units of pieces up to which even a short value is not stored whole. */
 const MIN_COST = 512;
 
-/** By type of snapshot, the text before its content, the state or the messages. */
-const BEGINNINGS: ReadonlyMap<string, string> = new Map([
-  ["STATE_SNAPSHOT", '"snapshot":{'],
-  ["MESSAGES_SNAPSHOT", '"messages":['],
-]);
-
-/** Clients send the content of a snapshot back with the next run: the slots of those fields. */
-const SENT_BACK: ReadonlyMap<string, string> = new Map([
-  ["input.state", "STATE_SNAPSHOT"],
-  ["input.messages", "MESSAGES_SNAPSHOT"],
-  ["clientMessages.list", "MESSAGES_SNAPSHOT"],
-]);
-
-/** UTF-16 units at the begin of a snapshot that are searched for the begin of its content. */
-const MAX_HEAD = 256;
-
-/** A stored value. The next value of its slot is compared with it. */
+/** A stored value. The next values of its family are compared with it. */
 export interface StoredValue {
   readonly text: string;
   readonly pieces: readonly Piece[];
@@ -59,7 +44,7 @@ export interface StoredThread {
  * and only new text is appended to the logs.
  *
  * Values of the same kind, such as the messages of snapshots, have a slot. A value is compared with the
- * latest value of its slot. The common parts use the same pieces, and new parts are appended to a log.
+ * latest values of its family. The common parts use the same pieces, and new parts are appended to a log.
  * If a new part follows the end of a log, it is appended to that log, and both are one piece. So a list
  * that grows in each run has as many pieces after a thousand runs as after two.
  *
@@ -72,9 +57,8 @@ export interface StoredThread {
  * Values are JSON, or other well-formed text.
  */
 export class ThreadValues {
-  readonly #latest: Map<string, StoredValue>;
-  /** The content of the latest snapshots, by slot: their JSON from the begin of the content. */
-  readonly #said = new Map<string, StoredValue>();
+  /** By family and slot, the latest values, without their heads. */
+  readonly #latest = new Map<string, Map<string, StoredValue>>();
   readonly #logEnds: Map<number, number>;
   readonly #longTexts = new LongTexts();
   readonly #openLog: () => number;
@@ -84,7 +68,6 @@ export class ThreadValues {
   /** `openLog` gives a new log a number. */
   constructor(stored: StoredThread, openLog: () => number) {
     this.#openLog = openLog;
-    this.#latest = new Map();
     this.#logEnds = new Map(stored.logEnds);
     for (const [slot, value] of stored.latest) {
       this.#remember(slot, value);
@@ -99,9 +82,10 @@ export class ThreadValues {
 
   /** The pieces of a new value of a slot. */
   put(slot: string, text: string): readonly Piece[] {
-    const base = this.#baseFor(slot, text);
+    const head = headOf(slot, text);
+    const base = this.#baseFor(slot, text.slice(head.length));
     const isWhole = base !== undefined && base.cost > Math.max(MIN_COST, text.length);
-    const pieces = isWhole ? [this.#appendTo(undefined, text)] : this.#compare(base, text);
+    const pieces = isWhole ? [this.#appendTo(undefined, text)] : this.#compare(base, text, head);
     const cost = isWhole ? 0 : (base?.cost ?? 0) + lengthOf(pieces);
     this.#remember(slot, { text, pieces, cost });
     return pieces;
@@ -114,29 +98,34 @@ export class ThreadValues {
     return chunks;
   }
 
-  #remember(slot: string, value: StoredValue): void {
-    this.#size += value.text.length - (this.#latest.get(slot)?.text.length ?? 0);
-    this.#latest.set(slot, value);
-    const beginning = BEGINNINGS.get(slot);
-    const at = beginning === undefined ? -1 : value.text.slice(0, MAX_HEAD).indexOf(beginning);
-    if (beginning === undefined || at < 0) return;
-    const from = at + beginning.length - 1;
-    const pieces = slicePieces(value.pieces, from, value.text.length - from);
-    this.#said.set(slot, { text: value.text.slice(from), pieces, cost: value.cost });
+  #remember(slot: string, { text, pieces, cost }: StoredValue): void {
+    const family = familyOf(slot);
+    const latest = this.#latest.get(family) ?? new Map<string, StoredValue>();
+    this.#latest.set(family, latest);
+    this.#size += text.length - (latest.get(slot)?.text.length ?? 0);
+    const { length } = headOf(slot, text);
+    const body = slicePieces(pieces, length, text.length - length);
+    latest.set(slot, { text: text.slice(length), pieces: body, cost });
   }
 
-  /** The stored value that `text` is compared with. */
+  /** The stored value of the family that shares the most with `text`. */
   #baseFor(slot: string, text: string): StoredValue | undefined {
-    const latest = this.#latest.get(slot);
-    const said = this.#said.get(SENT_BACK.get(slot) ?? "");
-    if (latest === undefined || said === undefined) return latest ?? said;
-    return commonLength(latest.text, text) > commonLength(said.text, text) ? latest : said;
+    const candidates = [...(this.#latest.get(familyOf(slot))?.values() ?? [])];
+    let [base] = candidates;
+    if (candidates.length < 2) return base;
+    let most = 0;
+    for (const candidate of candidates) {
+      const length = commonLength(candidate.text, text);
+      if (length > most) [base, most] = [candidate, length];
+    }
+    return base;
   }
 
-  /** The pieces of `text`: those that it shares with `base`, and new pieces for the rest. */
-  #compare(base: StoredValue | undefined, text: string): readonly Piece[] {
+  /** The pieces of `text`: its head, the parts after it that it shares with `base`, and new pieces for the rest. */
+  #compare(base: StoredValue | undefined, text: string, head: string): readonly Piece[] {
     const draft: Piece[] = [];
-    for (const edit of diff(base?.text ?? "", text)) {
+    if (head !== "") this.#addNew(draft, head);
+    for (const edit of diff(base?.text ?? "", text.slice(head.length))) {
       if (typeof edit === "string") {
         this.#addNew(draft, edit);
       } else {

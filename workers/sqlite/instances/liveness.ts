@@ -46,6 +46,8 @@ export class Liveness {
     const { instanceId, identity } = this.#options;
     const { instance_id, host, pid, process_start, lease_ms } = row;
     if (instance_id === instanceId) return true;
+    // A row of a damaged file may name no instance.
+    if (typeof instance_id !== "string") return false;
     const isProcessThere = isProcessAlive({ host, pid, processStart: process_start }, identity);
     return isInstanceAlive({
       isProcessThere,

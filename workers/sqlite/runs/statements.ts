@@ -99,12 +99,12 @@ export function prepareRunStatements(db: Database) {
       [
         ...[threadId: string, runId: string, clientId: string | null],
         ...[events: string, input: string, createdAt: number, agentId: string | null],
-        ...[epoch: number, sharedEvents: string | null, sharedInput: string | null],
+        ...[sharedEvents: string | null, sharedInput: string | null, epoch: number],
       ]
     >(
       `INSERT INTO agent_runs
-         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id, epoch,
-          shared_events, shared_input)
+         (thread_id, run_id, client_run_id, events, input, created_at, version, agent_id,
+          shared_events, shared_input, epoch)
        VALUES (?, ?, ?, ?, ?, ?, ${SCHEMA_VERSION}, ?, ?, ?, ?) ON CONFLICT (run_id) DO NOTHING`,
     ),
     retainJournal: db.prepare<[string, number, string]>(

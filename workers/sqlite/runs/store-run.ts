@@ -34,7 +34,7 @@ export function storeRun(
     const insertAs = (storedId: string, clientId: string | null) =>
       statements.insertRun.run(
         ...[threadId, storedId, clientId, events.taken.rest, input.rest, finishedAt, agentId],
-        ...[epoch, places.shared_events, places.shared_input],
+        ...[places.shared_events, places.shared_input, epoch],
       );
     let inserted = insertAs(runId, null);
     // An earlier run, of this thread or of another, has the client's id: store the run under an alias.

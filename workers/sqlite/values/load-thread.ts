@@ -1,6 +1,6 @@
 import { joinPieces, type PackedPieces, unpackPieces } from "../../../src/events/shared/pieces.ts";
 import type { StoredThread, StoredValue } from "../../../src/events/shared/thread-values.ts";
-import { parsePlaces, type ValueReader } from "./read-values.ts";
+import { placesOf, type ValueReader } from "./read-values.ts";
 import type { ValueStatements } from "./statements.ts";
 
 /** How many of a thread's latest runs are searched for the latest value of each slot. */
@@ -35,9 +35,7 @@ function latestPieces(
 ): ReadonlyMap<string, LatestPieces> {
   const found = new Map<string, LatestPieces>();
   for (const row of latestPlaces.iterate(threadId, MAX_RUNS)) {
-    // The values of the input were stored last.
-    const places = [...parsePlaces(row.shared_events), ...parsePlaces(row.shared_input)];
-    for (const [slot, , packed] of places.reverse()) {
+    for (const [slot, , packed] of placesOf(row).toReversed()) {
       const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
       found.set(slot, latest);
       if (latest.isWhole) continue;

@@ -1,6 +1,11 @@
-import type { Span } from "../../../src/events/shared/pieces.ts";
+import { isPacked, type Span } from "../../../src/events/shared/pieces.ts";
 import { type Place, putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
-import type { ReadValueStatements, StoredEventsRow, StoredInputRow } from "./statements.ts";
+import type {
+  PlacesRow,
+  ReadValueStatements,
+  StoredEventsRow,
+  StoredInputRow,
+} from "./statements.ts";
 
 /** The result for a row whose values were deleted or changed: no JSON, so that the reader reports it. */
 const UNREADABLE = "";
@@ -41,7 +46,7 @@ export class ValueReader {
     const parts: string[] = [];
     let done = from;
     for (const { at, text } of this.#statements.chunksOfLog.iterate(log, to, log, from)) {
-      if (at > done) return null;
+      if (at > done || text === null) return null;
       const part = text.slice(done - at, to - at);
       parts.push(part);
       done += part.length;
@@ -50,9 +55,22 @@ export class ValueReader {
   };
 }
 
-/** Places as they are stored. */
-export function parsePlaces(json: string | null): readonly Place[] {
-  return json === null ? [] : (JSON.parse(json) as Place[]);
+/** Places as they are stored. Throws if they are not what we wrote. */
+function parsePlaces(json: string | null): readonly Place[] {
+  const places: unknown = json === null ? [] : JSON.parse(json);
+  if (!Array.isArray(places) || !places.every(isPlace)) throw new TypeError("no places");
+  return places;
+}
+
+function isPlace(value: unknown): value is Place {
+  if (!Array.isArray(value)) return false;
+  const [slot, index, pieces] = value as unknown[];
+  return typeof slot === "string" && typeof index === "number" && isPacked(pieces);
+}
+
+/** The places of a run in which values were stored, in that order. None where somebody else has written them. */
+export function placesOf({ shared_events, shared_input }: PlacesRow): readonly Place[] {
+  return [shared_events, shared_input].flatMap((json) => orNull(() => parsePlaces(json)) ?? []);
 }
 
 /** The result of `read`, or null if it finds JSON that another program wrote. */

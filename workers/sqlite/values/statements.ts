@@ -2,7 +2,8 @@ import type { Database } from "better-sqlite3";
 
 export interface ChunkRow {
   readonly at: number;
-  readonly text: string;
+  /** Null in a damaged file. */
+  readonly text: string | null;
 }
 
 /** The events of a stored run without their values, and a JSON array of the values' places, or null. */
@@ -101,7 +102,10 @@ export function prepareSweepStatements(db: Database) {
       .prepare<[number], string>("SELECT text FROM shared_values WHERE id = ?")
       .pluck(),
     deleteChunk: db.prepare<[number]>("DELETE FROM shared_values WHERE id = ?"),
-    deleteLog: db.prepare<[number]>("DELETE FROM shared_logs WHERE log = ?"),
+    deleteEmptyLogs: db.prepare<[string]>(
+      `DELETE FROM shared_logs WHERE thread_id = ?
+         AND NOT EXISTS (SELECT 1 FROM shared_values WHERE shared_values.log = shared_logs.log)`,
+    ),
     endSweep: db.prepare<[string]>(
       `UPDATE threads SET values_stale = 0, value_sweeps = value_sweeps + 1 WHERE thread_id = ?`,
     ),

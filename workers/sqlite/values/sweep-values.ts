@@ -1,7 +1,7 @@
 import { LiveParts, type Part } from "../../../src/events/shared/live-parts.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
 import { expectChange } from "../database/fault.ts";
-import { parsePlaces } from "./read-values.ts";
+import { placesOf } from "./read-values.ts";
 import type { StoredChunkRow, SweepStatements } from "./statements.ts";
 
 /**
@@ -11,22 +11,18 @@ import type { StoredChunkRow, SweepStatements } from "./statements.ts";
 export function sweepThread(statements: SweepStatements, threadId: string): void {
   const live = new LiveParts();
   for (const row of statements.placesOfThread.iterate(threadId)) {
-    const places = [...parsePlaces(row.shared_events), ...parsePlaces(row.shared_input)];
-    for (const [, , packed] of places) {
+    for (const [, , packed] of placesOf(row)) {
       for (const piece of unpackPieces(packed)) {
         if (typeof piece === "object") live.add(piece);
       }
     }
   }
   for (const log of statements.logsOfThread.all(threadId)) {
-    let isLive = false;
     for (const chunk of statements.chunksToSweep.all(log)) {
-      const parts = live.of(log, chunk.at, chunk.length);
-      isLive ||= parts.length > 0;
-      keep(statements, chunk, parts);
+      keep(statements, chunk, live.of(log, chunk.at, chunk.length));
     }
-    if (!isLive) statements.deleteLog.run(log);
   }
+  statements.deleteEmptyLogs.run(threadId);
   statements.endSweep.run(threadId);
 }
 
