@@ -136,10 +136,10 @@ function applyState(state: unknown, event: EventLike): unknown {
   return fastJsonPatch.applyPatch(structuredClone(state), patch).newDocument;
 }
 
-/** JSON with sorted keys, and without the input that the runner adds to a RUN_STARTED. */
+/** JSON with sorted keys, and without what the runner adds to a RUN_STARTED. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (key, inner: unknown) => {
-    if (key === "input") return undefined;
+    if (key === "input" || key === "clientMessages") return undefined;
     if (typeof inner !== "object" || inner === null || Array.isArray(inner)) return inner;
     return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
   });
