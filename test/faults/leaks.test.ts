@@ -26,7 +26,7 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { exitOf, threadsStarted } from "./threads-started.ts";
+import { exitOf, threadsStarted } from "../support/threads-started.ts";
 
 /** Descriptors of this process on the database and the files beside it. Only Linux lists them. */
 function openFilesOf(dbPath: string): string[] {

@@ -11,7 +11,7 @@ import { eventually } from "../support/poll.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { threadsStarted } from "./threads-started.ts";
+import { threadsStarted } from "../support/threads-started.ts";
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
 

@@ -12,11 +12,11 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import type { OnAbort } from "../support/runner.child.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
+import { delta, opening, says } from "../support/said.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import type { OnAbort } from "./runner.child.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { delta, opening, says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 600;

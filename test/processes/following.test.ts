@@ -12,6 +12,8 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
+import { closing, delta, isA, opening, says } from "../support/said.ts";
 import {
   answeringAgent,
   finished,
@@ -21,8 +23,6 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { closing, delta, isA, opening, says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 

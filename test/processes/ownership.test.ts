@@ -14,10 +14,10 @@ import {
   typesOf,
 } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
+import { closing, delta, opening } from "../support/said.ts";
 import { answeringAgent, finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { closing, delta, opening } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];

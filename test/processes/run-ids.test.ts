@@ -13,10 +13,10 @@ import {
 } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { type DistantRun, RunnerProcess } from "../support/runner-process.ts";
+import { says } from "../support/said.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { type DistantRun, RunnerProcess } from "./runner-process.ts";
-import { says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 

@@ -9,7 +9,7 @@ import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 
-const PRODUCTION = join(import.meta.dirname, "processes/production.ts");
+const PRODUCTION = join(import.meta.dirname, "children/production.ts");
 
 function make(options: unknown): () => SqliteAgentRunner {
   return () => new SqliteAgentRunner(options as SqliteAgentRunnerOptions);

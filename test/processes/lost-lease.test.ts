@@ -4,10 +4,10 @@ import { verifyWithClients } from "../events/clients.ts";
 import { runRows, valueIn } from "../support/database-file.ts";
 import { openRunner, replayOf, runToEnd, spokenIn, typesOf } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
+import { delta, opening } from "../support/said.ts";
 import { answeringAgent, finished, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { delta, opening } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 400;

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { onTestFinished } from "vitest";
-import { mountSmallDisk, type SmallDisk } from "../support/small-disk.ts";
-import { tempDirectory } from "../support/temp-file.ts";
+import { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
+import { tempDirectory } from "./temp-file.ts";
 
 export interface TinyDisk extends SmallDisk {
   /** Makes all of it read-only, for root too. */

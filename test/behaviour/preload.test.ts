@@ -5,13 +5,13 @@ import { expect, test } from "vitest";
 import { spawnChild } from "../support/child-process.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-const PROCESSES = join(import.meta.dirname, "processes");
+const CHILDREN = join(import.meta.dirname, "children");
 
 test("a preloaded module that makes a runner opens a file in each thread of the user, and none in the package's worker threads", async () => {
   const dbPath = tempDatabase();
   const log = join(dirname(dbPath), "threads.log");
-  const preload = `--import=${join(PROCESSES, "preloaded-runner.ts")}`;
-  const script = join(PROCESSES, "uses-preloaded-runner.ts");
+  const preload = `--import=${join(CHILDREN, "preloaded-runner.ts")}`;
+  const script = join(CHILDREN, "uses-preloaded-runner.ts");
   const env = { ...process.env, DB_PATH: dbPath, THREADS_LOG: log };
   const child = spawnChild(process.execPath, [preload, script], { env });
   const { value } = await child.lines.next();

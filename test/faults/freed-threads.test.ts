@@ -15,11 +15,11 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { sabotage } from "./watched-pools.ts";
+import { sabotage } from "../support/watched-pools.ts";
 
 vi.mock("piscina", async (original) => {
   // Mocks come before all imports.
-  const { watchPools } = await import("./watched-pools.ts");
+  const { watchPools } = await import("../support/watched-pools.ts");
   return watchPools(await original());
 });
 

@@ -3,10 +3,10 @@ import type { BaseEvent } from "@ag-ui/core";
 import { ReplaySubject } from "rxjs";
 import { expect } from "vitest";
 import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
-import { type Child, spawnChild } from "../support/child-process.ts";
-import { type LogLine, type Watched, watch } from "../support/open-runner.ts";
-import type { ScriptEvent } from "../support/scripted-agent.ts";
+import { type Child, spawnChild } from "./child-process.ts";
+import { type LogLine, type Watched, watch } from "./open-runner.ts";
 import type { Command, OnAbort, Report } from "./runner.child.ts";
+import type { ScriptEvent } from "./scripted-agent.ts";
 
 /** A child spends most of its start reading TypeScript, and all children read the same files. */
 const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));

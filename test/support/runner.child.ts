@@ -7,9 +7,9 @@ import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable, Subscription } from "rxjs";
 import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
-import type { LogLine } from "../support/open-runner.ts";
-import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
-import { inputOf, type ScriptEvent } from "../support/scripted-agent.ts";
+import type { LogLine } from "./open-runner.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
+import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
 
 /** What the agent does when it is told to abort. */
 export type OnAbort = "end" | "ignore" | "throw";

@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, it, test } from "vitest";
 import { type BackupProgress, StoreAgentRunner } from "../../src/index.ts";
-import { tinyDisk } from "../faults/tiny-disk.ts";
 import { type Child, nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { MemoryRunStore } from "../support/memory-store.ts";
@@ -30,11 +29,12 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
+import { tinyDisk } from "../support/tiny-disk.ts";
 
-const BUSY = fileURLToPath(new URL("../faults/fixtures/busy.child.ts", import.meta.url));
+const BUSY = fileURLToPath(new URL("./children/busy.child.ts", import.meta.url));
 
-const NOISE = fileURLToPath(new URL("../faults/fixtures/noise.child.ts", import.meta.url));
-const BACKUP = fileURLToPath(new URL("../faults/fixtures/backup.child.ts", import.meta.url));
+const NOISE = fileURLToPath(new URL("./children/noise.child.ts", import.meta.url));
+const BACKUP = fileURLToPath(new URL("./children/backup.child.ts", import.meta.url));
 
 const newPath = () => join(tempDirectory(), "backup.db");
 

@@ -31,7 +31,7 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { tinyDisk } from "./tiny-disk.ts";
+import { tinyDisk } from "../support/tiny-disk.ts";
 
 const RUNS = 8;
 

@@ -1,4 +1,4 @@
-import type { ScriptEvent } from "../support/scripted-agent.ts";
+import type { ScriptEvent } from "./scripted-agent.ts";
 
 /** One part of a text message. */
 export const delta = (messageId: string, text: string): ScriptEvent => ({

@@ -234,7 +234,7 @@ describe("closing, as a whole, ends within closeTimeoutMs and 2 s", () => {
     "a process that gets SIGTERM, whose agent %s, stores the run and exits with 0",
     async (agent) => {
       const dbPath = tempDatabase();
-      const script = join(import.meta.dirname, "processes/told-to-end.ts");
+      const script = join(import.meta.dirname, "children/told-to-end.ts");
       const child = spawnChild(process.execPath, [script, agent, dbPath]);
       expect(await nextLine(child)).toBe("running");
       child.process.kill("SIGTERM");

@@ -30,7 +30,7 @@ import {
   started,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { tinyDisk } from "./tiny-disk.ts";
+import { tinyDisk } from "../support/tiny-disk.ts";
 
 /** An agent that the test plays event by event: `emit` returns once the stream has the event. */
 function playedAgent() {

@@ -2,10 +2,10 @@ import "../support/leak-guard.ts";
 import { platform } from "node:os";
 import { expect, test } from "vitest";
 import { spokenIn } from "../support/open-runner.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
+import { closing, delta, opening } from "../support/said.ts";
 import { finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { closing, delta, opening } from "./said.ts";
 
 /** Long enough that no lease ends in these tests. */
 const LONG_MS = 60_000;

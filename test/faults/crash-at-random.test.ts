@@ -7,6 +7,7 @@ import { SCHEMA_VERSION } from "../../workers/sqlite/database/schema.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import { createVersion1, VERSION_1_RUNS } from "../support/large-version-1-file.ts";
 import {
   openRunner,
   replayOf,
@@ -19,7 +20,6 @@ import { Random } from "../support/random.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { RUN_COUNTS } from "../support/version-1.ts";
-import { createVersion1, VERSION_1_RUNS } from "./version-1-file.ts";
 
 const LOAD = fileURLToPath(new URL("fixtures/load.child.ts", import.meta.url));
 const THREADS = 8;

@@ -6,7 +6,7 @@ import { eventsOf, runRows } from "../support/database-file.ts";
 import { openRunner, replayOf, typesOf } from "../support/open-runner.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-const UNCLOSED = join(import.meta.dirname, "processes/unclosed.ts");
+const UNCLOSED = join(import.meta.dirname, "children/unclosed.ts");
 
 /** Runs a process that never closes its runner until it ends by itself, or the test's time is up. */
 async function endOf(scenario: string, dbPath: string) {

@@ -1,5 +1,5 @@
 import Database from "better-sqlite3";
-import { Version1 } from "../support/version-1.ts";
+import { Version1 } from "./version-1.ts";
 
 export const VERSION_1_RUNS = 5000;
 const THREADS = 50;
