@@ -13,9 +13,17 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
+const threadId = "t";
 const ids = (runId: string) => ({ threadId: "t", runId });
 const input = (runId: string) => inputOf("t", runId);
 const request = (runId: string, agent: PuppetAgent) => ({
@@ -259,4 +267,45 @@ describe('onConcurrentRun "enqueue"', () => {
     play(third, "third");
     expect(spokenIn(await collect(stream))).toBe("of third");
   });
+
+  test("a run that is stopped while it waits is passed over, and the others keep their order", async () => {
+    const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "enqueue" });
+    const first = puppetAgent();
+    const run = (
+      runId: string,
+      agent = answeringAgent() as Parameters<typeof runner.run>[0]["agent"],
+    ) => watch(runner.run({ threadId: "t", agent, input: inputOf("t", runId) }));
+    run("first", first);
+    const streams = [run("a"), run("b"), run("c")];
+    await runner.stop({ threadId: "t", runId: "b" });
+    await first.started;
+    first.finish();
+    const ends = await Promise.all(streams.map(({ done }) => done));
+    expect(ends.map((events) => typesOf(events).at(-1))).toEqual([
+      "RUN_FINISHED",
+      "RUN_FINISHED",
+      "RUN_FINISHED",
+    ]);
+    expect(typesOf(ends[1] ?? [])).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
+  });
+});
+
+describe("the stream of a run has no events of the run that ended before it", () => {
+  for (const onConcurrentRun of ["enqueue", "supersede"] as const) {
+    test(`with onConcurrentRun "${onConcurrentRun}"`, async () => {
+      const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun });
+      const dying = heldAgent();
+      const input = inputOf(threadId, "dying");
+      const dyingRun = watch(runner.run({ threadId, agent: dying, input }));
+      await dying.halfway;
+      if (onConcurrentRun === "enqueue") await runner.stop({ threadId });
+      const next = watch(
+        runner.run({ threadId, agent: answeringAgent(), input: inputOf(threadId, "next") }),
+      );
+      expect(runIdsIn(await next.done)).toEqual(["next"]);
+      expect(spokenIn(next.events)).toBe("answer to next");
+      expect(runIdsIn(await dyingRun.done)).toEqual(["dying"]);
+      expect(spokenIn(dyingRun.events)).toBe("first half, ");
+    });
+  }
 });

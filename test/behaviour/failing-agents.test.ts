@@ -1,10 +1,16 @@
 import "../support/leak-guard.ts";
+import type { BaseEvent } from "@ag-ui/core";
 import { describe, expect, test } from "vitest";
 import type { RunnableAgent } from "../../src/index.ts";
-import { verifyWithClients } from "../events/clients.ts";
+import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { runRows } from "../support/database-file.ts";
 import { openRunner, replayOf, runToEnd, typesOf } from "../support/open-runner.ts";
-import { answeringAgent, scriptedAgent, started } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  type ScriptEvent,
+  scriptedAgent,
+  started,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const failing = (thrown: unknown): RunnableAgent => ({
@@ -111,5 +117,43 @@ describe("an agent that fails in the middle", () => {
     const events = await runToEnd(runner, "t", "r", halfway(thrown));
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", message: expect.any(String) });
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+  });
+
+  test("does not break the replay of the thread", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "thread", "run-1", answeringAgent());
+    const halfAgent: RunnableAgent = {
+      async runAgent(input, { onEvent }) {
+        const emit = (event: ScriptEvent) => onEvent({ event: event as unknown as BaseEvent });
+        emit(started(input));
+        emit({ type: "TEXT_MESSAGE_START", messageId: "half", role: "assistant" });
+        emit({ type: "TEXT_MESSAGE_CONTENT", messageId: "half", delta: "half an ans" });
+        emit({ type: "TOOL_CALL_START", toolCallId: "call", toolCallName: "search" });
+        throw new Error("connection reset");
+      },
+      abortRun() {},
+    };
+    const failed = await runToEnd(runner, "thread", "run-2", halfAgent);
+    expect(failed.at(-1)).toMatchObject({ type: "RUN_ERROR", message: "connection reset" });
+    await verifyWithClients(failed);
+    await runToEnd(runner, "thread", "run-3", failing(new Error("no events at all")));
+    await runToEnd(runner, "thread", "run-4", answeringAgent());
+
+    const replay = await replayOf(runner, "thread");
+    await verifyWithClients(replay);
+    parseWithSchemas(replay);
+    for (const { messages } of await reduceWithClients(replay)) {
+      const ids = (messages as { id: string }[]).map(({ id }) => id);
+      expect(ids).toEqual([
+        "question-run-1",
+        "answer-run-1",
+        "question-run-2",
+        "half",
+        expect.anything(),
+        expect.anything(),
+        "question-run-4",
+        "answer-run-4",
+      ]);
+    }
   });
 });

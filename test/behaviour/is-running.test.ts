@@ -1,8 +1,8 @@
 import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
-import { openRunner, runToEnd, watch } from "../support/open-runner.ts";
-import { ignoreAbort, puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
+import { openRunner, watch } from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
+import { inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const thread = { threadId: "t" };
@@ -28,26 +28,6 @@ test("returns a promise", async () => {
   await answer;
 });
 
-test("is false as soon as the run is told to stop", async () => {
-  const runner = openRunner({ dbPath: tempDatabase() });
-  const agent = puppetAgent(ignoreAbort);
-  const watched = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-  await agent.started;
-  await runner.stop(thread);
-  expect(await runner.isRunning(thread)).toBe(false);
-  agent.finish();
-  await watched.done;
-});
-
-test("is false in the complete callback of the stream", async () => {
-  const runner = openRunner({ dbPath: tempDatabase() });
-  const answer = Promise.withResolvers<boolean>();
-  runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }).subscribe({
-    complete: () => runner.isRunning(thread).then(answer.resolve, answer.reject),
-  });
-  expect(await answer.promise).toBe(false);
-});
-
 test("is true on another runner on the same file, and false when the run is over", async () => {
   const dbPath = tempDatabase();
   const one = openRunner({ dbPath });
@@ -59,12 +39,4 @@ test("is true on another runner on the same file, and false when the run is over
   agent.finish();
   await watched.done;
   expect(await other.isRunning(thread)).toBe(false);
-});
-
-test("is false after an agent that failed", async () => {
-  const runner = openRunner({ dbPath: tempDatabase() });
-  const agent = puppetAgent();
-  agent.fail(new Error("at once"));
-  await runToEnd(runner, "t", "r", agent);
-  expect(await runner.isRunning(thread)).toBe(false);
 });

@@ -49,8 +49,8 @@ async function fileWithLongThread(): Promise<string> {
   return dbPath;
 }
 
-describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", () => {
-  test("pitfall 10: a run sends the same to the writer", async () => {
+describe("a thread of 2000 runs costs as much as an empty thread", () => {
+  test("a run sends the same to the writer", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     await runToEnd(runner, "warm up", "warm-up", answeringAgent());
     const post = vi.spyOn(MessagePort.prototype, "postMessage");
@@ -73,7 +73,7 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
     expect(JSON.stringify(ofLong)).toHaveLength(JSON.stringify(ofEmpty).length);
   });
 
-  test("pitfall 10: the writer answers a claim with the same statements, and reads no history", async () => {
+  test("the writer answers a claim with the same statements, and reads no history", async () => {
     const dbPath = await fileWithLongThread();
     const executed: string[] = [];
     const db = new Database(dbPath, { verbose: (sql) => void executed.push(String(sql)) });
@@ -105,9 +105,7 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
     const behind = first.filter((sql) => /\bevents\b/.test(sql));
     expect(behind).toHaveLength(1);
     const notIndexed = db.prepare(`SELECT count(*) FROM (${behind[0]})`).pluck();
-    const bound = 16;
-    expect(notIndexed.get()).toBeLessThan(bound);
-    expect(RUNS).toBeGreaterThan(bound);
+    expect(notIndexed.get()).toBeLessThan(16);
 
     claimed("none");
     const ofLong = claimed("long");
@@ -126,7 +124,7 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
     }
   });
 
-  test("pitfall 10: connect reads 64 KiB at a time, on a reader", async () => {
+  test("connect reads 64 KiB at a time, on a reader", async () => {
     const store = sqliteStore(await fileWithLongThread());
     onTestFinished(() => store.close(1000));
     const runIds: string[] = [];
@@ -146,7 +144,7 @@ describe("pitfall 10: a thread of 2000 runs costs as much as an empty thread", (
     expect(store.stats().batches).toBe(0);
   });
 
-  test("pitfall 10: of an input with the whole history, only ids are sent and only new messages are stored", async () => {
+  test("of an input with the whole history, only ids are sent and only new messages are stored", async () => {
     const runner = openRunner({ dbPath: await fileWithLongThread() });
     const history = Array.from({ length: RUNS }, (_, at) => `answer-run-${at}`);
     const input = inputOf("long", "new-run", [...history, "new question"]);

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/runner/options.ts";
 import { spawnChild } from "../support/child-process.ts";
-import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { openRunner, replayOf, runIdsIn, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 
@@ -152,6 +152,7 @@ describe("correct options", () => {
     await runToEnd(runner, "t", "r1", answeringAgent());
     const events = await runToEnd(runner, "t", "r2", answeringAgent());
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2"]);
   });
 
   test("a logger may be a class instance with inherited methods", () => {

@@ -1,149 +1,92 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
-import { parseWithSchemas, verifyWithClients } from "../events/clients.ts";
-import { eventsOf, runRows, withDatabase } from "../support/database-file.ts";
+import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
+import { withDatabase } from "../support/database-file.ts";
 import {
+  collect,
   openRunner,
   replayOf,
   runIdsIn,
   runToEnd,
   spokenIn,
-  typesOf,
-  watch,
 } from "../support/open-runner.ts";
 import {
   answeringAgent,
   finished,
-  heldAgent,
-  inputOf,
   type ScriptEvent,
   scriptedAgent,
   started,
+  text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const threadId = "thread";
 
-test("pitfall 7: a tool call that is open at the terminal event is closed before it", async () => {
-  const dbPath = tempDatabase();
-  const runner = openRunner({ dbPath });
-  const agent = scriptedAgent(function* ({ input }) {
-    yield started(input);
-    yield { type: "TOOL_CALL_START", toolCallId: "call", toolCallName: "search" };
-    yield { type: "TOOL_CALL_ARGS", toolCallId: "call", delta: '{"query":"half' };
-    yield finished(input);
-  });
-  await runToEnd(runner, threadId, "run", agent);
-  const inOrder = [
-    "RUN_STARTED",
-    "TOOL_CALL_START",
-    "TOOL_CALL_ARGS",
-    "TOOL_CALL_END",
-    "TOOL_CALL_RESULT",
-    "RUN_FINISHED",
-  ];
-  expect(typesOf(eventsOf(runRows(dbPath, threadId)[0]))).toEqual(inOrder);
-  const replay = await replayOf(runner, threadId);
-  expect(typesOf(replay)).toEqual(inOrder);
-  await verifyWithClients(replay);
-  parseWithSchemas(replay);
-});
-
-describe("pitfall 9: history comes in pages, and other work goes on between them", () => {
-  const PAGE_BYTES = 64 * 1024;
-
-  interface Portion {
-    readonly events: ScriptEvent[];
-  }
-
-  /** The events of a replay, by the turn of the event loop in which they are emitted. */
-  async function portionsOf(stream: ReturnType<typeof openRunner>["connect"]): Promise<Portion[]> {
-    const portions: Portion[] = [];
-    let current: { events: ScriptEvent[] } | null = null;
-    let isOver = false;
-    const otherWork = () => {
-      current = null;
-      if (!isOver) setImmediate(otherWork);
-    };
-    setImmediate(otherWork);
-    await new Promise<void>((resolve) => {
-      stream({ threadId }).subscribe({
-        next(event) {
-          if (current === null) {
-            current = { events: [] };
-            portions.push(current);
-          }
-          current.events.push(event as unknown as ScriptEvent);
-        },
-        complete: resolve,
-      });
-    });
-    isOver = true;
-    return portions;
-  }
-
-  const bytesOf = (events: readonly ScriptEvent[]) => JSON.stringify(events).length;
-
-  test("pitfall 9: many runs", async () => {
-    const runner = openRunner({ dbPath: tempDatabase(), durability: "normal" });
-    for (let at = 0; at < 60; at++) {
-      const agent = scriptedAgent(function* ({ input }) {
-        yield started(input);
-        yield { type: "CUSTOM", name: "filler", value: "x".repeat(10_000) };
-        yield finished(input);
-      });
-      await runToEnd(runner, threadId, `run-${at}`, agent);
-    }
-    const portions = await portionsOf((request) => runner.connect(request));
-    for (const { events } of portions) expect(bytesOf(events)).toBeLessThan(PAGE_BYTES);
-    const all = portions.flatMap(({ events }) => events);
-    expect(runIdsIn(all)).toEqual(Array.from({ length: 60 }, (_, at) => `run-${at}`));
-    expect(portions.length).toBeGreaterThanOrEqual(Math.floor(bytesOf(all) / PAGE_BYTES));
+describe("the replay of a thread", () => {
+  test("to an unknown thread completes without events", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    expect(await replayOf(runner, "never heard of")).toEqual([]);
   });
 
-  test("pitfall 9: one run of 36 000 events", async () => {
+  test("shows each run of the thread in order, and no run of another thread", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    for (const runId of ["r1", "r2", "r3"]) await runToEnd(runner, "t", runId, answeringAgent());
+    await runToEnd(runner, "t2", "other", answeringAgent());
+    const events = await replayOf(runner, "t");
+    expect(runIdsIn(events)).toEqual(["r1", "r2", "r3"]);
+    expect(spokenIn(events)).toBe("answer to r1answer to r2answer to r3");
+    await verifyWithClients(events);
+    parseWithSchemas(events);
+  });
+
+  test("shows a run compacted: the same messages in fewer events", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const agent = scriptedAgent(function* ({ input }) {
       yield started(input);
-      // None of these merges with its neighbour.
-      for (let at = 0; at < 35_998; at++) yield { type: "CUSTOM", name: "tick", value: at };
+      yield* text("m", "a b c d e f g h i j k l m n o p q r s t u v w x y z");
       yield finished(input);
     });
-    await runToEnd(runner, threadId, "run", agent);
-    const portions = await portionsOf((request) => runner.connect(request));
-    for (const { events } of portions) expect(bytesOf(events)).toBeLessThan(PAGE_BYTES);
-    const all = portions.flatMap(({ events }) => events);
-    expect(all).toHaveLength(36_000);
-    const ticks = all.filter(({ name }) => name === "tick").map(({ value }) => value);
-    expect(ticks).toEqual(Array.from({ length: 35_998 }, (_, at) => at));
+    const live = await runToEnd(runner, "t", "r", agent);
+    const replay = await replayOf(runner, "t");
+    expect(replay.length).toBeLessThan(live.length / 2);
+    expect(await reduceWithClients(replay)).toEqual(await reduceWithClients(live));
   });
 
-  test("pitfall 9: the recorded events of a live run", async () => {
+  test("gives the same events to every client, at once or later", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
-    const said = Promise.withResolvers<void>();
-    const gate = Promise.withResolvers<void>();
-    const agent = scriptedAgent(async function* ({ input }) {
-      yield started(input);
-      for (let at = 0; at < 5000; at++) yield { type: "CUSTOM", name: "tick", value: at };
-      said.resolve();
-      await gate.promise;
-      yield finished(input);
-    });
-    const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, "run") }));
-    await said.promise;
-    const replayed = portionsOf((request) => runner.connect(request));
-    // Wait until the replay has emitted all recorded events.
-    const follower = watch(runner.connect({ threadId }));
-    await follower.until(({ value }) => value === 4999);
-    gate.resolve();
-    await run.done;
-    const portions = await replayed;
-    expect(portions.flatMap(({ events }) => events)).toHaveLength(5002);
-    expect(portions.length).toBeGreaterThan(5);
+    await runToEnd(runner, "t", "r", answeringAgent());
+    const stream = runner.connect({ threadId: "t" });
+    const [a, b] = await Promise.all([collect(stream), collect(stream)]);
+    expect(a).toEqual(b);
+    expect(await replayOf(runner, "t")).toEqual(a);
+    expect(a).not.toEqual([]);
+  });
+
+  test("shows runs that another runner stored in the file before", async () => {
+    const dbPath = tempDatabase();
+    const first = openRunner({ dbPath });
+    await runToEnd(first, "t", "r", answeringAgent());
+    const before = await replayOf(first, "t");
+    await first.close();
+    expect(await replayOf(openRunner({ dbPath }), "t")).toEqual(before);
   });
 });
 
-test("pitfall 13: the documented purge removes only the purged runs", async () => {
+test("runs of the same or a wrong time are replayed in the order in which they were stored", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  const runIds = ["c", "a", "d", "b"];
+  for (const runId of runIds) await runToEnd(runner, threadId, runId, answeringAgent());
+  const setTimes = (sql: string) => withDatabase(dbPath, (db) => db.exec(sql));
+
+  setTimes("UPDATE agent_runs SET created_at = 1795376217485");
+  expect(runIdsIn(await replayOf(runner, threadId))).toEqual(runIds);
+  // The clock was set back while they were made.
+  setTimes("UPDATE agent_runs SET created_at = 1795376217485 - id");
+  expect(runIdsIn(await replayOf(runner, threadId))).toEqual(runIds);
+});
+
+test("a purge of runs by another program takes those runs from the replay, and no others", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
   for (let at = 1; at <= 6; at++) {
@@ -162,47 +105,63 @@ test("pitfall 13: the documented purge removes only the purged runs", async () =
   expect(runIdsIn(await replayOf(runner, threadId))).toHaveLength(5);
 });
 
-describe("pitfall 14: two runners on two files", () => {
-  test("pitfall 14: share nothing, even for a thread of the same name", async () => {
-    const one = openRunner({ dbPath: tempDatabase() });
-    const other = openRunner({ dbPath: tempDatabase() });
-    const agent = heldAgent();
-    const run = watch(one.run({ threadId, agent, input: inputOf(threadId, "same") }));
-    await agent.halfway;
+describe("what a replay emits passes verifyEvents of both clients", () => {
+  const parts: readonly (readonly [what: string, events: readonly ScriptEvent[]])[] = [
+    ["a delta without its start", [{ type: "TEXT_MESSAGE_CONTENT", messageId: "m", delta: "a" }]],
+    ["an end without its start", [{ type: "TOOL_CALL_END", toolCallId: "c" }]],
+    [
+      "a message that is never closed",
+      [{ type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" }],
+    ],
+    ["a step that is never closed", [{ type: "STEP_STARTED", stepName: "s" }]],
+    [
+      "the same message started twice",
+      [
+        ...text("m", "a"),
+        { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" },
+        { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" },
+      ],
+    ],
+    ["an event of an unknown type", [{ type: "WHO_KNOWS" }]],
+    [
+      "a delta of state that does not fit",
+      [{ type: "STATE_DELTA", delta: [{ op: "replace", path: "/no/such", value: 1 }] }],
+    ],
+    [
+      "events without their fields",
+      [{ type: "TEXT_MESSAGE_START" }, { type: "TOOL_CALL_START" }, { type: "STEP_FINISHED" }],
+    ],
+  ];
 
-    expect(await other.isRunning({ threadId })).toBe(false);
-    expect(await other.stop({ threadId })).toBe(false);
-    expect(await replayOf(other, threadId)).toEqual([]);
-    expect(spokenIn(await runToEnd(other, threadId, "same", answeringAgent()))).toBe(
-      "answer to same",
+  test.each(parts)("after %s", async (_, events) => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = scriptedAgent(function* ({ input }) {
+      yield started(input);
+      yield* events;
+      yield finished(input);
+    });
+    await runToEnd(runner, "t", "r1", agent);
+    await runToEnd(runner, "t", "r2", answeringAgent());
+    const replay = await replayOf(runner, "t");
+    await verifyWithClients(replay);
+    expect(runIdsIn(replay)).toEqual(["r1", "r2"]);
+    expect(spokenIn(replay)).toContain("answer to r2");
+  });
+
+  test("after a run without RUN_STARTED", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(
+      runner,
+      "t",
+      "r1",
+      scriptedAgent(function* ({ input }) {
+        yield* text("m", "no start");
+        yield finished(input);
+      }),
     );
-    expect(agent.aborts()).toBe(0);
-    expect(await one.isRunning({ threadId })).toBe(true);
-    await other.close();
-    agent.release();
-    expect(spokenIn(await run.done)).toBe("first half, second half");
-    expect(spokenIn(await replayOf(one, threadId))).toBe("first half, second half");
+    await runToEnd(runner, "t", "r2", answeringAgent());
+    const replay = await replayOf(runner, "t");
+    await verifyWithClients(replay);
+    expect(runIdsIn(replay)).toEqual(["r1", "r2"]);
   });
-
-  test("pitfall 14: two runners in memory share nothing either", async () => {
-    const one = openRunner({});
-    const other = openRunner({});
-    await runToEnd(one, threadId, "run", answeringAgent());
-    expect(await replayOf(other, threadId)).toEqual([]);
-    expect(runIdsIn(await replayOf(one, threadId))).toEqual(["run"]);
-  });
-});
-
-test("pitfall 18: runs with the same or a wrong time are replayed in the order in which they were stored", async () => {
-  const dbPath = tempDatabase();
-  const runner = openRunner({ dbPath });
-  const runIds = ["c", "a", "d", "b"];
-  for (const runId of runIds) await runToEnd(runner, threadId, runId, answeringAgent());
-  const setTimes = (sql: string) => withDatabase(dbPath, (db) => db.exec(sql));
-
-  setTimes("UPDATE agent_runs SET created_at = 1795376217485");
-  expect(runIdsIn(await replayOf(runner, threadId))).toEqual(runIds);
-  // The clock was set back while they were made.
-  setTimes("UPDATE agent_runs SET created_at = 1795376217485 - id");
-  expect(runIdsIn(await replayOf(runner, threadId))).toEqual(runIds);
 });

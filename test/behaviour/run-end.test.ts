@@ -2,12 +2,27 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { parseWithSchemas, verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
-import { collectingLogger, openRunner, replayOf, typesOf, watch } from "../support/open-runner.ts";
+import {
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runToEnd,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
-import { finished, inputOf, type ScriptEvent, started, text } from "../support/scripted-agent.ts";
+import {
+  finished,
+  inputOf,
+  type ScriptEvent,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-const ids = { threadId: "t", runId: "r" };
+const threadId = "t";
+const ids = { threadId, runId: "r" };
 
 /** One part of every kind, in another order than that of their ends. */
 const openParts: readonly ScriptEvent[] = [
@@ -56,15 +71,6 @@ describe("an agent that ends without a terminal event gets", () => {
     const events = await watched.done;
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "INCOMPLETE_STREAM" });
     expect(events.at(-1)?.message).toMatch(/\S/);
-    expect((await replayOf(runner, "t")).at(-1)).toEqual(events.at(-1));
-  });
-
-  test("RUN_FINISHED with its threadId and runId, when it was stopped", async () => {
-    const { runner, agent, watched } = await running();
-    agent.emit(started(ids), ...text("m", "enough"));
-    await runner.stop({ threadId: "t" });
-    const events = await watched.done;
-    expect(events.at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
     expect((await replayOf(runner, "t")).at(-1)).toEqual(events.at(-1));
   });
 
@@ -146,4 +152,29 @@ describe("nothing is ever appended after a terminal event", () => {
     expect(typesOf(await later.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
     expect(typesOf(await replayOf(runner, "t"))).not.toContain("TEXT_MESSAGE_START");
   });
+});
+
+test("a tool call that is open at the terminal event is closed before it", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  const agent = scriptedAgent(function* ({ input }) {
+    yield started(input);
+    yield { type: "TOOL_CALL_START", toolCallId: "call", toolCallName: "search" };
+    yield { type: "TOOL_CALL_ARGS", toolCallId: "call", delta: '{"query":"half' };
+    yield finished(input);
+  });
+  await runToEnd(runner, threadId, "run", agent);
+  const inOrder = [
+    "RUN_STARTED",
+    "TOOL_CALL_START",
+    "TOOL_CALL_ARGS",
+    "TOOL_CALL_END",
+    "TOOL_CALL_RESULT",
+    "RUN_FINISHED",
+  ];
+  expect(typesOf(eventsOf(runRows(dbPath, threadId)[0]))).toEqual(inOrder);
+  const replay = await replayOf(runner, threadId);
+  expect(typesOf(replay)).toEqual(inOrder);
+  await verifyWithClients(replay);
+  parseWithSchemas(replay);
 });

@@ -2,7 +2,7 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import type { OnConcurrentRun } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
-import { runRows, valueIn } from "../support/database-file.ts";
+import { runRows, valueIn, withDatabase } from "../support/database-file.ts";
 import {
   collect,
   openRunner,
@@ -14,8 +14,16 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { uncaught } from "../support/uncaught.ts";
 
 const ids = { threadId: "t", runId: "r" };
 
@@ -45,7 +53,7 @@ async function busy(onConcurrentRun: OnConcurrentRun) {
 }
 
 describe("a run id that is used again", () => {
-  test("pitfall 35: on its thread, once the earlier run is over: both are stored and replayed", async () => {
+  test("on its thread, once the earlier run is over: both are stored and replayed", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const word of ["one ", "two ", "three "]) {
@@ -84,7 +92,7 @@ describe("a run id that is used again", () => {
     await verifyWithClients(meanwhile.events);
   });
 
-  test("pitfall 35: on many threads at the same time", async () => {
+  test("on many threads at the same time", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const threads = Array.from({ length: 50 }, (_, at) => `t${at}`);
     const runs = await Promise.all(
@@ -144,7 +152,7 @@ describe("a POST that is sent twice, while the first run executes", () => {
     expect(spokenIn(await replayOf(runner, "t"))).toBe("first");
   });
 
-  test('pitfall 35: with "supersede": the first is aborted and discarded, the second is stored', async () => {
+  test('with "supersede": the first is aborted and discarded, the second is stored', async () => {
     const { dbPath, runner, agent, first } = await busy("supersede");
     await runner.flush();
     const second = puppetAgent();
@@ -223,4 +231,26 @@ describe("stop with a run id", () => {
     await run.done;
     expect(agent.aborts()).toBe(1);
   });
+});
+
+test("a run whose id another program took meanwhile is stored all the same", async () => {
+  const rejections = uncaught();
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  const agent = heldAgent();
+  const run = watch(runner.run({ threadId: "thread", agent, input: inputOf("thread", "run") }));
+  await agent.halfway;
+  withDatabase(dbPath, (db) =>
+    db.exec(
+      `INSERT INTO agent_runs (thread_id, run_id, events, input, created_at, version)
+       VALUES ('elsewhere', 'run', '[]', '{}', 1, 1)`,
+    ),
+  );
+  agent.release();
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+  await runToEnd(runner, "thread", "next", answeringAgent());
+  expect(spokenIn(await replayOf(runner, "thread"))).toBe("first half, second halfanswer to next");
+  expect(runRows(dbPath, "elsewhere")).toMatchObject([{ run_id: "run", events: "[]" }]);
+  await runner.close();
+  expect(rejections).toEqual([]);
 });

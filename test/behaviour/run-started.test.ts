@@ -65,9 +65,13 @@ describe("a RUN_STARTED without input", () => {
     const dbPath = tempDatabase();
     const first = openRunner({ dbPath });
     await idsStarted(first, "r1", ["q1"]);
+    const second = openRunner({ dbPath });
+    expect(await idsStarted(second, "r2", ["q1", "answer-r1", "q2"])).toEqual(["q2"]);
     await first.close();
-    expect(await idsStarted(openRunner({ dbPath }), "r2", ["q1", "answer-r1", "q2"])).toEqual([
-      "q2",
+    await second.close();
+    const third = openRunner({ dbPath });
+    expect(await idsStarted(third, "r3", ["q1", "answer-r1", "q2", "answer-r2", "q3"])).toEqual([
+      "q3",
     ]);
   });
 
@@ -146,6 +150,31 @@ describe("the stored input", () => {
       "q2",
     ]);
     expect(idsIn(eventsOf(second)[0])).toEqual(["q2"]);
+  });
+
+  test("has the same length turn after turn: the history is not in it", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, durability: "normal" });
+    const history: string[] = [];
+    for (let turn = 100; turn < 300; turn++) {
+      history.push(`question-${turn}`);
+      const input = inputOf("thread", `run-${turn}`, history);
+      const stream = runner.run({ threadId: "thread", agent: answeringAgent(), input });
+      await new Promise<void>((resolve) => {
+        stream.subscribe({ complete: resolve });
+      });
+      history.push(`answer-run-${turn}`);
+    }
+
+    const rows = runRows(dbPath, "thread");
+    expect(rows).toHaveLength(200);
+    for (const [at, row] of rows.entries()) {
+      const { messages } = JSON.parse(row.input) as { messages: { id: string }[] };
+      expect(messages.map(({ id }) => id)).toEqual([`question-${100 + at}`]);
+    }
+    // All ids have the same length, so the input of every turn has too.
+    expect(new Set(rows.map((row) => row.input.length)).size).toBe(1);
+    expect(new Set(rows.map((row) => row.events.length)).size).toBe(1);
   });
 });
 

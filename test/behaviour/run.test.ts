@@ -1,25 +1,9 @@
 import "../support/leak-guard.ts";
-import { config, Observable } from "rxjs";
-import { describe, expect, onTestFinished, test } from "vitest";
-import { ClientAgent0, ClientAgent1 } from "../support/client-agents.ts";
-import {
-  collect,
-  openRunner,
-  replayOf,
-  runToEnd,
-  spokenIn,
-  typesOf,
-  watch,
-} from "../support/open-runner.ts";
+import { Observable } from "rxjs";
+import { describe, expect, test } from "vitest";
+import { collect, openRunner, replayOf, spokenIn } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
-import {
-  answeringAgent,
-  finished,
-  inputOf,
-  type ScriptEvent,
-  started,
-  text,
-} from "../support/scripted-agent.ts";
+import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
@@ -75,127 +59,6 @@ describe("the run goes on by itself", () => {
     expect(spokenIn(await collect(stream))).toBe("said to nobody");
     expect(spokenIn(await replayOf(runner, "t"))).toBe("said to nobody");
   });
-
-  test("for the store and other subscribers, when a subscriber throws", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const agent = puppetAgent();
-    const stream = runner.run({ ...request, agent });
-    const thrown = Promise.withResolvers<unknown>();
-    config.onUnhandledError = thrown.resolve;
-    onTestFinished(() => {
-      config.onUnhandledError = null;
-    });
-    const other = watch(stream);
-    stream.subscribe(() => {
-      throw new Error("a subscriber's own");
-    });
-    await agent.started;
-    agent.emit(started(ids), ...text("m", "all of it"), finished(ids));
-    agent.finish();
-    expect(await thrown.promise).toMatchObject({ message: "a subscriber's own" });
-    expect(spokenIn(await other.done)).toBe("all of it");
-    expect(spokenIn(await replayOf(runner, "t"))).toBe("all of it");
-  });
-});
-
-describe("events reach subscribers", () => {
-  test("in the tick in which the agent emits them, as the same objects", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const agent = puppetAgent();
-    const seen: ScriptEvent[] = [];
-    runner.run({ ...request, agent }).subscribe((event) => seen.push(event));
-    await agent.started;
-    const events = [
-      { ...started(ids), input: request.input },
-      ...text("m", "one two"),
-      { type: "CUSTOM", name: "n", value: { some: "thing" } },
-      finished(ids),
-    ];
-    for (const [index, event] of events.entries()) {
-      agent.emit(event);
-      expect(seen).toHaveLength(index + 1);
-      expect(seen[index]).toBe(event);
-    }
-    agent.finish();
-  });
-
-  test("of any type, known or not, with whatever fields", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const agent = puppetAgent();
-    const watched = watch(runner.run({ ...request, agent }));
-    await agent.started;
-    const unknown = { type: "SOMETHING_OF_2031", field: { deep: [1, 2] } };
-    agent.emit(started(ids), unknown, finished(ids));
-    agent.finish();
-    expect((await watched.done)[1]).toBe(unknown);
-  });
-
-  test("from the first event, whenever they subscribe: early, in the middle, or after the end", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const agent = puppetAgent();
-    const stream = runner.run({ ...request, agent });
-    const early = watch(stream);
-    await agent.started;
-    agent.emit(started(ids), ...text("m1", "one"));
-    const middle = watch(stream);
-    expect(middle.events).toEqual(early.events);
-    expect(middle.events).toHaveLength(4);
-    agent.emit(...text("m2", "two"), finished(ids));
-    agent.finish();
-    const all = await early.done;
-    expect(await middle.done).toEqual(all);
-    expect(await collect(stream)).toEqual(all);
-    expect(spokenIn(all)).toBe("onetwo");
-  });
-
-  test("once and in order, when a subscriber causes the next event while it gets an event", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const agent = puppetAgent();
-    const stream = runner.run({ ...request, agent });
-    const other = watch(stream);
-    stream.subscribe((event) => {
-      if ((event as unknown as ScriptEvent).type === "RUN_STARTED") agent.emit(finished(ids));
-    });
-    await agent.started;
-    agent.emit(started(ids));
-    agent.finish();
-    expect(typesOf(await other.done)).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
-    expect(typesOf(await collect(stream))).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
-    expect(typesOf(await replayOf(runner, "t"))).toEqual(["RUN_STARTED", "RUN_FINISHED"]);
-  });
-});
-
-describe("agents of the real clients", () => {
-  const script = function* ({ input }: { input: { threadId: string; runId: string } }) {
-    yield started(input);
-    yield* text("m", "hello from a client");
-    yield finished(input);
-  };
-  const agents = [
-    ["0.0.59", () => new ClientAgent0(script, { threadId: "t" })],
-    ["1.0.0", () => new ClientAgent1(script, { threadId: "t" })],
-  ] as const;
-
-  test.each(agents)("an AbstractAgent of @ag-ui/client %s runs and is stored", async (_, make) => {
-    const runner = openRunner({ dbPath: tempDatabase() });
-    const events = await runToEnd(runner, "t", "r", make());
-    expect(spokenIn(events)).toBe("hello from a client");
-    expect(events.at(-1)).toMatchObject(finished(ids));
-    expect(spokenIn(await replayOf(runner, "t"))).toBe("hello from a client");
-  });
-
-  test.each(agents)(
-    "an AbstractAgent of @ag-ui/client %s that throws gives RUN_ERROR",
-    async (_, make) => {
-      const runner = openRunner({ dbPath: tempDatabase() });
-      const agent = make();
-      agent.run = () => {
-        throw new Error("no model today");
-      };
-      const events = await runToEnd(runner, "t", "r", agent);
-      expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", message: "no model today" });
-    },
-  );
 });
 
 describe("misuse is a TypeError that says what was expected and what was got", () => {

@@ -1,7 +1,7 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
-import { verifyWithClients } from "../events/clients.ts";
+import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
 import {
   openRunner,
@@ -12,11 +12,20 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  scriptedAgent,
+  started,
+  text,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-const ids = { threadId: "t", runId: "r" };
-const stop = { threadId: "t" };
+const threadId = "t";
+const ids = { threadId, runId: "r" };
+const stop = { threadId };
 
 async function running(agent: PuppetAgent = puppetAgent(), options: SqliteAgentRunnerOptions = {}) {
   const dbPath = tempDatabase();
@@ -49,13 +58,18 @@ describe("stop returns false", () => {
     expect(await runner.stop(stop)).toBe(false);
   });
 
-  test("for another runId, and the run goes on", async () => {
-    const { runner, agent, watched } = await running();
-    expect(await runner.stop({ threadId: "t", runId: "an older one" })).toBe(false);
+  test("for the id of an earlier run, and the run that executes goes on", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, threadId, "old", answeringAgent());
+    const agent = heldAgent();
+    const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, "new") }));
+    await agent.halfway;
+    expect(await runner.stop({ threadId, runId: "old" })).toBe(false);
     expect(agent.aborts()).toBe(0);
-    expect(await runner.isRunning(stop)).toBe(true);
-    expect(await runner.stop({ threadId: "t", runId: "r" })).toBe(true);
-    expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+    expect(await runner.isRunning({ threadId })).toBe(true);
+    expect(await runner.stop({ threadId, runId: "new" })).toBe(true);
+    expect(agent.aborts()).toBe(1);
+    expect((await run.done).at(-1)).toEqual(finished({ threadId, runId: "new" }));
   });
 
   test("for another thread than that of the run", async () => {
@@ -78,14 +92,39 @@ describe("stop takes effect", () => {
     await watched.done;
   });
 
-  test("but the thread is free only when the agent has settled", async () => {
-    const { runner, agent, watched } = await running(puppetAgent(ignoreAbort));
-    await runner.stop(stop);
-    const next = { threadId: "t", agent: answeringAgent(), input: inputOf("t", "r2") };
-    expect(() => runner.run(next)).toThrow(new Error("Thread already running"));
-    agent.finish();
-    await watched.done;
-    expect((await runToEnd(runner, "t", "r2", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
+  test("but the thread is not free before the agent has settled, and that end costs the next run nothing", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const halfway = Promise.withResolvers<void>();
+    const mayEnd = Promise.withResolvers<void>();
+    const slow = scriptedAgent(async function* ({ input, aborted }) {
+      yield started(input);
+      halfway.resolve();
+      await aborted;
+      await mayEnd.promise;
+      yield* text("last words", "last words");
+    });
+    const stopped = watch(runner.run({ threadId, agent: slow, input: inputOf(threadId, "slow") }));
+    await halfway.promise;
+    expect(await runner.stop({ threadId })).toBe(true);
+    expect(await runner.isRunning({ threadId })).toBe(false);
+    const early = answeringAgent();
+    const runEarly = () =>
+      runner.run({ threadId, agent: early, input: inputOf(threadId, "early") });
+    expect(runEarly).toThrow(new Error("Thread already running"));
+    expect(early.inputs).toEqual([]);
+
+    mayEnd.resolve();
+    expect(spokenIn(await stopped.done)).toBe("last words");
+    const next = heldAgent();
+    const nextRun = watch(runner.run({ threadId, agent: next, input: inputOf(threadId, "next") }));
+    await next.halfway;
+    // The first run ended long ago, and the second run lost no event by that.
+    expect(await runner.isRunning({ threadId })).toBe(true);
+    next.release();
+    expect((await nextRun.done).at(-1)).toEqual(finished({ threadId, runId: "next" }));
+    expect(next.aborts()).toBe(0);
+    expect(runRows(dbPath, threadId).map((row) => row.run_id)).toEqual(["slow", "next"]);
   });
 
   test("on an agent that goes on for a while: its further events are part of the run", async () => {
@@ -104,6 +143,34 @@ describe("stop takes effect", () => {
     const { runner, watched } = await running(agent);
     await runner.stop(stop);
     expect((await watched.done).at(-1)).toEqual({ type: "RUN_FINISHED", ...ids });
+  });
+
+  test("on the stream: a RUN_FINISHED that names thread and run; later turns are there after a reload", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const agent = heldAgent();
+    const run = watch(runner.run({ threadId, agent, input: inputOf(threadId, "stopped") }));
+    await agent.halfway;
+    expect(await runner.stop({ threadId })).toBe(true);
+    const end = { type: "RUN_FINISHED", threadId, runId: "stopped" };
+    expect((await run.done).at(-1)).toEqual(end);
+    expect(eventsOf(runRows(dbPath, threadId)[0]).at(-1)).toEqual(end);
+    await runToEnd(runner, threadId, "second", answeringAgent());
+    await runToEnd(runner, threadId, "third", answeringAgent());
+
+    const replay = await replayOf(runner, threadId);
+    parseWithSchemas(replay);
+    await verifyWithClients(replay);
+    for (const { messages } of await reduceWithClients(replay)) {
+      expect((messages as { content: unknown }[]).map(({ content }) => content)).toEqual([
+        "text of question-stopped",
+        "first half, ",
+        "text of question-second",
+        "answer to second",
+        "text of question-third",
+        "answer to third",
+      ]);
+    }
   });
 
   test("on a run whose agent has not begun: it never begins, and the stream ends with RUN_FINISHED", async () => {

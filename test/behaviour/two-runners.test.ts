@@ -35,6 +35,7 @@ describe("two runners on two files", () => {
     // The same thread, the same run id, at the same time.
     const events = await runToEnd(other, "t", "r", answeringAgent());
     expect(events[0]?.input).toEqual(inputOf("t", "r"));
+    expect(await one.isRunning({ threadId: "t" })).toBe(true);
     agent.emit(...text("m", "of one"), finished(ids));
     agent.finish();
     expect(spokenIn(await watched.done)).toBe("of one");
@@ -83,15 +84,6 @@ describe("two runners on one file", () => {
     const expected = ["r0", "r1", "r2", "r3", "r4", "r5"];
     expect(runIdsIn(await replayOf(one, "t"))).toEqual(expected);
     expect(runIdsIn(await replayOf(other, "t"))).toEqual(expected);
-  });
-
-  test("share which messages are seen", async () => {
-    const dbPath = tempDatabase();
-    await runToEnd(openRunner({ dbPath }), "t", "r1", answeringAgent());
-    const input = inputOf("t", "r2", ["question-r1", "answer-r1", "new"]);
-    const other = openRunner({ dbPath });
-    const events = await watch(other.run({ threadId: "t", agent: answeringAgent(), input })).done;
-    expect(events[0]?.input).toEqual(inputOf("t", "r2", ["new"]));
   });
 
   test("closing one does not affect the runs of the other", async () => {

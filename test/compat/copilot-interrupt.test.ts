@@ -120,7 +120,7 @@ async function expectReload({ runner, server, client }: Awaited<ReturnType<typeo
 }
 
 describe("an interrupt, with CopilotKit's core client", () => {
-  test("pitfall 35: raised by a custom event is resumed under the id of the run that it interrupted", async () => {
+  test("raised by a custom event is resumed under the id of the run that it interrupted", async () => {
     const opened = await setUp(customEvent);
     const { runner, client, seen } = opened;
     const { runId, event } = seen;

@@ -252,8 +252,8 @@ describe.each(clients)("CopilotRuntime over HTTP, HttpAgent %s", (_version, Clie
     const held = ask(Client, server, "held-1", []);
     await agent.halfway;
     const rejected = ask(Client, server, "run-2", []);
-    expect(await rejected.done).toMatchObject([
-      { type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" },
+    expect(await rejected.done).toEqual([
+      { type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING", message: "Thread already running" },
     ]);
     agent.release();
     await held.done;

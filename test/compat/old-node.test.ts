@@ -28,7 +28,7 @@ async function outputOf(command: string, script: string, cwd: string) {
   return { ...(await child.exited), lines };
 }
 
-test("pitfall 23: on a Node that is too old the constructor says so, and loads no native module", async () => {
+test("on a Node that is too old the constructor says so, and loads no native module", async () => {
   const directory = tempDirectory();
   const script = `
     Object.defineProperty(process, "versions", {
@@ -52,7 +52,7 @@ const oldVersion = spawnSync(OLD_NODE, ["--version"], { encoding: "utf8" }).stdo
 const isOld = /^v(\d+)\./.test(oldVersion) && Number(/^v(\d+)/.exec(oldVersion)?.[1]) < 22;
 
 test.skipIf(!isOld)(
-  `pitfall 23: the built package says so on a real old Node${isOld ? ` (${oldVersion})` : ` (SKIPPED: ${OLD_NODE} is ${oldVersion || "missing"}, not older than 22)`}`,
+  `the built package says so on a real old Node${isOld ? ` (${oldVersion})` : ` (SKIPPED: ${OLD_NODE} is ${oldVersion || "missing"}, not older than 22)`}`,
   async () => {
     const directory = tempDirectory();
     const built = JSON.stringify(join(ROOT, "dist/src/index.js"));

@@ -2,28 +2,26 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { type Child, nextLine, spawnChild } from "../support/child-process.ts";
-import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
 import {
-  collect,
+  collectingLogger,
   openRunner,
   replayOf,
   runIdsIn,
   runToEnd,
   spokenIn,
   typesOf,
-  watch,
 } from "../support/open-runner.ts";
-import {
-  answeringAgent,
-  finished,
-  inputOf,
-  scriptedAgent,
-  started,
-  text,
-} from "../support/scripted-agent.ts";
+import { eventually } from "../support/poll.ts";
+import { processInMidRun, RunnerProcess } from "../support/runner-process.ts";
+import { answeringAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const CHILD = `${import.meta.dirname}/../support/killed-run.child.ts`;
+
+const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
+const RECOVERED = "recovered runs of dead processes";
+const HOUR_MS = 3_600_000;
 
 /** A process that was killed in the middle of a run, when all its events were in the file. */
 async function killMidRun(dbPath: string): Promise<Child> {
@@ -34,7 +32,7 @@ async function killMidRun(dbPath: string): Promise<Child> {
 }
 
 describe("a process that is killed in the middle of a run", () => {
-  test("pitfall 1: its thread is free again when the file is opened", async () => {
+  test("its thread is free again when the file is opened", async () => {
     const dbPath = tempDatabase();
     await killMidRun(dbPath);
     const isRunning = "SELECT is_running FROM run_state WHERE thread_id = 'thread'";
@@ -49,7 +47,7 @@ describe("a process that is killed in the middle of a run", () => {
     expect(valueIn(dbPath, isRunning)).toBe(0);
   });
 
-  test("pitfall 2: keeps the events of its run, with one terminal event", async () => {
+  test("keeps the events of its run, with one terminal event", async () => {
     const dbPath = tempDatabase();
     await killMidRun(dbPath);
     expect(runRows(dbPath, "thread")).toEqual([]);
@@ -69,140 +67,68 @@ describe("a process that is killed in the middle of a run", () => {
   });
 });
 
-describe("a writer whose lease ran out while it was suspended", () => {
-  /** Like the file after another process found the runner dead: without its row. */
-  function expireLeases(dbPath: string): void {
-    withDatabase(dbPath, (db) => {
-      const { changes } = db.prepare("DELETE FROM runner_instances").run();
-      expect(changes).toBe(1);
-    });
-  }
-
-  // So long that the suspended runner writes no heartbeat during the test.
-  const leaseMs = 2 ** 31 - 1;
-
-  function sleepingAgent() {
-    const asleep = Promise.withResolvers<void>();
-    const woken = Promise.withResolvers<void>();
-    const agent = scriptedAgent(async function* ({ input }) {
-      yield started(input);
-      yield* text("before", "said before sleep");
-      asleep.resolve();
-      await woken.promise;
-      yield* text("after", "said after sleep");
-      yield finished(input);
-    });
-    return { agent, asleep: asleep.promise, wake: woken.resolve };
-  }
-
-  /** A runner with a run in flight that was suspended for longer than its lease. */
-  async function sleepPastTheLease() {
+describe("a process that is killed while another has the file open", () => {
+  test("loses its thread at once, long before its lease ends", async () => {
     const dbPath = tempDatabase();
-    const stale = openRunner({ dbPath, leaseMs });
-    const sleeper = sleepingAgent();
-    const input = inputOf("thread", "stale-run");
-    const staleRun = watch(stale.run({ threadId: "thread", agent: sleeper.agent, input }));
-    await sleeper.asleep;
-    await stale.flush();
-    expireLeases(dbPath);
-    return { dbPath, stale, sleeper, staleRun };
-  }
-
-  test("pitfall 24: is refused, and does not overwrite the run that was recovered", async () => {
-    const { dbPath, stale, sleeper, staleRun } = await sleepPastTheLease();
-
-    const successor = openRunner({ dbPath });
-    await runToEnd(successor, "thread", "successor-run", answeringAgent());
-    const before = runRows(dbPath, "thread");
-    expect(before.map((row) => row.run_id)).toEqual(["stale-run", "successor-run"]);
-    expect(eventsOf(before[0]).at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
-
-    sleeper.wake();
-    expect((await staleRun.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "LEASE_LOST" });
-    expect(runRows(dbPath, "thread")).toEqual(before);
-    expect(spokenIn(await replayOf(successor, "thread"))).toBe(
-      "said before sleepanswer to successor-run",
-    );
-    expect(spokenIn(await replayOf(stale, "thread"))).not.toContain("after sleep");
+    const { owner } = await processInMidRun(dbPath, { leaseMs: HOUR_MS });
+    const here = openRunner({ dbPath });
+    expect(await runToEnd(here, "t", "too-early", answeringAgent())).toMatchObject(REFUSED);
+    await owner.kill();
+    expect(await here.isRunning({ threadId: "t" })).toBe(false);
+    expect((await runToEnd(here, "t", "next", answeringAgent())).at(-1)?.type).toBe("RUN_FINISHED");
+    const replay = await replayOf(here, "t");
+    expect(runIdsIn(replay)).toEqual(["r", "next"]);
+    expect(spokenIn(replay)).toBe("so faranswer to next");
+    expect(replay).toContainEqual(expect.objectContaining({ code: "RUN_INTERRUPTED" }));
+    await verifyWithClients(replay);
   });
 
-  test("pitfall 24: is refused, and does not overwrite the run that has the thread now", async () => {
-    const { dbPath, sleeper, staleRun } = await sleepPastTheLease();
+  test.each([
+    { opened: "before it", first: true },
+    { opened: "after it", first: false },
+  ])(
+    "has its run ended by an idle process that has the file open, opened $opened",
+    async ({ first }) => {
+      const dbPath = tempDatabase();
+      const options = { dbPath, leaseMs: 600 };
+      let idle = first ? await RunnerProcess.open(options) : null;
+      const { owner } = await processInMidRun(dbPath, { leaseMs: HOUR_MS });
+      idle ??= await RunnerProcess.open(options);
+      await owner.kill();
+      expect(await idle.logged(RECOVERED)).toMatchObject({
+        level: "warn",
+        fields: { recovered: 1 },
+      });
+      const [row, ...others] = runRows(dbPath, "t");
+      expect(others).toEqual([]);
+      expect(typesOf(eventsOf(row)).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_ERROR"]);
+      expect(eventsOf(row).at(-1)).toMatchObject({ code: "RUN_INTERRUPTED" });
+      expect(valueIn(dbPath, "SELECT sum(is_running) FROM run_state")).toBe(0);
+      const instances = "SELECT count(*) FROM runner_instances WHERE pid = ?";
+      await eventually(() => valueIn(dbPath, instances, owner.pid) === 0);
+      await idle.close();
+    },
+  );
 
-    const successor = openRunner({ dbPath });
-    const next = sleepingAgent();
-    const nextRun = watch(
-      successor.run({
-        threadId: "thread",
-        agent: next.agent,
-        input: inputOf("thread", "successor-run"),
-      }),
-    );
-    await next.asleep;
-    sleeper.wake();
-    expect((await staleRun.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "LEASE_LOST" });
-    await verifyWithClients(staleRun.events);
-
-    // The refused write neither freed the thread nor changed the journal of the other run.
-    expect(await successor.isRunning({ threadId: "thread" })).toBe(true);
-    const owner = "SELECT current_run_id FROM run_state WHERE thread_id = 'thread'";
-    expect(valueIn(dbPath, owner)).toBe("successor-run");
-    next.wake();
-    expect((await nextRun.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-    const [, successorRow] = runRows(dbPath, "thread");
-    expect(spokenIn(eventsOf(successorRow))).toBe("said before sleepsaid after sleep");
-  });
-
-  test("pitfall 24: a run that was stored only by its completion is refused as well", async () => {
+  test("has each run ended once, by any number of processes", async () => {
     const dbPath = tempDatabase();
-    // No event is journaled before the end: all events come with the completion.
-    const stale = openRunner({ dbPath, leaseMs, lingerMs: 60_000 });
-    const sleeper = sleepingAgent();
-    const input = inputOf("thread", "stale-run");
-    const staleRun = watch(stale.run({ threadId: "thread", agent: sleeper.agent, input }));
-    await sleeper.asleep;
-    expireLeases(dbPath);
-    const successor = openRunner({ dbPath });
-    await runToEnd(successor, "thread", "successor-run", answeringAgent());
-
-    sleeper.wake();
-    expect((await staleRun.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "LEASE_LOST" });
-    expect(runIdsIn(await collect(successor.connect({ threadId: "thread" })))).toEqual([
-      "successor-run",
-    ]);
-  });
-
-  test("pitfall 24: has its agent told to abort when the agent goes on emitting", async () => {
-    const dbPath = tempDatabase();
-    const stale = openRunner({ dbPath, leaseMs, lingerMs: 0 });
-    const asleep = Promise.withResolvers<void>();
-    const woken = Promise.withResolvers<void>();
-    const agent = scriptedAgent(async function* ({ input, aborted }) {
-      yield started(input);
-      asleep.resolve();
-      await woken.promise;
-      yield* text("after", "said after sleep");
-      await aborted;
-      yield* text("late", "said after the abort");
-    });
-    const input = inputOf("thread", "stale-run");
-    const staleRun = watch(stale.run({ threadId: "thread", agent, input }));
-    await asleep.promise;
-    await stale.flush();
-    expireLeases(dbPath);
-    await runToEnd(openRunner({ dbPath }), "thread", "successor-run", answeringAgent());
-
-    woken.resolve();
-    const events = await staleRun.done;
-    expect(agent.aborts()).toBe(1);
-    expect(typesOf(events).filter((type) => type.startsWith("RUN_"))).toEqual([
-      "RUN_STARTED",
-      "RUN_ERROR",
-    ]);
-    expect(events.at(-1)).toMatchObject({ code: "LEASE_LOST" });
-    expect(runRows(dbPath, "thread").map((row) => row.run_id)).toEqual([
-      "stale-run",
-      "successor-run",
-    ]);
+    const { owner } = await processInMidRun(dbPath);
+    const more = ["t1", "t2", "t3"].map((threadId) => ({ threadId, runId: `run of ${threadId}` }));
+    for (const { threadId, runId } of more) {
+      await owner.run(threadId, runId).emit(started({ threadId, runId }));
+    }
+    await owner.flush();
+    const loggers = [collectingLogger(), collectingLogger(), collectingLogger()];
+    for (const logger of loggers) await openRunner({ dbPath, leaseMs: 300, logger }).ready();
+    await owner.kill();
+    await eventually(() => valueIn(dbPath, "SELECT sum(is_running) FROM run_state") === 0);
+    const recovered = () =>
+      loggers
+        .flatMap(({ lines }) => lines.filter(({ message }) => message === RECOVERED))
+        .reduce((sum, { fields }) => sum + (fields as { recovered: number }).recovered, 0);
+    await eventually(() => recovered() === 4);
+    expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(4);
+    expect(valueIn(dbPath, "SELECT count(DISTINCT run_id) FROM agent_runs")).toBe(4);
+    expect(recovered()).toBe(4);
   });
 });

@@ -2,9 +2,19 @@ import "../support/leak-guard.ts";
 import Database from "better-sqlite3";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { WriterRequest } from "../../src/protocol/messages.ts";
+import { verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows, valueIn, withDatabase } from "../support/database-file.ts";
-import { openRunner, replayOf, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import { failWrites, ignoreWrites, removeTrigger } from "../support/foreign-trigger.ts";
+import {
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  watch,
+} from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
   finished,
@@ -77,17 +87,10 @@ test("a claim that was committed, but rejected because its answer was lost, free
   expect(spokenIn(await replayOf(owner, "t"))).toMatch(/^answer to other-/);
 });
 
-/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
-const ignore = (dbPath: string, write: string, when: string) =>
-  withDatabase(dbPath, (db) => {
-    db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
-      BEGIN SELECT RAISE(IGNORE); END`);
-  });
-
 describe("a run that can never be stored", () => {
   test("frees its thread, and its client gets an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
-    ignore(dbPath, "INSERT ON agent_runs", "NEW.run_id LIKE 'lost%'");
+    ignoreWrites(dbPath, "INSERT ON agent_runs", "NEW.run_id LIKE 'lost%'");
     const events = await runToEnd(owner, "t", "lost", answeringAgent());
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
     await takeOver("t");
@@ -97,7 +100,7 @@ describe("a run that can never be stored", () => {
 
   test("because a segment was not journaled is kept up to that segment, closed with an error", async () => {
     const { dbPath, owner, takeOver } = await twoRunners({ lingerMs: 0 });
-    ignore(dbPath, "INSERT ON run_events", "NEW.seq > 0");
+    ignoreWrites(dbPath, "INSERT ON run_events", "NEW.seq > 0");
     const more = Promise.withResolvers<void>();
     const agent = scriptedAgent(async function* ({ input, aborted }) {
       yield started(input);
@@ -121,6 +124,24 @@ describe("a run that can never be stored", () => {
     expect(spokenIn(stored)).toBe("journaled");
     expect(stored.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
   });
+
+  test("because its table rejects it delays neither a connect nor the next run", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await runToEnd(runner, "t", "before", answeringAgent());
+    failWrites(dbPath, "INSERT ON agent_runs");
+    const failed = await runToEnd(runner, "t", "lost", answeringAgent());
+    expect(failed.at(-1)).toMatchObject({ code: "PERSISTENCE_FAILED" });
+    // The run still holds its thread in the file.
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["before"]);
+    expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+    removeTrigger(dbPath);
+    await runToEnd(runner, "t", "after", answeringAgent());
+    const replay = await replayOf(runner, "t");
+    expect(runIdsIn(replay)).toEqual(["before", "after"]);
+    await verifyWithClients(replay);
+    await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
+  });
 });
 
 test("a claim on a restored backup inserts the row of its instance again: no other process takes the thread over", async () => {
@@ -135,4 +156,26 @@ test("a claim on a restored backup inserts the row of its instance again: no oth
   expect(refused).toMatchObject([{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }]);
   agent.release();
   expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+});
+
+test("a run whose thread could not be freed does not delay a connect", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath, onConcurrentRun: "supersede" });
+  const agent = puppetAgent();
+  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "superseded") }));
+  await agent.started;
+  agent.emit(started(inputOf("t", "superseded")), ...text("m", "never seen again"));
+  await runner.flush();
+  failWrites(dbPath, "UPDATE ON run_state");
+  // The next run cannot take the thread either.
+  const next = await runToEnd(runner, "t", "next", answeringAgent());
+  expect(next).toMatchObject([{ type: "RUN_ERROR", code: "STORE_FAILED" }]);
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+  expect(await replayOf(runner, "t")).toEqual([]);
+  expect(await runner.isRunning({ threadId: "t" })).toBe(false);
+  removeTrigger(dbPath);
+  await runToEnd(runner, "t", "after", answeringAgent());
+  const replay = await replayOf(runner, "t");
+  expect(runIdsIn(replay)).toEqual(["after"]);
+  await verifyWithClients(replay);
 });

@@ -2,14 +2,12 @@ import "../support/leak-guard.ts";
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import Database from "better-sqlite3";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
-import type { RunStoreError } from "../../src/index.ts";
+import { describe, expect, it, vi } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
+import { closing, delta, opening, says } from "../support/message-events.ts";
 import {
   collectingLogger,
   openRunner,
@@ -20,6 +18,7 @@ import {
   typesOf,
   watch,
 } from "../support/open-runner.ts";
+import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
   finished,
@@ -32,49 +31,17 @@ import {
 import { tempDatabase } from "../support/temp-file.ts";
 import { tinyDisk } from "../support/tiny-disk.ts";
 
-/** An agent that the test plays event by event: `emit` returns once the stream has the event. */
-function playedAgent() {
-  const begun = Promise.withResolvers<(event: ScriptEvent) => void>();
-  const end = Promise.withResolvers<void>();
-  const agent = {
-    async runAgent(
-      _input: unknown,
-      { onEvent }: { onEvent(params: { event: never }): void },
-    ): Promise<void> {
-      begun.resolve((event) => onEvent({ event: event as never }));
-      await end.promise;
-    },
-    abortRun: () => end.resolve(),
-  };
-  return { agent, begun: begun.promise, end: end.resolve };
-}
-
+const ids = { threadId: "t", runId: "during" };
 const WORD = "word ".repeat(200);
-
-function word(runId: string): ScriptEvent {
-  return { type: "TEXT_MESSAGE_CONTENT", messageId: `answer-${runId}`, delta: WORD };
-}
-
-function opening(threadId: string, runId: string): ScriptEvent[] {
-  return [
-    started({ threadId, runId }),
-    { type: "TEXT_MESSAGE_START", messageId: `answer-${runId}`, role: "assistant" },
-  ];
-}
-
-function closing(threadId: string, runId: string): ScriptEvent[] {
-  return [
-    { type: "TEXT_MESSAGE_END", messageId: `answer-${runId}` },
-    finished({ threadId, runId }),
-  ];
-}
 
 /** Emits a lot at once. */
 const verboseAgent = () =>
   scriptedAgent(function* ({ input }) {
-    yield* opening(input.threadId, input.runId);
-    for (let at = 0; at < 100; at++) yield word(input.runId);
-    yield* closing(input.threadId, input.runId);
+    yield started(input);
+    yield opening("m");
+    for (let at = 0; at < 100; at++) yield delta("m", WORD);
+    yield closing("m");
+    yield finished(input);
   });
 
 describe("a disk that is full", () => {
@@ -87,27 +54,27 @@ describe("a disk that is full", () => {
     const runner = openRunner({ dbPath, logger, lingerMs: 5 });
     await runToEnd(runner, "t", "before", answeringAgent());
 
-    const { agent, begun, end } = playedAgent();
+    const agent = puppetAgent();
     const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "during") }));
-    const emit = await begun;
-    for (const event of opening("t", "during")) emit(event);
+    await agent.started;
+    agent.emit(started(ids), opening("m"));
     await runner.flush();
     disk.fill();
     for (let at = 0; at < 300; at++) {
-      emit(word("during"));
+      agent.emit(delta("m", WORD));
       expect(stream.events.length).toBe(3 + at);
       if (at === 100) await vi.waitUntil(() => runner.stats().lastError !== null);
     }
     expect(runner.stats().lastError).toMatchObject({ code: "DISK_FULL" });
     // A connection during the outage follows the run from memory.
     const follower = watch(runner.connect({ threadId: "t" }));
-    await follower.until(({ delta }) => delta === WORD);
-    for (const event of closing("t", "during")) emit(event);
-    end();
+    await follower.until(says(WORD));
+    agent.emit(closing("m"), finished(ids));
+    agent.finish();
 
     const events = await stream.done;
     expect(events.slice(-2)).toEqual([
-      finished({ threadId: "t", runId: "during" }),
+      finished(ids),
       {
         type: "RUN_ERROR",
         code: "PERSISTENCE_FAILED",
@@ -142,7 +109,7 @@ describe("a disk that is full", () => {
     for (const reader of [runner, openRunner({ dbPath })]) {
       const replay = await replayOf(reader, "t");
       expect(runIdsIn(replay)).toEqual(["before", "during"]);
-      expect(replay.at(-1)).toEqual(finished({ threadId: "t", runId: "during" }));
+      expect(replay.at(-1)).toEqual(finished(ids));
     }
     for (const threadId of ["t", "other"]) {
       const events = await runToEnd(runner, threadId, `refused-${threadId}`, answeringAgent());
@@ -189,7 +156,7 @@ describe("a disk that is full", () => {
     expect(runIdsIn(await replayOf(next, "t")).at(0)).toBe("before");
     const replay = await replayOf(next, "held");
     await verifyWithClients(replay);
-    expect("first half, second half").toContain(spokenIn(replay));
+    expect(["first half, ", "first half, second half"]).toContain(spokenIn(replay));
     // The closed runner could not delete its row either: its thread is free when its lease has ended.
     let after: ScriptEvent[];
     do after = await runToEnd(next, "held", "after", answeringAgent());
@@ -248,111 +215,5 @@ describe("a file that may not grow", () => {
     expect(await child.exited).toEqual({ code: 0, stderr: "" });
     expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before", "during"]);
     expect(valueIn(dbPath, "PRAGMA integrity_check")).toBe("ok");
-  });
-});
-
-/** Takes the write lock like another process. */
-function lock(dbPath: string): () => void {
-  const db = new Database(dbPath, { timeout: 5000 });
-  onTestFinished(() => void db.close());
-  db.exec("BEGIN IMMEDIATE");
-  return () => void db.exec("COMMIT");
-}
-
-describe("a write lock that another program holds", () => {
-  it("delays only storing", async () => {
-    const dbPath = tempDatabase();
-    const logger = collectingLogger();
-    const runner = openRunner({ dbPath, logger });
-    await runToEnd(runner, "t", "before", answeringAgent());
-    const agent = heldAgent();
-    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "during") }));
-    await agent.halfway;
-    const unlock = lock(dbPath);
-    agent.release();
-    await stream.until(({ type }) => type === "RUN_FINISHED");
-    // Longer than one statement waits: the batch fails, and is sent again.
-    await vi.waitUntil(() => runner.stats().lastError !== null, { timeout: 15_000 });
-    expect(runner.stats().lastError).toMatchObject({
-      code: "BUSY",
-    } satisfies Partial<RunStoreError>);
-    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before"]);
-    unlock();
-    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
-    expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["before", "during"]);
-    await runner.close();
-  });
-
-  it("is waited for while a file is opened", async () => {
-    const dbPath = tempDatabase();
-    await openRunner({ dbPath }).close();
-    const unlock = lock(dbPath);
-    const runner = openRunner({ dbPath });
-    const stream = watch(
-      runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r") }),
-    );
-    // When another runner has opened the file and answered, this runner would have had its answer too.
-    expect(await replayOf(openRunner({ dbPath: ":memory:" }), "t")).toEqual([]);
-    expect(stream.events).toEqual([]);
-    unlock();
-    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
-    await runner.close();
-  });
-
-  it("ends a run that goes on emitting when too much waits and nothing is written; its events are kept", async () => {
-    const dbPath = tempDatabase();
-    const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
-    const { agent, begun } = playedAgent();
-    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-    const emit = await begun;
-    for (const event of opening("t", "r")) emit(event);
-    await runner.flush();
-    const unlock = lock(dbPath);
-    while (runner.stats().queueBytes <= 20_000) emit(word("r"));
-    // One burst is no reason to end a run: the writer had no time. Now it has time, but cannot write.
-    while (!typesOf(stream.events).includes("RUN_ERROR")) {
-      emit(word("r"));
-      await nextTurn();
-    }
-    const said = spokenIn(stream.events);
-    const waiting = runner.stats().queueBytes;
-    for (let at = 0; at < 100; at++) emit(word("r"));
-    expect(runner.stats().queueBytes).toBe(waiting);
-    unlock();
-    expect((await stream.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "QUEUE_FULL" });
-    const replay = await replayOf(runner, "t");
-    expect(spokenIn(replay)).toBe(said);
-    expect(replay.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "QUEUE_FULL" });
-    await runner.flush();
-    await runner.close();
-  });
-
-  it("refuses new runs with QUEUE_FULL when too much waits, and lets the runs in flight go on", async () => {
-    const dbPath = tempDatabase();
-    const runner = openRunner({ dbPath, maxPendingBytes: 20_000, lingerMs: 1 });
-    const { agent, begun, end } = playedAgent();
-    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-    const emit = await begun;
-    for (const event of opening("t", "r")) emit(event);
-    await runner.flush();
-    const unlock = lock(dbPath);
-    while (runner.stats().queueBytes <= 20_000) emit(word("r"));
-    const refused = await runToEnd(runner, "other", "refused", answeringAgent());
-    expect(refused).toEqual([
-      { type: "RUN_ERROR", code: "QUEUE_FULL", message: expect.any(String) },
-    ]);
-    const before = stream.events.length;
-    emit(word("r"));
-    expect(stream.events.length).toBe(before + 1);
-    unlock();
-    await runner.flush();
-    expect(runner.stats().queueBytes).toBe(0);
-    const accepted = await runToEnd(runner, "other", "accepted", answeringAgent());
-    expect(typesOf(accepted).at(-1)).toBe("RUN_FINISHED");
-    for (const event of closing("t", "r")) emit(event);
-    end();
-    const words = (await stream.done).filter(({ delta }) => delta === WORD).length;
-    expect(spokenIn(await replayOf(runner, "t"))).toBe(WORD.repeat(words));
-    await runner.close();
   });
 });

@@ -9,6 +9,7 @@ import {
   collect,
   collectingLogger,
   openRunner,
+  replayOf,
   runToEnd,
   typesOf,
   watch,
@@ -93,6 +94,8 @@ describe("a getter of the input that throws", () => {
     };
     const events = await collect(runner.run({ threadId: "t", agent: answeringAgent(), input }));
     expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
+    const [stored] = await replayOf(runner, "t");
+    expect(stored).toHaveProperty("input.state", { fine: 1 });
     await expectFree(runner);
   });
 

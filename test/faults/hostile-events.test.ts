@@ -322,6 +322,7 @@ describe("an event that", () => {
     readonly warns: boolean;
   }
   const custom = { type: "CUSTOM", name: "n", value: 1 };
+  const misfit = [{ op: "replace", path: "/no/such/place", value: 1 }];
   const odd: readonly Odd[] = [
     { name: "is frozen", events: [Object.freeze({ ...custom })], replayed: [custom], warns: false },
     {
@@ -365,6 +366,36 @@ describe("an event that", () => {
       events: [withGetter("rawEvent", custom)],
       replayed: [custom],
       warns: true,
+    },
+    {
+      name: "has a circular rawEvent",
+      events: [{ ...custom, rawEvent: circular() }],
+      replayed: [{ ...custom, rawEvent: { name: "response" } }],
+      warns: true,
+    },
+    {
+      name: "holds a BigInt",
+      events: [{ ...custom, value: 10n }],
+      replayed: [{ type: "CUSTOM", name: "n" }],
+      warns: true,
+    },
+    {
+      name: "holds a toJSON that throws",
+      events: [{ ...custom, value: { toJSON: boom } }],
+      replayed: [{ type: "CUSTOM", name: "n" }],
+      warns: true,
+    },
+    {
+      name: "is a STATE_DELTA that does not apply",
+      events: [{ type: "STATE_DELTA", delta: misfit }],
+      replayed: [{ type: "STATE_DELTA", delta: misfit }],
+      warns: false,
+    },
+    {
+      name: "is a STATE_DELTA that is no patch",
+      events: [{ type: "STATE_DELTA", delta: null }],
+      replayed: [{ type: "STATE_DELTA", delta: null }],
+      warns: false,
     },
     {
       name: "is a Proxy",
@@ -421,6 +452,12 @@ describe("an event that", () => {
       warns: false,
     },
   ];
+
+  function circular(): unknown {
+    const response: Record<string, unknown> = { name: "response" };
+    response.self = response;
+    return response;
+  }
 
   function revoked(): unknown {
     const { proxy, revoke } = Proxy.revocable({}, {});

@@ -1,9 +1,9 @@
 import "../support/leak-guard.ts";
 import { platform } from "node:os";
 import { expect, test } from "vitest";
+import { closing, delta, opening } from "../support/message-events.ts";
 import { spokenIn } from "../support/open-runner.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
-import { closing, delta, opening } from "../support/said.ts";
 import { finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 

@@ -1,8 +1,10 @@
 import "../support/leak-guard.ts";
 import { createHash } from "node:crypto";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmdirSync,
   statSync,
@@ -14,6 +16,7 @@ import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { SqliteAgentRunner } from "../../src/index.ts";
+import { SCHEMA_VERSION } from "../../workers/sqlite/database/schema.ts";
 import { withDatabase } from "../support/database-file.ts";
 import {
   collectingLogger,
@@ -23,65 +26,37 @@ import {
   runToEnd,
   typesOf,
 } from "../support/open-runner.ts";
-import {
-  answeringAgent,
-  finished,
-  scriptedAgent,
-  started,
-  text,
-} from "../support/scripted-agent.ts";
-import { tempDatabase } from "../support/temp-file.ts";
+import { answeringAgent } from "../support/scripted-agent.ts";
+import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { tinyDisk } from "../support/tiny-disk.ts";
+import { flipBits, storedFile } from "./stored-file.ts";
 
-const RUNS = 8;
-
-/** An intact file of a runner, with a few hundred pages. */
-async function storedFile(): Promise<string> {
-  const dbPath = tempDatabase();
-  const runner = new SqliteAgentRunner({ dbPath });
-  for (let run = 0; run < RUNS; run++) {
-    const agent = scriptedAgent(function* ({ input }) {
-      yield started(input);
-      yield* text(`answer-${run}`, `run ${run} `.repeat(10_000));
-      yield finished(input);
-    });
-    await runToEnd(runner, "t", `r${run}`, agent);
-  }
-  await runner.close();
-  return dbPath;
+/** A digest of each file in the directory, by its name. */
+function filesIn(directory: string): Record<string, string> {
+  const names = readdirSync(directory).filter((name) => statSync(join(directory, name)).isFile());
+  return Object.fromEntries(names.map((name) => [name, digestOf(join(directory, name))]));
 }
 
-function overwrite(path: string, position: number, bytes: Uint8Array): void {
-  const content = readFileSync(path);
-  content.set(bytes, position);
-  writeFileSync(path, content);
-}
-
-function flipBits(path: string, from: number, to: number): void {
-  overwrite(
-    path,
-    from,
-    readFileSync(path)
-      .subarray(from, to)
-      .map((byte) => byte ^ 0xff),
-  );
-}
-
-/** The offset of the root page of a table or index in the file. */
-function rootOf(path: string, name: string): { readonly from: number; readonly to: number } {
-  return withDatabase(path, (db) => {
-    const size = Number(db.pragma("page_size", { simple: true }));
-    const page = Number(
-      db.prepare("SELECT rootpage FROM sqlite_master WHERE name = ?").pluck().get(name),
-    );
-    return { from: (page - 1) * size, to: page * size };
-  });
-}
-
-function hashOf(path: string): string {
-  if (!existsSync(path)) return "absent";
-  if (statSync(path).isDirectory()) return "directory";
+function digestOf(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
+}
+
+/** The files beside the database; those in it, where a directory has its name. */
+function filesBeside(dbPath: string): Record<string, string> {
+  const directory = [dbPath, dirname(dbPath)].find(
+    (path) => existsSync(path) && statSync(path).isDirectory(),
+  );
+  return directory === undefined ? {} : filesIn(directory);
+}
+
+/** A file of this release, with a run, which says that a later release wrote it. */
+async function newerFile(): Promise<string> {
+  const path = await storedFile();
+  withDatabase(path, (db) => {
+    db.exec("CREATE TABLE from_the_future (id INTEGER PRIMARY KEY)");
+    db.exec(`INSERT INTO schema_version VALUES (${SCHEMA_VERSION + 1}, 0)`);
+  });
+  return path;
 }
 
 interface BadFile {
@@ -138,17 +113,36 @@ const badFiles: readonly BadFile[] = [
     },
   },
   {
-    name: "a database of another application",
+    name: "a few bytes",
+    code: "NOT_A_DATABASE",
+    make() {
+      const path = tempDatabase();
+      writeFileSync(path, "no database");
+      return path;
+    },
+  },
+  {
+    name: "the head of a database and nothing else",
+    code: "NOT_A_DATABASE",
+    make() {
+      const path = tempDatabase();
+      writeFileSync(path, "SQLite format 3\0".padEnd(4096, "x"));
+      return path;
+    },
+  },
+  ...["delete", "wal"].map((mode) => ({
+    name: `a foreign database in ${mode} mode`,
     code: "FOREIGN_FILE",
     make() {
       const path = tempDatabase();
       const db = new Database(path);
+      db.pragma(`journal_mode = ${mode}`);
       db.exec("CREATE TABLE invoices (id INTEGER PRIMARY KEY, total INTEGER)");
       db.exec("INSERT INTO invoices VALUES (1, 100)");
       db.close();
       return path;
     },
-  },
+  })),
   {
     name: "a database with an agent_runs of its own",
     code: "FOREIGN_FILE",
@@ -163,11 +157,7 @@ const badFiles: readonly BadFile[] = [
   {
     name: "a file of a newer release",
     code: "SCHEMA_TOO_NEW",
-    async make() {
-      const path = await storedFile();
-      withDatabase(path, (db) => db.exec("INSERT INTO schema_version VALUES (99, 0)"));
-      return path;
-    },
+    make: newerFile,
   },
   {
     name: "a directory",
@@ -203,7 +193,7 @@ const badFiles: readonly BadFile[] = [
 describe.each(badFiles)("$name", ({ code, make }) => {
   it(`is a RUN_ERROR ${code} to each run and connect, and stays as it is`, async () => {
     const dbPath = await make();
-    const before = hashOf(dbPath);
+    const before = filesBeside(dbPath);
     const stderr = vi.spyOn(console, "error").mockImplementation(() => {});
     onTestFinished(() => stderr.mockRestore());
     const agent = answeringAgent();
@@ -224,12 +214,32 @@ describe.each(badFiles)("$name", ({ code, make }) => {
     expect(await runner.isRunning({ threadId: "t" })).toBe(false);
     expect(await runner.stop({ threadId: "t" })).toBe(false);
 
-    expect(hashOf(dbPath)).toBe(before);
+    expect(filesBeside(dbPath)).toEqual(before);
     expect(stderr.mock.calls.map(([message]) => message)).toEqual([
       "[durable-agent-runner] cannot open the database",
     ]);
     expect(stderr.mock.calls[0]?.[1]).toMatchObject({ code, dbPath });
   });
+});
+
+it("a file of a newer release whose process died keeps its WAL, which was never checkpointed", async () => {
+  const original = await newerFile();
+  const db = new Database(original);
+  onTestFinished(() => void db.close());
+  db.pragma("wal_autocheckpoint = 0");
+  db.exec("INSERT INTO from_the_future VALUES (1)");
+  const directory = join(tempDirectory(), "copy");
+  // The files as after a crash: the WAL has commits that the file does not have.
+  cpSync(dirname(original), directory, { recursive: true });
+  const dbPath = join(directory, "threads.db");
+  const { "threads.db-shm": _, ...before } = filesIn(directory);
+  expect(Object.keys(before)).toEqual(["threads.db", "threads.db-wal"]);
+  const runner = openRunner({ dbPath });
+  expect(await replayOf(runner, "t")).toMatchObject([{ code: "SCHEMA_TOO_NEW" }]);
+  await runner.close();
+  // Every process that opens the WAL makes its index again. The index holds no data of its own.
+  const { "threads.db-shm": __, ...after } = filesIn(directory);
+  expect(after).toEqual(before);
 });
 
 it("an empty file becomes a database", async () => {
@@ -258,7 +268,7 @@ describe("a file system that is read-only", () => {
     const writing = openRunner({ dbPath });
     await runToEnd(writing, "t", "before", answeringAgent());
     await writing.close();
-    const before = hashOf(dbPath);
+    const before = digestOf(dbPath);
     disk.writeProtect();
 
     const logger = collectingLogger();
@@ -269,82 +279,7 @@ describe("a file system that is read-only", () => {
       expect(await replayOf(runner, "t")).toMatchObject([error]);
       await runner.close();
     }
-    expect(hashOf(dbPath)).toBe(before);
+    expect(digestOf(dbPath)).toBe(before);
     expect(logger.lines.filter(({ level }) => level === "error").length).toBe(2);
-  });
-});
-
-describe("a corrupt page that opening the file does not read", () => {
-  it("fails a run with CORRUPT when its claim reads the page", async () => {
-    const dbPath = await storedFile();
-    const { from, to } = rootOf(dbPath, "threads");
-    flipBits(dbPath, from, to);
-    const runner = openRunner({ dbPath });
-    const agent = answeringAgent();
-    const events = await runToEnd(runner, "t", "new", agent);
-    expect(events).toMatchObject([{ type: "RUN_ERROR", code: "CORRUPT" }]);
-    expect(agent.inputs).toEqual([]);
-    // The readable part is still replayed.
-    expect(runIdsIn(await replayOf(runner, "t")).length).toBe(RUNS);
-    await runner.flush();
-    await runner.close();
-  });
-
-  it("is reported when storing a run reads the page, and when close does", async () => {
-    const dbPath = await storedFile();
-    const { from, to } = rootOf(dbPath, "agent_runs");
-    flipBits(dbPath, from, to);
-    const runner = openRunner({ dbPath });
-    const events = await runToEnd(runner, "other", "new", answeringAgent());
-    expect(typesOf(events).slice(-2)).toEqual(["RUN_FINISHED", "RUN_ERROR"]);
-    expect(events.at(-1)).toMatchObject({
-      code: "PERSISTENCE_FAILED",
-      message: expect.stringContaining("SQLITE_CORRUPT"),
-    });
-    expect(await runner.isRunning({ threadId: "other" })).toBe(false);
-    await expect(runner.flush()).rejects.toMatchObject({ code: "PERSISTENCE_FAILED" });
-    await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
-  });
-
-  it("is a RUN_ERROR CORRUPT for a connect that reads the page", async () => {
-    const dbPath = await storedFile();
-    const { from, to } = rootOf(dbPath, "agent_runs");
-    flipBits(dbPath, from, to);
-    const runner = openRunner({ dbPath });
-    const replay = await replayOf(runner, "t");
-    expect(replay.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "CORRUPT" });
-    await runner.close();
-  });
-
-  it("in the middle of a history gives the events before it, then a RUN_ERROR CORRUPT", async () => {
-    const dbPath = await storedFile();
-    const { size } = statSync(dbPath);
-    flipBits(dbPath, Math.floor(size / 2 / 4096) * 4096, Math.floor(size / 2 / 4096) * 4096 + 8192);
-    const runner = openRunner({ dbPath });
-    const replay = await replayOf(runner, "t");
-    expect(runIdsIn(replay).at(0)).toBe("r0");
-    expect(replay.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "CORRUPT" });
-    await runner.close();
-  });
-});
-
-describe("a new file after a power cut, with a rollback journal and a WAL", () => {
-  it("is opened and usable", async () => {
-    const dbPath = tempDatabase();
-    const db = new Database(dbPath);
-    db.pragma("journal_mode = WAL");
-    db.close();
-    // https://www.sqlite.org/fileformat.html#the_rollback_journal: no pages, of a file that had none.
-    const journal = Buffer.alloc(512);
-    journal.write("d9d505f920a163d7", "hex");
-    journal.writeUInt32BE(512, 20);
-    journal.writeUInt32BE(4096, 24);
-    writeFileSync(`${dbPath}-journal`, journal);
-    writeFileSync(`${dbPath}-wal`, Buffer.alloc(32, "x"));
-    const runner = openRunner({ dbPath });
-    await runner.ready();
-    const events = await runToEnd(runner, "t", "r", answeringAgent());
-    expect(events.at(-1)?.type).toBe("RUN_FINISHED");
-    expect(existsSync(`${dbPath}-journal`)).toBe(false);
   });
 });

@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { valueIn } from "../support/database-file.ts";
+import { closing, delta, isA, opening, says } from "../support/message-events.ts";
 import {
   openRunner,
   replayOf,
@@ -13,7 +14,6 @@ import {
 } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
-import { closing, delta, isA, opening, says } from "../support/said.ts";
 import {
   answeringAgent,
   finished,

@@ -4,9 +4,10 @@ import { ReplaySubject } from "rxjs";
 import { expect } from "vitest";
 import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
+import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
 import type { Command, OnAbort, Report } from "./runner.child.ts";
-import type { ScriptEvent } from "./scripted-agent.ts";
+import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
 /** A child spends most of its start reading TypeScript, and all children read the same files. */
 const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));
@@ -195,4 +196,24 @@ export class RunnerProcess {
         this.#blocked.resolve();
     }
   }
+}
+
+const ids = { threadId: "t", runId: "r" };
+
+/** A process in the middle of run "r" on thread "t". All that its agent emitted is in the file. */
+export async function processInMidRun(
+  dbPath: string,
+  options: { readonly leaseMs?: number } = {},
+  process_ = {},
+) {
+  const owner = await RunnerProcess.open({ dbPath, ...options }, process_);
+  const run = owner.run("t", "r");
+  await run.emit(started(ids), opening("m"), delta("m", "so far"));
+  await owner.flush();
+  const finish = async () => {
+    await run.emit(closing("m"), finished(ids));
+    await run.finish();
+    return run.done;
+  };
+  return { owner, run, finish };
 }
