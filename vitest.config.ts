@@ -8,6 +8,8 @@ export default defineConfig({
     // A process per file: the tests start worker threads of their own, and some end the process.
     pool: "forks",
     maxWorkers: 2,
+    // A test without an assertion cannot fail.
+    expect: { requireAssertions: true },
     testTimeout: 30_000,
     hookTimeout: 30_000,
     watch: false,

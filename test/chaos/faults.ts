@@ -1,4 +1,4 @@
-import { VERSION_1_RUNS } from "../faults/version-1-file.ts";
+import { VERSION_1_RUNS } from "../support/large-version-1-file.ts";
 import type { Expectations } from "./evidence.ts";
 import { jumpClock } from "./faults/clock.ts";
 import { failDisk, fillDisk, holdLock } from "./faults/disk.ts";

@@ -1,3 +1,5 @@
+import { ordersAsEnvironment, ordersFromEnvironment } from "../support/orders.ts";
+
 /** The instructions of a child, in an environment variable that all its threads read. */
 export interface Orders {
   readonly name: string;
@@ -91,12 +93,7 @@ export const OPEN_SECOND_RUNNER = "open-second-runner";
 
 const VARIABLE = "CHAOS_ORDERS";
 
-export function ordersInEnvironment(orders: Orders): Record<string, string> {
-  return { [VARIABLE]: JSON.stringify(orders) };
-}
+export const ordersInEnvironment = (orders: Orders): Record<string, string> =>
+  ordersAsEnvironment(VARIABLE, orders);
 
-export function readOrders(): Orders {
-  const json = process.env[VARIABLE];
-  if (json === undefined) throw new Error(`${VARIABLE} is not set`);
-  return JSON.parse(json) as Orders;
-}
+export const readOrders = (): Orders => ordersFromEnvironment<Orders>(VARIABLE);

@@ -43,6 +43,7 @@ describe("the README", () => {
     expect(untested).toEqual([]);
     // Only the diagram has no language.
     expect(inLanguage("")).toHaveLength(1);
+    for (const language of ["sh", "ts", "js"]) expect(inLanguage(language)).not.toEqual([]);
   });
 
   it.each(inLanguage("ts").map((code, at) => ({ at, code })))(
@@ -52,7 +53,9 @@ describe("the README", () => {
       writeFileSync(file, code);
       const options = ["--noEmit", "--strict", "--skipLibCheck", "--types", "node"];
       const modules = ["--module", "nodenext", "--target", "esnext"];
-      await execute("npx", ["tsc", "--ignoreConfig", ...options, ...modules, file], { cwd: ROOT });
+      const args = ["tsc", "--ignoreConfig", ...options, ...modules, file];
+      const { stdout } = await execute("npx", args, { cwd: ROOT });
+      expect(stdout).toBe("");
     },
   );
 

@@ -129,7 +129,9 @@ describe("examples/server.ts", { timeout: 30_000 }, () => {
   });
 
   test("executes no agent for a refused request", async () => {
+    await run({ ...JSON_TYPE, ...own() });
     const before = await connect();
+    expect(before).toBeGreaterThan(1);
     await run({ "content-type": "text/plain", ...own(), origin: "https://evil.example" });
     expect(await connect()).toBe(before);
   });

@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { runRows, withDatabase } from "../support/database-file.ts";
+import { ignoreWrites, removeTrigger } from "../support/foreign-trigger.ts";
 import {
   collectingLogger,
   openRunner,
@@ -20,22 +21,12 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** Has SQLite ignore a kind of write without an error, like a trigger of another program. */
-const ignore = (dbPath: string, write: string, when = "true") =>
-  withDatabase(dbPath, (db) => {
-    db.exec(`CREATE TRIGGER foreign_rule BEFORE ${write} WHEN ${when}
-      BEGIN SELECT RAISE(IGNORE); END`);
-  });
-
-const remove = (dbPath: string) =>
-  withDatabase(dbPath, (db) => db.exec("DROP TRIGGER foreign_rule"));
-
 describe("a write that a foreign trigger makes SQLite ignore", () => {
   test("of a finished run is reported and not acknowledged; the other runs of the batch are stored", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await runner.ready();
-    ignore(dbPath, "INSERT ON agent_runs", "NEW.thread_id = 'ruled'");
+    ignoreWrites(dbPath, "INSERT ON agent_runs", "NEW.thread_id = 'ruled'");
     const [ruled, free] = await Promise.all([
       runToEnd(runner, "ruled", "r1", answeringAgent()),
       runToEnd(runner, "free", "r2", answeringAgent()),
@@ -56,7 +47,7 @@ describe("a write that a foreign trigger makes SQLite ignore", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, lingerMs: 0, logger: collectingLogger() });
     await runner.ready();
-    ignore(dbPath, "INSERT ON run_events");
+    ignoreWrites(dbPath, "INSERT ON run_events");
     const events = await runToEnd(runner, "t", "r1", heldAgent());
     expect(events.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
   });
@@ -65,7 +56,7 @@ describe("a write that a foreign trigger makes SQLite ignore", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, maxBatchBytes: 1000 });
     await runner.ready();
-    ignore(dbPath, "INSERT ON run_events", "NEW.events LIKE '%lost%'");
+    ignoreWrites(dbPath, "INSERT ON run_events", "NEW.events LIKE '%lost%'");
     const agent = scriptedAgent(function* ({ input }) {
       yield started(input);
       yield* text("m", "lost".repeat(1000));
@@ -89,7 +80,7 @@ describe("a write that a foreign trigger makes SQLite ignore", () => {
     withDatabase(dbPath, (db) =>
       db.exec("UPDATE run_state SET is_running = 1, current_run_id = 'r2', owner_id = 'dead'"),
     );
-    ignore(dbPath, "UPDATE ON run_state", "NEW.thread_id = 't'");
+    ignoreWrites(dbPath, "UPDATE ON run_state", "NEW.thread_id = 't'");
     const logger = collectingLogger();
     const second = openRunner({ dbPath, logger });
     const others = await runToEnd(second, "other", "r3", answeringAgent());
@@ -99,7 +90,7 @@ describe("a write that a foreign trigger makes SQLite ignore", () => {
     ]);
     const refused = await runToEnd(second, "t", "r4", answeringAgent());
     expect(refused.at(-1)).toMatchObject({ type: "RUN_ERROR", code: "STORE_FAILED" });
-    remove(dbPath);
+    removeTrigger(dbPath);
     const events = await runToEnd(second, "t", "r5", answeringAgent());
     expect(events.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
     expect(runIdsIn(await replayOf(second, "t"))).toEqual(["r1", "r5"]);

@@ -1,12 +1,10 @@
 import "../support/leak-guard.ts";
 import { readdirSync, readlinkSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { queryObjects, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
-import { spawnChild } from "../support/child-process.ts";
 import { runRows } from "../support/database-file.ts";
 import { activeResources } from "../support/leak-guard.ts";
 import {
@@ -26,7 +24,7 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { exitOf, threadsStarted } from "./threads-started.ts";
+import { exitOf, threadsStarted } from "../support/threads-started.ts";
 
 /** Descriptors of this process on the database and the files beside it. Only Linux lists them. */
 function openFilesOf(dbPath: string): string[] {
@@ -212,25 +210,4 @@ it("a thousand more idle threads, each with a finished run, take no memory", asy
   const bytesPerThread = ((await heapBytes()) - before) / 1000;
   // Even an id in a Map would take more.
   expect(bytesPerThread).toBeLessThan(100);
-});
-
-describe("a process that drops its runner without closing it, after", () => {
-  const DROPPED = fileURLToPath(new URL("fixtures/dropped.child.ts", import.meta.url));
-
-  it.each([
-    { what: "nothing", stored: 0 },
-    { what: "a run that is complete", stored: 1 },
-    { what: "a replay", stored: 1 },
-    { what: "a run that nobody waits for", stored: 1 },
-  ])("$what, ends by itself with everything stored", async ({ what, stored }) => {
-    const dbPath = tempDatabase();
-    const child = spawnChild(process.execPath, [DROPPED, what, dbPath]);
-    expect(await child.exited).toEqual({ code: 0, stderr: "" });
-    if (stored > 0) expect(runRows(dbPath, "t").length).toBe(stored);
-  });
-
-  it("a replay from memory, ends by itself", async () => {
-    const child = spawnChild(process.execPath, [DROPPED, "a replay", ":memory:"]);
-    expect(await child.exited).toEqual({ code: 0, stderr: "" });
-  });
 });

@@ -4,9 +4,6 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn } from "../support/database-file.ts";
-import { collect, openRunner, watch } from "../support/open-runner.ts";
-import { puppetAgent } from "../support/puppet-agent.ts";
-import { finished, inputOf, type ScriptEvent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const MILLION = fileURLToPath(new URL("fixtures/million.child.ts", import.meta.url));
@@ -46,34 +43,4 @@ describe("a run of a million small events without subscribers", () => {
       ).toBe(2 + turns * 6);
     },
   );
-});
-
-it("a subscriber gets a long run whole and in order, whenever it subscribes", async () => {
-  const runner = openRunner({ dbPath: tempDatabase() });
-  const agent = puppetAgent();
-  const stream = runner.run({ threadId: "t", agent, input: inputOf("t", "r") });
-  const live = watch(stream);
-  await agent.started;
-  const emitted: ScriptEvent[] = [];
-  const emit = (event: ScriptEvent) => {
-    emitted.push(event);
-    agent.emit(event);
-  };
-  emit({ ...started(inputOf("t", "r")), input: inputOf("t", "r") });
-  const joined: ReturnType<typeof watch>[] = [];
-  for (let at = 1; at <= 5000; at++) {
-    const messageId = `m${Math.floor(at / 300)}`;
-    if (at % 300 === 0) emit({ type: "TEXT_MESSAGE_START", messageId, role: "assistant" });
-    else if (at % 7 === 0) emit({ type: "CUSTOM", name: "odd", value: { at: BigInt(at) } });
-    else emit({ type: "TEXT_MESSAGE_CONTENT", messageId, delta: `${at} `, timestamp: at });
-    if (at % 499 === 0) joined.push(watch(stream));
-  }
-  emit(finished(inputOf("t", "r")));
-  // Early subscribers get the same objects. Later subscribers get equal events.
-  expect(live.events.length).toBe(emitted.length);
-  for (const [at, event] of live.events.entries()) expect(event).toBe(emitted[at]);
-  agent.finish();
-  await live.done;
-  for (const other of joined) expect(await other.done).toEqual(emitted);
-  expect(await collect(stream)).toEqual(emitted);
 });

@@ -15,7 +15,7 @@ import {
 import { answeringAgent, heldAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { threadsStarted } from "./threads-started.ts";
+import { threadsStarted } from "../support/threads-started.ts";
 
 const KILLED_RUN = `${import.meta.dirname}/../support/killed-run.child.ts`;
 

@@ -7,7 +7,7 @@ import type * as Piscina from "piscina";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { WorkerPool, type WorkerPoolOptions } from "../../src/store/sqlite/worker-pool.ts";
 import { tempDirectory } from "../support/temp-file.ts";
-import { exitOf, threadsStarted } from "./threads-started.ts";
+import { exitOf, threadsStarted } from "../support/threads-started.ts";
 
 const broken = vi.hoisted(() => ({ filename: "" }));
 

@@ -28,12 +28,12 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { exitOf, threadsStarted } from "./threads-started.ts";
-import { sabotage, threadsOf } from "./watched-pools.ts";
+import { exitOf, threadsStarted } from "../support/threads-started.ts";
+import { sabotage, threadsOf } from "../support/watched-pools.ts";
 
 vi.mock("piscina", async (original) => {
   // Mocks come before all imports.
-  const { watchPools } = await import("./watched-pools.ts");
+  const { watchPools } = await import("../support/watched-pools.ts");
   return watchPools(await original());
 });
 

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { createVersion1, VERSION_1_RUNS } from "../faults/version-1-file.ts";
+import { createVersion1, VERSION_1_RUNS } from "../support/large-version-1-file.ts";
 import type { Random } from "../support/random.ts";
 import type { FailedSyncs } from "./record/recording.ts";
 import type { Scene } from "./scene.ts";

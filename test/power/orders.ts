@@ -1,4 +1,5 @@
 import type { EventLike } from "../../src/events/event.ts";
+import { ordersAsEnvironment, ordersFromEnvironment } from "../support/orders.ts";
 
 /** The instructions of a load process, in an environment variable for all its threads. */
 export interface Orders {
@@ -29,12 +30,7 @@ export type Mark =
 
 const VARIABLE = "POWER_ORDERS";
 
-export function ordersInEnvironment(orders: Orders): Record<string, string> {
-  return { [VARIABLE]: JSON.stringify(orders) };
-}
+export const ordersInEnvironment = (orders: Orders): Record<string, string> =>
+  ordersAsEnvironment(VARIABLE, orders);
 
-export function readOrders(): Orders {
-  const json = process.env[VARIABLE];
-  if (json === undefined) throw new Error(`${VARIABLE} is not set`);
-  return JSON.parse(json) as Orders;
-}
+export const readOrders = (): Orders => ordersFromEnvironment<Orders>(VARIABLE);

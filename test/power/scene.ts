@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Random } from "../support/random.ts";
-import type { Orders } from "./orders.ts";
+import { type Orders, ordersInEnvironment } from "./orders.ts";
 import { pathOf, RecordedProcess } from "./processes.ts";
 import type { Recorder } from "./record/recording.ts";
 
@@ -47,7 +47,7 @@ export class Scene {
       ...orders,
     };
     const args = ["--import", PRELOAD, pathOf("load.child.ts")];
-    return this.#spawn(name, args, { POWER_ORDERS: JSON.stringify(all) });
+    return this.#spawn(name, args, ordersInEnvironment(all));
   }
 
   /**

@@ -6,9 +6,9 @@ import { valueIn } from "../support/database-file.ts";
 import { openRunner, spokenIn, watch } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import { finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
 
 const WATCH_WRITER = fileURLToPath(new URL("watch-writer.ts", import.meta.url));
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner, SqliteAgentRunnerOptions } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { runRows, valueIn } from "../support/database-file.ts";
+import { delta, opening, says } from "../support/message-events.ts";
 import {
   openRunner,
   replayOf,
@@ -12,11 +13,10 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import type { OnAbort } from "../support/runner.child.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import type { OnAbort } from "./runner.child.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { delta, opening, says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 const leaseMs = 600;

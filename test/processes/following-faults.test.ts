@@ -1,15 +1,15 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
-import { threadsStarted } from "../faults/threads-started.ts";
 import { valueIn } from "../support/database-file.ts";
+import { closing, delta, opening, says } from "../support/message-events.ts";
 import { openRunner, replayOf, spokenIn, typesOf, watch } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import { finished, inputOf, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { closing, delta, opening, says } from "./said.ts";
+import { threadsStarted } from "../support/threads-started.ts";
 
 const ids = { threadId: "t", runId: "r" };
 

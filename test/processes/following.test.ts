@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { valueIn } from "../support/database-file.ts";
+import { closing, delta, isA, opening, says } from "../support/message-events.ts";
 import {
   asReplayed,
   openRunner,
@@ -13,6 +14,7 @@ import {
   watch,
 } from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import {
   answeringAgent,
   finished,
@@ -22,8 +24,6 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { closing, delta, isA, opening, says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 

@@ -7,12 +7,12 @@ import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { runRows, valueIn, withDatabase } from "../support/database-file.ts";
+import { delta, opening } from "../support/message-events.ts";
 import { collectingLogger, openRunner, replayOf, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
-import { delta, opening } from "./said.ts";
 
 /** Long enough that no lease ends unless a test waits for that. */
 const LONG_MS = 60_000;

@@ -2,9 +2,9 @@ import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
 import { valueIn } from "../support/database-file.ts";
 import { openRunner, replayOf, runToEnd } from "../support/open-runner.ts";
+import { RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { RunnerProcess } from "./runner-process.ts";
 
 test("processes that create the file at the same time all open it, and can read it at once", async () => {
   const dbPath = tempDatabase();

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { OnConcurrentRun } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { runRows, valueIn } from "../support/database-file.ts";
+import { says } from "../support/message-events.ts";
 import {
   openRunner,
   replayOf,
@@ -13,10 +14,9 @@ import {
 } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
+import { type DistantRun, RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { type DistantRun, RunnerProcess } from "./runner-process.ts";
-import { says } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 

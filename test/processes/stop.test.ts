@@ -2,13 +2,13 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
+import { delta, opening } from "../support/message-events.ts";
 import { openRunner, typesOf } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
+import type { OnAbort } from "../support/runner.child.ts";
+import { type DistantRun, RunnerProcess } from "../support/runner-process.ts";
 import { finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import type { OnAbort } from "./runner.child.ts";
-import { type DistantRun, RunnerProcess } from "./runner-process.ts";
-import { delta, opening } from "./said.ts";
 
 const ids = { threadId: "t", runId: "r" };
 /**

@@ -1,4 +1,4 @@
-import { createVersion1 } from "../../faults/version-1-file.ts";
+import { createVersion1 } from "../../support/large-version-1-file.ts";
 import type { Point, Trap } from "../orders.ts";
 import type { Round } from "../round.ts";
 

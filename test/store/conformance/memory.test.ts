@@ -1,11 +1,12 @@
 import "../../support/leak-guard.ts";
-import { describe, test } from "vitest";
+import { describe } from "vitest";
 import { runStoreSuite } from "../../../src/store/conformance/run-store-suite.ts";
 import { MemoryDatabase } from "../../support/memory-database.ts";
 import { MemoryRunStore } from "../../support/memory-store.ts";
+import { suiteTest } from "./suite-test.ts";
 
 runStoreSuite({
-  ...{ name: "rows in memory", test, describe },
+  ...{ name: "rows in memory", test: suiteTest, describe },
   supports: { restart: true, severalInstances: true },
   setUp: () => {
     const database = new MemoryDatabase();

@@ -1,0 +1,163 @@
+// `node runner.child.ts OPTIONS_JSON`: a runner in a process of its own. Executes the commands on
+// stdin, one JSON a line. Reports on stdout, in the same form, how each command ended and what its
+// streams emit.
+import { closeSync, openSync } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Worker } from "node:worker_threads";
+import type { BaseEvent } from "@ag-ui/core";
+import type { Observable, Subscription } from "rxjs";
+import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import type { LogLine } from "./open-runner.ts";
+import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
+import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
+
+/** What the agent does when it is told to abort. */
+export type OnAbort = "end" | "ignore" | "throw";
+
+export type Command =
+  | {
+      readonly do: "run";
+      readonly stream: number;
+      readonly threadId: string;
+      readonly runId: string;
+      readonly onAbort: OnAbort;
+    }
+  /** Answered when the agent of the run with this stream has begun. */
+  | { readonly do: "started"; readonly run: number }
+  | { readonly do: "emit"; readonly run: number; readonly events: readonly ScriptEvent[] }
+  | { readonly do: "finish"; readonly run: number }
+  | { readonly do: "fail"; readonly run: number; readonly message: string }
+  | { readonly do: "aborts"; readonly run: number }
+  | { readonly do: "connect"; readonly stream: number; readonly threadId: string }
+  | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
+  | { readonly do: "isRunning"; readonly threadId: string }
+  | { readonly do: "ready" | "flush" | "close" }
+  /** Ends the writer thread. Answered when the thread has ended. */
+  | { readonly do: "killWriter" }
+  /** Opens files until the system has no descriptors left, and closes them again. */
+  | { readonly do: "useUpDescriptors" | "freeDescriptors" }
+  /** Blocks the main thread, after the report "blocked". */
+  | { readonly do: "block"; readonly ms: number };
+
+export type Report =
+  | { readonly kind: "done"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "failed"; readonly id: number; readonly message: string }
+  | { readonly kind: "event"; readonly stream: number; readonly event: BaseEvent }
+  | { readonly kind: "complete"; readonly stream: number }
+  | { readonly kind: "log"; readonly line: LogLine }
+  | { readonly kind: "blocked" };
+
+// Writes to a pipe are synchronous: a report before a kill or a block has arrived.
+const report = (what: Report) => void process.stdout.write(`${JSON.stringify(what)}\n`);
+
+const log = (level: LogLine["level"]) => (fields: object, message: string) =>
+  report({ kind: "log", line: { level, fields, message } });
+const logger: Logger = {
+  debug: log("debug"),
+  info: log("info"),
+  warn: log("warn"),
+  error: log("error"),
+};
+
+const ON_ABORT: Readonly<Record<OnAbort, (() => void) | undefined>> = {
+  end: undefined,
+  ignore: ignoreAbort,
+  throw() {
+    throw new Error("this agent cannot be aborted");
+  },
+};
+
+function tell(stream: number, events: Observable<BaseEvent>): Subscription {
+  return events.subscribe({
+    next: (event) => report({ kind: "event", stream, event }),
+    complete: () => report({ kind: "complete", stream }),
+  });
+}
+
+const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
+/** The first thread of a runner, and each of its successors. */
+let writer: Worker | null = null;
+process.on("worker", (thread: Worker) => {
+  writer ??= thread;
+  thread.once("exit", () => {
+    if (writer === thread) writer = null;
+  });
+});
+
+const runner = new SqliteAgentRunner({ ...options, logger });
+/** By the stream of the run. */
+const agents = new Map<number, PuppetAgent>();
+
+async function agentOf(run: number): Promise<PuppetAgent> {
+  const agent = agents.get(run);
+  if (agent === undefined) throw new Error(`no run has the stream ${run}`);
+  await agent.started;
+  return agent;
+}
+
+const descriptors: number[] = [];
+
+function useUpDescriptors(): void {
+  try {
+    for (;;) descriptors.push(openSync("/dev/null", "r"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EMFILE") throw error;
+  }
+}
+
+async function obey(command: Command): Promise<unknown> {
+  switch (command.do) {
+    case "run": {
+      const { stream, threadId, runId, onAbort } = command;
+      const agent = puppetAgent(ON_ABORT[onAbort]);
+      agents.set(stream, agent);
+      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
+      return undefined;
+    }
+    case "started":
+      await agentOf(command.run);
+      return undefined;
+    case "emit":
+      (await agentOf(command.run)).emit(...command.events);
+      return undefined;
+    case "finish":
+      (await agentOf(command.run)).finish();
+      return undefined;
+    case "fail":
+      (await agentOf(command.run)).fail(new Error(command.message));
+      return undefined;
+    case "aborts":
+      return agents.get(command.run)?.aborts();
+    case "connect":
+      tell(command.stream, runner.connect(command));
+      return undefined;
+    case "stop":
+      return runner.stop(command);
+    case "isRunning":
+      return runner.isRunning(command);
+    case "killWriter":
+      await writer?.terminate();
+      return undefined;
+    case "useUpDescriptors":
+      useUpDescriptors();
+      return undefined;
+    case "freeDescriptors":
+      for (const fd of descriptors.splice(0)) closeSync(fd);
+      return undefined;
+    case "block":
+      report({ kind: "blocked" });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, command.ms);
+      return;
+    default:
+      return runner[command.do]();
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, ...command } = JSON.parse(line) as Command & { readonly id: number };
+  // Not awaited: the next command may be what this one waits for.
+  obey(command).then(
+    (value) => report({ kind: "done", id, value }),
+    (error: unknown) => report({ kind: "failed", id, message: String(error) }),
+  );
+}
