@@ -21,7 +21,7 @@ function eventAt(at: number): ScriptEvent {
     case 2:
       return { type: "TOOL_CALL_RESULT", toolCallId, messageId: `m${at}`, content: "none", at };
     case 3:
-      return { type: "STATE_SNAPSHOT", snapshot: { at }, at };
+      return { type: "CUSTOM", name: "progress", value: { at }, at };
     default:
       return { type: "CUSTOM", name: "marker", value: at, at };
   }

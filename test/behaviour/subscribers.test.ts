@@ -203,7 +203,8 @@ test("a subscriber gets a long run whole and in order, whenever it subscribes", 
   const joined: ReturnType<typeof watch>[] = [];
   for (let at = 1; at <= 5000; at++) {
     const messageId = `m${Math.floor(at / 300)}`;
-    if (at % 300 === 0) emit({ type: "TEXT_MESSAGE_START", messageId, role: "assistant" });
+    if (at % 300 === 299 || at === 5000) emit({ type: "TEXT_MESSAGE_END", messageId });
+    else if (at % 300 === 0) emit({ type: "TEXT_MESSAGE_START", messageId, role: "assistant" });
     else if (at % 7 === 0) emit({ type: "CUSTOM", name: "odd", value: { at: BigInt(at) } });
     else emit({ type: "TEXT_MESSAGE_CONTENT", messageId, delta: `${at} `, timestamp: at });
     if (at % 499 === 0) joined.push(watch(stream));

@@ -176,6 +176,6 @@ test("a run whose thread could not be freed does not delay a connect", async () 
   removeTrigger(dbPath);
   await runToEnd(runner, "t", "after", answeringAgent());
   const replay = await replayOf(runner, "t");
-  expect(runIdsIn(replay)).toEqual(["after"]);
+  expect(runIdsIn(replay).at(-1)).toBe("after");
   await verifyWithClients(replay);
 });

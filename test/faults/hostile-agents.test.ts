@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Observable } from "rxjs";
 import { describe, expect, test } from "vitest";
 import type { EventLike, RunnableAgent, SqliteAgentRunner } from "../../src/index.ts";
-import { runRows } from "../support/database-file.ts";
+import { eventsOf, runRows } from "../support/database-file.ts";
 import {
   collect,
   collectingLogger,
@@ -82,7 +82,8 @@ describe("a getter of the input that throws", () => {
   );
 
   test("deeper in it loses only that part of the stored input", async () => {
-    const runner = openRunner({ dbPath: tempDatabase() });
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
     const input = {
       ...inputOf("t", "r"),
       state: {
@@ -94,7 +95,7 @@ describe("a getter of the input that throws", () => {
     };
     const events = await collect(runner.run({ threadId: "t", agent: answeringAgent(), input }));
     expect(typesOf(events).at(-1)).toBe("RUN_FINISHED");
-    const [stored] = await replayOf(runner, "t");
+    const [stored] = eventsOf(runRows(dbPath, "t")[0]);
     expect(stored).toHaveProperty("input.state", { fine: 1 });
     await expectFree(runner);
   });

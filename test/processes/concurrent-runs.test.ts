@@ -5,6 +5,7 @@ import { verifyWithClients } from "../events/clients.ts";
 import { runRows, valueIn } from "../support/database-file.ts";
 import { delta, opening, says } from "../support/message-events.ts";
 import {
+  asReplayed,
   openRunner,
   replayOf,
   runIdsIn,
@@ -74,7 +75,7 @@ describe("a run on a thread that another process runs", () => {
       const events = await run.done;
       expect(typesOf(events).slice(-2)).toEqual(["TEXT_MESSAGE_END", "RUN_FINISHED"]);
       expect(await run.aborts()).toBe(1);
-      expect(await follower.done).toEqual(events);
+      expect(await follower.done).toEqual(asReplayed(events));
       await verifyWithClients(follower.events);
       expect(runRows(dbPath, "t").map((row) => row.run_id)).toEqual(["next"]);
       expect(spokenIn(await replayOf(here, "t"))).toBe("answer to next");

@@ -3,7 +3,14 @@ import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { valueIn } from "../support/database-file.ts";
 import { closing, delta, opening, says } from "../support/message-events.ts";
-import { openRunner, replayOf, spokenIn, typesOf, watch } from "../support/open-runner.ts";
+import {
+  asReplayed,
+  openRunner,
+  replayOf,
+  spokenIn,
+  typesOf,
+  watch,
+} from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
 import { finished, inputOf, started } from "../support/scripted-agent.ts";
@@ -61,7 +68,7 @@ describe("a client that follows a run of another process", () => {
     await follower.until(says("one "));
     await owner.close();
     const events = await follower.done;
-    expect(events).toEqual(await run.done);
+    expect(events).toEqual(asReplayed(await run.done));
     expect(events.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
@@ -95,7 +102,7 @@ describe("a client that follows a run of another process", () => {
     }
     expect(threads.length).toBeGreaterThan(2);
     const emitted = await finish();
-    expect(await follower.done).toEqual(emitted);
+    expect(await follower.done).toEqual(asReplayed(emitted));
   });
 
   test("goes on when threads of the owner die", async () => {
@@ -115,7 +122,7 @@ describe("a client that follows a run of another process", () => {
     await follower.until(says("two "));
     agent.emit(closing("m"), finished(ids));
     agent.finish();
-    expect(await follower.done).toEqual(await run.done);
+    expect(await follower.done).toEqual(asReplayed(await run.done));
   });
 
   test("may leave and connect again", async () => {
@@ -134,7 +141,7 @@ describe("a client that follows a run of another process", () => {
     const follower = watch(here.connect({ threadId: "t" }));
     await follower.until(says("two "));
     const emitted = await finish();
-    expect(await follower.done).toEqual(emitted);
+    expect(await follower.done).toEqual(asReplayed(emitted));
     expect(seen).toEqual(["RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT"]);
     expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(1);
   });

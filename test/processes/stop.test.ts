@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { eventsOf, runRows } from "../support/database-file.ts";
 import { delta, opening } from "../support/message-events.ts";
-import { openRunner, typesOf } from "../support/open-runner.ts";
+import { asReplayed, openRunner, typesOf } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import type { OnAbort } from "../support/runner.child.ts";
 import { type DistantRun, RunnerProcess } from "../support/runner-process.ts";
@@ -30,7 +30,7 @@ async function expectStopped(dbPath: string, run: DistantRun): Promise<void> {
   await verifyWithClients(events);
   const [row] = runRows(dbPath, "t");
   expect(row?.run_id).toBe("r");
-  expect(eventsOf(row)).toEqual(events);
+  expect(asReplayed(eventsOf(row))).toEqual(asReplayed(events));
 }
 
 describe("stop, of a run of another process", () => {
