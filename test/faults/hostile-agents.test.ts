@@ -9,7 +9,6 @@ import {
   collect,
   collectingLogger,
   openRunner,
-  replayOf,
   runToEnd,
   typesOf,
   watch,
