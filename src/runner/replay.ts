@@ -202,6 +202,7 @@ class ThreadReplay {
   }
 
   #next(event: EventLike): void {
-    this.#repair.next(event.type === "RUN_STARTED" ? this.#view.begin(event) : event);
+    // Another program may have stored null as an event.
+    this.#repair.next(event?.type === "RUN_STARTED" ? this.#view.begin(event) : event);
   }
 }

@@ -81,11 +81,11 @@ export class ReplayRepair {
   }
 
   /**
-   * Adds an event to the current run, before its terminal event if that is held back. Drops the event if
-   * that run is over, or has not begun.
+   * Adds an event to the current run, before its terminal event if that is held back. A run of which no
+   * event was emitted begins with it. Drops the event if that run is over.
    */
   amend(event: EventLike): void {
-    if (this.#phase === "active" || this.#hasHeld()) this.#admit(event);
+    if (this.#phase !== "over") this.#admit(event);
   }
 
   /** Ends the run: closes it if it is still open. */

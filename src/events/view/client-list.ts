@@ -1,11 +1,6 @@
-import {
-  type ClientMessages,
-  digestOfIds,
-  isSentBack,
-  type ListEnd,
-  toolCallsOf,
-} from "../client-messages.ts";
+import { type ClientMessages, digestOfIds, isSentBack, type ListEnd } from "../client-messages.ts";
 import type { EventLike } from "../event.ts";
+import { EditedPlaces } from "./edited-places.ts";
 import { isFields, type Message } from "./message.ts";
 import type { MessageList, Place } from "./message-list.ts";
 
@@ -24,40 +19,18 @@ export function applyClientMessages(list: MessageList, event: EventLike): void {
     return;
   }
   const brought = new Map(messages.map((message) => [message.id, message]));
-  const places = [...list.places];
+  const edited = new EditedPlaces(list.places);
   for (const edit of listOf(record.edits).filter(isFields)) {
     const message = isFields(edit.message) ? edit.message : brought.get(edit.id);
-    if (message !== undefined) applyEdit(places, message, edit.after);
+    if (message !== undefined) edited.apply(message, edit.after);
   }
+  const places = edited.toArray();
   if (isFields(record.end)) cutAt(places, record.end as unknown as ListEnd);
   list.reset(places);
 }
 
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
-}
-
-/**
- * Puts a message in the place of the one that it was, or of those that make or answer the same tool
- * calls, of which a client keeps one; or else behind the message `after`, first if that is null.
- */
-function applyEdit(places: Place[], message: Message, after: unknown): void {
-  const { id, role } = message;
-  const calls = new Set(toolCallsOf(message));
-  const isSame = (place: Place) => place.message.id === id && place.message.role === role;
-  const hasSameCalls = (place: Place) => toolCallsOf(place.message).some((call) => calls.has(call));
-  const isReplaced = places.some(isSame) ? isSame : hasSameCalls;
-  const at = places.findIndex(isReplaced);
-  if (at >= 0) {
-    places[at] = { message };
-    for (let other = places.length - 1; other > at; other--) {
-      const place = places[other];
-      if (place !== undefined && isReplaced(place)) places.splice(other, 1);
-    }
-    return;
-  }
-  const before = after === null ? -1 : places.findLastIndex((place) => place.message.id === after);
-  if (after === null || before >= 0) places.splice(before + 1, 0, { message });
 }
 
 /** Drops what follows the end of a list with which the view begins. */
@@ -76,21 +49,29 @@ function cutAt(places: Place[], { id, count, digest }: ListEnd): void {
  * the message that it follows in the view. What follows a message that is gone is gone with it.
  */
 function takeList(places: readonly Place[], messages: readonly Message[]): Place[] {
-  const taken: Place[] = messages.map((message) => ({ message }));
-  const listed = new Set(messages.map(({ id }) => id));
+  const positions = new Map<unknown, number>();
+  for (const [at, { id }] of messages.entries()) if (!positions.has(id)) positions.set(id, at);
+  /** By the position of a message of the list, what follows it. */
+  const following = new Map<number, Place[]>();
   const hasReasoning = messages.some(({ role }) => role === "reasoning");
+  let position = -1;
   let at = 0;
   let isGone = false;
   for (const place of places) {
     const { id, role } = place.message;
-    if (listed.has(id)) {
-      at = taken.findIndex(({ message }) => message.id === id) + 1;
+    const listed = positions.get(id);
+    if (listed !== undefined) {
+      position = listed;
+      at = 0;
       isGone = false;
     } else if (isSentBack(place.message)) {
       isGone = true;
     } else if (!isGone && (role === "activity" || !hasReasoning)) {
-      taken.splice(at++, 0, place);
+      const places = following.get(position) ?? [];
+      following.set(position, places);
+      places.splice(at++, 0, place);
     }
   }
-  return taken;
+  const after = (position: number) => following.get(position) ?? [];
+  return [...after(-1), ...messages.flatMap((message, at) => [{ message }, ...after(at)])];
 }

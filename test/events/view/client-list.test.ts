@@ -267,3 +267,31 @@ test.each([
   view.applyStored({ type: "RUN_STARTED", clientMessages });
   expect(view.messages.map(({ id }) => id)).toEqual(["u1", "a1", "u2", "a2"]);
 });
+
+test("the edits of a long list are applied with a few looks at each message", () => {
+  const length = 1000;
+  let looks = 0;
+  const messages = Array.from({ length }, (_, at) => ({
+    get id() {
+      looks++;
+      return `m${at}`;
+    },
+    role: "user",
+    content: "said",
+  }));
+  const view = new ThreadView({ messages });
+  const edits = messages.flatMap((_, at) => [
+    { id: `m${at}`, after: null, message: user(`m${at}`, "changed") },
+    { id: `n${at}`, after: `m${at}`, message: user(`n${at}`) },
+  ]);
+  looks = 0;
+
+  view.applyStored({ type: "RUN_STARTED", clientMessages: { edits } });
+
+  expect(view.messages.slice(-2)).toEqual([
+    user(`m${length - 1}`, "changed"),
+    user(`n${length - 1}`),
+  ]);
+  expect(view.messages).toHaveLength(2 * length);
+  expect(looks).toBeLessThan(20 * length);
+});
