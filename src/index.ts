@@ -28,7 +28,7 @@ export {
   StoreAgentRunner,
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
-export type { StoreRun } from "./runner/store-run.ts";
+export { isConversation, type StoreRun } from "./runner/store-run.ts";
 export type {
   BackupOptions,
   BackupProgress,

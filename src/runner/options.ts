@@ -212,6 +212,30 @@ function isOptionName(name: string): name is keyof ResolvedOptions {
 }
 
 /**
+ * Checks the options of a runner over any store, and adds the defaults.
+ *
+ * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
+ */
+export function checkRunnerOptions<Options extends RunnerOptions>(options: Options): Options {
+  for (const [name, value] of Object.entries(options)) {
+    if (isOptionName(name)) checkOption("StoreAgentRunner", name, value);
+  }
+  const { onConcurrentRun, stopTimeoutMs, closeTimeoutMs, storeInput, logger } = DEFAULTS;
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const defaults = { onConcurrentRun, stopTimeoutMs, closeTimeoutMs, storeInput, logger };
+  return { ...defaults, ...Object.fromEntries(given) } as Options;
+}
+
+function checkOption(runner: string, name: keyof ResolvedOptions, value: unknown): void {
+  const { accepts, expected, advice }: Rule = RULES[name];
+  if (value === undefined || accepts(value)) return;
+  const instead = advice?.(value) ?? null;
+  throw new TypeError(
+    `${runner}: expected ${name} to be ${expected}, got ${describeValue(value)}${instead === null ? "" : `; ${instead}`}`,
+  );
+}
+
+/**
  * Checks options and adds their defaults.
  *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
@@ -230,13 +254,7 @@ export function resolveOptions(options: unknown): ResolvedOptions {
         `SqliteAgentRunner: expected one of the options ${known}, got ${describeValue(name)}`,
       );
     }
-    const { accepts, expected, advice }: Rule = RULES[name];
-    if (value !== undefined && !accepts(value)) {
-      const instead = advice?.(value) ?? null;
-      throw new TypeError(
-        `SqliteAgentRunner: expected ${name} to be ${expected}, got ${describeValue(value)}${instead === null ? "" : `; ${instead}`}`,
-      );
-    }
+    checkOption("SqliteAgentRunner", name, value);
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...DEFAULTS, ...Object.fromEntries(given) };

@@ -13,7 +13,7 @@ import type {
   StopRequest,
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
-import { describeValue } from "./options.ts";
+import { checkRunnerOptions, describeValue } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { ThreadRuns } from "./thread-runs.ts";
@@ -45,8 +45,14 @@ export class StoreAgentRunner {
   readonly #threads = new ThreadRuns();
   #closing: Promise<void> | null = null;
 
+  /** @throws {TypeError} an option is wrong: the message says what was expected and what was got. */
   constructor(options: StoreAgentRunnerOptions) {
-    this.#options = { ...options, logger: guardLogger(options.logger) };
+    if (typeof options?.store?.claim !== "function") {
+      const got = describeValue(options?.store);
+      throw new TypeError(`StoreAgentRunner: expected store to be a RunStore, got ${got}`);
+    }
+    const checked = checkRunnerOptions(options);
+    this.#options = { ...checked, logger: guardLogger(checked.logger) };
     this.#store = options.store;
   }
 

@@ -29,6 +29,24 @@ function runnerOn(store: MemoryRunStore) {
   return { runner, logger };
 }
 
+test.each([
+  ["without a store", {}, /expected store to be a RunStore, got undefined/],
+  ["with an option that is wrong", { replayRuns: -1 }, /expected replayRuns to be .+, got -1/],
+])("a runner %s is refused with a TypeError", (_, options, message) => {
+  const store = "replayRuns" in options ? { store: new MemoryRunStore() } : {};
+  const make = () => new StoreAgentRunner({ ...store, ...options } as never);
+  expect(make).toThrow(TypeError);
+  expect(make).toThrow(message);
+});
+
+test("a runner needs its store alone: the other options have defaults", async () => {
+  const runner = new StoreAgentRunner({ store: new MemoryRunStore() } as never);
+  expect(typesOf(await collect(runner.run({ ...request, agent: answeringAgent() }))).at(-1)).toBe(
+    "RUN_FINISHED",
+  );
+  await runner.close();
+});
+
 /** A store whose `finish` first executes a function of the test. */
 class TroubledStore extends MemoryRunStore {
   readonly #beforeFinish: (onStalled: (error: RunStoreError) => void) => Promise<void>;
