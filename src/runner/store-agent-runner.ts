@@ -194,7 +194,12 @@ export class StoreAgentRunner {
   #isStored({ threadId, runId, input }: RunToCheck): boolean {
     const { storeRun = isConversation, logger } = this.#options;
     try {
-      return storeRun(input);
+      const isStored: unknown = storeRun(input);
+      if (typeof isStored === "boolean") return isStored;
+      const got = describeValue(isStored);
+      const message = `storeRun: expected a boolean, got ${got}; the run is stored`;
+      logger.error({ threadId, runId }, message);
+      return true;
     } catch (err) {
       logger.error({ err, threadId, runId }, "storeRun threw; the run is stored");
       return true;
@@ -273,9 +278,9 @@ function checkRequest(request: RunRequest): RunToCheck {
 /** The smaller of what the option and the client's header say. A header that is no number says nothing. */
 function replayedRuns(
   option = Number.MAX_SAFE_INTEGER,
-  headers: ConnectRequest["headers"] = {},
+  headers: ConnectRequest["headers"],
 ): number | undefined {
-  const asked = /^\d{1,15}$/.exec(headers["x-replay-runs"] ?? "")?.[0];
+  const asked = /^\d{1,15}$/.exec(headers?.["x-replay-runs"] ?? "")?.[0];
   const runs = Math.min(option, Math.max(Number(asked ?? option), 1));
   return runs === Number.MAX_SAFE_INTEGER ? undefined : runs;
 }

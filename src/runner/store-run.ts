@@ -1,8 +1,8 @@
 import type { RunInput } from "./agent.ts";
 
 /**
- * Returns whether a run is stored. Called once per run, before the run begins. If it throws, the run is
- * stored.
+ * Returns whether a run is stored. Called once per run, before the run begins. If it throws or returns
+ * anything but a boolean, the run is stored.
  */
 export type StoreRun = (input: RunInput) => boolean;
 

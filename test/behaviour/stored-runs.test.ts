@@ -2,7 +2,15 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { reduceWithClients } from "../events/clients.ts";
 import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
-import { openRunner, replayOf, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import {
+  collect,
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runToEnd,
+  spokenIn,
+  watch,
+} from "../support/open-runner.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
@@ -120,4 +128,35 @@ describe("the store holds", () => {
     await runToEnd(runner, "thread", "run", emitting(raw));
     expect(eventsOf(runRows(dbPath, "thread")[0]).slice(1, -1)).toEqual(raw);
   });
+});
+
+test.each([
+  ["returns nothing", () => undefined],
+  ["returns a promise", async () => false],
+  [
+    "throws",
+    () => {
+      throw new Error("broken");
+    },
+  ],
+])("a run is stored, and the mistake is logged, when storeRun %s", async (_, storeRun) => {
+  const logger = collectingLogger();
+  const runner = openRunner({
+    dbPath: tempDatabase(),
+    logger,
+    storeRun: storeRun as unknown as () => boolean,
+  });
+  await runToEnd(runner, "t", "r", answeringAgent());
+  expect(await replayOf(runner, "t")).not.toEqual([]);
+  const mistakes = logger.lines.filter(({ message }) => message.includes("storeRun"));
+  expect(mistakes).toMatchObject([{ level: "error", fields: { threadId: "t", runId: "r" } }]);
+});
+
+test("connect takes null for no headers", async () => {
+  const runner = openRunner({ dbPath: tempDatabase() });
+  await runToEnd(runner, "t", "r", answeringAgent());
+  const headers = null as unknown as undefined;
+  expect(await collect(runner.connect({ threadId: "t", headers }))).toEqual(
+    await replayOf(runner, "t"),
+  );
 });

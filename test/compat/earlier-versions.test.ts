@@ -12,6 +12,7 @@ DROP TABLE shared_values;
 DROP TABLE shared_logs;
 DROP TABLE thread_views;
 DROP TRIGGER run_of_view_deleted;
+DROP TRIGGER run_of_view_inserted;
 DROP TRIGGER run_of_view_changed;
 DROP TRIGGER run_with_values_deleted;
 DROP TRIGGER run_with_values_moved;

@@ -1,6 +1,7 @@
 /**
  * Views of a thread: each after the run in the row `up_to` of agent_runs. A later view is made from there,
- * and not from the first run. Views are deleted when a run before them is deleted or changed.
+ * and not from the first run. Views are deleted when a run before them is deleted or changed, or when
+ * another program inserts one: it may put back a row that was purged.
  */
 export const VIEW_TABLE = `
 CREATE TABLE IF NOT EXISTS thread_views (
@@ -14,6 +15,9 @@ CREATE TABLE IF NOT EXISTS thread_views (
 );
 CREATE TRIGGER IF NOT EXISTS run_of_view_deleted AFTER DELETE ON agent_runs BEGIN
   DELETE FROM thread_views WHERE thread_id = OLD.thread_id AND up_to >= OLD.id;
+END;
+CREATE TRIGGER IF NOT EXISTS run_of_view_inserted AFTER INSERT ON agent_runs BEGIN
+  DELETE FROM thread_views WHERE thread_id = NEW.thread_id AND up_to >= NEW.id;
 END;
 CREATE TRIGGER IF NOT EXISTS run_of_view_changed AFTER UPDATE OF thread_id, events ON agent_runs BEGIN
   DELETE FROM thread_views WHERE thread_id IN (OLD.thread_id, NEW.thread_id) AND up_to >= NEW.id;
