@@ -1,3 +1,5 @@
+import { EMPTY_HASH, hashText } from "./hash.ts";
+
 /** The part of a message that matters in a client's list of messages. */
 export interface ListedMessage {
   readonly id?: unknown;
@@ -53,16 +55,11 @@ export function isSentBack({ role }: ListedMessage): boolean {
   return role !== "activity" && role !== "reasoning";
 }
 
-/** A hash of the ids, in order: FNV-1a, 32 bits, over UTF-16 units. */
+/** A hash of the ids, in order. */
 export function digestOfIds(ids: readonly string[]): number {
-  let hash = 0x811c9dc5;
-  const add = (unit: number) => {
-    hash = Math.imul(hash ^ unit, 0x01000193);
-  };
-  for (const id of ids) {
-    for (let at = 0; at < id.length; at++) add(id.charCodeAt(at));
-    add(0xffff);
-  }
+  let hash = EMPTY_HASH;
+  // U+FFFF is no character: it stands between ids.
+  for (const id of ids) hash = hashText(hashText(hash, id), "\uffff");
   return hash >>> 0;
 }
 

@@ -1,26 +1,11 @@
 import { type EventLike, stringField } from "./event.ts";
+import { EMPTY_HASH, hashNumber, hashText } from "./hash.ts";
 
 /** The digest of a message whose content is not fully known. It counts as equal to every digest. */
 export const UNKNOWN_DIGEST = 0;
 
-/** FNV-1a, 32 bits, over UTF-16 units: https://datatracker.ietf.org/doc/draft-eastlake-fnv/. */
-const OFFSET_BASIS = 0x811c9dc5;
-const PRIME = 0x01000193;
-
 /** A message of a thread, and a hash of its content: see `digestOfMessage`. */
 export type MessageDigest = readonly [id: string, digest: number];
-
-function hashText(hash: number, text: string): number {
-  let mixed = hash;
-  for (let at = 0; at < text.length; at++) mixed = Math.imul(mixed ^ text.charCodeAt(at), PRIME);
-  return mixed;
-}
-
-function hashNumber(hash: number, value: number): number {
-  return Math.imul(Math.imul(hash ^ (value & 0xffff), PRIME) ^ (value >>> 16), PRIME);
-}
-
-const EMPTY = hashText(OFFSET_BASIS, "");
 
 function hashValue(hash: number, value: unknown): number {
   if (typeof value === "string") return hashText(hash, value);
@@ -50,7 +35,7 @@ interface Call {
 }
 
 function digestOf({ role, content, toolCallId, calls }: Parts): number {
-  let hash = hashNumber(hashText(hashText(OFFSET_BASIS, role), toolCallId), content);
+  let hash = hashNumber(hashText(hashText(EMPTY_HASH, role), toolCallId), content);
   for (const [id, call] of calls ?? []) {
     hash = hashNumber(hashText(hashText(hash, id), call.name), call.args);
   }
@@ -78,7 +63,7 @@ function partsOf(message: unknown): Parts | null {
   return {
     role: typeof role === "string" ? role : "",
     // Clients leave out a content that is empty, or send null.
-    content: hashValue(EMPTY, content ?? ""),
+    content: hashValue(EMPTY_HASH, content ?? ""),
     toolCallId: typeof toolCallId === "string" ? toolCallId : "",
     calls: Array.isArray(toolCalls) ? new Map(toolCalls.map(callOf)) : null,
   };
@@ -87,7 +72,7 @@ function partsOf(message: unknown): Parts | null {
 function callOf(call: unknown): [id: string, call: Call] {
   const { id, function: called } = (call ?? {}) as { id?: unknown; function?: unknown };
   const { name, arguments: args } = (called ?? {}) as { name?: unknown; arguments?: unknown };
-  return [String(id), { name: String(name), args: hashValue(EMPTY, args ?? "") }];
+  return [String(id), { name: String(name), args: hashValue(EMPTY_HASH, args ?? "") }];
 }
 
 /**
@@ -172,7 +157,7 @@ export class MessageDigests {
 
   #begin(id: unknown, role: string): void {
     if (!isId(id) || this.#messages.get(id)) return;
-    this.#messages.set(id, { role, content: EMPTY, toolCallId: "", calls: null });
+    this.#messages.set(id, { role, content: EMPTY_HASH, toolCallId: "", calls: null });
   }
 
   #beginCall(event: EventLike): void {
@@ -185,7 +170,7 @@ export class MessageDigests {
     message.calls ??= new Map();
     const name = String(toolCallName);
     const begun = message.calls.get(toolCallId);
-    if (begun === undefined) message.calls.set(toolCallId, { name, args: EMPTY });
+    if (begun === undefined) message.calls.set(toolCallId, { name, args: EMPTY_HASH });
     else begun.name = name;
     this.#callers ??= new Map();
     this.#callers.set(toolCallId, id);

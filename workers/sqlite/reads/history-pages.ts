@@ -1,4 +1,5 @@
 import type { EventLike } from "../../../src/events/event.ts";
+import { chunksOf } from "../../../src/events/json/chunks.ts";
 import { isTrimmed, mayBeTrimmed } from "../../../src/events/replay/trimmed.ts";
 import type {
   HistoryPageMessage,
@@ -110,13 +111,13 @@ export class HistoryPages {
       if (events === null) return { chunks: [row.events], trimmed: false };
       const kept = forReplay ? events.filter(({ type }) => !isTrimmed(type)) : events;
       const texts = kept.map((event) => JSON.stringify(event));
-      return { chunks: chunksOf(texts), trimmed: kept.length < events.length };
+      return { chunks: chunksOf(texts, PAGE_LENGTH), trimmed: kept.length < events.length };
     }
     const texts = this.#values.eachEventOf(row, forReplay ? isReplayed : undefined);
     if (texts === null) return { chunks: [this.#values.eventsOf(row)], trimmed: false };
     const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
     const isWhole = kept.length === texts.length && !HAS_TRIMMED_VALUES.test(row.shared_events);
-    return { chunks: chunksOf(kept), trimmed: forReplay && !isWhole };
+    return { chunks: chunksOf(kept, PAGE_LENGTH), trimmed: forReplay && !isWhole };
   }
 }
 
@@ -132,21 +133,3 @@ function isTrimmedText(json: string): boolean {
 /** What is shared is snapshots and fields of a RUN_STARTED: a replay needs those that name messages. */
 const isReplayed = (slot: string) =>
   slot === "input.messages" || slot.startsWith("clientMessages.");
-
-/** JSON arrays of the events whose JSON is given, each at most a page long. */
-function chunksOf(events: readonly string[]): readonly string[] {
-  const chunks: string[] = [];
-  let parts: string[] = [];
-  let length = 0;
-  for (const part of events) {
-    if (length > 0 && length + part.length + 2 > PAGE_LENGTH) {
-      chunks.push(`[${parts.join(",")}]`);
-      parts = [];
-      length = 0;
-    }
-    parts.push(part);
-    length += part.length + 1;
-  }
-  chunks.push(`[${parts.join(",")}]`);
-  return chunks;
-}

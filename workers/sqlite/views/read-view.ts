@@ -1,7 +1,7 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Database } from "better-sqlite3";
+import { chunksOf } from "../../../src/events/json/chunks.ts";
 import { ReplayRepair } from "../../../src/events/repair/repair.ts";
-import type { Message } from "../../../src/events/view/message.ts";
 import { ThreadView } from "../../../src/events/view/thread-view.ts";
 import type { ViewMessage, ViewRequest } from "../../../src/protocol/messages.ts";
 import { parseEvents } from "../database/parse-events.ts";
@@ -52,7 +52,10 @@ export class ViewReader {
     }
     repair.endRun();
     const { messages: list, ...others } = view.toJSON();
-    const messages = chunksOf(list);
+    const messages = chunksOf(
+      list.map((message) => JSON.stringify(message)),
+      CHUNK_LENGTH,
+    );
     const rest = JSON.stringify(others);
     const viewLength = messages.reduce((sum, { length }) => sum + length, rest.length);
     const packed = read < Math.max(MIN_KEPT_LENGTH, viewLength) ? null : packView(messages, rest);
@@ -73,23 +76,4 @@ function restore({ view }: KeptViewRow): ThreadView | undefined {
 function packView(messages: readonly string[], rest: string): Uint8Array {
   const list = messages.map((chunk) => chunk.slice(1, -1)).filter((chunk) => chunk !== "");
   return deflateRawSync(`{"messages":[${list.join(",")}],${rest.slice(1)}`);
-}
-
-/** JSON arrays of the messages, in order. A long message is a chunk of its own. */
-function chunksOf(messages: readonly Message[]): readonly string[] {
-  const chunks: string[] = [];
-  let parts: string[] = [];
-  let length = 0;
-  for (const message of messages) {
-    const part = JSON.stringify(message);
-    if (length > 0 && length + part.length > CHUNK_LENGTH) {
-      chunks.push(`[${parts.join(",")}]`);
-      parts = [];
-      length = 0;
-    }
-    parts.push(part);
-    length += part.length;
-  }
-  chunks.push(`[${parts.join(",")}]`);
-  return chunks;
 }
