@@ -103,7 +103,7 @@ function replacingAmong(
   ids: readonly string[],
   seen: readonly boolean[],
 ): (at: number) => boolean {
-  const calls = messages.map((message) => toolCallsOf(message));
+  const calls = messages.map((message) => callKeysOf(message));
   if (!calls.some(({ length }, at) => length > 0 && ids[at] !== "" && !seen[at]))
     return () => false;
   const counts = new Map<string, number>();
@@ -115,10 +115,10 @@ function replacingAmong(
 }
 
 /**
- * The tool calls that a message makes or answers, as strings that are equal for messages of which a
- * client keeps one.
+ * A key for each tool call that a message makes or answers. Two messages with the same key make, or
+ * answer, the same call: a client keeps one of them.
  */
-export function toolCallsOf(message: ListedMessage): readonly string[] {
+export function callKeysOf(message: ListedMessage): readonly string[] {
   if (message?.role === "tool") {
     return typeof message.toolCallId === "string" ? [`answers ${message.toolCallId}`] : [];
   }

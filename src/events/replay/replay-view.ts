@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { toolCallsOf } from "../client-messages.ts";
+import { callKeysOf } from "../client-messages.ts";
 import type { EventLike } from "../event.ts";
 import type { Message } from "../view/message.ts";
 import { type StoredView, ThreadView } from "../view/thread-view.ts";
@@ -79,7 +79,7 @@ export class ReplayView {
 
   /** The results that the client was shown of calls that `messages` make and do not answer. */
   #resultsLeftOutOf(messages: readonly Message[]): readonly EventLike[] {
-    const calls = new Set(messages.flatMap((message) => toolCallsOf(message)));
+    const calls = new Set(messages.flatMap((message) => callKeysOf(message)));
     return [...this.#results.values()]
       .filter(({ toolCallId: id }) => calls.has(`makes ${id}`) && !calls.has(`answers ${id}`))
       .map(({ type, messageId, toolCallId, content }) => ({

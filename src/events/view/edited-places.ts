@@ -1,4 +1,4 @@
-import { toolCallsOf } from "../client-messages.ts";
+import { callKeysOf } from "../client-messages.ts";
 import type { Message } from "./message.ts";
 import type { Place } from "./message-list.ts";
 
@@ -50,7 +50,7 @@ export class EditedPlaces {
     const namesakes = [...(this.#byId.get(message.id) ?? [])];
     const same = namesakes.filter(({ place }) => place.message.role === message.role);
     if (same.length > 0) return this.#inOrder(new Set(same));
-    const nodes = toolCallsOf(message).flatMap((call) => [...(this.#byCall.get(call) ?? [])]);
+    const nodes = callKeysOf(message).flatMap((call) => [...(this.#byCall.get(call) ?? [])]);
     return this.#inOrder(new Set(nodes));
   }
 
@@ -86,13 +86,13 @@ export class EditedPlaces {
   #index(node: Node): void {
     const { message } = node.place;
     addTo(this.#byId, message.id, node);
-    for (const call of toolCallsOf(message)) addTo(this.#byCall, call, node);
+    for (const call of callKeysOf(message)) addTo(this.#byCall, call, node);
   }
 
   #unindex(node: Node): void {
     const { message } = node.place;
     this.#byId.get(message.id)?.delete(node);
-    for (const call of toolCallsOf(message)) this.#byCall.get(call)?.delete(node);
+    for (const call of callKeysOf(message)) this.#byCall.get(call)?.delete(node);
   }
 }
 
