@@ -3,6 +3,7 @@ export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
+export type { Scope } from "./protocol/scope.ts";
 export type {
   AgentInput,
   ConnectRequest,
@@ -22,6 +23,7 @@ export type {
   StoreInput,
 } from "./runner/options.ts";
 export type { InputMessages } from "./runner/read-input.ts";
+export { EVERY_RESOURCE, type Resources, withResource } from "./runner/resource.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
 export {
   type RunnerStats,
@@ -29,6 +31,7 @@ export {
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
+export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
 export type {
   BackupOptions,
   BackupProgress,
@@ -47,3 +50,24 @@ export type {
   StoreStats,
   ViewPoint,
 } from "./store/run-store.ts";
+export type {
+  EraseRequest,
+  EraseResult,
+  ForkOrigin,
+  ForkRequest,
+  PurgeLimits,
+  PurgeRequest,
+  PurgeResult,
+  RunOutcome,
+  RunPage,
+  RunQuery,
+  RunSummary,
+  ThreadChange,
+  ThreadMetadata,
+  ThreadOrder,
+  ThreadPage,
+  ThreadQuery,
+  ThreadStore,
+  ThreadSummary,
+  TokenUsage,
+} from "./store/thread-store.ts";

@@ -30,7 +30,8 @@ export function addClaim(bench: Bench, directory: string): () => void {
       runs.map((run) => {
         number++;
         const messages = { messageIds: ["question"], messageDigests: [1] };
-        return { kind: "claim", number, ...run, ...messages, supersede: false };
+        const nobody = { agentId: null, resourceId: null };
+        return { kind: "claim", number, ...run, ...messages, ...nobody, supersede: false };
       }),
     );
     const epochs = claimed.map((result) => ("claim" in result ? (result.claim?.epoch ?? 0) : 0));

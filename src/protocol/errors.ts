@@ -45,6 +45,15 @@ const CODES = {
   PERSISTENCE_FAILED: fatal("a run could not be stored"),
   RUN_INTERRUPTED: fatal("the process that executed the run ended before the run did"),
   INCOMPLETE_STREAM: fatal("the agent failed, or ended without a terminal event"),
+  // Threads.
+  THREAD_NOT_FOUND: fatal("there is no such thread, or it belongs to another resource"),
+  RUN_NOT_FOUND: fatal("the thread has no such run"),
+  THREAD_EXISTS: fatal("there is a thread of this id already"),
+  RESOURCE_REQUIRED: fatal("the runner refuses calls outside any withResource"),
+  RESOURCES_UNSUPPORTED: fatal("the store does not tell the threads of different resources apart"),
+  INVALID_CURSOR: fatal("the cursor belongs to another query, or is no cursor"),
+  THREADS_UNSUPPORTED: fatal("the store of this runner lists no threads"),
+  ERASE_INCOMPLETE: fatal("the files of the database may still hold what was erased"),
   // Closing.
   CLOSE_INCOMPLETE: fatal("something could not be stored before the runner was closed"),
   // Backing up: these, and the codes of opening and writing.

@@ -1,6 +1,7 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
+import type { Scope } from "./scope.ts";
 
 /*
  * Every message between the main thread and the writer and reader threads.
@@ -44,6 +45,9 @@ export interface ClaimOp {
   readonly number: number;
   readonly threadId: string;
   readonly runId: string;
+  readonly agentId: string | null;
+  /** Whose run it is. Null for a run of nobody. */
+  readonly resourceId: string | null;
   /** Ids of the input's messages. The answer says which of them the thread has stored already. */
   readonly messageIds: readonly string[];
   /** By position, the digests of these messages: see `message-digests.ts`. */
@@ -148,6 +152,9 @@ export interface StopOp {
   readonly threadId: string;
   /** Stop the thread's run only if it has this id. Null stops any run of the thread. */
   readonly runId: string | null;
+  /** Whether the run is told to store nothing. */
+  readonly discard: boolean;
+  readonly scope: Scope;
 }
 
 export type WriterOp =
@@ -174,10 +181,15 @@ export interface Done {
   readonly ok: true;
 }
 
-export interface ClaimAnswer extends Done {
-  /** Null when a live run of another instance holds the thread. That is a refusal, not a failure. */
-  readonly claim: ClaimResult | null;
-}
+/**
+ * Why a claim is refused, which is no failure: a live run of another instance holds the thread, or the
+ * thread belongs to another resource.
+ */
+export type ClaimRefusal = "THREAD_ALREADY_RUNNING" | "THREAD_NOT_FOUND";
+
+export type ClaimAnswer =
+  | (Done & { readonly claim: ClaimResult })
+  | (Done & { readonly claim: null; readonly refusal: ClaimRefusal });
 
 export interface StopAnswer extends Done {
   /** Whether a run of another instance got the request. */
@@ -214,6 +226,7 @@ export interface PageCursor {
 
 export interface PageRequest {
   readonly threadId: string;
+  readonly scope: Scope;
   readonly cursor: PageCursor | null;
   /** With the first page: only the last runs, so many of them. Null for all. */
   readonly runs: number | null;
@@ -280,6 +293,11 @@ export interface HoldingRun {
   readonly ownClaim: number | null;
 }
 
+export interface RunningRequest {
+  readonly threadId: string;
+  readonly scope: Scope;
+}
+
 /** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export interface RunningMessage {
   readonly run: HoldingRun | null;
@@ -341,7 +359,7 @@ export type WriterRequest =
   | { readonly kind: "open" }
   | ({ readonly kind: "batch" } & Batch)
   | { readonly kind: "page"; readonly page: PageRequest }
-  | { readonly kind: "running"; readonly threadId: string }
+  | ({ readonly kind: "running" } & RunningRequest)
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }

@@ -77,6 +77,8 @@ export interface RunEnvironment {
 /** A request whose fields were read once and checked. */
 export interface CheckedRequest extends RunRequest {
   readonly runId: string;
+  /** Whose run it is. Null for a run of nobody. */
+  readonly resourceId: string | null;
   /** Whether the run is stored. A run that is not stored does not claim its thread. */
   readonly isStored: boolean;
 }
@@ -92,6 +94,7 @@ export interface RunListener {
 export class ActiveRun {
   readonly threadId: string;
   readonly runId: string;
+  readonly resourceId: string | null;
   readonly isStored: boolean;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
@@ -111,6 +114,7 @@ export class ActiveRun {
   constructor(request: CheckedRequest, environment: RunEnvironment, listener: RunListener) {
     this.threadId = request.threadId;
     this.runId = request.runId;
+    this.resourceId = request.resourceId;
     this.isStored = request.isStored;
     this.#agent = request.agent;
     this.#input = request.input;
@@ -289,6 +293,7 @@ export class ActiveRun {
         threadId: this.threadId,
         runId: this.runId,
         agentId,
+        resourceId: this.resourceId,
         messageIds,
         messageDigests,
         supersede: onConcurrentRun === "supersede",

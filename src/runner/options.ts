@@ -1,6 +1,8 @@
 import type { Logger } from "../protocol/logger.ts";
 import { adviceOnPath } from "./db-path.ts";
+import { describeValue } from "./describe-value.ts";
 import type { InputMessages } from "./read-input.ts";
+import type { Resources } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 
 /** What to do with a run on a thread that already has a run: see `RunnerOptions.onConcurrentRun`. */
@@ -50,6 +52,11 @@ export interface RunnerOptions {
    * the list.
    */
   inputMessages?: InputMessages | undefined;
+  /**
+   * `"optional"` (default): a call outside any `withResource` sees the threads of nobody. `"required"`: it
+   * is refused with `RESOURCE_REQUIRED`.
+   */
+  resources?: Resources | undefined;
   /** Gets what no caller can be told. Any pino logger fits. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
@@ -123,6 +130,7 @@ const DEFAULTS: ResolvedOptions = {
   inputMessages: "additive",
   storeRun: isConversation,
   replayRuns: Number.MAX_SAFE_INTEGER,
+  resources: "optional",
   storeRawEvents: true,
   logger: STDERR_LOGGER,
 };
@@ -183,6 +191,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   stopTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   closeTimeoutMs: integer(0, MAX_TIMER_MS, "milliseconds"),
   storeInput: oneOf("new-messages", "full"),
+  resources: oneOf("optional", "required"),
   inputMessages: oneOf("additive", "authoritative"),
   replayRuns: integer(1, Number.MAX_SAFE_INTEGER, "runs"),
   storeRun: {
@@ -198,14 +207,6 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     accepts: isLogger,
   },
 };
-
-/** Describes a value for an error message. */
-export function describeValue(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "function") return "a function";
-  if (Array.isArray(value)) return "an array";
-  return typeof value === "object" && value !== null ? "an object" : String(value);
-}
 
 function isOptionName(name: string): name is keyof ResolvedOptions {
   return Object.hasOwn(RULES, name);

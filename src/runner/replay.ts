@@ -4,7 +4,8 @@ import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair/repair.ts";
 import { ReplayView } from "../events/replay/replay-view.ts";
-import { toRunStoreError } from "../protocol/errors.ts";
+import { RunStoreError, toRunStoreError } from "../protocol/errors.ts";
+import type { Scope } from "../protocol/scope.ts";
 import type { HistoryPage, LiveRun, RunStore, ViewPoint } from "../store/run-store.ts";
 import type { ActiveRun } from "./active-run.ts";
 
@@ -16,10 +17,12 @@ const MEMORY_CHUNK = 1000;
 export interface ReplayRequest {
   readonly store: RunStore;
   readonly threadId: string;
+  /** Or why the replay is refused. */
+  readonly scope: Scope | RunStoreError;
   /** How many of the last runs are replayed whole. Undefined for all of them. */
   readonly runs?: number | undefined;
   /** The runs of the thread in this process that are not known to be stored. */
-  readonly openRuns: () => readonly ActiveRun[];
+  readonly openRuns: (scope: Scope) => readonly ActiveRun[];
 }
 
 /**
@@ -64,13 +67,14 @@ class ThreadReplay {
   }
 
   async run(): Promise<void> {
-    const { openRuns } = this.#request;
-    const open = openRuns();
+    const { openRuns, scope } = this.#request;
+    if (scope instanceof RunStoreError) throw scope;
+    const open = openRuns(scope);
     // A run of another process may take the thread while this replay goes on. The runs that have begun by
     // now come before that run, the others come after it.
     const begun = open.filter((run) => run.hasBegun);
     const waiting = open.filter((run) => !run.hasBegun);
-    const { live, endedUpTo } = await this.#replayHistory();
+    const { live, endedUpTo } = await this.#replayHistory(scope);
     const fromMemory = async (runs: readonly ActiveRun[]) => {
       for (const run of runs) {
         if (run.epoch === null || run.epoch > endedUpTo) await this.#replayLive(run);
@@ -81,7 +85,7 @@ class ThreadReplay {
     const isLive = (run: ActiveRun) => run.epoch === live?.epoch;
     if (live !== null && !open.some(isLive)) {
       // The live run may have begun in this process after this replay.
-      const own = openRuns().find(isLive);
+      const own = openRuns(scope).find(isLive);
       if (own !== undefined) await this.#replayLive(own);
       else await this.#followForeign(live);
     }
@@ -103,10 +107,10 @@ class ThreadReplay {
     for (const correction of this.#view.corrections()) this.#repair.amend(correction);
   }
 
-  async #replayHistory(): Promise<Pick<HistoryPage, "live" | "endedUpTo">> {
+  async #replayHistory(scope: Scope): Promise<Pick<HistoryPage, "live" | "endedUpTo">> {
     let first: HistoryPage | null = null;
     let isTrimmed = false;
-    for await (const page of this.#pages()) {
+    for await (const page of this.#pages(scope)) {
       if (first === null) {
         first = page;
         await this.#expectView(page.views?.before);
@@ -134,10 +138,10 @@ class ThreadReplay {
   }
 
   /** The pages of the thread's history. The next page is read while the current page is emitted. */
-  async *#pages(): AsyncGenerator<HistoryPage, void, undefined> {
+  async *#pages(scope: Scope): AsyncGenerator<HistoryPage, void, undefined> {
     const { store, threadId, runs } = this.#request;
     const read = (cursor: HistoryPage["next"]) =>
-      store.readHistory(threadId, cursor, { runs, forReplay: true });
+      store.readHistory(threadId, cursor, { scope, runs, forReplay: true });
     let coming: Promise<HistoryPage> | null = read(null);
     while (coming !== null) {
       const page: HistoryPage = await coming;

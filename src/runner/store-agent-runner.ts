@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
-import { messageOf, RunStoreError } from "../protocol/errors.ts";
+import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import { guardLogger } from "../protocol/logger.ts";
+import type { Scope } from "../protocol/scope.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
 import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
 import type {
@@ -13,10 +14,14 @@ import type {
   StopRequest,
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
-import { checkRunnerOptions, describeValue } from "./options.ts";
+import { describeValue } from "./describe-value.ts";
+import { checkRunnerOptions } from "./options.ts";
 import { replayThread } from "./replay.ts";
+import { currentScope, type Resources, scopeOfResource } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
+import { assertId } from "./thread-arguments.ts";
 import { ThreadRuns } from "./thread-runs.ts";
+import { Threads } from "./threads.ts";
 
 export interface RunnerStats extends StoreStats {
   /** Runs that have not settled, including those that wait for another run. */
@@ -25,6 +30,8 @@ export interface RunnerStats extends StoreStats {
 
 export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly closeTimeoutMs: number;
+  /** Default `"optional"`. */
+  readonly resources?: Resources | undefined;
   /** Default: every run but the suggestions of CopilotKit's chat. */
   readonly storeRun?: StoreRun | undefined;
   /** How many of the last runs `connect` replays whole. Default: all. */
@@ -40,9 +47,11 @@ const MIN_STORE_MS = 2000;
 
 /** An AgentRunner over any store that implements `RunStore`. */
 export class StoreAgentRunner {
+  /** The stored threads: list, read, change and remove them. */
+  readonly threads: Threads;
   readonly #options: StoreAgentRunnerOptions;
   readonly #store: RunStore;
-  readonly #threads = new ThreadRuns();
+  readonly #runs = new ThreadRuns();
   #closing: Promise<void> | null = null;
 
   /** @throws {TypeError} an option is wrong: the message says what was expected and what was got. */
@@ -54,6 +63,12 @@ export class StoreAgentRunner {
     const checked = checkRunnerOptions(options);
     this.#options = { ...checked, logger: guardLogger(checked.logger) };
     this.#store = options.store;
+    this.threads = new Threads({
+      store: this.#store,
+      scope: () => this.#scope(),
+      scopeOf: scopeOfResource,
+      endRun: (threadId, scope) => this.#endRun(threadId, scope),
+    });
   }
 
   /**
@@ -80,12 +95,15 @@ export class StoreAgentRunner {
   run<Stream extends EventStream = Observable<EventLike>>(request: RunRequest): Stream {
     const checked = checkRequest(request);
     const isStored = this.#isStored(checked);
-    const run = new ActiveRun({ ...checked, isStored }, this.#options, this.#threads);
-    const refusal = this.#refusal(run.threadId);
+    const scope = this.#tryScope();
+    const isRefused = scope instanceof RunStoreError;
+    const resourceId = isRefused || scope === "every" ? null : scope.resourceId;
+    const run = new ActiveRun({ ...checked, resourceId, isStored }, this.#options, this.#runs);
+    const refusal = isRefused ? scope : this.#refusal(run.threadId, { resourceId });
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
     } else {
-      this.#threads.add(run);
+      this.#runs.add(run);
     }
     return run.events as EventStream as Stream;
   }
@@ -103,22 +121,25 @@ export class StoreAgentRunner {
   connect<Stream extends EventStream = Observable<EventLike>>(request: ConnectRequest): Stream {
     assertId(request?.threadId, "threadId");
     const { threadId, headers } = request;
+    const scope = this.#tryScope();
     const events = replayThread({
       store: this.#store,
       threadId,
+      scope,
       runs: replayedRuns(this.#options.replayRuns, headers),
-      openRuns: () => this.#threads.open(threadId).filter((run) => run.isStored),
+      openRuns: (ofScope) => this.#runs.open(threadId, ofScope).filter((run) => run.isStored),
     });
     return events as EventStream as Stream;
   }
 
   /** Whether the thread has a run, in any process, that was not told to stop. */
   async isRunning({ threadId }: IsRunningRequest): Promise<boolean> {
-    const current = this.#threads.current(threadId);
+    const scope = this.#scope();
+    const current = this.#runs.current(threadId, scope);
     if (current !== null && (current.isRunning || !current.waitsForOther)) return current.isRunning;
-    const hasOwn = current === null && this.#threads.open(threadId).length > 0;
+    const hasOwn = current === null && this.#runs.open(threadId, scope).length > 0;
     if (this.#closing !== null || hasOwn) return false;
-    return (await this.#store.runningRun(threadId)) !== null;
+    return (await this.#store.runningRun(threadId, scope)) !== null;
   }
 
   /**
@@ -133,12 +154,13 @@ export class StoreAgentRunner {
    * @throws {RunStoreError} the request to another process could not be stored.
    */
   async stop({ threadId, runId }: StopRequest): Promise<boolean> {
-    const current = this.#threads.current(threadId);
-    const run = runId === undefined ? current : this.#threads.find(threadId, runId);
+    const scope = this.#scope();
+    const current = this.#runs.current(threadId, scope);
+    const run = runId === undefined ? current : this.#runs.find(threadId, runId, scope);
     // The executing run has precedence over a run here that waits for it, with or without `runId`.
     const isElsewhere = run === null || current?.waitsForOther === true;
     if (isElsewhere && this.#closing === null) {
-      if (await this.#store.requestStop(threadId, runId ?? null)) return true;
+      if (await this.#store.requestStop(threadId, runId ?? null, scope)) return true;
     }
     return run?.stop() ?? false;
   }
@@ -188,7 +210,37 @@ export class StoreAgentRunner {
   }
 
   stats(): RunnerStats {
-    return { ...this.#store.stats(), activeRuns: this.#threads.activeCount };
+    return { ...this.#store.stats(), activeRuns: this.#runs.activeCount };
+  }
+
+  /**
+   * The scope of the call that is under way.
+   *
+   * @throws {RunStoreError} `RESOURCE_REQUIRED`, `RESOURCES_UNSUPPORTED`.
+   */
+  #scope(): Scope {
+    const scope = currentScope(this.#options.resources ?? "optional");
+    const isOwned = scope !== "every" && scope.resourceId !== null;
+    if (!isOwned || this.#store.hasResources === true) return scope;
+    throw new RunStoreError(
+      "RESOURCES_UNSUPPORTED",
+      "the store of this runner does not tell the threads of different resources apart",
+    );
+  }
+
+  /** The scope, or why the call is refused: a stream tells that as an event. */
+  #tryScope(): Scope | RunStoreError {
+    try {
+      return this.#scope();
+    } catch (error) {
+      return toRunStoreError(error);
+    }
+  }
+
+  /** Ends the run of a thread, wherever it executes, and keeps nothing of it. */
+  async #endRun(threadId: string, scope: Scope): Promise<void> {
+    this.#runs.current(threadId, scope)?.supersede();
+    await this.#store.threads?.endRun(threadId, scope);
   }
 
   #isStored({ threadId, runId, input }: RunToCheck): boolean {
@@ -210,14 +262,14 @@ export class StoreAgentRunner {
    * Why a new run is refused, or null. Depending on `onConcurrentRun`, throws or supersedes the current
    * run of the thread.
    */
-  #refusal(threadId: string): RunStoreError | null {
+  #refusal(threadId: string, scope: Scope): RunStoreError | null {
     if (this.#closing !== null) {
       return new RunStoreError("RUNNER_CLOSED", "The runner is closed");
     }
     if (this.#store.overloaded) {
       return new RunStoreError("QUEUE_FULL", "Too much is waiting to be stored; try again later");
     }
-    const current = this.#threads.current(threadId);
+    const current = this.#runs.current(threadId, scope);
     if (current !== null) {
       switch (this.#options.onConcurrentRun) {
         case "throw":
@@ -240,12 +292,12 @@ export class StoreAgentRunner {
     const startedAt = performance.now();
     const left = (share = 1) => Math.max(0, startedAt + closeTimeoutMs * share - performance.now());
     await this.#idleWithin(left(STOP_AT));
-    for (const run of this.#threads.active) {
+    for (const run of this.#runs.active) {
       run.refuse("RUNNER_CLOSED", "The runner was closed before this run began");
       run.stop({ insist: true });
     }
     await this.#idleWithin(left(CUT_OFF_AT));
-    for (const run of this.#threads.active) run.cutOff();
+    for (const run of this.#runs.active) run.cutOff();
     await this.#store.close(Math.max(left(), MIN_STORE_MS));
   }
 
@@ -254,12 +306,12 @@ export class StoreAgentRunner {
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, ms);
     });
-    await Promise.race([this.#threads.idle(), timeout]);
+    await Promise.race([this.#runs.idle(), timeout]);
     clearTimeout(timer);
   }
 }
 
-type RunToCheck = Omit<CheckedRequest, "isStored">;
+type RunToCheck = Omit<CheckedRequest, "isStored" | "resourceId">;
 
 /** Reads each field once, because a getter may throw or return another value the next time. */
 function checkRequest(request: RunRequest): RunToCheck {
@@ -290,15 +342,6 @@ function read<T>(name: string, get: () => T): T {
     return get();
   } catch (cause) {
     throw new TypeError(`run: ${name} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function assertId(value: unknown, name: string): asserts value is string {
-  // UTF-8 cannot hold a lone surrogate: a store would give back a different id.
-  if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
-    throw new TypeError(
-      `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,
-    );
   }
 }
 

@@ -1,6 +1,8 @@
+import type { Scope } from "../protocol/scope.ts";
 import type { ActiveRun, RunListener } from "./active-run.ts";
 
 interface Thread {
+  readonly id: string;
   /** The run that has begun and has not settled. The next run of the thread waits for it. */
   current: ActiveRun | null;
   /** Runs that start after `current`, in order of arrival. Some may have ended while they waited. */
@@ -10,8 +12,10 @@ interface Thread {
 }
 
 /**
- * The runs of this runner, by thread. A thread is remembered only while it has a run that is not stored.
- * Starting and ending a run searches no list, because tens of thousands of runs may wait.
+ * The runs of this runner, by thread and resource. Runs of different resources on one thread do not wait
+ * for each other: the store decides whose thread it is, and refuses the others.
+ *
+ * A thread is remembered only while it has a run that is not stored. Starting and ending a run searches no list, because tens of thousands of runs may wait.
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
@@ -20,29 +24,33 @@ export class ThreadRuns implements RunListener {
   #idleWaiters: (() => void)[] = [];
 
   /** The run that a new run on the thread has to wait for, or null. */
-  current(threadId: string): ActiveRun | null {
-    return this.#threads.get(threadId)?.current ?? null;
+  current(threadId: string, scope: Scope): ActiveRun | null {
+    for (const { current } of this.#visible(threadId, scope)) if (current !== null) return current;
+    return null;
   }
 
   /** The started runs of the thread that may not be in its history yet, oldest first. */
-  open(threadId: string): readonly ActiveRun[] {
-    return [...(this.#threads.get(threadId)?.open ?? [])];
+  open(threadId: string, scope: Scope): readonly ActiveRun[] {
+    return this.#visible(threadId, scope).flatMap(({ open }) => [...open]);
   }
 
   /** The current run if it has this id, or else the first waiting run with this id. */
-  find(threadId: string, runId: string): ActiveRun | null {
-    const thread = this.#threads.get(threadId);
-    if (thread === undefined) return null;
-    if (thread.current?.runId === runId) return thread.current;
-    return thread.waiting.find(runId);
+  find(threadId: string, runId: string, scope: Scope): ActiveRun | null {
+    for (const { current, waiting } of this.#visible(threadId, scope)) {
+      const found = current?.runId === runId ? current : waiting.find(runId);
+      if (found !== null) return found;
+    }
+    return null;
   }
 
   /** Starts `run` now, or when the runs before it on its thread have settled. */
   add(run: ActiveRun): void {
-    let thread = this.#threads.get(run.threadId);
+    const key = keyOf(run.threadId, run.resourceId);
+    let thread = this.#threads.get(key);
     if (thread === undefined) {
-      thread = { current: null, waiting: new WaitingRuns(), open: new Set() };
-      this.#threads.set(run.threadId, thread);
+      const id = run.threadId;
+      thread = { id, current: null, waiting: new WaitingRuns(), open: new Set() };
+      this.#threads.set(key, thread);
     }
     this.#active.add(run);
     if (thread.current === null) this.#begin(thread, run);
@@ -66,7 +74,7 @@ export class ThreadRuns implements RunListener {
 
   onSettled(run: ActiveRun): void {
     this.#active.delete(run);
-    const thread = this.#threads.get(run.threadId);
+    const thread = this.#threads.get(keyOf(run.threadId, run.resourceId));
     if (thread?.current === run) {
       thread.current = null;
       const next = thread.waiting.take();
@@ -79,10 +87,17 @@ export class ThreadRuns implements RunListener {
   onEnded(run: ActiveRun): void {
     // A run that was refused has not settled before.
     this.onSettled(run);
-    const thread = this.#threads.get(run.threadId);
+    const key = keyOf(run.threadId, run.resourceId);
+    const thread = this.#threads.get(key);
     if (thread === undefined) return;
     thread.open.delete(run);
-    if (thread.open.size === 0) this.#threads.delete(run.threadId);
+    if (thread.open.size === 0) this.#threads.delete(key);
+  }
+
+  #visible(threadId: string, scope: Scope): readonly Thread[] {
+    if (scope === "every") return [...this.#threads.values()].filter(({ id }) => id === threadId);
+    const thread = this.#threads.get(keyOf(threadId, scope.resourceId));
+    return thread === undefined ? [] : [thread];
   }
 
   #begin(thread: Thread, run: ActiveRun): void {
@@ -90,6 +105,11 @@ export class ThreadRuns implements RunListener {
     thread.open.add(run);
     void run.start();
   }
+}
+
+/** Different for each pair: the length says where the resource ends. */
+function keyOf(threadId: string, resourceId: string | null): string {
+  return resourceId === null ? `:${threadId}` : `${resourceId.length}:${resourceId}${threadId}`;
 }
 
 /** A queue of runs. A run that ended while it waited is skipped when its turn comes. */

@@ -44,3 +44,11 @@ export function decideClaim({ instanceId, claimNumber, holder }: ClaimFacts): Cl
   }
   return { kind: holder.isAlive ? "refuse" : "recover" };
 }
+
+/**
+ * Whether a claim for a resource may take a thread. `owner` is the resource of the thread, null for a
+ * thread of nobody, or undefined for a new thread: that one goes to the resource of its first claim.
+ */
+export function belongsTo(owner: string | null | undefined, resourceId: string | null): boolean {
+  return owner === undefined || owner === resourceId;
+}

@@ -1,6 +1,8 @@
 import type { EventLike } from "../events/event.ts";
 import type { StoredView } from "../events/view/thread-view.ts";
 import type { RunStoreError } from "../protocol/errors.ts";
+import type { Scope } from "../protocol/scope.ts";
+import type { ThreadStore } from "./thread-store.ts";
 
 /**
  * The port between the runner and whatever keeps its runs.
@@ -16,6 +18,9 @@ import type { RunStoreError } from "../protocol/errors.ts";
  * Ids of threads, runs and messages are well-formed strings of any characters, NUL included, and of
  * 10 000 characters at least. They are compared character by character: case, blanks and the normal
  * forms of Unicode make different ids.
+ *
+ * A thread belongs to a resource, or to nobody, from its first claim on. To a call for another resource it
+ * is unknown: a claim is refused, it has no history, and no run of it runs or can be stopped.
  *
  * Storing a run never fails because of what its events or its input contain. What JSON cannot hold is
  * left out, alone. A store may compact a run, except for its CUSTOM events.
@@ -42,6 +47,10 @@ export interface RunStore {
    * this store that holds the thread is an orphan: the claim ends it, as recovery would, and gets the
    * thread. A claim is refused while a live run of another store holds the thread. Of the claims that
    * several stores make at once, one is granted.
+   *
+   * The first claim of a thread gives it to its resource. A claim for another resource is refused with
+   * `THREAD_NOT_FOUND`, whoever holds the thread, and changes nothing. A thread belongs to no resource any
+   * more when its only run was released.
    */
   claim(request: ClaimRequest): Promise<ClaimOutcome>;
 
@@ -71,7 +80,7 @@ export interface RunStore {
    * The run that holds the thread, in whatever live process, or null: from its claim until `finish` or
    * `release` has resolved. One that another process was asked to stop does not count.
    */
-  runningRun(threadId: string): Promise<LiveRun | null>;
+  runningRun(threadId: string, scope?: Scope): Promise<LiveRun | null>;
 
   /**
    * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
@@ -85,7 +94,7 @@ export interface RunStore {
    * Asks whoever executes the thread's run elsewhere to stop it; with `runId` only if it has that id.
    * False when there is no such run, or it was asked before. False for a run of this store, too.
    */
-  requestStop(threadId: string, runId: string | null): Promise<boolean>;
+  requestStop(threadId: string, runId: string | null, scope?: Scope): Promise<boolean>;
 
   /** Resolves when nobody elsewhere holds the thread, or with `signal`. */
   released(threadId: string, signal: AbortSignal): Promise<void>;
@@ -114,6 +123,15 @@ export interface RunStore {
    * loses it, `flush` resolves if all was stored, and `close` and `stats` go on working.
    */
   close(timeoutMs: number): Promise<void>;
+
+  /**
+   * True of a store that keeps the rules about resources. Without it, a runner refuses every call for a
+   * resource.
+   */
+  readonly hasResources?: boolean;
+
+  /** Lists, changes and removes threads. Absent where the store cannot. */
+  readonly threads?: ThreadStore;
 
   /**
    * Copies everything that was acknowledged before to a new file, beside those who go on writing.
@@ -147,6 +165,8 @@ export interface ClaimRequest {
   readonly threadId: string;
   readonly runId: string;
   readonly agentId: string | null;
+  /** Whose run it is. Default null, for a thread of nobody. */
+  readonly resourceId?: string | null;
   /** Ids of the messages in the run's input. */
   readonly messageIds: readonly string[];
   /** By position, digests of those messages, 0 for one that is not to be compared. */
@@ -174,7 +194,7 @@ export type ClaimOutcome =
     }
   | {
       readonly kind: "refused";
-      readonly code: "THREAD_ALREADY_RUNNING";
+      readonly code: "THREAD_ALREADY_RUNNING" | "THREAD_NOT_FOUND";
       readonly message: string;
     };
 
@@ -219,6 +239,8 @@ export type ViewPoint = object;
 
 /** What is wanted of a history. A store may give all of it, whatever is wanted. */
 export interface HistoryOptions {
+  /** Default: threads of nobody. */
+  readonly scope?: Scope | undefined;
   /** Only the last runs, so many of them. */
   readonly runs?: number | undefined;
   /**

@@ -89,7 +89,16 @@ describe("a thread of 2000 runs costs as much as an empty thread", () => {
       db.exec("UPDATE run_state SET is_running = 0");
       executed.length = 0;
       const messages = { messageIds, messageDigests: [0, 0] };
-      const op = { kind: "claim", number, threadId, runId, ...messages, supersede: false } as const;
+      const nobody = { agentId: null, resourceId: null };
+      const op = {
+        kind: "claim",
+        number,
+        threadId,
+        runId,
+        ...messages,
+        ...nobody,
+        supersede: false,
+      } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
       // The statements as better-sqlite3 reports them, with values in place of the parameters.
       return executed.map((sql) => sql.replaceAll(`'${threadId}'`, "'?'").replaceAll(runId, "?"));

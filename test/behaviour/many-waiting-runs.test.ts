@@ -1,5 +1,6 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
+import { UNOWNED } from "../../src/protocol/scope.ts";
 import type { ActiveRun } from "../../src/runner/active-run.ts";
 import { ThreadRuns } from "../../src/runner/thread-runs.ts";
 
@@ -14,6 +15,7 @@ let reads = 0;
 class FakeRun {
   readonly threadId = "t";
   readonly runId: string;
+  readonly resourceId = null;
   isActive = true;
 
   constructor(at: number) {
@@ -49,12 +51,12 @@ describe("tens of thousands of waiting runs on one thread are not searched", () 
     reads = 0;
     const idle = threads.idle();
     for (const run of runs) {
-      expect(threads.current("t")).toBe(run);
+      expect(threads.current("t", UNOWNED)).toBe(run);
       end(run);
     }
     await idle;
     expect(reads).toBeLessThan(READS_PER_RUN * MANY);
-    expect(threads.current("t")).toBeNull();
+    expect(threads.current("t", UNOWNED)).toBeNull();
     expect(threads.activeCount).toBe(0);
   });
 
@@ -64,14 +66,14 @@ describe("tens of thousands of waiting runs on one thread are not searched", () 
     for (const run of runs.toReversed()) end(run);
     expect(reads).toBeLessThan(READS_PER_RUN * MANY);
     expect(threads.activeCount).toBe(0);
-    expect(threads.open("t")).toEqual([]);
+    expect(threads.open("t", UNOWNED)).toEqual([]);
   });
 
   test("when somebody connects", () => {
     const { threads, runs } = queue(MANY);
     reads = 0;
-    expect(threads.open("t")).toHaveLength(1);
+    expect(threads.open("t", UNOWNED)).toHaveLength(1);
     expect(reads).toBe(0);
-    expect(threads.open("t")[0]).toBe(runs[0]);
+    expect(threads.open("t", UNOWNED)[0]).toBe(runs[0]);
   });
 });

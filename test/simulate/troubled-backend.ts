@@ -75,8 +75,8 @@ export class TroubledBackend implements Backend {
     return this.#read("read", () => this.#inner.readPage(request));
   }
 
-  running(threadId: string): Promise<messages.RunningMessage> {
-    return this.#read("read", () => this.#inner.running(threadId));
+  running(request: messages.RunningRequest): Promise<messages.RunningMessage> {
+    return this.#read("read", () => this.#inner.running(request));
   }
 
   look(request: messages.LookRequest): Promise<messages.LookMessage> {

@@ -44,6 +44,8 @@ function openWriter(dbPath = tempDatabase()) {
       messageIds: [],
       messageDigests: [],
       supersede: false,
+      agentId: null,
+      resourceId: null,
     };
   };
   const append = (runId: string, seq: number): WriterOp => {

@@ -28,6 +28,8 @@ function openWriter() {
     messageIds: [],
     messageDigests: [],
     supersede: false,
+    agentId: null,
+    resourceId: null,
   };
   commit({ kind: "claim", ...claim });
   return { db, commit };

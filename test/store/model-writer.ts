@@ -119,6 +119,8 @@ export function claim(threadId: string): WriterOp {
     messageIds: [],
     messageDigests: [],
     supersede: false,
+    agentId: null,
+    resourceId: null,
   };
   return { kind: "claim", ...run };
 }

@@ -43,6 +43,8 @@ const claim = (number: number, threadId = "t"): WriterOp => {
     messageIds: [],
     messageDigests: [],
     supersede: false,
+    agentId: null,
+    resourceId: null,
   };
 };
 const append = (epoch: number, word: string, threadId = "t"): WriterOp => {

@@ -20,6 +20,7 @@ import { withDatabase } from "../support/database-file.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 
 const THREAD = "thread";
+const NOBODY = { agentId: null, resourceId: null };
 
 let instances = 0;
 let claims = 0;
@@ -44,7 +45,13 @@ class Writer {
   claim(runId: string, messageIds: readonly string[] = []) {
     const messageDigests = messageIds.map(() => 0);
     const ids = { threadId: THREAD, runId, messageIds, messageDigests };
-    const [result] = this.commit({ kind: "claim", number: ++claims, ...ids, supersede: false });
+    const [result] = this.commit({
+      kind: "claim",
+      number: ++claims,
+      ...ids,
+      ...NOBODY,
+      supersede: false,
+    });
     if (!result?.ok || !("claim" in result) || result.claim === null)
       throw new Error("not claimed");
     return result.claim;
@@ -225,7 +232,13 @@ describe("runs that hold what other runs hold", () => {
                   messageIds: [],
                   messageDigests: [],
                 };
-                here.commit({ kind: "claim", number: ++claims, ...other, supersede: false });
+                here.commit({
+                  kind: "claim",
+                  number: ++claims,
+                  ...other,
+                  ...NOBODY,
+                  supersede: false,
+                });
                 const epoch = here.db
                   .prepare<[], number>("SELECT epoch FROM run_state WHERE thread_id = 'other'")
                   .pluck()

@@ -74,11 +74,15 @@ export class MemoryBackend implements Backend {
 
   async readPage(request: messages.PageRequest): Promise<messages.HistoryPageMessage> {
     await this.#reach();
+    if (!this.#database.isVisible(request.threadId, request.scope)) {
+      return { segments: [], next: null, live: null, endedUpTo: 0 };
+    }
     return this.#database.page(request, this.#liveRun(request.threadId));
   }
 
-  async running(threadId: string): Promise<messages.RunningMessage> {
+  async running({ threadId, scope }: messages.RunningRequest): Promise<messages.RunningMessage> {
     await this.#reach();
+    if (!this.#database.isVisible(threadId, scope)) return { run: null };
     const isToldToStop = this.#database.threads.get(threadId)?.stop != null;
     return { run: isToldToStop ? null : this.#liveRun(threadId) };
   }

@@ -11,6 +11,7 @@ import type {
   PageSegment,
 } from "../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
+import { isVisible, type Scope } from "../../src/protocol/scope.ts";
 
 /** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
@@ -25,6 +26,8 @@ export interface ThreadRow {
   readonly threadId: string;
   /** The last epoch of the thread. */
   epoch: number;
+  /** Whose thread it is. Undefined for a thread that was not claimed, or of which nothing was stored. */
+  resourceId: string | null | undefined;
   /** The claim that holds the thread, or null. */
   holder: Holder | null;
   /** What another instance wants of the run that holds the thread. */
@@ -77,9 +80,19 @@ export class MemoryDatabase {
   threadRow(threadId: string): ThreadRow {
     const known = this.threads.get(threadId);
     if (known !== undefined) return known;
-    const row: ThreadRow = { threadId, epoch: 0, holder: null, stop: null };
+    const row: ThreadRow = {
+      threadId,
+      epoch: 0,
+      resourceId: undefined,
+      holder: null,
+      stop: null,
+    };
     this.threads.set(threadId, row);
     return row;
+  }
+
+  isVisible(threadId: string, scope: Scope): boolean {
+    return isVisible(scope, this.threads.get(threadId)?.resourceId ?? null);
   }
 
   journalOf(run: RunKey): Journal {

@@ -2,7 +2,7 @@ import type { EventLike } from "../../src/events/event.ts";
 import { toRunStoreError } from "../../src/protocol/errors.ts";
 import type * as messages from "../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
-import { decideClaim } from "../../src/runs/claim.ts";
+import { belongsTo, decideClaim } from "../../src/runs/claim.ts";
 import { endInterrupted, OWNER_DIED, REST_UNSTORED } from "../../src/runs/interrupted.ts";
 import type { MemoryDatabase, ThreadRow } from "./memory-database.ts";
 
@@ -61,6 +61,10 @@ export class MemoryOperations {
   #claim(op: messages.ClaimOp): messages.OpResult<"claim"> {
     const { threadId, runId, number: claimNumber } = op;
     const row = this.#options.database.threadRow(threadId);
+    if (!belongsTo(row.resourceId, op.resourceId)) {
+      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+    }
+    row.resourceId = op.resourceId;
     const holder = row.holder && {
       ...row.holder,
       epoch: row.epoch,
@@ -69,7 +73,7 @@ export class MemoryOperations {
     const decision = decideClaim({ instanceId: this.#options.instanceId, claimNumber, holder });
     if (decision.kind === "refuse") {
       if (op.supersede) row.stop = "discard";
-      return { ok: true, claim: null };
+      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
     }
     const from = row.holder;
     if (decision.kind === "recover") this.recover(row, OWNER_DIED);
@@ -121,8 +125,9 @@ export class MemoryOperations {
     return OK;
   }
 
-  #stop({ threadId, runId }: messages.StopOp): messages.StopAnswer {
+  #stop({ threadId, runId, scope }: messages.StopOp): messages.StopAnswer {
     const { instanceId, database, isAlive } = this.#options;
+    if (!database.isVisible(threadId, scope)) return { ok: true, stopped: false };
     const row = database.threadRow(threadId);
     const { holder, stop } = row;
     const isElsewhere = holder !== null && holder.ownerId !== instanceId;
@@ -148,10 +153,13 @@ export class MemoryOperations {
 
   /** Frees the thread. `events` end the journal of the run, if it has one. */
   #end(run: RunKey, events: string | null): void {
-    if (events !== null) this.#options.database.journals.get(keyOf(run))?.segments.push(events);
-    const row = this.#options.database.threadRow(run.threadId);
+    const { database } = this.#options;
+    if (events !== null) database.journals.get(keyOf(run))?.segments.push(events);
+    const row = database.threadRow(run.threadId);
     row.holder = null;
     row.stop = null;
+    if (!database.runs.some(({ threadId }) => threadId === run.threadId))
+      row.resourceId = undefined;
   }
 
   /** Ends a run that nobody executes. Its owner may only have slept: the epoch is raised. */

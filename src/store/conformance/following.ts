@@ -5,7 +5,7 @@ import type { Section } from "./section.ts";
 
 export const following: Section = {
   title: "following a run of another store",
-  needs: "severalInstances",
+  needs: ["severalInstances"],
   define(test) {
     test("followers of two runs of one id, on one thread, each get their own", async ({ open }) => {
       const [one, other] = [open(), open()];

@@ -6,7 +6,7 @@ import { run } from "./whole-runs.ts";
 
 export const restart: Section = {
   title: "a store that is opened on the data of another",
-  needs: "restart",
+  needs: ["restart"],
   define(test) {
     test("finds what was waiting when that one was closed", async ({ open }) => {
       const one = open();

@@ -8,6 +8,7 @@ import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
 import { messagesSeen } from "./messages-seen.ts";
 import { repeatedRunIds } from "./repeated-run-ids.ts";
+import { resources, resourcesOfSeveralInstances } from "./resources.ts";
 import { restart } from "./restart.ts";
 import { runs } from "./runs.ts";
 import type { Section, StoreSupports, StoreTest } from "./section.ts";
@@ -33,6 +34,8 @@ const SECTIONS: readonly Section[] = [
   severalInstances,
   following,
   stopping,
+  resources,
+  resourcesOfSeveralInstances,
 ];
 
 /** `test` of `node:test`, vitest, or any test runner that has one like it. */
@@ -73,13 +76,15 @@ export interface StoreSuiteOptions {
 export function runStoreSuite(options: StoreSuiteOptions): void {
   const { name, test, describe, supports, setUp } = options;
   for (const section of SECTIONS) {
-    const isSupported = section.needs === undefined || isTrue(supports, section.needs);
+    const { needs = [] } = section;
+    const missing = needs.filter((feature) => !isTrue(supports, feature));
     const title = `${name}: ${section.title}`;
     const register = () =>
       section.define((testName, body) => {
         const fullName = describe === undefined ? `${title}: ${testName}` : testName;
-        if (isSupported) test(fullName, () => runTest(setUp, body));
-        else test.skip(`${fullName} [needs ${section.needs}]`, () => runTest(setUp, body));
+        const run = () => runTest(setUp, body);
+        if (missing.length === 0) test(fullName, run);
+        else test.skip(`${fullName} [needs ${missing.join(", ")}]`, run);
       });
     if (describe === undefined) register();
     else describe(title, register);

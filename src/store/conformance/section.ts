@@ -6,6 +6,8 @@ export interface StoreSupports {
   readonly restart: boolean;
   /** Several stores may be open on the same data at once. */
   readonly severalInstances: boolean;
+  /** It keeps the threads of different resources apart: `RunStore.hasResources`. */
+  readonly resources: boolean;
 }
 
 /** What a test of the suite is given. */
@@ -22,6 +24,6 @@ export type DefineTest = (name: string, body: StoreTest) => void;
 export interface Section {
   readonly title: string;
   /** What the store has to support for these tests. */
-  readonly needs?: keyof StoreSupports;
+  readonly needs?: readonly (keyof StoreSupports)[];
   readonly define: (test: DefineTest) => void;
 }

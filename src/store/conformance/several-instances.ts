@@ -5,7 +5,7 @@ import { run } from "./whole-runs.ts";
 
 export const severalInstances: Section = {
   title: "several stores on the same data",
-  needs: "severalInstances",
+  needs: ["severalInstances"],
   define(test) {
     test("a thread that one of them holds is refused to the other", async ({ open }) => {
       const [one, other] = [open(), open()];

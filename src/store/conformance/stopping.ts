@@ -3,7 +3,7 @@ import type { Section } from "./section.ts";
 
 export const stopping: Section = {
   title: "stopping and superseding a run of another store",
-  needs: "severalInstances",
+  needs: ["severalInstances"],
   define(test) {
     test("a run is told to stop by the other, once, and counts as running no more", async ({
       open,

@@ -8,6 +8,7 @@ import type {
   OpResult,
   PageRequest,
   RunningMessage,
+  RunningRequest,
   ViewMessage,
   ViewRequest,
 } from "../../protocol/messages.ts";
@@ -49,7 +50,7 @@ export interface Backend {
   keepView?(request: KeepViewRequest): Promise<void>;
 
   /** The run that holds a thread, if its owner is alive and it was not told to stop. */
-  running(threadId: string): Promise<RunningMessage>;
+  running(request: RunningRequest): Promise<RunningMessage>;
 
   /** What other instances did with the runs and the threads that the request names. */
   look(request: LookRequest): Promise<LookMessage>;

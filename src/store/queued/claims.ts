@@ -1,13 +1,16 @@
 import { setImmediate as nextTask } from "node:timers/promises";
 import { RunStoreError } from "../../protocol/errors.ts";
-import type { HoldingRun } from "../../protocol/messages.ts";
+import type { ClaimRefusal, HoldingRun } from "../../protocol/messages.ts";
 import type { ClaimOutcome, ClaimRequest } from "../run-store.ts";
 import { ClaimedRun, type WritePath } from "./claimed-run.ts";
 
-const REFUSED: ClaimOutcome = {
-  kind: "refused",
-  code: "THREAD_ALREADY_RUNNING",
-  message: "Thread already running",
+const REFUSALS: Readonly<Record<ClaimRefusal, ClaimOutcome>> = {
+  THREAD_ALREADY_RUNNING: {
+    kind: "refused",
+    code: "THREAD_ALREADY_RUNNING",
+    message: "Thread already running",
+  },
+  THREAD_NOT_FOUND: { kind: "refused", code: "THREAD_NOT_FOUND", message: "Thread not found" },
 };
 
 /** Makes the claims of a store: numbers them, and keeps track of those without an answer. */
@@ -51,8 +54,9 @@ export class Claims {
 
   async #claim(request: ClaimRequest, number: number): Promise<ClaimOutcome> {
     const { batcher, unstored } = this.#path;
-    const { threadId, runId, messageIds, messageDigests = [], supersede } = request;
-    const ids = { threadId, runId, messageIds, messageDigests };
+    const { threadId, runId, agentId, resourceId = null, supersede } = request;
+    const { messageIds, messageDigests = [] } = request;
+    const ids = { threadId, runId, agentId, resourceId, messageIds, messageDigests };
     const op = { kind: "claim", number, ...ids, supersede } as const;
     const askedAt = performance.now();
     const result = await batcher.enqueue(op).catch((error: RunStoreError) => {
@@ -60,12 +64,14 @@ export class Claims {
       throw error;
     });
     if (!result.ok) throw RunStoreError.from(result.fault);
-    if (result.claim === null) return REFUSED;
+    if (result.claim === null) return REFUSALS[result.refusal];
     const { epoch, seen, changed } = result.claim;
     // A late answer may mean that this process was suspended: another instance may have the thread now.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
-      return this.#isClaimedAfter(threadId, number) ? REFUSED : this.claim(request);
+      return this.#isClaimedAfter(threadId, number)
+        ? REFUSALS.THREAD_ALREADY_RUNNING
+        : this.claim(request);
     }
     return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen, changed };
   }

@@ -3,6 +3,7 @@ import type { EventLike } from "../../events/event.ts";
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HoldingRun, PageCursor } from "../../protocol/messages.ts";
+import { type Scope, UNOWNED } from "../../protocol/scope.ts";
 import type {
   ClaimOutcome,
   ClaimRequest,
@@ -47,6 +48,7 @@ const MIN_CLOSE_STEP_MS = 1000;
  * before its first use.
  */
 export class QueuedRunStore implements RunStore {
+  readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
   readonly #backend: Backend;
@@ -108,10 +110,11 @@ export class QueuedRunStore implements RunStore {
   async readHistory(
     threadId: string,
     cursor: HistoryCursor | null,
-    { runs, forReplay = false }: HistoryOptions = {},
+    { runs, forReplay = false, scope = UNOWNED }: HistoryOptions = {},
   ): Promise<HistoryPage> {
     const page = await this.#backend.readPage({
       threadId,
+      scope,
       cursor: cursor as PageCursor | null,
       runs: runs ?? null,
       forReplay,
@@ -128,8 +131,8 @@ export class QueuedRunStore implements RunStore {
     return { segments, next, live, endedUpTo, trimmed, ...views };
   }
 
-  async runningRun(threadId: string): Promise<LiveRun | null> {
-    const { run } = await this.#backend.running(threadId);
+  async runningRun(threadId: string, scope: Scope = UNOWNED): Promise<LiveRun | null> {
+    const { run } = await this.#backend.running({ threadId, scope });
     return this.#unlessEnded(threadId, run);
   }
 
@@ -141,8 +144,18 @@ export class QueuedRunStore implements RunStore {
     return this.#tailer.follow(threadId, epoch, signal);
   }
 
-  async requestStop(threadId: string, runId: string | null): Promise<boolean> {
-    const result = await this.#batcher.enqueue({ kind: "stop", threadId, runId });
+  async requestStop(
+    threadId: string,
+    runId: string | null,
+    scope: Scope = UNOWNED,
+  ): Promise<boolean> {
+    const result = await this.#batcher.enqueue({
+      kind: "stop",
+      threadId,
+      runId,
+      discard: false,
+      scope,
+    });
     if (!result.ok) throw RunStoreError.from(result.fault);
     return result.stopped;
   }

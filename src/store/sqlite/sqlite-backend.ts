@@ -13,6 +13,7 @@ import type {
   PageRequest,
   ReaderRequest,
   RunningMessage,
+  RunningRequest,
   ViewMessage,
   ViewRequest,
   WorkerConfig,
@@ -153,8 +154,8 @@ export class SqliteBackend implements Backend {
     await this.#writer.request({ kind: "keep-view", view });
   }
 
-  running(threadId: string): Promise<RunningMessage> {
-    return this.#read({ kind: "running", threadId });
+  running(request: RunningRequest): Promise<RunningMessage> {
+    return this.#read({ kind: "running", ...request });
   }
 
   look(look: LookRequest): Promise<LookMessage> {
@@ -230,7 +231,7 @@ export class SqliteBackend implements Backend {
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
     this.#warnRecovered(recovered);
     // Start the first reader thread now, before a client waits for its history.
-    this.running("").catch((error: RunStoreError) => {
+    this.running({ threadId: "", scope: "every" }).catch((error: RunStoreError) => {
       logger.debug({ err: error }, "the first reader thread did not start");
     });
   }

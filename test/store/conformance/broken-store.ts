@@ -9,12 +9,13 @@ export function brokenStore(inner: RunStore, broken: Partial<RunStore>): RunStor
     get stuck() {
       return inner.stuck;
     },
+    hasResources: inner.hasResources === true,
     ready: () => inner.ready(),
     claim: (request) => inner.claim(request),
-    readHistory: (threadId, cursor) => inner.readHistory(threadId, cursor),
-    runningRun: (threadId) => inner.runningRun(threadId),
+    readHistory: (threadId, cursor, options) => inner.readHistory(threadId, cursor, options),
+    runningRun: (threadId, scope) => inner.runningRun(threadId, scope),
     follow: (threadId, epoch, signal) => inner.follow(threadId, epoch, signal),
-    requestStop: (threadId, runId) => inner.requestStop(threadId, runId),
+    requestStop: (threadId, runId, scope) => inner.requestStop(threadId, runId, scope),
     released: (threadId, signal) => inner.released(threadId, signal),
     flush: () => inner.flush(),
     close: (timeoutMs) => inner.close(timeoutMs),

@@ -7,8 +7,8 @@ import { MemoryRunStore } from "../../support/memory-store.ts";
 import { BROKEN_STORES } from "./broken-stores.ts";
 import { collectSuite } from "./collected-suite.ts";
 
-const ALL = { restart: true, severalInstances: true };
-const NONE = { restart: false, severalInstances: false };
+const ALL = { restart: true, severalInstances: true, resources: true };
+const NONE = { restart: false, severalInstances: false, resources: false };
 
 /** The suite for stores in memory that `change` has changed. */
 const suiteFor = (change: (store: RunStore) => RunStore) =>
@@ -50,7 +50,7 @@ describe("the store suite", () => {
     expect([...skipped.keys()]).toContain(
       "several stores on the same data: a thread that one of them holds is refused to the other [needs severalInstances]",
     );
-    const names = [...skipped.keys()].map((name) => name.replace(/ \[needs \w+\]$/, ""));
+    const names = [...skipped.keys()].map((name) => name.replace(/ \[needs [\w, ]+\]$/, ""));
     expect([...tests.keys(), ...names]).toEqual(all);
   });
 

@@ -229,4 +229,33 @@ export const BROKEN_STORES: readonly (readonly [
     "stopping and superseding a run of another store: a run is told to stop by the other, once, and counts as running no more",
     (inner) => brokenStore(inner, { requestStop: async () => false }),
   ],
+  [
+    "gives a thread to whoever claims it",
+    "threads of resources: the first claim gives a thread to its resource, and others are refused",
+    (inner) =>
+      brokenStore(inner, { claim: (request) => inner.claim({ ...request, resourceId: null }) }),
+  ],
+  [
+    "shows a history to whoever knows the thread",
+    "threads of resources: a history is empty for others, whether its run executes or is stored",
+    (inner) =>
+      brokenStore(inner, {
+        readHistory: (threadId, cursor, options) =>
+          inner.readHistory(threadId, cursor, { ...options, scope: "every" }),
+      }),
+  ],
+  [
+    "tells everybody that a run holds a thread",
+    "threads of resources: only its resource hears that a run holds the thread",
+    (inner) =>
+      brokenStore(inner, { runningRun: (threadId) => inner.runningRun(threadId, "every") }),
+  ],
+  [
+    "lets everybody stop a run",
+    "threads of resources, in several stores: only its resource can stop a run of another store",
+    (inner) =>
+      brokenStore(inner, {
+        requestStop: (threadId, runId) => inner.requestStop(threadId, runId, "every"),
+      }),
+  ],
 ];

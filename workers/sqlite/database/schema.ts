@@ -1,10 +1,11 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
+import { ADDED_FOR_THREADS, THREAD_TABLES } from "./thread-columns.ts";
 import { VIEW_TABLE } from "./view-table.ts";
 
 /** The schema version that this code writes. Files of a newer version are refused. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** The tables of version 1, column for column: either version can open a file of the other. */
 const VERSION_1 = `
@@ -189,7 +190,10 @@ export function migrate(db: Database): number {
       db.exec(VERSION_1);
       for (const column of ADDED_TO_VERSION_1) addColumn(db, column);
       db.exec(VERSION_2);
-      for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES]) addColumn(db, column);
+      for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES, ...ADDED_FOR_THREADS]) {
+        addColumn(db, column);
+      }
+      db.exec(THREAD_TABLES);
       db.exec(SHARED_TABLES);
       db.exec(VIEW_TABLE);
       db.exec(BACKFILL_THREADS);

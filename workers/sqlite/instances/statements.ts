@@ -37,6 +37,10 @@ export function prepareOwnerStatements(db: Database) {
     stateOfThread: db.prepare<[string], RunStateRow>(
       `SELECT ${RUN_STATE} FROM run_state WHERE thread_id = ?`,
     ),
+    // No row for a thread that is unknown.
+    resourceOfThread: db
+      .prepare<[string], string | null>("SELECT resource_id FROM threads WHERE thread_id = ?")
+      .pluck(),
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
     ),

@@ -12,7 +12,7 @@ import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
-import { threadNow } from "./who-runs.ts";
+import { isThreadVisible, threadNow } from "./who-runs.ts";
 
 /** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
 const PAGE_LENGTH = 64 * 1024;
@@ -33,6 +33,13 @@ interface CutRow {
 /** The same fields on later pages, which do not tell the state of the thread. */
 const LATER: Now = { live: null, endedUpTo: 0 };
 
+const UNKNOWN_THREAD: HistoryPageMessage = {
+  segments: [],
+  next: null,
+  views: { before: null, end: 0 },
+  ...LATER,
+};
+
 /** The pages of a thread's stored runs, in the order in which they were stored. */
 export class HistoryPages {
   readonly #context: ReaderContext;
@@ -45,7 +52,8 @@ export class HistoryPages {
     this.#values = values;
   }
 
-  read({ threadId, cursor, runs, forReplay }: PageRequest): HistoryPageMessage {
+  read({ threadId, scope, cursor, runs, forReplay }: PageRequest): HistoryPageMessage {
+    if (!isThreadVisible(this.#context, threadId, scope)) return UNKNOWN_THREAD;
     const { from, ...now } =
       cursor === null ? this.#begin(threadId, runs) : { from: cursor, ...LATER };
     const segments: PageSegment[] = [];

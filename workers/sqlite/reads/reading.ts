@@ -32,7 +32,7 @@ export class Reading {
       case "page":
         return this.#pages.read(request.page);
       case "running":
-        return runningRun(this.#context, request.threadId);
+        return runningRun(this.#context, request);
       case "look":
         return look(this.#context, request.look);
       case "view":

@@ -2,14 +2,30 @@ import type {
   HistoryPageMessage,
   HoldingRun,
   RunningMessage,
+  RunningRequest,
 } from "../../../src/protocol/messages.ts";
+import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { epochOf } from "../runs/stored-runs.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
+/** Whether a call with `scope` sees the thread. A thread that is unknown is one of nobody. */
+export function isThreadVisible(
+  { statements }: Pick<ReaderContext, "statements">,
+  threadId: string,
+  scope: Scope,
+): boolean {
+  if (scope === "every") return true;
+  return isVisible(scope, statements.resourceOfThread.get(threadId) ?? null);
+}
+
 /** The run that holds a thread, if its owner is alive and the run was not told to stop. */
-export function runningRun(context: ReaderContext, threadId: string): RunningMessage {
+export function runningRun(
+  context: ReaderContext,
+  { threadId, scope }: RunningRequest,
+): RunningMessage {
+  if (!isThreadVisible(context, threadId, scope)) return { run: null };
   const state = context.statements.stateOfThread.get(threadId);
   const runs = hasLiveOwner(context, state) && state.stop_requested === null;
   return { run: runs ? holdingRun(context, state) : null };

@@ -1,22 +1,32 @@
 import type { ClaimOp, OpResult } from "../../../src/protocol/messages.ts";
-import { decideClaim, type ThreadHolder } from "../../../src/runs/claim.ts";
+import { belongsTo, decideClaim, type ThreadHolder } from "../../../src/runs/claim.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-const HELD: OpResult<"claim"> = { ok: true, claim: null };
+const HELD: OpResult<"claim"> = {
+  ok: true,
+  claim: null,
+  refusal: "THREAD_ALREADY_RUNNING",
+};
 
-/** Takes a thread for a run, unless a live owner holds it: see `decideClaim`. */
+const NOT_FOUND: OpResult<"claim"> = { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+
+/**
+ * Takes a thread for a run, unless it belongs to another resource, or a live owner holds it: see
+ * `decideClaim`.
+ */
 export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
   const { threadId, runId, number } = op;
   const { instanceId } = config;
-  const known = context.messages.epochOf(threadId);
-  if (known !== undefined && takeKnown(context, op, known)) {
-    return claimed(context, op, known + 1);
+  const known = context.messages.lastClaimOf(threadId);
+  if (known?.resourceId === op.resourceId && takeKnown(context, op, known.epoch)) {
+    return claimed(context, op, known.epoch + 1);
   }
+  if (!giveToResource(context, op)) return NOT_FOUND;
   const first = firstEpochOf(context, threadId);
   const take = () =>
     statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now(), first);
@@ -38,6 +48,18 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   return claimed(context, op, epoch);
 }
 
+/**
+ * Whether the thread belongs to the resource of the claim. The first claim of a thread gives it to its
+ * resource.
+ */
+function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
+  const { threadId, agentId, resourceId } = op;
+  const owner = statements.resourceOfThread.get(threadId);
+  if (!belongsTo(owner, resourceId)) return false;
+  if (owner === undefined) statements.insertThread.run(threadId, agentId, resourceId, Date.now());
+  return true;
+}
+
 function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | null {
   if (state.is_running !== 1) return null;
   const { owner_id: ownerId, claim_number: claimNumber, epoch } = state;
@@ -50,12 +72,14 @@ function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | nu
  */
 function firstEpochOf({ statements }: WriterContext, threadId: string): number {
   if (statements.stateOfThread.get(threadId) !== undefined) return 1;
-  return 1 + (statements.lastEpochOfThread.get(threadId) ?? 0);
+  const last = statements.lastEpochOfThread.get(threadId) ?? 0;
+  return 1 + Math.max(last, statements.lastRemovedEpoch.get() ?? 0);
 }
 
 /**
  * Takes a free thread that this instance held last. This common case needs one statement. Returns false
- * if the thread is not free, or if another instance has held it since.
+ * if the thread is not free, if another instance has held it since, or if it was removed since: a thread
+ * that is made again begins with a higher epoch.
  */
 function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
   const { threadId, runId, number } = op;

@@ -43,6 +43,7 @@ export function recoverRun(
   const ended = endInterrupted({ ...interrupted, runId, events: journal.events }, end);
   if (ended === null) {
     deleteSegments(context, segmentIds);
+    forgetIfEmpty(context, threadId);
     return;
   }
   const { epoch, closing } = ended;
@@ -52,4 +53,9 @@ export function recoverRun(
   const last = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
   if (retain) retainJournal(context, last, segmentIds);
   else deleteSegments(context, segmentIds);
+}
+
+/** Forgets a thread of which no run was stored. It then belongs to no resource. */
+export function forgetIfEmpty({ statements, messages }: WriterContext, threadId: string): void {
+  if (statements.deleteEmptyThread.run(threadId, threadId).changes > 0) messages.forget(threadId);
 }

@@ -4,7 +4,7 @@ import { REST_UNSTORED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
 import { deleteSegments, endJournal } from "./journal.ts";
 import { freeThread, holdsLease, OK } from "./lease.ts";
-import { recoverRun } from "./recover.ts";
+import { forgetIfEmpty, recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Frees the thread and forgets the run. A release that is sent again does nothing. */
@@ -47,4 +47,5 @@ export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp">
 
 function free(context: WriterContext, run: RunKey): void {
   expectChange(freeThread(context, run, Date.now()), "the end of a run");
+  forgetIfEmpty(context, run.threadId);
 }

@@ -45,6 +45,15 @@ export function prepareRunStatements(db: Database) {
          ORDER BY id DESC LIMIT 1`,
       )
       .pluck(),
+    lastRemovedEpoch: db.prepare<[], number>("SELECT last_epoch FROM removed_threads").pluck(),
+    insertThread: db.prepare<[string, string | null, string | null, number]>(
+      "INSERT INTO threads (thread_id, agent_id, resource_id, created_at) VALUES (?, ?, ?, ?)",
+    ),
+    // A thread of which no run was stored, and of which nothing is set.
+    deleteEmptyThread: db.prepare<[string, string]>(
+      `DELETE FROM threads WHERE thread_id = ? AND title IS NULL AND metadata IS NULL AND archived = 0
+         AND NOT EXISTS (SELECT 1 FROM agent_runs WHERE thread_id = ?)`,
+    ),
     takeFreeThread: db
       .prepare<[string, string, string, number, number, number], number>(
         `INSERT INTO run_state

@@ -1,5 +1,6 @@
 import type { OpResult, StopOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { isVisible } from "../../../src/protocol/scope.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
@@ -14,6 +15,8 @@ export const STOP_AND_DISCARD = 2;
  */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
+  const resourceId = statements.resourceOfThread.get(op.threadId) ?? null;
+  if (!isVisible(op.scope, resourceId)) return { ok: true, stopped: false };
   const state = statements.stateOfThread.get(op.threadId);
   const isOther = state?.owner_id !== null && state?.owner_id !== config.instanceId;
   const isMeant = op.runId === null || state?.current_run_id === op.runId;

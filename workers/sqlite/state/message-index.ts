@@ -35,10 +35,10 @@ export interface RecentRuns {
    * The epoch of the last claim of the thread that this instance knows. The next epoch is one higher.
    */
   epoch: number;
+  /** Whose thread it is. Null for a thread of nobody. */
+  readonly resourceId: string | null;
   /** `PRAGMA data_version` when the row in `threads` was last known to be correct. */
   dataVersion: number;
-  /** Whether `threads` has a row of this thread. */
-  isListed: boolean;
   /** Whether `thread_messages` may have rows of this thread. */
   isIndexed: boolean;
   /** How many recent runs there are. */
@@ -91,9 +91,14 @@ export class MessageIndex {
     return this.#dataVersion !== before;
   }
 
-  /** The epoch of the last claim of the thread that this instance remembers. */
-  epochOf(threadId: string): number | undefined {
-    return this.#recent.get(threadId)?.epoch;
+  /** The last claim of the thread, as far as this instance remembers. */
+  lastClaimOf(threadId: string): Pick<RecentRuns, "epoch" | "resourceId"> | undefined {
+    return this.#recent.get(threadId);
+  }
+
+  /** Forgets a thread that was removed. */
+  forget(threadId: string): void {
+    this.#recent.delete(threadId);
   }
 
   /**
@@ -133,11 +138,7 @@ export class MessageIndex {
 
   /** Adds a run that was stored. */
   add(recent: RecentRuns, run: StoredRun): void {
-    const { threadId, digests } = recent;
-    if (!recent.isListed) {
-      this.#statements.insertThread.run(threadId, run.agentId, run.finishedAt);
-      recent.isListed = true;
-    }
+    const { digests } = recent;
     recent.count++;
     for (const [id, digest] of run.messages) digests.set(id, digest);
     if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id, run.agentId);
@@ -166,15 +167,15 @@ export class MessageIndex {
       this.#statements.resetThreadIndex.run(threadId);
     }
     const upTo = isStale ? 0 : (row?.indexed_up_to ?? 0);
-    const state = { isListed: row !== undefined, isIndexed: upTo > 0, count: 0 };
     const recent = {
       threadId,
       epoch,
+      resourceId: row?.resource_id ?? null,
       dataVersion: 0,
-      ...state,
+      isIndexed: upTo > 0,
+      count: 0,
       digests: new Map<string, number>(),
     };
-    if (row === undefined) return recent;
     let last = upTo;
     for (const row of this.#statements.runsBehind.iterate(threadId, upTo)) {
       const events = parseEvents(this.#values.eventsOf(row, slotHasMessages)) ?? [];

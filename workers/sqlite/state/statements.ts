@@ -49,6 +49,12 @@ export function prepareJournalStatements(db: Database) {
 
 export type JournalStatements = ReturnType<typeof prepareJournalStatements>;
 
+interface ThreadIndexRow {
+  readonly resource_id: string | null;
+  readonly indexed_up_to: number;
+  readonly messages_stale: number;
+}
+
 /** The messages that a thread has stored: their ids, and digests of their content. */
 export function prepareMessageStatements(db: Database) {
   return {
@@ -67,12 +73,8 @@ export function prepareMessageStatements(db: Database) {
        WHERE digest IS NOT excluded.digest`,
     ),
     deleteMessagesOfThread: db.prepare<[string]>("DELETE FROM thread_messages WHERE thread_id = ?"),
-    threadIndex: db.prepare<[string], { indexed_up_to: number; messages_stale: number }>(
-      "SELECT indexed_up_to, messages_stale FROM threads WHERE thread_id = ?",
-    ),
-    insertThread: db.prepare<[string, string | null, number]>(
-      `INSERT INTO threads (thread_id, agent_id, created_at) VALUES (?, ?, ?)
-       ON CONFLICT DO NOTHING`,
+    threadIndex: db.prepare<[string], ThreadIndexRow>(
+      "SELECT resource_id, indexed_up_to, messages_stale FROM threads WHERE thread_id = ?",
     ),
     runsBehind: db.prepare<[string, number], StoredEventsRow & { readonly id: number }>(
       "SELECT id, events, shared_events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",

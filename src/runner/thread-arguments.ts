@@ -1,0 +1,84 @@
+import { describeValue } from "./describe-value.ts";
+
+/** The most threads or runs that one page has. */
+const MAX_LIMIT = 500;
+
+/** @throws {TypeError} */
+export function assertId(value: unknown, name: string): asserts value is string {
+  // UTF-8 cannot hold a lone surrogate: a store would give back a different id.
+  if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
+    throw new TypeError(
+      `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,
+    );
+  }
+}
+
+/** @throws {TypeError} */
+export function assertMetadata(value: unknown): void {
+  if (!isPlainObject(value)) {
+    throw new TypeError(`expected metadata to be an object, got ${describeValue(value)}`);
+  }
+  try {
+    JSON.stringify(value);
+  } catch (cause) {
+    throw new TypeError("expected metadata to be an object that JSON can hold", { cause });
+  }
+}
+
+interface Rule {
+  readonly expected: string;
+  readonly accepts: (value: unknown) => boolean;
+}
+
+const isText = (value: unknown) => typeof value === "string" && value.isWellFormed();
+
+/** The fields of a query for threads or for runs. */
+const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
+  ["agentId", { expected: "a string", accepts: isText }],
+  ["resourceId", { expected: "a string", accepts: isText }],
+  ["search", { expected: "a string", accepts: isText }],
+  ["cursor", { expected: "a cursor of an earlier page", accepts: (v) => v === null || isText(v) }],
+  ["archived", { expected: "true or false", accepts: (value) => typeof value === "boolean" }],
+  [
+    "order",
+    { expected: '"updated" or "created"', accepts: (v) => v === "updated" || v === "created" },
+  ],
+  [
+    "metadata",
+    {
+      expected: "an object of strings, numbers, booleans and nulls",
+      accepts: (value) => isPlainObject(value) && Object.values(value).every(isScalar),
+    },
+  ],
+  [
+    "limit",
+    {
+      expected: `a whole number from 1 to ${MAX_LIMIT}`,
+      accepts: (v) => Number.isInteger(v) && Number(v) >= 1 && Number(v) <= MAX_LIMIT,
+    },
+  ],
+]);
+
+/** @throws {TypeError} */
+export function assertThreadQuery(query: object): void {
+  if (!isPlainObject(query)) {
+    throw new TypeError(`expected an object of options, got ${describeValue(query)}`);
+  }
+  for (const [name, value] of Object.entries(query)) {
+    const rule = QUERY_RULES.get(name);
+    if (rule === undefined) {
+      const known = [...QUERY_RULES.keys()].join(", ");
+      throw new TypeError(`expected one of the options ${known}, got ${describeValue(name)}`);
+    }
+    if (value === undefined || rule.accepts(value)) continue;
+    throw new TypeError(`expected ${name} to be ${rule.expected}, got ${describeValue(value)}`);
+  }
+}
+
+function isPlainObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isScalar(value: unknown): boolean {
+  return value === null || ["string", "number", "boolean"].includes(typeof value);
+}
