@@ -11,6 +11,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
+import { BatchOrder } from "../src/runs/batch-order.ts";
 import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
 import {
   abandon,
@@ -38,8 +39,7 @@ interface Writer extends OpenedDatabase {
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
-  /** `seq` of the batch that was committed last, or null before the first. */
-  committedSeq: number | null;
+  readonly order: BatchOrder;
 }
 
 let writer: Writer | null = null;
@@ -88,7 +88,8 @@ function open(config: WorkerConfig): Writer {
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, keptViews, opened, maintenance, committedSeq: null };
+    const order = new BatchOrder();
+    return { ...database, context, reading, keptViews, opened, maintenance, order };
   } catch (error) {
     if (config.file === null) unlock();
     guard?.close();
@@ -150,21 +151,17 @@ function close(): null {
   return null;
 }
 
-/**
- * Commits a batch. Refuses it if the batch before it failed, since operations are committed in order.
- */
-function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
-  if (after !== null && after !== writer.committedSeq) {
-    throw new RunStoreError("STORE_FAILED", "the batch before this one was not committed");
-  }
+/** Commits a batch, unless the batch before it failed. */
+function commitNext(writer: Writer, batch: Batch): BatchMessage {
+  writer.order.expectNext(batch);
   // Without the WAL's index, a commit could overwrite what another process has written to the WAL.
   writer.files?.checkIndex();
   const startedAt = performance.now();
-  const results = commitBatch(writer.context, ops);
+  const results = commitBatch(writer.context, batch.ops);
   writer.maintenance?.afterBatch(performance.now() - startedAt);
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
-  writer.committedSeq = seq;
+  writer.order.committed(batch);
   return { results, walBytes };
 }
 

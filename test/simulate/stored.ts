@@ -13,11 +13,13 @@ export interface StoredRun {
   readonly number: number | null;
 }
 
-export function storedRuns({ runs }: MemoryDatabase): StoredRun[] {
-  return runs.map(({ threadId, runId, events: json }) => {
-    const events = JSON.parse(json) as EventLike[];
-    return { threadId, runId, events, number: numberIn(events) };
-  });
+export function storedRuns({ threads }: MemoryDatabase): StoredRun[] {
+  return Array.from(threads, ([threadId, { runs }]) =>
+    runs.map(({ runId, events: json }) => {
+      const events = JSON.parse(json) as EventLike[];
+      return { threadId, runId, events, number: numberIn(events) };
+    }),
+  ).flat();
 }
 
 /** Which run events are of. */

@@ -114,6 +114,14 @@ export class VirtualTime {
   install(): void {
     const setTimer = (run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]) =>
       new Handle(this.after(Math.max(1, ms), () => run(...args)));
+    const setRepeated = (run: () => void, ms: number) => {
+      const repeat = () => {
+        handle.task = this.after(ms, repeat);
+        run();
+      };
+      const handle = new Handle(this.after(ms, repeat));
+      return handle;
+    };
     const setNow = (run: (...args: unknown[]) => void, ...args: unknown[]) =>
       new Handle(this.after(0, () => run(...args)));
     const clear = (handle: unknown) => {
@@ -122,6 +130,8 @@ export class VirtualTime {
     Object.assign(globalThis, {
       setTimeout: setTimer,
       clearTimeout: clear,
+      setInterval: setRepeated,
+      clearInterval: clear,
       setImmediate: setNow,
       clearImmediate: clear,
     });
@@ -159,10 +169,10 @@ export class VirtualTime {
 
 /** What `setTimeout` returns. */
 class Handle {
-  readonly #task: Task;
+  task: Task;
 
   constructor(task: Task) {
-    this.#task = task;
+    this.task = task;
   }
 
   ref(): this {
@@ -178,7 +188,7 @@ class Handle {
   }
 
   [Symbol.dispose](): void {
-    this.#task.cancelled = true;
+    this.task.cancelled = true;
   }
 }
 

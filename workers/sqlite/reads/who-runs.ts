@@ -1,13 +1,11 @@
 import type {
   HistoryPageMessage,
-  HoldingRun,
   RunningMessage,
   RunningRequest,
 } from "../../../src/protocol/messages.ts";
 import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
-import { epochOf } from "../runs/stored-runs.ts";
+import { liveRunOf, threadNow, VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
+import { holderOf } from "../instances/ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
 /** Whether a call with `scope` sees the thread. A thread that is unknown is one of nobody. */
@@ -27,24 +25,16 @@ export function runningRun(
 ): RunningMessage {
   if (!isThreadVisible(context, threadId, scope)) return { run: null };
   const state = context.statements.stateOfThread.get(threadId);
-  const runs = hasLiveOwner(context, state) && state.stop_requested === null;
-  return { run: runs ? holdingRun(context, state) : null };
+  const holder = state?.stop_requested === null ? holderOf(context, state) : null;
+  return { run: liveRunOf(holder, context.config.instanceId) };
 }
 
 /** The run that holds a thread, if its owner is alive, and the last epoch whose run is over. */
-export function threadNow(
+export function readThreadNow(
   context: ReaderContext,
   threadId: string,
 ): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
   const state = context.statements.stateOfThread.get(threadId);
-  if (state === undefined) return { live: null, endedUpTo: 0 };
-  const isOver = state.is_running !== 1;
-  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
-  return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
-}
-
-function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
-  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
-  if (runId === null) return null;
-  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
+  const lastEpoch = state?.epoch ?? VERSION_1_EPOCH;
+  return threadNow(holderOf(context, state), lastEpoch, context.config.instanceId);
 }

@@ -1,7 +1,7 @@
 import type { ClaimOp, OpResult } from "../../../src/protocol/messages.ts";
-import { belongsTo, decideClaim, type ThreadHolder } from "../../../src/runs/claim.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
+import { belongsTo, decideClaim } from "../../../src/runs/claim.ts";
+import { messagesSeen } from "../../../src/runs/messages-seen.ts";
+import { holderOf } from "../instances/ownership.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -60,12 +60,6 @@ function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
   return true;
 }
 
-function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | null {
-  if (state.is_running !== 1) return null;
-  const { owner_id: ownerId, claim_number: claimNumber, epoch } = state;
-  return { ownerId, claimNumber, epoch, isAlive: hasLiveOwner(context, state) };
-}
-
 /**
  * The first epoch of a thread without a row in `run_state`. Such a thread is new, or its row was
  * deleted. `takeFreeThread` ignores this number if there is a row.
@@ -91,7 +85,7 @@ function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: nu
 }
 
 function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
-  const { threadId, messageIds, messageDigests } = op;
-  const known = messages.compare(messages.recentOf(threadId, epoch), messageIds, messageDigests);
+  const recent = messages.recentOf(op.threadId, epoch);
+  const known = messagesSeen(op, (id) => messages.digestOf(recent, id));
   return { ok: true, claim: { epoch, ...known } };
 }

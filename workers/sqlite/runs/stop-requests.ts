@@ -1,7 +1,8 @@
 import type { OpResult, StopOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
+import { isStoppable } from "../../../src/runs/holder.ts";
+import { holderOf } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Value of `run_state.stop_requested`: the run has to stop, and is stored. */
@@ -18,12 +19,10 @@ export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"
   const resourceId = statements.resourceOfThread.get(op.threadId) ?? null;
   if (!isVisible(op.scope, resourceId)) return { ok: true, stopped: false };
   const state = statements.stateOfThread.get(op.threadId);
-  const isOther = state?.owner_id !== null && state?.owner_id !== config.instanceId;
-  const isMeant = op.runId === null || state?.current_run_id === op.runId;
-  if (!isOther || !isMeant || !hasLiveOwner(context, state)) {
-    return { ok: true, stopped: false };
-  }
-  return { ok: true, stopped: statements.requestStop.run(STOP, op.threadId).changes === 1 };
+  const stopped =
+    isStoppable(holderOf(context, state), op, config.instanceId) &&
+    statements.requestStop.run(STOP, op.threadId).changes === 1;
+  return { ok: true, stopped };
 }
 
 export interface RunToStop extends RunKey {
