@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import fc from "fast-check";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
@@ -30,11 +30,6 @@ const CHILD = fileURLToPath(new URL("fixtures/unfinished.child.ts", import.meta.
 const PAGE = 4096;
 const WAL_HEADER = 32;
 const FRAME = PAGE + 24;
-
-beforeAll(() => {
-  // The clients warn about patches that they cannot apply, and flipped letters give such patches.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 /** The codes that a damaged file may give. A failure without such a code is a bug. */
 const DAMAGE = ["CORRUPT", "NOT_A_DATABASE", "FOREIGN_FILE", "SCHEMA_TOO_NEW", "IO_ERROR"];

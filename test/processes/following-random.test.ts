@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
-import { beforeEach, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import { interleavedRun } from "../events/random-runs.ts";
@@ -8,13 +8,6 @@ import { openRunner, runIdsIn, type Watched, watch } from "../support/open-runne
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { inputOf, type ScriptEvent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-
-beforeEach(() => {
-  // Clients log warnings about the patches and ids of random runs.
-  for (const method of ["warn", "error"] as const) {
-    vi.spyOn(console, method).mockImplementation(() => {});
-  }
-});
 
 /** The actions that happen before an event of the run. */
 const moment = fc.record({

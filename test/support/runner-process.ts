@@ -9,8 +9,6 @@ import { type LogLine, type Watched, watch } from "./open-runner.ts";
 import type { Command, OnAbort, Report } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
-/** A child spends most of its start reading TypeScript, and all children read the same files. */
-const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));
 const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
 
 interface Answer {
@@ -55,7 +53,7 @@ export class RunnerProcess {
   ): Promise<RunnerProcess> {
     const node = [process.execPath, ...(process_.execArgv ?? []), CHILD, JSON.stringify(options)];
     const [command = "", ...args] = [...(process_.within ?? []), ...node];
-    const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...process_.env };
+    const env = { ...process.env, ...process_.env };
     const opened = new RunnerProcess(spawnChild(command, args, { env }));
     await opened.#ask({ do: "ready" });
     return opened;
