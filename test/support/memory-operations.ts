@@ -1,5 +1,5 @@
 import type { EventLike } from "../../src/events/event.ts";
-import { toRunStoreError } from "../../src/protocol/errors.ts";
+import { RunStoreError, toRunStoreError } from "../../src/protocol/errors.ts";
 import type * as messages from "../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
 import { belongsTo, decideClaim } from "../../src/runs/claim.ts";
@@ -55,6 +55,8 @@ export class MemoryOperations {
         return this.#stop(op);
       case "compact":
         return OK;
+      case "updateThread":
+        throw new RunStoreError("STORE_FAILED", "this database knows no threads");
     }
   }
 

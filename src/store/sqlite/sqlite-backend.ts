@@ -19,7 +19,7 @@ import type {
   WorkerConfig,
   WriterNotice,
 } from "../../protocol/messages.ts";
-import type { Backend, BackendNotice, BackendStatus } from "../queued/backend.ts";
+import type { Backend, BackendNotice, BackendStatus, ThreadReads } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
@@ -50,6 +50,11 @@ const BUSY_READ_MS = 50;
 export class SqliteBackend implements Backend {
   /** Null for a database in memory, and for `durability: "normal"`. */
   readonly durability: WalSync | null;
+  readonly threads: ThreadReads = {
+    list: (request) => this.#read({ kind: "threads", ...request }),
+    get: (request) => this.#read({ kind: "thread", ...request }),
+    runs: (request) => this.#read({ kind: "runs", ...request }),
+  };
   readonly #options: SqliteBackendOptions;
   /** The configuration of the threads that start from now on. */
   #config: WorkerConfig;

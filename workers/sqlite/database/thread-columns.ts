@@ -11,6 +11,8 @@ export const ADDED_FOR_THREADS: readonly (readonly [
   ["threads", "archived", "INTEGER NOT NULL DEFAULT 0"],
   // JSON of an object, or null.
   ["threads", "metadata", "TEXT"],
+  // JSON of a `ForkOrigin`, or null.
+  ["threads", "forked_from", "TEXT"],
 ];
 
 /**
