@@ -1,7 +1,16 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
+import type { HoldingRun } from "./run-key.ts";
 import type { Scope } from "./scope.ts";
+import type {
+  ListRunsRequest,
+  ListThreadsRequest,
+  ReadThreadRequest,
+  UpdateThreadOp,
+} from "./thread-messages.ts";
+
+export type { HoldingRun } from "./run-key.ts";
 
 /*
  * Every message between the main thread and the writer and reader threads.
@@ -166,7 +175,8 @@ export type WriterOp =
   | WithdrawOp
   | GiveUpOp
   | ConfirmOp
-  | StopOp;
+  | StopOp
+  | UpdateThreadOp;
 
 export interface ClaimResult {
   readonly epoch: number;
@@ -207,6 +217,7 @@ export interface OpAnswers {
   readonly giveUp: Done;
   readonly confirm: Done;
   readonly stop: StopAnswer;
+  readonly updateThread: Done;
 }
 
 /** The outcome of one operation of a batch. A fault fails this operation, not the rest of the batch. */
@@ -285,14 +296,6 @@ export interface HistoryPageMessage {
   readonly views?: { readonly before: number | null; readonly end: number };
 }
 
-/** A run that holds a thread, and whose owner is alive. */
-export interface HoldingRun {
-  readonly runId: string;
-  readonly epoch: number;
-  /** `ClaimOp.number` if it is a run of this instance, else null. */
-  readonly ownClaim: number | null;
-}
-
 export interface RunningRequest {
   readonly threadId: string;
   readonly scope: Scope;
@@ -355,6 +358,23 @@ export interface Batch {
   readonly after: number | null;
 }
 
+/** Remove a thread. May be sent again: it then carries on with the removal. */
+export interface DeleteThreadRequest {
+  readonly threadId: string;
+  readonly scope: Scope;
+  /** Of the claims of this instance, those with a number up to this one execute no more. */
+  readonly endedClaims: number;
+}
+
+/** Make a thread whose history is that of another one, up to a run. */
+export interface ForkThreadRequest {
+  readonly threadId: string;
+  readonly newThreadId: string;
+  /** The client's id of the last run to take over. Null for the last run of the thread. */
+  readonly atRun: string | null;
+  readonly scope: Scope;
+}
+
 export type WriterRequest =
   | { readonly kind: "open" }
   | ({ readonly kind: "batch" } & Batch)
@@ -363,6 +383,9 @@ export type WriterRequest =
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
+  | ({ readonly kind: "threads" } & ListThreadsRequest)
+  | ({ readonly kind: "thread" } & ReadThreadRequest)
+  | ({ readonly kind: "runs" } & ListRunsRequest)
   /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
   /** Write the content of the WAL again, so that the next sync puts all of it on the disk. */
@@ -371,6 +394,8 @@ export type WriterRequest =
   | { readonly kind: "check" }
   /** Back up a database in memory, which no other thread can read. */
   | ({ readonly kind: "backup" } & BackupRequest)
+  | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
+  | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
@@ -417,7 +442,10 @@ export interface BatchMessage {
   readonly walBytes: number;
 }
 
-export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" | "view" }>;
+export type ReaderRequest = Extract<
+  WriterRequest,
+  { kind: "page" | "running" | "look" | "view" | "threads" | "thread" | "runs" }
+>;
 
 /** What a writer reports without a request. */
 export type WriterNotice =

@@ -34,6 +34,12 @@ export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: 
     if (isOurs && holder.claimNumber === op.number) thread.free();
     return OK;
   }
+  if (op.kind === "updateThread") {
+    return {
+      ok: false,
+      fault: { code: "STORE_FAILED", message: "this database lists no threads" },
+    };
+  }
   if (!isOurs || thread.epoch !== op.epoch) {
     return answerUnheld(op, () => thread.storedRun(op.epoch) !== undefined);
   }

@@ -27,6 +27,12 @@ const MAX_IN_FLIGHT = 3;
  */
 const STUCK_MS = 10_000;
 
+const REFUSED_WHEN_STALLED: ReadonlySet<WriterOp["kind"]> = new Set([
+  "claim",
+  "stop",
+  "updateThread",
+]);
+
 export interface BatcherOptions {
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
@@ -55,7 +61,8 @@ export interface BatcherOptions {
  * sent one per batch.
  * settled: the operation has the backend's result, or an error after which it is not sent again.
  *
- * When storing has failed for long, claims and stop requests are rejected, queued or in flight. `end`
+ * When storing has failed for long, claims, stop requests and changes of threads are rejected, queued or in
+ * flight. `end`
  * rejects every operation.
  *
  * A batch may be committed although its acknowledgement is lost. So every operation is idempotent.
@@ -283,9 +290,8 @@ export class Batcher {
   }
 
   /**
-   * Storing has failed for long. Calls every `onStalled`, and rejects the claims and the stop requests:
-   * a run that has not begun is better refused than left waiting, and the caller of a stop request needs
-   * an answer. Returns the operations of `batch` that are still to be sent.
+   * Storing has failed for long. Calls every `onStalled`, and rejects the claims and what waits for an
+   * answer: a run that has not begun is better refused than left waiting. Returns the operations of `batch` that are still to be sent.
    */
   #reportStall(
     batch: readonly QueuedOperation[],
@@ -295,7 +301,7 @@ export class Batcher {
       operation.onStalled?.(error);
       operation.onStalled = null;
     }
-    const isRefused = ({ op }: QueuedOperation) => op.kind === "claim" || op.kind === "stop";
+    const isRefused = ({ op }: QueuedOperation) => REFUSED_WHEN_STALLED.has(op.kind);
     this.#fail([...batch, ...this.#queue].filter(isRefused), error);
     this.#queue = this.#queue.filter((operation) => !isRefused(operation));
     return batch.filter((operation) => !isRefused(operation));

@@ -15,14 +15,17 @@ import type {
   RunStore,
   StoreStats,
 } from "../run-store.ts";
+import type { ThreadStore } from "../thread-store.ts";
 import type { Backend, BackendNotice } from "./backend.ts";
 import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
 import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
 import { parseEvents } from "./parse-events.ts";
+import { QueuedThreads } from "./queued-threads.ts";
 import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
+import { ThreadRemovals } from "./thread-removals.ts";
 import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
@@ -51,6 +54,7 @@ export class QueuedRunStore implements RunStore {
   readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
+  readonly threads?: ThreadStore;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
@@ -95,6 +99,13 @@ export class QueuedRunStore implements RunStore {
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
+    const { threads: reads, threadWrites: writes } = backend;
+    if (reads !== undefined && writes !== undefined) {
+      const { batcher, unstored } = path;
+      const [claims, tailer] = [this.#claims, this.#tailer];
+      const removals = new ThreadRemovals({ writes, batcher, claims, tailer });
+      this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
+    }
     backend.onNotice((notice) => this.#handle(notice));
   }
 

@@ -11,11 +11,15 @@ export const ADDED_FOR_THREADS: readonly (readonly [
   ["threads", "archived", "INTEGER NOT NULL DEFAULT 0"],
   // JSON of an object, or null.
   ["threads", "metadata", "TEXT"],
+  // JSON of a `ForkOrigin`, or null.
+  ["threads", "forked_from", "TEXT"],
 ];
 
 /**
- * `removed_threads` has one row: the highest epoch of all threads that were removed. A thread that is made
- * again begins behind it, so that late writes for the removed thread are refused. It names no thread.
+ * `removed_threads` has one row: an epoch higher than those of all threads that were removed. A thread that
+ * is made again begins behind it, so that late writes for the removed thread are refused. At least one
+ * epoch lies between: an instance that remembers the removed thread takes its next epoch for its own. The
+ * row names no thread.
  */
 export const THREAD_TABLES = `
 CREATE TABLE IF NOT EXISTS removed_threads (

@@ -4,7 +4,14 @@ import type {
   ReaderRequest,
   RunningMessage,
   ViewMessage,
+  ViewRequest,
 } from "../../../src/protocol/messages.ts";
+import type {
+  ListRunsMessage,
+  ListThreadsMessage,
+  ReadThreadMessage,
+} from "../../../src/protocol/thread-messages.ts";
+import { ThreadReader } from "../threads/read-threads.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
@@ -12,19 +19,28 @@ import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
 import { runningRun } from "./who-runs.ts";
 
-export type ReaderReply = HistoryPageMessage | RunningMessage | LookMessage | ViewMessage;
+export type ReaderReply =
+  | HistoryPageMessage
+  | RunningMessage
+  | LookMessage
+  | ViewMessage
+  | ListThreadsMessage
+  | ReadThreadMessage
+  | ListRunsMessage;
 
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
 export class Reading {
   readonly #context: ReaderContext;
   readonly #pages: HistoryPages;
   readonly #views: ViewReader;
+  readonly #threads: ThreadReader;
 
   constructor(context: ReaderContext) {
     this.#context = context;
     const values = new ValueReader(context.statements);
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
+    this.#threads = new ThreadReader();
   }
 
   answer(request: ReaderRequest): ReaderReply {
@@ -36,7 +52,19 @@ export class Reading {
       case "look":
         return look(this.#context, request.look);
       case "view":
-        return this.#views.read(request.view);
+        return this.#views.read(this.#ofFinished(request.view));
+      case "threads":
+        return this.#threads.list(request);
+      case "thread":
+        return this.#threads.get(request);
+      case "runs":
+        return this.#threads.runs(request);
     }
+  }
+
+  /** A thread that is being removed or forked has only a part of its runs: it is shown as if it had none. */
+  #ofFinished(view: ViewRequest): ViewRequest {
+    const isUnfinished = this.#context.statements.unfinishedThread.get(view.threadId) !== undefined;
+    return isUnfinished ? { ...view, upToId: 0 } : view;
   }
 }

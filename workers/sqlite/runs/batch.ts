@@ -1,6 +1,7 @@
 import type { OpResult, WriterOp } from "../../../src/protocol/messages.ts";
 import { concernsWholeFile, toFault } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
+import { updateThread } from "../threads/update-thread.ts";
 import { claim } from "./claim.ts";
 import { compact, finish } from "./finish.ts";
 import { append } from "./journal.ts";
@@ -29,6 +30,8 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return confirm(context, op);
     case "stop":
       return requestStop(context, op);
+    case "updateThread":
+      return updateThread(context.statements, op);
   }
 }
 

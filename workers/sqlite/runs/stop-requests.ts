@@ -12,17 +12,21 @@ const STOP = 1;
 export const STOP_AND_DISCARD = 2;
 
 /**
- * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner.
+ * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner, and
+ * without `discard` also if the owner was asked before.
  */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
   const resourceId = statements.resourceOfThread.get(op.threadId) ?? null;
   if (!isVisible(op.scope, resourceId)) return { ok: true, stopped: false };
   const state = statements.stateOfThread.get(op.threadId);
-  const stopped =
-    isStoppable(holderOf(context, state), op, config.instanceId) &&
-    statements.requestStop.run(STOP, op.threadId).changes === 1;
-  return { ok: true, stopped };
+  if (!isStoppable(holderOf(context, state), op, config.instanceId)) {
+    return { ok: true, stopped: false };
+  }
+  const { changes } = op.discard
+    ? statements.requestEnd.run(STOP_AND_DISCARD, op.threadId)
+    : statements.requestStop.run(STOP, op.threadId);
+  return { ok: true, stopped: changes === 1 };
 }
 
 export interface RunToStop extends RunKey {

@@ -8,6 +8,7 @@ import { prepareInstanceStatements } from "../instances/statements.ts";
 import { JournalIndex } from "../state/journal-index.ts";
 import { MessageIndex } from "../state/message-index.ts";
 import { prepareJournalStatements, prepareMessageStatements } from "../state/statements.ts";
+import { prepareUpdateThreadStatements } from "../threads/statements.ts";
 import { SharedValues } from "../values/shared-values.ts";
 import { prepareValueStatements } from "../values/statements.ts";
 import { LongRuns } from "./long-runs.ts";
@@ -22,6 +23,7 @@ function prepareWriterStatements(db: Database) {
     ...prepareMessageStatements(db),
     ...prepareRunStatements(db),
     ...prepareValueStatements(db),
+    ...prepareUpdateThreadStatements(db),
   };
 }
 
