@@ -5,7 +5,8 @@ import type {
   LookRequest,
 } from "../../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
+import { epochOf, VERSION_1_EPOCH } from "../instances/ownership.ts";
+import { findStoredRun } from "../runs/stored-runs.ts";
 import { keyOfRow } from "../state/journal-scan.ts";
 import { ValueReader } from "../values/read-values.ts";
 import type { ReaderContext } from "./reader-context.ts";

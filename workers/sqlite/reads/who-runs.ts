@@ -1,13 +1,10 @@
 import type {
   HistoryPageMessage,
-  HoldingRun,
   RunningMessage,
   RunningRequest,
 } from "../../../src/protocol/messages.ts";
 import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
-import { epochOf } from "../runs/stored-runs.ts";
+import { epochOf, hasLiveOwner, holdingRun } from "../instances/ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
 /** Whether a call with `scope` sees the thread. A thread that is unknown is one of nobody. */
@@ -41,10 +38,4 @@ export function threadNow(
   const isOver = state.is_running !== 1;
   const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
   return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
-}
-
-function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
-  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
-  if (runId === null) return null;
-  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
 }

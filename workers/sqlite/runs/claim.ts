@@ -56,7 +56,10 @@ function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
   const { threadId, agentId, resourceId } = op;
   const owner = statements.resourceOfThread.get(threadId);
   if (!belongsTo(owner, resourceId)) return false;
-  if (owner === undefined) statements.insertThread.run(threadId, agentId, resourceId, Date.now());
+  if (owner === undefined) {
+    const now = Date.now();
+    statements.insertThread.run(threadId, agentId, resourceId, now, now);
+  }
   return true;
 }
 
@@ -90,8 +93,10 @@ function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: nu
   );
 }
 
-function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
-  const { threadId, messageIds, messageDigests } = op;
+function claimed(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+  const { messages, touches } = context;
+  const { threadId, agentId, messageIds, messageDigests } = op;
+  touches.note(threadId, Date.now(), agentId);
   const known = messages.compare(messages.recentOf(threadId, epoch), messageIds, messageDigests);
   return { ok: true, claim: { epoch, ...known } };
 }

@@ -1,11 +1,11 @@
 import { endInterrupted, type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
+import { epochOf } from "../instances/ownership.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
 import { deleteSegments, retainJournal } from "./journal.ts";
 import { compactEvents, readJournal } from "./read-journal.ts";
 import { storeRun } from "./store-run.ts";
-import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 export interface RecoverOptions {

@@ -1,14 +1,6 @@
 import type { RunKey } from "../../../src/protocol/run-key.ts";
-import type { RunStateRow } from "../instances/statements.ts";
+import { VERSION_1_EPOCH } from "../instances/ownership.ts";
 import type { StoredRunStatements } from "./statements.ts";
-
-/** Stands for the missing epoch of a run of a version 1 runner. Epochs of claims count from 1. */
-export const VERSION_1_EPOCH = 0;
-
-/** The epoch of the run that holds the thread, or held it last. */
-export function epochOf(state: RunStateRow): number {
-  return state.epoch ?? VERSION_1_EPOCH;
-}
 
 /**
  * The id of a run's row in `agent_runs`, or undefined when the run is not stored. With `runId`, the row
