@@ -28,6 +28,7 @@ import { reap } from "./sqlite/maintenance/reaper.ts";
 import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
+import { Removals } from "./sqlite/removal/removals.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 import { KeptViews } from "./sqlite/views/keep-view.ts";
 
@@ -38,6 +39,7 @@ interface Writer extends OpenedDatabase {
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
+  readonly removals: Removals;
   /** `seq` of the batch that was committed last, or null before the first. */
   committedSeq: number | null;
 }
@@ -83,18 +85,48 @@ function open(config: WorkerConfig): Writer {
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
+    const removals = new Removals(context, { before: () => beforeSlice(db), after: afterSlice });
+    const resume = () => void removals.resume().catch(reportMaintenance);
     const maintenance =
-      files === null ? null : new Maintenance(context, notify, () => isFileThere(files));
+      files === null
+        ? null
+        : new Maintenance({ context, notify, isFileThere: () => isFileThere(files), resume });
+    resume();
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, keptViews, opened, maintenance, committedSeq: null };
+    const parts = { context, reading, keptViews, opened, maintenance, removals };
+    return { ...database, ...parts, committedSeq: null };
   } catch (error) {
     if (config.file === null) unlock();
     guard?.close();
     db.close();
     throw error;
   }
+}
+
+/** Throws when the file is closed or lost: long work that is under way ends. */
+function beforeSlice(db: Writer["db"]): void {
+  if (lost !== null) throw lost;
+  if (writer !== null && writer.db !== db) throw closed();
+  if (!db.open) throw closed();
+  writer?.files?.checkIndex();
+  writer?.maintenance?.beforeBatch();
+}
+
+function afterSlice(ms: number): void {
+  writer?.maintenance?.afterBatch(ms);
+  writer?.files?.check();
+}
+
+function closed(): RunStoreError {
+  return new RunStoreError("RUNNER_CLOSED", "the runner was closed");
+}
+
+/** A removal that cannot be carried on with is tried again later. */
+function reportMaintenance(error: unknown): void {
+  if (error instanceof RunStoreError && error.code === "RUNNER_CLOSED") return;
+  if (!concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault: faultOf(error) });
 }
 
 /** Checks between requests that the file still has its name. If not, tells the main thread. */
@@ -170,7 +202,7 @@ function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
 
 type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | null;
 
-function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
+function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   if (lost !== null) throw lost;
   if (request.kind === "close") return close();
   writer ??= open(workerData as WorkerConfig);
@@ -194,6 +226,10 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
     case "keep-view":
       writer.keptViews.keep(request.view);
       return null;
+    case "delete-thread":
+      return writer.removals.delete(request);
+    case "fork-thread":
+      return writer.removals.fork(request);
     case "watch":
       writer.maintenance?.lookForOthers();
       return null;
@@ -210,9 +246,9 @@ export default function serve(
 ): Reply<WriterReply> | Promise<Reply<WriterReply>> {
   try {
     const value = handle(request);
-    // Every request but a backup is answered synchronously.
+    // Backups and long work on threads are answered later: other requests are served meanwhile.
     if (!(value instanceof Promise)) return { ok: true, value };
-    return value.then((size) => ({ ok: true as const, value: size }), failure);
+    return value.then((later) => ({ ok: true as const, value: later }), failure);
   } catch (error) {
     return failure(error);
   }

@@ -358,6 +358,23 @@ export interface Batch {
   readonly after: number | null;
 }
 
+/** Remove a thread. May be sent again: it then carries on with the removal. */
+export interface DeleteThreadRequest {
+  readonly threadId: string;
+  readonly scope: Scope;
+  /** Of the claims of this instance, those with a number up to this one execute no more. */
+  readonly endedClaims: number;
+}
+
+/** Make a thread whose history is that of another one, up to a run. */
+export interface ForkThreadRequest {
+  readonly threadId: string;
+  readonly newThreadId: string;
+  /** The client's id of the last run to take over. Null for the last run of the thread. */
+  readonly atRun: string | null;
+  readonly scope: Scope;
+}
+
 export type WriterRequest =
   | { readonly kind: "open" }
   | ({ readonly kind: "batch" } & Batch)
@@ -377,6 +394,8 @@ export type WriterRequest =
   | { readonly kind: "check" }
   /** Back up a database in memory, which no other thread can read. */
   | ({ readonly kind: "backup" } & BackupRequest)
+  | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
+  | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | { readonly kind: "close" };
 
 /** Copy the database to a new file. */

@@ -1,6 +1,8 @@
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type {
   Batch,
+  DeleteThreadRequest,
+  ForkThreadRequest,
   HistoryPageMessage,
   KeepViewRequest,
   LookMessage,
@@ -66,6 +68,9 @@ export interface Backend {
   /** Reads of threads. Absent where the backend has no list of them: see `QueuedThreads`. */
   readonly threads?: ThreadReads;
 
+  /** Removes and forks threads. Absent where the backend cannot. */
+  readonly threadWrites?: ThreadWrites;
+
   /** This instance begins to wait for other instances: it needs `changed` notices soon from now on. */
   watch(): void;
 
@@ -99,6 +104,15 @@ export interface ThreadReads {
 
   /** A page of the stored runs of a thread, oldest first. */
   runs(request: ListRunsRequest): Promise<ListRunsMessage>;
+}
+
+/** Long work on threads. What is resolved is durable. */
+export interface ThreadWrites {
+  /** See `ThreadStore.delete`. */
+  deleteThread(request: DeleteThreadRequest): Promise<void>;
+
+  /** See `ThreadStore.fork`. */
+  forkThread(request: ForkThreadRequest): Promise<void>;
 }
 
 export interface CommittedBatch {

@@ -40,6 +40,14 @@ export class Claims {
   }
 
   /**
+   * The number of the last claim, if no run of this instance holds the thread and none waits for it. Null
+   * otherwise.
+   */
+  lastUnlessHeld(threadId: string): number | null {
+    return this.#isClaimedAfter(threadId, 0) ? null : this.#lastNumber;
+  }
+
+  /**
    * Resolves when the claim that made `live` is answered, if this instance made it. A reader may see the
    * claim in the database before the writer's answer is here.
    */

@@ -25,6 +25,7 @@ import { parseEvents } from "./parse-events.ts";
 import { QueuedThreads } from "./queued-threads.ts";
 import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
+import { ThreadRemovals } from "./thread-removals.ts";
 import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
@@ -98,10 +99,12 @@ export class QueuedRunStore implements RunStore {
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
-    const { threads: reads } = backend;
-    if (reads !== undefined) {
+    const { threads: reads, threadWrites: writes } = backend;
+    if (reads !== undefined && writes !== undefined) {
       const { batcher, unstored } = path;
-      this.threads = new QueuedThreads({ backend, reads, batcher, unstored });
+      const [claims, tailer] = [this.#claims, this.#tailer];
+      const removals = new ThreadRemovals({ writes, batcher, claims, tailer });
+      this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
     }
     backend.onNotice((notice) => this.#handle(notice));
   }

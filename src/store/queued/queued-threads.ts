@@ -3,6 +3,7 @@ import type { Scope } from "../../protocol/scope.ts";
 import type { MetadataField, StoredThread } from "../../protocol/thread-messages.ts";
 import type {
   EraseResult,
+  ForkRequest,
   PurgeResult,
   RunPage,
   RunQuery,
@@ -15,6 +16,7 @@ import type {
 import type { Backend, ThreadReads } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import { runCursor, runRowOf, threadCursor, threadPlaceOf } from "./thread-cursors.ts";
+import type { ThreadRemovals } from "./thread-removals.ts";
 import type { UnstoredRuns } from "./unstored-runs.ts";
 
 /** Threads or runs a page. */
@@ -25,6 +27,7 @@ export interface QueuedThreadsOptions {
   readonly reads: ThreadReads;
   readonly batcher: Batcher;
   readonly unstored: UnstoredRuns;
+  readonly removals: ThreadRemovals;
 }
 
 /**
@@ -76,16 +79,16 @@ export class QueuedThreads implements ThreadStore {
     await backend.durability?.sync(() => undefined);
   }
 
-  endRun(): Promise<void> {
-    return unsupported("endRun");
+  endRun(threadId: string, scope: Scope): Promise<void> {
+    return this.#options.removals.endRun(threadId, scope);
   }
 
-  delete(): Promise<void> {
-    return unsupported("delete");
+  delete(threadId: string, scope: Scope): Promise<void> {
+    return this.#options.removals.delete(threadId, scope);
   }
 
-  fork(): Promise<void> {
-    return unsupported("fork");
+  fork(request: ForkRequest, scope: Scope): Promise<void> {
+    return this.#options.removals.fork(request, scope);
   }
 
   purge(): Promise<PurgeResult> {

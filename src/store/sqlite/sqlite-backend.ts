@@ -4,6 +4,7 @@ import type { Logger } from "../../protocol/logger.ts";
 import type {
   Batch,
   BatchMessage,
+  DeleteThreadRequest,
   HistoryPageMessage,
   KeepViewRequest,
   LookMessage,
@@ -18,8 +19,15 @@ import type {
   ViewRequest,
   WorkerConfig,
   WriterNotice,
+  WriterRequest,
 } from "../../protocol/messages.ts";
-import type { Backend, BackendNotice, BackendStatus, ThreadReads } from "../queued/backend.ts";
+import type {
+  Backend,
+  BackendNotice,
+  BackendStatus,
+  ThreadReads,
+  ThreadWrites,
+} from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
@@ -54,6 +62,10 @@ export class SqliteBackend implements Backend {
     list: (request) => this.#read({ kind: "threads", ...request }),
     get: (request) => this.#read({ kind: "thread", ...request }),
     runs: (request) => this.#read({ kind: "runs", ...request }),
+  };
+  readonly threadWrites: ThreadWrites = {
+    deleteThread: (request) => this.#deleteThread(request),
+    forkThread: (request) => this.#change({ kind: "fork-thread", ...request }),
   };
   readonly #options: SqliteBackendOptions;
   /** The configuration of the threads that start from now on. */
@@ -263,6 +275,29 @@ export class SqliteBackend implements Backend {
           throw error;
         }
         if (!died) await delay(BUSY_READ_MS * attempt);
+      }
+    }
+  }
+
+  /** Long work of the writer. */
+  async #change<V>(request: WriterRequest): Promise<V> {
+    await this.open();
+    const value = await this.#writer.request<V>(request);
+    await this.durability?.sync(() => undefined);
+    return value;
+  }
+
+  /** A removal is sent again when its writer dies: it carries on. */
+  async #deleteThread(request: DeleteThreadRequest): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#change({ kind: "delete-thread", ...request });
+        return;
+      } catch (error) {
+        const { code } = toRunStoreError(error);
+        // The writer may have died between the removal and its answer.
+        if (code === "THREAD_NOT_FOUND" && attempt > 1) return;
+        if (code !== "WRITER_DIED" || this.#closed || attempt === READ_ATTEMPTS) throw error;
       }
     }
   }

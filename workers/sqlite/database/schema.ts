@@ -1,5 +1,6 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
+import { REMOVAL_TABLES } from "./removal-tables.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { VIEW_TABLE } from "./view-table.ts";
@@ -196,6 +197,7 @@ export function migrate(db: Database): number {
       db.exec(THREAD_TABLES);
       db.exec(SHARED_TABLES);
       db.exec(VIEW_TABLE);
+      db.exec(REMOVAL_TABLES);
       db.exec(BACKFILL_THREADS);
       db.exec(BACKFILL_UPDATED);
       db.exec(FREE_OWNERLESS);

@@ -16,8 +16,10 @@ export const ADDED_FOR_THREADS: readonly (readonly [
 ];
 
 /**
- * `removed_threads` has one row: the highest epoch of all threads that were removed. A thread that is made
- * again begins behind it, so that late writes for the removed thread are refused. It names no thread.
+ * `removed_threads` has one row: an epoch higher than those of all threads that were removed. A thread that
+ * is made again begins behind it, so that late writes for the removed thread are refused. At least one
+ * epoch lies between: an instance that remembers the removed thread takes its next epoch for its own. The
+ * row names no thread.
  *
  * `thread_facts` holds what is derived from the runs of a thread: see `ThreadIndexer`, which makes it in the
  * background. A row whose thread was removed loses its `thread_id`: its words are then removed, and it.

@@ -4,6 +4,7 @@ import type {
   ReaderRequest,
   RunningMessage,
   ViewMessage,
+  ViewRequest,
 } from "../../../src/protocol/messages.ts";
 import type {
   ListRunsMessage,
@@ -51,7 +52,7 @@ export class Reading {
       case "look":
         return look(this.#context, request.look);
       case "view":
-        return this.#views.read(request.view);
+        return this.#views.read(this.#ofFinished(request.view));
       case "threads":
         return this.#threads.list(request);
       case "thread":
@@ -59,5 +60,11 @@ export class Reading {
       case "runs":
         return this.#threads.runs(request);
     }
+  }
+
+  /** A thread that is being removed or forked has only a part of its runs: it is shown as if it had none. */
+  #ofFinished(view: ViewRequest): ViewRequest {
+    const isUnfinished = this.#context.statements.unfinishedThread.get(view.threadId) !== undefined;
+    return isUnfinished ? { ...view, upToId: 0 } : view;
   }
 }

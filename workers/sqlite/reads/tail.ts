@@ -11,7 +11,7 @@ import { keyOfRow } from "../state/journal-scan.ts";
 import { ValueReader } from "../values/read-values.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
-import { threadNow } from "./who-runs.ts";
+import { isHeld } from "./who-runs.ts";
 
 /** UTF-16 units of JSON that one look reads of a run at most, unless a single segment is longer. */
 const LOOK_LENGTH = 256 * 1024;
@@ -20,7 +20,7 @@ const LOOK_LENGTH = 256 * 1024;
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
-    held: request.threads.map((threadId) => threadNow(context, threadId).live !== null),
+    held: request.threads.map((threadId) => isHeld(context, threadId)),
   }))();
 }
 

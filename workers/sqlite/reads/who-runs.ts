@@ -13,6 +13,7 @@ export function isThreadVisible(
   threadId: string,
   scope: Scope,
 ): boolean {
+  if (statements.unfinishedThread.get(threadId) !== undefined) return false;
   if (scope === "every") return true;
   return isVisible(scope, statements.resourceOfThread.get(threadId) ?? null);
 }
@@ -26,6 +27,12 @@ export function runningRun(
   const state = context.statements.stateOfThread.get(threadId);
   const runs = hasLiveOwner(context, state) && state.stop_requested === null;
   return { run: runs ? holdingRun(context, state) : null };
+}
+
+/** Whether no run can have the thread now: a live owner holds it, or it is being removed or forked. */
+export function isHeld(context: ReaderContext, threadId: string): boolean {
+  if (context.statements.unfinishedThread.get(threadId) !== undefined) return true;
+  return hasLiveOwner(context, context.statements.stateOfThread.get(threadId));
 }
 
 /** The run that holds a thread, if its owner is alive, and the last epoch whose run is over. */

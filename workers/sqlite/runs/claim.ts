@@ -26,6 +26,10 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   if (known?.resourceId === op.resourceId && takeKnown(context, op, known.epoch)) {
     return claimed(context, op, known.epoch + 1);
   }
+  const unfinished = statements.unfinishedThread.get(threadId);
+  if (unfinished !== undefined) {
+    return belongsTo(unfinished.resource_id, op.resourceId) ? HELD : NOT_FOUND;
+  }
   if (!giveToResource(context, op)) return NOT_FOUND;
   const first = firstEpochOf(context, threadId);
   const take = () =>

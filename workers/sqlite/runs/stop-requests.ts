@@ -11,7 +11,8 @@ const STOP = 1;
 export const STOP_AND_DISCARD = 2;
 
 /**
- * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner.
+ * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner, and
+ * without `discard` also if the owner was asked before.
  */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
@@ -23,7 +24,10 @@ export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"
   if (!isOther || !isMeant || !hasLiveOwner(context, state)) {
     return { ok: true, stopped: false };
   }
-  return { ok: true, stopped: statements.requestStop.run(STOP, op.threadId).changes === 1 };
+  const { changes } = op.discard
+    ? statements.requestEnd.run(STOP_AND_DISCARD, op.threadId)
+    : statements.requestStop.run(STOP, op.threadId);
+  return { ok: true, stopped: changes === 1 };
 }
 
 export interface RunToStop extends RunKey {

@@ -1,0 +1,48 @@
+import { RunStoreError } from "../../protocol/errors.ts";
+import type { Scope } from "../../protocol/scope.ts";
+import type { ForkRequest, ThreadStore } from "../thread-store.ts";
+import type { ThreadWrites } from "./backend.ts";
+import type { Batcher } from "./batcher.ts";
+import type { Claims } from "./claims.ts";
+import type { RunTailer } from "./run-tailer.ts";
+
+export interface ThreadRemovalsOptions {
+  readonly writes: ThreadWrites;
+  readonly batcher: Batcher;
+  readonly claims: Claims;
+  readonly tailer: RunTailer;
+}
+
+/** The threads that a queued store removes and forks. This is not done in batches: it may take long. */
+export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "fork"> {
+  readonly #options: ThreadRemovalsOptions;
+
+  constructor(options: ThreadRemovalsOptions) {
+    this.#options = options;
+  }
+
+  async endRun(threadId: string, scope: Scope): Promise<void> {
+    const { batcher, tailer } = this.#options;
+    const op = { kind: "stop", threadId, runId: null, discard: true, scope } as const;
+    const result = await batcher.enqueue(op);
+    if (!result.ok) throw RunStoreError.from(result.fault);
+    // Only the run of another instance can be waited for. A run of this instance ends by itself.
+    if (result.stopped) await tailer.released(threadId, new AbortController().signal);
+  }
+
+  async delete(threadId: string, scope: Scope): Promise<void> {
+    const endedClaims = this.#endedClaims(threadId);
+    await this.#options.writes.deleteThread({ threadId, scope, endedClaims });
+  }
+
+  async fork({ threadId, newThreadId, atRun }: ForkRequest, scope: Scope): Promise<void> {
+    await this.#options.writes.forkThread({ threadId, newThreadId, atRun: atRun ?? null, scope });
+  }
+
+  /** @throws {RunStoreError} `THREAD_ALREADY_RUNNING`: a run of this store has the thread or waits for it. */
+  #endedClaims(threadId: string): number {
+    const last = this.#options.claims.lastUnlessHeld(threadId);
+    if (last !== null) return last;
+    throw new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
+  }
+}

@@ -1,0 +1,74 @@
+import type { DeleteThreadRequest, ForkThreadRequest } from "../../../src/protocol/messages.ts";
+import type { WriterContext } from "../runs/writer-context.ts";
+import { ThreadFork } from "./fork-thread.ts";
+import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
+import { type SliceHooks, Slices } from "./slices.ts";
+import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
+
+/** Long work of the writer: removing and forking threads. */
+export class Removals {
+  readonly #context: RemovalContext;
+  readonly #slices: Slices;
+  /** The threads whose removal is under way in this writer. */
+  /** How many forks are under way in this writer. */
+  #forks = 0;
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(context: WriterContext, hooks: SliceHooks) {
+    const { db } = context;
+    const removal = { ...prepareRemovalStatements(db), ...prepareLendingStatements(db) };
+    this.#context = { ...context, removal };
+    this.#slices = new Slices(context, hooks);
+  }
+
+  /**
+   * Removes a thread. The first transaction makes it unknown. A thread with few runs is gone with it.
+   *
+   * @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_ALREADY_RUNNING`
+   */
+  async delete(request: DeleteThreadRequest): Promise<null> {
+    const { threadId } = request;
+    const isGone = await this.#slices.one((isOver) => {
+      beginRemoval(this.#context, request);
+      return continueRemoval(this.#context, threadId, isOver);
+    });
+    if (!isGone) await this.#finish(threadId);
+    return null;
+  }
+
+  /** @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_EXISTS`, `RUN_NOT_FOUND` */
+  async fork(request: ForkThreadRequest): Promise<null> {
+    this.#forks++;
+    try {
+      await new ThreadFork(this.#context, request).make(this.#slices);
+    } catch (error) {
+      // Removes the rows of a fork that was not completed. If this fails, the reaper tries it again.
+      this.resume().catch(() => undefined);
+      throw error;
+    } finally {
+      this.#forks--;
+    }
+    return null;
+  }
+
+  /** Carries on with removals that a dead process, or a failure, has left unfinished. */
+  async resume(): Promise<void> {
+    const { removal, config } = this.#context;
+    if (removal.hasUnfinished.get() === undefined) return;
+    const { instanceId } = config;
+    // Without a fork under way, a fork of this instance is one of its dead writer.
+    const [alive, dead] = this.#forks > 0 ? [instanceId, ""] : ["", instanceId];
+    await this.#slices.one(() => removal.abandonForks.run(alive, dead));
+    for (const threadId of removal.pendingRemovals.all()) await this.#finish(threadId);
+  }
+
+  #finish(threadId: string): Promise<void> {
+    const running = this.#running.get(threadId);
+    if (running !== undefined) return running;
+    const removed = this.#slices
+      .until((isOver) => continueRemoval(this.#context, threadId, isOver))
+      .finally(() => this.#running.delete(threadId));
+    this.#running.set(threadId, removed);
+    return removed;
+  }
+}

@@ -1,0 +1,96 @@
+import { RunStoreError } from "../../../src/protocol/errors.ts";
+import type { DeleteThreadRequest } from "../../../src/protocol/messages.ts";
+import { isVisible } from "../../../src/protocol/scope.ts";
+import { hasLiveOwner } from "../instances/ownership.ts";
+import type { WriterContext } from "../runs/writer-context.ts";
+import { giveLogsAway } from "./lending.ts";
+import type { IsOver } from "./slices.ts";
+import type { LendingStatements, RemovalStatements } from "./statements.ts";
+
+/** Rows that one statement deletes at most. The time is checked between statements. */
+const ROWS = 16;
+
+export interface RemovalContext extends WriterContext {
+  readonly removal: RemovalStatements & LendingStatements;
+}
+
+export function threadNotFound(): RunStoreError {
+  return new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+}
+
+/**
+ * Begins the removal of a thread: from here on it is unknown, and no run gets it until it is gone. A removal
+ * that has begun before is not begun again.
+ *
+ * @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_ALREADY_RUNNING`
+ */
+export function beginRemoval(context: RemovalContext, request: DeleteThreadRequest): void {
+  const { statements } = context;
+  const { threadId, scope } = request;
+  const unfinished = statements.unfinishedThread.get(threadId);
+  if (unfinished !== undefined) {
+    if (unfinished.maker_id === null && isVisible(scope, unfinished.resource_id)) return;
+    throw threadNotFound();
+  }
+  const resourceId = statements.resourceOfThread.get(threadId);
+  if (resourceId === undefined || !isVisible(scope, resourceId)) throw threadNotFound();
+  if (isRunning(context, request)) {
+    throw new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
+  }
+  markRemoved(context, threadId, resourceId);
+}
+
+function isRunning(context: RemovalContext, { threadId, endedClaims }: DeleteThreadRequest): boolean {
+  const state = context.statements.stateOfThread.get(threadId);
+  if (!hasLiveOwner(context, state)) return false;
+  const isOwn = state.owner_id === context.config.instanceId;
+  return !isOwn || (state.claim_number ?? 0) > endedClaims;
+}
+
+/**
+ * Takes from a thread all by which it is found and written to. Its runs, messages and values are deleted
+ * later: see `continueRemoval`.
+ */
+export function markRemoved(
+  context: RemovalContext,
+  threadId: string,
+  resourceId: string | null,
+): void {
+  const { statements, removal, journals, messages } = context;
+  const state = statements.stateOfThread.get(threadId);
+  const stored = statements.lastEpochOfThread.get(threadId) ?? 0;
+  removal.raiseRemovedEpoch.run(Math.max(state?.epoch ?? 0, stored) + 1);
+  if (state?.epoch != null) journals.load();
+  if (state?.epoch != null) journals.addDead(journals.take({ threadId, epoch: state.epoch }));
+  const upTo = removal.lastRowOfThread.get(threadId) ?? 0;
+  removal.insertUnfinished.run(threadId, resourceId, upTo, null);
+  removal.deleteThread.run(threadId);
+  removal.deleteState.run(threadId);
+  removal.deleteViews.run(threadId);
+  for (const ids of removal.forgetRetainedJournals.all(threadId)) statements.deleteSegments.run(ids);
+  removal.emptySegments.run(threadId);
+  giveLogsAway(removal, threadId);
+  messages.forget(threadId);
+}
+
+/** Deletes what is left of a thread, as far as the time goes. Returns whether the removal is over. */
+export function continueRemoval(
+  { statements, removal }: RemovalContext,
+  threadId: string,
+  isOver: IsOver,
+): boolean {
+  const unfinished = statements.unfinishedThread.get(threadId);
+  // Another instance may have carried on, and be done.
+  if (unfinished === undefined || unfinished.maker_id !== null) return true;
+  const steps = [
+    () => removal.deleteRuns.run(threadId, unfinished.up_to, ROWS),
+    () => removal.deleteMessages.run(threadId, threadId, ROWS),
+    () => removal.deleteValues.run(threadId, ROWS),
+    () => removal.deleteLogs.run(threadId, ROWS),
+  ];
+  for (const step of steps) {
+    while (step().changes > 0) if (isOver()) return false;
+  }
+  removal.endUnfinished.run(threadId);
+  return true;
+}
