@@ -27,8 +27,8 @@ import { Maintenance } from "./sqlite/maintenance/maintenance.ts";
 import { reap } from "./sqlite/maintenance/reaper.ts";
 import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
-import { commitBatch } from "./sqlite/runs/batch.ts";
 import { Removals } from "./sqlite/removal/removals.ts";
+import { commitBatch } from "./sqlite/runs/batch.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 import { KeptViews } from "./sqlite/views/keep-view.ts";
 

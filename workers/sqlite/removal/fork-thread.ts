@@ -191,4 +191,3 @@ export class ThreadFork {
     removal.endBorrowing.run(newThreadId);
   }
 }
-

@@ -40,7 +40,10 @@ export function beginRemoval(context: RemovalContext, request: DeleteThreadReque
   markRemoved(context, threadId, resourceId);
 }
 
-function isRunning(context: RemovalContext, { threadId, endedClaims }: DeleteThreadRequest): boolean {
+function isRunning(
+  context: RemovalContext,
+  { threadId, endedClaims }: DeleteThreadRequest,
+): boolean {
   const state = context.statements.stateOfThread.get(threadId);
   if (!hasLiveOwner(context, state)) return false;
   const isOwn = state.owner_id === context.config.instanceId;
@@ -67,7 +70,8 @@ export function markRemoved(
   removal.deleteThread.run(threadId);
   removal.deleteState.run(threadId);
   removal.deleteViews.run(threadId);
-  for (const ids of removal.forgetRetainedJournals.all(threadId)) statements.deleteSegments.run(ids);
+  for (const ids of removal.forgetRetainedJournals.all(threadId))
+    statements.deleteSegments.run(ids);
   removal.emptySegments.run(threadId);
   giveLogsAway(removal, threadId);
   messages.forget(threadId);
