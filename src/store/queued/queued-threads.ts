@@ -4,6 +4,7 @@ import type { MetadataField, StoredThread } from "../../protocol/thread-messages
 import type {
   EraseResult,
   ForkRequest,
+  PurgeRequest,
   PurgeResult,
   RunPage,
   RunQuery,
@@ -91,8 +92,8 @@ export class QueuedThreads implements ThreadStore {
     return this.#options.removals.fork(request, scope);
   }
 
-  purge(): Promise<PurgeResult> {
-    return unsupported("purge");
+  purge(request: PurgeRequest): Promise<PurgeResult> {
+    return this.#options.removals.purge(request);
   }
 
   erase(): Promise<EraseResult> {
