@@ -4,6 +4,7 @@ export type { StoredView, View } from "./events/view/thread-view.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type { Scope } from "./protocol/scope.ts";
+export type { Retention } from "./retention/limits.ts";
 export type {
   AgentInput,
   ConnectRequest,
@@ -26,6 +27,7 @@ export type { InputMessages } from "./runner/read-input.ts";
 export { EVERY_RESOURCE, type Resources, withResource } from "./runner/resource.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
 export {
+  type PurgeOptions,
   type RunnerStats,
   StoreAgentRunner,
   type StoreAgentRunnerOptions,

@@ -11,6 +11,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
+import type { PurgeResult } from "../src/protocol/threads.ts";
 import { BatchOrder } from "../src/runs/batch-order.ts";
 import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
 import {
@@ -85,7 +86,8 @@ function open(config: WorkerConfig): Writer {
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
-    const removals = new Removals(context, { before: () => beforeSlice(db), after: afterSlice });
+    const hooks = { before: () => beforeSlice(db), after: afterSlice };
+    const removals = new Removals(context, hooks, notify);
     const resume = () => void removals.resume().catch(reportMaintenance);
     const maintenance =
       files === null
@@ -197,7 +199,7 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   return { results, walBytes };
 }
 
-type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | null;
+type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | PurgeResult | null;
 
 function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   if (lost !== null) throw lost;
@@ -227,6 +229,11 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       return writer.removals.delete(request);
     case "fork-thread":
       return writer.removals.fork(request);
+    case "purge":
+      return writer.removals.purge(request);
+    case "end-purge":
+      writer.removals.endPurge(request.purgeId);
+      return null;
     case "watch":
       writer.maintenance?.lookForOthers();
       return null;

@@ -9,6 +9,7 @@ import type {
   ReadThreadRequest,
   UpdateThreadOp,
 } from "./thread-messages.ts";
+import type { PurgeLimits, PurgeResult } from "./threads.ts";
 
 export type { HoldingRun } from "./run-key.ts";
 
@@ -375,6 +376,18 @@ export interface ForkThreadRequest {
   readonly scope: Scope;
 }
 
+/** Remove old threads and runs. */
+export interface PurgeThreadsRequest {
+  /** Names the purge in notices, and to end it. */
+  readonly purgeId: string;
+  readonly limits: PurgeLimits;
+  /** Whether to count only. */
+  readonly dryRun: boolean;
+  readonly scope: Scope;
+  /** While another instance purges: whether to wait until it has done. If not, nothing is purged. */
+  readonly waits: boolean;
+}
+
 export type WriterRequest =
   | { readonly kind: "open" }
   | ({ readonly kind: "batch" } & Batch)
@@ -396,6 +409,9 @@ export type WriterRequest =
   | ({ readonly kind: "backup" } & BackupRequest)
   | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
+  | ({ readonly kind: "purge" } & PurgeThreadsRequest)
+  /** End a purge early. */
+  | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
@@ -450,6 +466,8 @@ export type ReaderRequest = Extract<
 /** What a writer reports without a request. */
 export type WriterNotice =
   | BackupNotice
+  /** What a purge has removed so far. */
+  | { readonly kind: "purge"; readonly purgeId: string; readonly done: PurgeResult }
   /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended. `fault` says why a run could not be ended. */

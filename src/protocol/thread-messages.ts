@@ -13,8 +13,13 @@ export interface ThreadPlace {
   readonly threadId: string;
 }
 
+/** A field of metadata: its name, and the JSON of its value. */
+export type MetadataField = readonly [key: string, value: string];
+
 export interface ListThreadsRequest {
-  readonly query: Pick<ThreadQuery, "agentId" | "search" | "archived" | "metadata" | "order">;
+  readonly query: Pick<ThreadQuery, "agentId" | "search" | "archived" | "order">;
+  /** Fields that the metadata of each thread has. */
+  readonly metadata: readonly MetadataField[];
   readonly scope: Scope;
   /** Null for the first page. */
   readonly after: ThreadPlace | null;
@@ -62,6 +67,9 @@ export interface ListRunsMessage {
 export interface UpdateThreadOp {
   readonly kind: "updateThread";
   readonly threadId: string;
-  readonly change: ThreadChange;
+  readonly change: Omit<ThreadChange, "metadata"> & {
+    /** JSON of an object. */
+    readonly metadata?: string | undefined;
+  };
   readonly scope: Scope;
 }

@@ -1,4 +1,5 @@
 import type { Logger } from "../protocol/logger.ts";
+import { faultInRetention, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
 import type { InputMessages } from "./read-input.ts";
@@ -57,6 +58,11 @@ export interface RunnerOptions {
    * is refused with `RESOURCE_REQUIRED`.
    */
   resources?: Resources | undefined;
+  /**
+   * Which threads and runs are removed by themselves: the limits of `runner.purge`, and `everyMs`. Default
+   * false: nothing is removed.
+   */
+  retention?: Retention | false | undefined;
   /** Gets what no caller can be told. Any pino logger fits. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
@@ -132,6 +138,7 @@ const DEFAULTS: ResolvedOptions = {
   replayRuns: Number.MAX_SAFE_INTEGER,
   resources: "optional",
   storeRawEvents: true,
+  retention: false,
   logger: STDERR_LOGGER,
 };
 
@@ -194,6 +201,11 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   resources: oneOf("optional", "required"),
   inputMessages: oneOf("additive", "authoritative"),
   replayRuns: integer(1, Number.MAX_SAFE_INTEGER, "runs"),
+  retention: {
+    expected: "an object of limits, or false",
+    accepts: (value) => value === false || faultInRetention(value) === null,
+    advice: faultInRetention,
+  },
   storeRun: {
     expected: "a function of the run's input",
     accepts: (value) => typeof value === "function",

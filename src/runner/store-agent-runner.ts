@@ -4,7 +4,11 @@ import type { EventLike } from "../events/event.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import { guardLogger } from "../protocol/logger.ts";
 import type { Scope } from "../protocol/scope.ts";
+import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
+import { faultInLimits, type Retention } from "../retention/limits.ts";
+import { RetentionTimer } from "../retention/retention-timer.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
 import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
 import type {
   ConnectRequest,
@@ -17,7 +21,7 @@ import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
 import { checkRunnerOptions } from "./options.ts";
 import { replayThread } from "./replay.ts";
-import { currentScope, type Resources, scopeOfResource } from "./resource.ts";
+import { currentScope, purgedScope, type Resources, scopeOfResource } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
 import { ThreadRuns } from "./thread-runs.ts";
@@ -36,6 +40,8 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly storeRun?: StoreRun | undefined;
   /** How many of the last runs `connect` replays whole. Default: all. */
   readonly replayRuns?: number | undefined;
+  /** Default: nothing is removed. */
+  readonly retention?: Retention | false | undefined;
 }
 
 /** The share of `closeTimeoutMs` after which active runs are told to stop. */
@@ -45,6 +51,15 @@ const CUT_OFF_AT = 0.75;
 /** Milliseconds that `close` allows for storing, however short `closeTimeoutMs` is. */
 const MIN_STORE_MS = 2000;
 
+export interface PurgeOptions extends PurgeLimits {
+  /** Whether to count only what would be removed. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /** Called from time to time, and once at the end. */
+  readonly onProgress?: ((done: PurgeResult) => void) | undefined;
+  /** Ends the purge early. It then resolves with what it has removed. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** An AgentRunner over any store that implements `RunStore`. */
 export class StoreAgentRunner {
   /** The stored threads: list, read, change and remove them. */
@@ -52,6 +67,8 @@ export class StoreAgentRunner {
   readonly #options: StoreAgentRunnerOptions;
   readonly #store: RunStore;
   readonly #runs = new ThreadRuns();
+  /** Null without the option `retention`. */
+  readonly #retention: RetentionTimer | null;
   #closing: Promise<void> | null = null;
 
   /** @throws {TypeError} an option is wrong: the message says what was expected and what was got. */
@@ -69,6 +86,15 @@ export class StoreAgentRunner {
       scopeOf: scopeOfResource,
       endRun: (threadId, scope) => this.#endRun(threadId, scope),
     });
+    const { retention = false, logger } = this.#options;
+    this.#retention =
+      retention === false
+        ? null
+        : new RetentionTimer({
+            ...{ retention, logger },
+            purge: (limits, signal) =>
+              this.#threads.purge({ ...limits, scope: "every", signal, skipIfPurging: true }),
+          });
   }
 
   /**
@@ -79,6 +105,7 @@ export class StoreAgentRunner {
    */
   async ready(): Promise<void> {
     if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    this.#retention?.start();
     await this.#store.ready();
   }
 
@@ -103,6 +130,7 @@ export class StoreAgentRunner {
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
     } else {
+      this.#retention?.start();
       this.#runs.add(run);
     }
     return run.events as EventStream as Stream;
@@ -181,6 +209,26 @@ export class StoreAgentRunner {
       throw new RunStoreError("BACKUP_UNSUPPORTED", "the store of this runner makes no backups");
     }
     return this.#store.backup(resolve(path), options);
+  }
+
+  /**
+   * Removes old threads and runs, in short steps beside the runs that go on. Threads that a run holds are
+   * left alone. Within `withResource`, only threads of that resource are removed. Resolves with what was
+   * removed.
+   *
+   * What is removed is gone for `connect` and for `runner.threads`. The messages of removed runs stay
+   * known: a client that sends them again does not add them again.
+   *
+   * @throws {TypeError} a limit is wrong.
+   * @throws {RunStoreError} `THREADS_UNSUPPORTED`, `RUNNER_CLOSED`, and the codes of a store that cannot be
+   * written.
+   */
+  async purge(options: PurgeOptions): Promise<PurgeResult> {
+    const { dryRun, onProgress, signal, ...limits } = options ?? {};
+    const fault = faultInLimits(limits);
+    if (fault !== null) throw new TypeError(`purge: ${fault}`);
+    if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    return this.#threads.purge({ ...limits, dryRun, onProgress, signal, scope: purgedScope() });
   }
 
   /**
@@ -287,7 +335,14 @@ export class StoreAgentRunner {
     return null;
   }
 
+  get #threads(): ThreadStore {
+    const { threads } = this.#store;
+    if (threads !== undefined) return threads;
+    throw new RunStoreError("THREADS_UNSUPPORTED", "the store of this runner removes no threads");
+  }
+
   async #close(): Promise<void> {
+    this.#retention?.end();
     const { closeTimeoutMs } = this.#options;
     const startedAt = performance.now();
     const left = (share = 1) => Math.max(0, startedAt + closeTimeoutMs * share - performance.now());

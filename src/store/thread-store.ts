@@ -90,6 +90,10 @@ export interface PurgeRequest extends PurgeLimits {
   readonly dryRun?: boolean | undefined;
   /** Only threads of this scope. */
   readonly scope: Scope;
+  /** While another store on the data purges: whether nothing is removed. Default: it is waited for. */
+  readonly skipIfPurging?: boolean | undefined;
+  /** Called from time to time, and once at the end. */
   readonly onProgress?: ((done: PurgeResult) => void) | undefined;
+  /** Ends the purge early. It then resolves with what it has removed. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -9,6 +9,7 @@ import type {
   LookRequest,
   OpResult,
   PageRequest,
+  PurgeThreadsRequest,
   RunningMessage,
   RunningRequest,
   ViewMessage,
@@ -23,6 +24,7 @@ import type {
   ReadThreadMessage,
   ReadThreadRequest,
 } from "../../protocol/thread-messages.ts";
+import type { PurgeResult } from "../../protocol/threads.ts";
 import type { RunStore } from "../run-store.ts";
 
 /**
@@ -106,6 +108,12 @@ export interface ThreadReads {
   runs(request: ListRunsRequest): Promise<ListRunsMessage>;
 }
 
+export interface PurgeWatch {
+  readonly onProgress: (done: PurgeResult) => void;
+  /** Ends the purge early. */
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Long work on threads. What is resolved is durable. */
 export interface ThreadWrites {
   /** See `ThreadStore.delete`. */
@@ -113,6 +121,9 @@ export interface ThreadWrites {
 
   /** See `ThreadStore.fork`. */
   forkThread(request: ForkThreadRequest): Promise<void>;
+
+  /** See `ThreadStore.purge`. */
+  purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult>;
 }
 
 export interface CommittedBatch {

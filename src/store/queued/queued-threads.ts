@@ -1,9 +1,10 @@
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { Scope } from "../../protocol/scope.ts";
-import type { StoredThread } from "../../protocol/thread-messages.ts";
+import type { MetadataField, StoredThread } from "../../protocol/thread-messages.ts";
 import type {
   EraseResult,
   ForkRequest,
+  PurgeRequest,
   PurgeResult,
   RunPage,
   RunQuery,
@@ -41,8 +42,12 @@ export class QueuedThreads implements ThreadStore {
     this.#options = options;
   }
 
-  async list({ limit, cursor, ...query }: ThreadQuery, scope: Scope): Promise<ThreadPage> {
-    const asked = { query, scope };
+  async list(
+    { limit, cursor, metadata, agentId, search, archived, order }: ThreadQuery,
+    scope: Scope,
+  ): Promise<ThreadPage> {
+    const query = { agentId, search, archived, order };
+    const asked = { query, metadata: fieldsOf(metadata ?? {}), scope };
     const isFirst = cursor === undefined || cursor === null;
     const after = isFirst ? null : threadPlaceOf(cursor, asked);
     const request = { ...asked, after, limit: limit ?? DEFAULT_LIMIT };
@@ -67,7 +72,10 @@ export class QueuedThreads implements ThreadStore {
 
   async update(threadId: string, change: ThreadChange, scope: Scope): Promise<void> {
     const { batcher, backend } = this.#options;
-    const result = await batcher.enqueue({ kind: "updateThread", threadId, change, scope });
+    const { metadata, ...rest } = change;
+    const json = metadata === undefined ? {} : { metadata: JSON.stringify(metadata) };
+    const op = { kind: "updateThread", threadId, change: { ...rest, ...json }, scope } as const;
+    const result = await batcher.enqueue(op);
     if (!result.ok) throw RunStoreError.from(result.fault);
     await backend.durability?.sync(() => undefined);
   }
@@ -84,8 +92,8 @@ export class QueuedThreads implements ThreadStore {
     return this.#options.removals.fork(request, scope);
   }
 
-  purge(): Promise<PurgeResult> {
-    return unsupported("purge");
+  purge(request: PurgeRequest): Promise<PurgeResult> {
+    return this.#options.removals.purge(request);
   }
 
   erase(): Promise<EraseResult> {
@@ -97,6 +105,10 @@ export class QueuedThreads implements ThreadStore {
     const isRunning = live !== null && !this.#options.unstored.has(thread.id, live);
     return { ...thread, isRunning };
   }
+}
+
+function fieldsOf(metadata: NonNullable<ThreadQuery["metadata"]>): MetadataField[] {
+  return Object.entries(metadata).map(([key, value]) => [key, JSON.stringify(value)]);
 }
 
 function unsupported(method: string): Promise<never> {

@@ -2,7 +2,7 @@ import { EMPTY_HASH, hashText } from "../../events/hash.ts";
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { ListThreadsRequest, ThreadPlace } from "../../protocol/thread-messages.ts";
 
-type Query = Pick<ListThreadsRequest, "query" | "scope">;
+type Query = Pick<ListThreadsRequest, "query" | "metadata" | "scope">;
 
 /** The cursor of the page behind a thread. */
 export function threadCursor({ at, threadId }: ThreadPlace, query: Query): string {
@@ -31,11 +31,11 @@ export function runRowOf(cursor: string, threadId: string): number {
 }
 
 /** A cursor is refused by any other query than its own. */
-function queryHash({ query, scope }: Query): number {
-  const { agentId = null, search = null, archived = null, metadata = {}, order } = query;
-  const fields = Object.entries(metadata).sort(([one], [other]) => (one < other ? -1 : 1));
+function queryHash({ query, metadata, scope }: Query): number {
+  const { agentId = null, search = null, archived = null, order = "updated" } = query;
+  const fields = metadata.toSorted(([one], [other]) => (one < other ? -1 : 1));
   const resource = scope === "every" ? [] : [scope.resourceId];
-  const parts = [resource, agentId, search, archived, fields, order ?? "updated"];
+  const parts = [resource, agentId, search, archived, fields, order];
   return hashText(EMPTY_HASH, JSON.stringify(parts));
 }
 

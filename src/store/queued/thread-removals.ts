@@ -1,6 +1,7 @@
 import { RunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
 import type { Scope } from "../../protocol/scope.ts";
-import type { ForkRequest, ThreadStore } from "../thread-store.ts";
+import type { ForkRequest, PurgeRequest, PurgeResult, ThreadStore } from "../thread-store.ts";
 import type { ThreadWrites } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Claims } from "./claims.ts";
@@ -11,10 +12,11 @@ export interface ThreadRemovalsOptions {
   readonly batcher: Batcher;
   readonly claims: Claims;
   readonly tailer: RunTailer;
+  readonly logger: Logger;
 }
 
 /** The threads that a queued store removes and forks. This is not done in batches: it may take long. */
-export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "fork"> {
+export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "fork" | "purge"> {
   readonly #options: ThreadRemovalsOptions;
 
   constructor(options: ThreadRemovalsOptions) {
@@ -37,6 +39,23 @@ export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "
 
   async fork({ threadId, newThreadId, atRun }: ForkRequest, scope: Scope): Promise<void> {
     await this.#options.writes.forkThread({ threadId, newThreadId, atRun: atRun ?? null, scope });
+  }
+
+  async purge(request: PurgeRequest): Promise<PurgeResult> {
+    const { dryRun = false, skipIfPurging = false, scope, onProgress, signal, ...limits } = request;
+    signal?.throwIfAborted();
+    const purgeId = crypto.randomUUID();
+    const asked = { purgeId, limits, dryRun, scope, waits: !skipIfPurging };
+    const report = (done: PurgeResult) => {
+      try {
+        onProgress?.(done);
+      } catch (error) {
+        this.#options.logger.error({ err: error }, "onProgress of a purge failed");
+      }
+    };
+    const done = await this.#options.writes.purge(asked, { onProgress: report, signal });
+    report(done);
+    return done;
   }
 
   /** @throws {RunStoreError} `THREAD_ALREADY_RUNNING`: a run of this store has the thread or waits for it. */

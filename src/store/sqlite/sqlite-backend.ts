@@ -12,6 +12,7 @@ import type {
   OpenedFiles,
   OpenedMessage,
   PageRequest,
+  PurgeThreadsRequest,
   ReaderRequest,
   RunningMessage,
   RunningRequest,
@@ -21,10 +22,12 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
+import type { PurgeResult } from "../../protocol/threads.ts";
 import type {
   Backend,
   BackendNotice,
   BackendStatus,
+  PurgeWatch,
   ThreadReads,
   ThreadWrites,
 } from "../queued/backend.ts";
@@ -32,6 +35,7 @@ import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
 import { Backups } from "./backups.ts";
+import { oneByOne } from "./one-by-one.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import { WalSize } from "./wal-size.ts";
@@ -64,9 +68,16 @@ export class SqliteBackend implements Backend {
     runs: (request) => this.#read({ kind: "runs", ...request }),
   };
   readonly threadWrites: ThreadWrites = {
-    deleteThread: (request) => this.#deleteThread(request),
-    forkThread: (request) => this.#change({ kind: "fork-thread", ...request }),
+    deleteThread: (request) => this.#oneByOne(() => this.#deleteThread(request)),
+    forkThread: (request) =>
+      this.#oneByOne(() => this.#change({ kind: "fork-thread", ...request })),
+    purge: (request, watch) => this.#oneByOnePurge(() => this.#purge(request, watch)),
   };
+  /** The writer holds few requests at a time: long work must not keep batches from it. */
+  readonly #oneByOne = oneByOne();
+  readonly #oneByOnePurge = oneByOne();
+  /** By `PurgeThreadsRequest.purgeId`. */
+  readonly #purges = new Map<string, PurgeWatch["onProgress"]>();
   readonly #options: SqliteBackendOptions;
   /** The configuration of the threads that start from now on. */
   #config: WorkerConfig;
@@ -287,6 +298,21 @@ export class SqliteBackend implements Backend {
     return value;
   }
 
+  async #purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult> {
+    const { purgeId } = request;
+    this.#purges.set(purgeId, watch.onProgress);
+    const end = () => {
+      this.#writer.request({ kind: "end-purge", purgeId }).catch(() => undefined);
+    };
+    watch.signal?.addEventListener("abort", end, { once: true });
+    try {
+      return await this.#change<PurgeResult>({ kind: "purge", ...request });
+    } finally {
+      watch.signal?.removeEventListener("abort", end);
+      this.#purges.delete(purgeId);
+    }
+  }
+
   /** A removal is sent again when its writer dies: it carries on. */
   async #deleteThread(request: DeleteThreadRequest): Promise<void> {
     for (let attempt = 1; ; attempt++) {
@@ -306,6 +332,9 @@ export class SqliteBackend implements Backend {
     switch (notice.kind) {
       case "backup":
         this.#backups.reportProgress(notice);
+        return;
+      case "purge":
+        this.#purges.get(notice.purgeId)?.(notice.done);
         return;
       case "recovered":
         this.#warnRecovered(notice);

@@ -6,7 +6,7 @@ export const ADDED_FOR_THREADS: readonly (readonly [
 ])[] = [
   // Whose thread it is. Null for a thread of nobody. Never changed.
   ["threads", "resource_id", "TEXT"],
-  // Milliseconds since the epoch.
+  // When a run began or ended last, in milliseconds since the epoch: see `ThreadTouches`.
   ["threads", "updated_at", "INTEGER NOT NULL DEFAULT 0"],
   ["threads", "archived", "INTEGER NOT NULL DEFAULT 0"],
   // JSON of an object, or null.
@@ -20,10 +20,84 @@ export const ADDED_FOR_THREADS: readonly (readonly [
  * is made again begins behind it, so that late writes for the removed thread are refused. At least one
  * epoch lies between: an instance that remembers the removed thread takes its next epoch for its own. The
  * row names no thread.
+ *
+ * `thread_facts` holds what is derived from the runs of a thread: see `ThreadIndexer`, which makes it in the
+ * background. A row whose thread was removed loses its `thread_id`: its words are then removed, and it.
+ *
+ * `thread_search` holds words of titles and messages. It has no text of its own, and no row is read from it:
+ * its row ids say to which thread a row belongs. See `searchRow`.
+ *
+ * `thread_metadata` has the fields of `threads.metadata` by which a list is filtered.
+ *
+ * Each list of threads is read along one index, in its order. Behind the order, the indexes have the id of
+ * the agent, so that threads of other agents are passed over without being read.
  */
 export const THREAD_TABLES = `
 CREATE TABLE IF NOT EXISTS removed_threads (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   last_epoch INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS idx_threads_updated
+  ON threads(resource_id, archived, updated_at, thread_id, agent_id);
+CREATE INDEX IF NOT EXISTS idx_threads_created
+  ON threads(resource_id, archived, created_at, thread_id, agent_id);
+CREATE INDEX IF NOT EXISTS idx_all_threads_updated
+  ON threads(archived, updated_at, thread_id, agent_id);
+CREATE INDEX IF NOT EXISTS idx_all_threads_created
+  ON threads(archived, created_at, thread_id, agent_id);
+
+CREATE TABLE IF NOT EXISTS thread_facts (
+  no INTEGER PRIMARY KEY AUTOINCREMENT,
+  thread_id TEXT UNIQUE,
+  -- The last row of the thread in agent_runs that the facts know.
+  up_to INTEGER NOT NULL DEFAULT 0,
+  -- JSON of a ThreadFacts.
+  facts TEXT,
+  -- How many rows of thread_search the thread may have. The first is for the title that was set.
+  search_rows INTEGER NOT NULL DEFAULT 1,
+  -- The words in the last of these rows, which takes more words.
+  words TEXT NOT NULL DEFAULT '',
+  -- 1: runs that the facts know were deleted or changed. 2: the facts are being made again.
+  stale INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS idx_facts_stale ON thread_facts(stale) WHERE stale <> 0;
+CREATE TABLE IF NOT EXISTS facts_checkpoint (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  -- Rows of agent_runs up to this id are known to the facts of their threads.
+  up_to INTEGER NOT NULL
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS thread_search USING fts5(
+  words, content='', contentless_delete=1, detail=none, prefix='1 2 3', tokenize='ascii'
+);
+CREATE TABLE IF NOT EXISTS thread_metadata (
+  key TEXT NOT NULL,
+  -- JSON of a string, a number, true, false, or null.
+  value TEXT NOT NULL,
+  thread_id TEXT NOT NULL,
+  PRIMARY KEY (key, value, thread_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idx_metadata_thread ON thread_metadata(thread_id);
+CREATE TRIGGER IF NOT EXISTS thread_removed AFTER DELETE ON threads BEGIN
+  DELETE FROM thread_metadata WHERE thread_id = OLD.thread_id;
+  UPDATE thread_facts SET thread_id = NULL, facts = NULL, words = '', stale = 1
+  WHERE thread_id = OLD.thread_id;
+END;
+CREATE TRIGGER IF NOT EXISTS run_of_facts_deleted AFTER DELETE ON agent_runs BEGIN
+  UPDATE thread_facts SET stale = 1 WHERE thread_id = OLD.thread_id AND up_to >= OLD.id;
+END;
+CREATE TRIGGER IF NOT EXISTS run_of_facts_changed AFTER UPDATE OF thread_id, events ON agent_runs BEGIN
+  UPDATE thread_facts SET stale = 1
+  WHERE thread_id IN (OLD.thread_id, NEW.thread_id) AND up_to >= NEW.id;
+END;
+CREATE TRIGGER IF NOT EXISTS foreign_run_of_facts AFTER INSERT ON agent_runs
+WHEN NEW.epoch IS NULL BEGIN
+  UPDATE thread_facts SET stale = 1 WHERE thread_id = NEW.thread_id AND up_to >= NEW.id;
+END;
+`;
+
+/** Threads of older versions: the row of `run_state` says when a run began or ended last. */
+export const BACKFILL_UPDATED = `
+UPDATE threads SET updated_at = coalesce(
+  (SELECT updated_at FROM run_state WHERE run_state.thread_id = threads.thread_id), created_at)
+WHERE updated_at = 0
 `;

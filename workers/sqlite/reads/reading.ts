@@ -40,7 +40,7 @@ export class Reading {
     const values = new ValueReader(context.statements);
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
-    this.#threads = new ThreadReader();
+    this.#threads = new ThreadReader(context, values);
   }
 
   answer(request: ReaderRequest): ReaderReply {

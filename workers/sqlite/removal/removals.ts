@@ -1,11 +1,18 @@
-import type { DeleteThreadRequest, ForkThreadRequest } from "../../../src/protocol/messages.ts";
+import type {
+  DeleteThreadRequest,
+  ForkThreadRequest,
+  PurgeThreadsRequest,
+  WriterNotice,
+} from "../../../src/protocol/messages.ts";
+import type { PurgeResult } from "../../../src/protocol/threads.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 import { ThreadFork } from "./fork-thread.ts";
+import { Purge } from "./purge.ts";
 import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
 import { type SliceHooks, Slices } from "./slices.ts";
 import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
 
-/** Long work of the writer: removing and forking threads. */
+/** Long work of the writer: removing, forking and purging threads. */
 export class Removals {
   readonly #context: RemovalContext;
   readonly #slices: Slices;
@@ -14,7 +21,11 @@ export class Removals {
   #forks = 0;
   readonly #running = new Map<string, Promise<void>>();
 
-  constructor(context: WriterContext, hooks: SliceHooks) {
+  readonly #purges = new Map<string, Purge>();
+  readonly #notify: (notice: WriterNotice) => void;
+
+  constructor(context: WriterContext, hooks: SliceHooks, notify: (notice: WriterNotice) => void) {
+    this.#notify = notify;
     const { db } = context;
     const removal = { ...prepareRemovalStatements(db), ...prepareLendingStatements(db) };
     this.#context = { ...context, removal };
@@ -49,6 +60,25 @@ export class Removals {
       this.#forks--;
     }
     return null;
+  }
+
+  async purge(request: PurgeThreadsRequest): Promise<PurgeResult> {
+    const { purgeId } = request;
+    const purge = new Purge({
+      ...{ context: this.#context, slices: this.#slices, request },
+      onProgress: (done) => this.#notify({ kind: "purge", purgeId, done }),
+    });
+    this.#purges.set(purgeId, purge);
+    try {
+      return await purge.run();
+    } finally {
+      this.#purges.delete(purgeId);
+    }
+  }
+
+  /** Ends a purge early. It then resolves with what it has removed. */
+  endPurge(purgeId: string): void {
+    this.#purges.get(purgeId)?.end();
   }
 
   /** Carries on with removals that a dead process, or a failure, has left unfinished. */

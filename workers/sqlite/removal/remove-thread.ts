@@ -6,6 +6,7 @@ import type { WriterContext } from "../runs/writer-context.ts";
 import { giveLogsAway } from "./lending.ts";
 import type { IsOver } from "./slices.ts";
 import type { LendingStatements, RemovalStatements } from "./statements.ts";
+import type { Counts } from "./tally.ts";
 
 /** Rows that one statement deletes at most. The time is checked between statements. */
 const ROWS = 16;
@@ -52,7 +53,8 @@ function isRunning(
 
 /**
  * Takes from a thread all by which it is found and written to. Its runs, messages and values are deleted
- * later: see `continueRemoval`.
+ * later: see `continueRemoval`. Journals of its ended runs are deleted in their time, like all journals:
+ * clients may follow them to the end.
  */
 export function markRemoved(
   context: RemovalContext,
@@ -63,16 +65,16 @@ export function markRemoved(
   const state = statements.stateOfThread.get(threadId);
   const stored = statements.lastEpochOfThread.get(threadId) ?? 0;
   removal.raiseRemovedEpoch.run(Math.max(state?.epoch ?? 0, stored) + 1);
-  if (state?.epoch != null) journals.load();
-  if (state?.epoch != null) journals.addDead(journals.take({ threadId, epoch: state.epoch }));
+  if (state?.is_running === 1 && state.epoch !== null) {
+    // The run executes no more. If it was a run of this instance, this instance deletes its journal.
+    journals.load();
+    journals.addDead(journals.take({ threadId, epoch: state.epoch }));
+  }
   const upTo = removal.lastRowOfThread.get(threadId) ?? 0;
   removal.insertUnfinished.run(threadId, resourceId, upTo, null);
   removal.deleteThread.run(threadId);
   removal.deleteState.run(threadId);
   removal.deleteViews.run(threadId);
-  for (const ids of removal.forgetRetainedJournals.all(threadId))
-    statements.deleteSegments.run(ids);
-  removal.emptySegments.run(threadId);
   giveLogsAway(removal, threadId);
   messages.forget(threadId);
 }
@@ -82,19 +84,31 @@ export function continueRemoval(
   { statements, removal }: RemovalContext,
   threadId: string,
   isOver: IsOver,
+  tally: Counts = { threads: 0, runs: 0, bytes: 0 },
 ): boolean {
   const unfinished = statements.unfinishedThread.get(threadId);
   // Another instance may have carried on, and be done.
   if (unfinished === undefined || unfinished.maker_id !== null) return true;
   const steps = [
-    () => removal.deleteRuns.run(threadId, unfinished.up_to, ROWS),
-    () => removal.deleteMessages.run(threadId, threadId, ROWS),
-    () => removal.deleteValues.run(threadId, ROWS),
-    () => removal.deleteLogs.run(threadId, ROWS),
+    () => count(tally, removal.deleteRuns.all(threadId, unfinished.up_to, ROWS)),
+    () => removal.deleteMessages.run(threadId, threadId, ROWS).changes,
+    () => countBytes(tally, removal.deleteValues.all(threadId, ROWS)),
+    () => removal.deleteLogs.run(threadId, ROWS).changes,
   ];
   for (const step of steps) {
-    while (step().changes > 0) if (isOver()) return false;
+    while (step() === ROWS) if (isOver()) return false;
   }
   removal.endUnfinished.run(threadId);
   return true;
+}
+
+/** Counts runs that were deleted, by their bytes. Returns how many there were. */
+export function count(tally: Counts, runs: readonly number[]): number {
+  tally.runs += runs.length;
+  return countBytes(tally, runs);
+}
+
+function countBytes(tally: Counts, rows: readonly number[]): number {
+  for (const bytes of rows) tally.bytes += bytes;
+  return rows.length;
 }

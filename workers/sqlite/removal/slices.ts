@@ -15,6 +15,9 @@ const MAX_BUSY_MS = 30_000;
 /** Milliseconds between two tries to get the lock. */
 const BUSY_RETRY_MS = 20;
 
+/** Pages in the WAL with which long work moves them into the database. */
+const CHECKPOINT_PAGES = 500;
+
 export interface SliceHooks {
   /** Called before each slice. Throws when the file is closed or lost. */
   readonly before: () => void;
@@ -32,6 +35,7 @@ export type IsOver = () => boolean;
 export class Slices {
   readonly #context: WriterContext;
   readonly #hooks: SliceHooks;
+  #lookedAt = performance.now();
 
   constructor(context: WriterContext, hooks: SliceHooks) {
     this.#context = context;
@@ -59,12 +63,44 @@ export class Slices {
   }
 
   /** Repeats `work` until it returns true, in as many transactions as that takes. */
-  async until(work: (isOver: IsOver) => boolean): Promise<void> {
+  async until(work: (isOver: IsOver) => boolean, afterSlice?: () => void): Promise<void> {
     for (;;) {
       const startedAt = performance.now();
-      if (await this.one(work)) return;
+      const isDone = await this.one(work);
+      afterSlice?.();
+      this.#checkpointIfDue();
       // As long a pause as the work took: batches and other processes get half of the time at least.
       await delay(performance.now() - startedAt);
+      if (isDone) return;
     }
   }
+
+  /** Reads something small, now or after a pause. */
+  async look<T>(read: () => T): Promise<T> {
+    const spent = performance.now() - this.#lookedAt;
+    if (spent >= SLICE_MS) {
+      await delay(Math.min(spent, SLICE_MS));
+      this.#lookedAt = performance.now();
+    }
+    this.#hooks.before();
+    return read();
+  }
+
+  /**
+   * Moves the WAL into the database before many pages have gathered in it. Otherwise a later commit would do
+   * it at once for thousands of pages, and hold up all runs meanwhile.
+   */
+  #checkpointIfDue(): void {
+    const startedAt = performance.now();
+    const [wal] = this.#context.db.pragma("wal_checkpoint(NOOP)") as WalState[];
+    if (wal === undefined || wal.log - wal.checkpointed < CHECKPOINT_PAGES) return;
+    this.#context.db.pragma("wal_checkpoint(PASSIVE)");
+    this.#hooks.after(performance.now() - startedAt);
+  }
+}
+
+/** Pages in the WAL, and how many of them are in the database. -1 for a database in memory. */
+interface WalState {
+  readonly log: number;
+  readonly checkpointed: number;
 }

@@ -31,29 +31,26 @@ export function prepareRemovalStatements(db: Database) {
     deleteThread: db.prepare<[string]>("DELETE FROM threads WHERE thread_id = ?"),
     deleteState: db.prepare<[string]>("DELETE FROM run_state WHERE thread_id = ?"),
     deleteViews: db.prepare<[string]>("DELETE FROM thread_views WHERE thread_id = ?"),
-    forgetRetainedJournals: db
-      .prepare<[string], string>(
-        "DELETE FROM retained_journals WHERE thread_id = ? RETURNING segment_ids",
+    // Give the bytes of each row.
+    deleteRuns: db
+      .prepare<[string, number, number], number>(
+        `DELETE FROM agent_runs WHERE id IN
+           (SELECT id FROM agent_runs WHERE thread_id = ? AND id <= ? ORDER BY id LIMIT ?)
+         RETURNING octet_length(events) + octet_length(input)`,
       )
       .pluck(),
-    // Writers remember the ids of rows that they will delete, and SQLite gives the ids of deleted rows to new
-    // rows. So rows of ended runs are emptied here, and deleted by whoever remembers them.
-    emptySegments: db.prepare<[string]>(
-      `UPDATE run_events SET thread_id = '', epoch = 0, seq = 0, events = '[]' WHERE thread_id = ?`,
-    ),
-    deleteRuns: db.prepare<[string, number, number]>(
-      `DELETE FROM agent_runs WHERE id IN
-         (SELECT id FROM agent_runs WHERE thread_id = ? AND id <= ? ORDER BY id LIMIT ?)`,
-    ),
     deleteMessages: db.prepare<[string, string, number]>(
       `DELETE FROM thread_messages WHERE thread_id = ? AND message_id IN
          (SELECT message_id FROM thread_messages WHERE thread_id = ? LIMIT ?)`,
     ),
-    deleteValues: db.prepare<[string, number]>(
-      `DELETE FROM shared_values WHERE id IN
-         (SELECT id FROM shared_values
-          WHERE log IN (SELECT log FROM shared_logs WHERE thread_id = ?) LIMIT ?)`,
-    ),
+    deleteValues: db
+      .prepare<[string, number], number>(
+        `DELETE FROM shared_values WHERE id IN
+           (SELECT id FROM shared_values
+            WHERE log IN (SELECT log FROM shared_logs WHERE thread_id = ?) LIMIT ?)
+         RETURNING octet_length(text)`,
+      )
+      .pluck(),
     deleteLogs: db.prepare<[string, number]>(
       `DELETE FROM shared_logs WHERE log IN
          (SELECT log FROM shared_logs WHERE thread_id = ? LIMIT ?)`,

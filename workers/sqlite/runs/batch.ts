@@ -70,6 +70,7 @@ function inTransaction(
     if (context.messages.begin()) putRowBack(context);
     const results = ops.map((op) => applyOne(context, op));
     context.journals.sweep();
+    context.touches.write();
     statements.commit.run();
     return results;
   } catch (error) {

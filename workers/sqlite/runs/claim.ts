@@ -60,7 +60,10 @@ function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
   const { threadId, agentId, resourceId } = op;
   const owner = statements.resourceOfThread.get(threadId);
   if (!belongsTo(owner, resourceId)) return false;
-  if (owner === undefined) statements.insertThread.run(threadId, agentId, resourceId, Date.now());
+  if (owner === undefined) {
+    const now = Date.now();
+    statements.insertThread.run(threadId, agentId, resourceId, now, now);
+  }
   return true;
 }
 
@@ -88,7 +91,9 @@ function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: nu
   );
 }
 
-function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+function claimed(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+  const { messages, touches } = context;
+  touches.note(op.threadId, Date.now(), op.agentId);
   const recent = messages.recentOf(op.threadId, epoch);
   const known = messagesSeen(op, (id) => messages.digestOf(recent, id));
   return { ok: true, claim: { epoch, ...known } };

@@ -46,8 +46,9 @@ export function prepareRunStatements(db: Database) {
       )
       .pluck(),
     lastRemovedEpoch: db.prepare<[], number>("SELECT last_epoch FROM removed_threads").pluck(),
-    insertThread: db.prepare<[string, string | null, string | null, number]>(
-      "INSERT INTO threads (thread_id, agent_id, resource_id, created_at) VALUES (?, ?, ?, ?)",
+    insertThread: db.prepare<[string, string | null, string | null, number, number]>(
+      `INSERT INTO threads (thread_id, agent_id, resource_id, created_at, updated_at)
+       VALUES (?, ?, ?, ?, ?)`,
     ),
     // A thread of which no run was stored, and of which nothing is set.
     deleteEmptyThread: db.prepare<[string, string]>(
