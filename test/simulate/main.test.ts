@@ -19,7 +19,7 @@ function simulate(...args: readonly string[]): Promise<Outcome> {
   });
 }
 
-describe("npm run simulate", { timeout: 120_000 }, () => {
+describe("npm run simulate", () => {
   it("executes the schedules that it is told to, and sums them up", async () => {
     const { code, stdout } = await simulate("--schedules", "40", "--seed", "7", "--only", "kills");
     expect(stdout).toMatch(/^simulate: seed 7, 40 schedule\(s\)$/m);
