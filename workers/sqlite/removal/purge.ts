@@ -142,7 +142,7 @@ export class Purge {
           const thread = threads[at] as PurgeThreadRow;
           const threadId = thread.thread_id;
           if (begun !== threadId) {
-            if (!isTooMuch(thread)) break;
+            if (!isDue(thread)) continue;
             if (!this.#isIdle(threadId)) continue;
             markRemoved(this.#context, threadId, thread.resource_id);
             tally.threads++;
