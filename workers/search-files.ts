@@ -51,7 +51,9 @@ function searchRows(path: string, needles: ReadonlySet<string>): Set<string> {
       .pluck()
       .all();
     for (const table of tables) {
-      const rows = db.prepare<[], unknown[]>(`SELECT * FROM "${table.replaceAll('"', '""')}"`).raw();
+      const rows = db
+        .prepare<[], unknown[]>(`SELECT * FROM "${table.replaceAll('"', '""')}"`)
+        .raw();
       for (const row of rows.iterate()) {
         for (const value of row) {
           if (typeof value === "string") search.search(Buffer.from(value, "utf8"), found);

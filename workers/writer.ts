@@ -199,7 +199,14 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   return { results, walBytes };
 }
 
-type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | PurgeResult | EraseResult | null;
+type WriterReply =
+  | OpenedMessage
+  | BatchMessage
+  | ReaderReply
+  | BackupSize
+  | PurgeResult
+  | EraseResult
+  | null;
 
 function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   if (lost !== null) throw lost;

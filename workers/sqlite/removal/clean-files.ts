@@ -26,7 +26,9 @@ export async function overwriteFreePages(db: Database, slices: Slices): Promise<
   }
   await slices.one(() => db.exec("CREATE TABLE IF NOT EXISTS erase_fill (zeros BLOB)"));
   const fill = db.prepare<[number]>("INSERT INTO erase_fill (zeros) VALUES (zeroblob(?))");
-  const empty = db.prepare("DELETE FROM erase_fill WHERE rowid IN (SELECT rowid FROM erase_fill LIMIT 4)");
+  const empty = db.prepare(
+    "DELETE FROM erase_fill WHERE rowid IN (SELECT rowid FROM erase_fill LIMIT 4)",
+  );
   await slices.until((isOver) => {
     const pageSize = Number(db.pragma("page_size", { simple: true }));
     while (Number(db.pragma("freelist_count", { simple: true })) > FILL_BYTES / pageSize + 8) {

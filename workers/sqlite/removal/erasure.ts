@@ -17,7 +17,7 @@ import {
 } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
 import { type EraseStatements, prepareEraseStatements } from "./statements.ts";
-import { Tally } from "./tally.ts";
+import type { Tally } from "./tally.ts";
 
 /** Threads that are read together. */
 const PAGE = 100;

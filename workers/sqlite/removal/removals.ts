@@ -7,14 +7,14 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import type { EraseResult, PurgeResult } from "../../../src/protocol/threads.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
-import { ThreadFork } from "./fork-thread.ts";
 import { Erasure, type Unproven } from "./erasure.ts";
+import { ThreadFork } from "./fork-thread.ts";
 import { Needles } from "./needles.ts";
 import { Purge } from "./purge.ts";
 import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
 import { type SliceHooks, Slices } from "./slices.ts";
-import { Tally } from "./tally.ts";
 import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
+import { Tally } from "./tally.ts";
 
 /** Long work of the writer: removing, forking and purging threads. */
 export class Removals {

@@ -112,7 +112,10 @@ export function prepareEraseStatements(db: Database) {
          ORDER BY message_id LIMIT ?`,
       )
       .pluck(),
-    valuesAfter: db.prepare<[string, number, number], { readonly id: number; readonly text: string }>(
+    valuesAfter: db.prepare<
+      [string, number, number],
+      { readonly id: number; readonly text: string }
+    >(
       `SELECT id, text FROM shared_values
        WHERE log IN (SELECT log FROM shared_logs WHERE thread_id = ?) AND id > ?
        ORDER BY id LIMIT ?`,
@@ -121,10 +124,9 @@ export function prepareEraseStatements(db: Database) {
       [string],
       { readonly title: string | null; readonly metadata: string | null }
     >("SELECT title, metadata FROM threads WHERE thread_id = ?"),
-    factsToErase: db.prepare<
-      [string],
-      { readonly facts: string | null; readonly words: string }
-    >("SELECT facts, words FROM thread_facts WHERE thread_id = ?"),
+    factsToErase: db.prepare<[string], { readonly facts: string | null; readonly words: string }>(
+      "SELECT facts, words FROM thread_facts WHERE thread_id = ?",
+    ),
     viewsToErase: db
       .prepare<[string], Uint8Array>("SELECT view FROM thread_views WHERE thread_id = ?")
       .pluck(),
