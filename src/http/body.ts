@@ -1,0 +1,47 @@
+import { Refusal } from "./refusal.ts";
+
+/** The most bytes of the body of a change to a thread. */
+export const MAX_CHANGE_BYTES = 64 * 1024;
+
+/** The body of a request. Reading it leaves it to the handler as well. */
+export interface RequestBody {
+  /** Throws a `Refusal` for a body of more bytes than `limit`. */
+  text(limit: number): Promise<string>;
+}
+
+/** The body of a request of the Fetch API. */
+export function bodyOf(request: Request): RequestBody {
+  return {
+    async text(limit) {
+      const { body } = request.clone();
+      return body === null ? "" : (await readAll(body, limit)).toString("utf8");
+    },
+  };
+}
+
+/** Reads a stream to its end. */
+export async function readAll(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.byteLength;
+      if (bytes > limit) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    // The client has left, or its connection is broken.
+    throw new Refusal(400, "INVALID_REQUEST", "the body ended early");
+  }
+  if (bytes <= limit) return Buffer.concat(chunks);
+  throw new Refusal(413, "BODY_TOO_LARGE", `expected a body of at most ${limit} bytes`);
+}
+
+/** @throws {Refusal} the text is no JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refusal(400, "INVALID_REQUEST", "expected JSON in the body");
+  }
+}
