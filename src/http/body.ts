@@ -19,22 +19,29 @@ export function bodyOf(request: Request): RequestBody {
   };
 }
 
-/** Reads a stream to its end. */
+/** Reads a stream to its end, or no further than `limit`. */
 export async function readAll(body: AsyncIterable<Uint8Array>, limit: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
+  const iterator = body[Symbol.asyncIterator]();
   let bytes = 0;
+  while (bytes <= limit) {
+    const next = await nextOf(iterator);
+    if (next.done === true) return Buffer.concat(chunks);
+    bytes += next.value.byteLength;
+    chunks.push(next.value);
+  }
+  // Not awaited: the clone of a body is given up only when the body itself is.
+  iterator.return?.().catch(() => undefined);
+  throw new Refusal(413, "BODY_TOO_LARGE", `expected a body of at most ${limit} bytes`);
+}
+
+async function nextOf(iterator: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
   try {
-    for await (const chunk of body) {
-      bytes += chunk.byteLength;
-      if (bytes > limit) break;
-      chunks.push(chunk);
-    }
+    return await iterator.next();
   } catch {
     // The client has left, or its connection is broken.
     throw new Refusal(400, "INVALID_REQUEST", "the body ended early");
   }
-  if (bytes <= limit) return Buffer.concat(chunks);
-  throw new Refusal(413, "BODY_TOO_LARGE", `expected a body of at most ${limit} bytes`);
 }
 
 /** @throws {Refusal} the text is no JSON. */
