@@ -25,7 +25,7 @@ export const ADDED_FOR_THREADS: readonly (readonly [
  * background. A row whose thread was removed loses its `thread_id`: its words are then removed, and it.
  *
  * `thread_search` holds words of titles and messages. It has no text of its own, and no row is read from it:
- * its row ids say to which thread a row belongs. See `searchRow`.
+ * its row ids say to which thread a row belongs: see `search-rows.ts`.
  *
  * `thread_metadata` has the fields of `threads.metadata` by which a list is filtered.
  *
@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS thread_facts (
   search_rows INTEGER NOT NULL DEFAULT 1,
   -- The words in the last of these rows, which takes more words.
   words TEXT NOT NULL DEFAULT '',
-  -- 1: runs that the facts know were deleted or changed. 2: the facts are being made again.
+  -- 1: runs that the facts know were deleted or changed, or the thread was. 2: they are being made again.
   stale INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS idx_facts_stale ON thread_facts(stale) WHERE stale <> 0;
@@ -77,6 +77,12 @@ CREATE TABLE IF NOT EXISTS thread_metadata (
   PRIMARY KEY (key, value, thread_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_metadata_thread ON thread_metadata(thread_id);
+-- Lists read few pages of words, whatever is indexed: the indexer merges them between the batches.
+INSERT INTO thread_search (thread_search, rank) VALUES ('automerge', 0);
+CREATE TRIGGER IF NOT EXISTS fork_made AFTER INSERT ON threads WHEN NEW.forked_from IS NOT NULL BEGIN
+  INSERT INTO thread_facts (thread_id, stale) VALUES (NEW.thread_id, 1)
+  ON CONFLICT (thread_id) DO UPDATE SET stale = 1;
+END;
 CREATE TRIGGER IF NOT EXISTS thread_removed AFTER DELETE ON threads BEGIN
   DELETE FROM thread_metadata WHERE thread_id = OLD.thread_id;
   UPDATE thread_facts SET thread_id = NULL, facts = NULL, words = '', stale = 1

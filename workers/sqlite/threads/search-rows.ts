@@ -1,5 +1,5 @@
 import { wordsOf } from "./search-words.ts";
-import type { SearchRowStatements } from "./statements.ts";
+import type { FactsRow, SearchRowStatements } from "./statements.ts";
 
 /** Rows of `thread_search` that a thread has at most. */
 const ROWS_OF_THREAD = 2 ** 20;
@@ -15,10 +15,16 @@ function rowId(no: number, row: number): number {
 /** SQL: the number in `thread_facts` of the thread to which a row of `thread_search` belongs. */
 export const THREAD_OF_SEARCH_ROW = `thread_search.rowid / ${ROWS_OF_THREAD}`;
 
+/** The row of a thread in `thread_facts`. It is made if it is missing. */
+export function factsRowOf(statements: SearchRowStatements, threadId: string): FactsRow {
+  const row = statements.factsOfThread.get(threadId) ?? statements.insertFacts.get(threadId);
+  if (row === undefined) throw new Error("the facts of a thread could not be inserted");
+  return row;
+}
+
 /** Makes the words of a title that was set found. */
 export function indexTitle(statements: SearchRowStatements, threadId: string, title: string): void {
-  statements.insertFacts.run(threadId);
-  const { no } = statements.factsOfThread.get(threadId) ?? { no: 0 };
+  const { no } = factsRowOf(statements, threadId);
   replaceRow(statements, rowId(no, 0), wordsOf(title));
 }
 

@@ -114,8 +114,9 @@ export interface FactsRow {
 /** The words by which threads are found. */
 export function prepareSearchRowStatements(db: Database) {
   return {
-    insertFacts: db.prepare<[string]>(
-      "INSERT INTO thread_facts (thread_id) VALUES (?) ON CONFLICT DO NOTHING",
+    insertFacts: db.prepare<[string], FactsRow>(
+      `INSERT INTO thread_facts (thread_id) VALUES (?)
+       RETURNING no, up_to, facts, search_rows, words, stale`,
     ),
     factsOfThread: db.prepare<[string], FactsRow>(
       `SELECT no, up_to, facts, search_rows, words, stale FROM thread_facts WHERE thread_id = ?`,
@@ -139,3 +140,48 @@ export function prepareTouchStatements(db: Database) {
 }
 
 export type TouchStatements = ReturnType<typeof prepareTouchStatements>;
+
+/** Makes the facts and the words of threads from their runs. */
+export function prepareIndexStatements(db: Database) {
+  return {
+    ...prepareSearchRowStatements(db),
+    factsCheckpoint: db.prepare<[], number>("SELECT up_to FROM facts_checkpoint").pluck(),
+    setFactsCheckpoint: db.prepare<[number]>(
+      `INSERT INTO facts_checkpoint (id, up_to) VALUES (1, ?)
+       ON CONFLICT (id) DO UPDATE SET up_to = excluded.up_to`,
+    ),
+    runBehind: db.prepare<[number], RunRow & { readonly thread_id: string }>(
+      `SELECT thread_id, ${READ_RUN} FROM agent_runs WHERE id > ? ORDER BY id LIMIT 1`,
+    ),
+    runOfThreadBehind: db.prepare<[string, number], RunRow>(
+      `SELECT ${READ_RUN} FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id LIMIT 1`,
+    ),
+    staleFacts: db.prepare<[], FactsRow & { readonly thread_id: string | null }>(
+      `SELECT thread_id, no, up_to, facts, search_rows, words, stale FROM thread_facts
+       WHERE stale <> 0 LIMIT 1`,
+    ),
+    // Undefined for a thread that is unknown: it is being removed, or made.
+    titleOfThread: db
+      .prepare<[string], string | null>("SELECT title FROM threads WHERE thread_id = ?")
+      .pluck(),
+    updateFacts: db.prepare<
+      [
+        ...[upTo: number, facts: string, rows: number, words: string, stale: number],
+        ...[no: number],
+      ]
+    >(
+      `UPDATE thread_facts SET up_to = ?, facts = ?, search_rows = ?, words = ?, stale = ?
+       WHERE no = ?`,
+    ),
+    deleteFacts: db.prepare<[number]>("DELETE FROM thread_facts WHERE no = ?"),
+    touchThreadBefore: db.prepare<[at: number, threadId: string, at: number]>(
+      "UPDATE threads SET updated_at = ? WHERE thread_id = ? AND updated_at < ?",
+    ),
+    // So many pages at most.
+    mergeWords: db.prepare<[number]>(
+      "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
+    ),
+  };
+}
+
+export type IndexStatements = ReturnType<typeof prepareIndexStatements>;
