@@ -102,25 +102,36 @@ export function prepareUpdateThreadStatements(db: Database) {
 
 export type UpdateThreadStatements = ReturnType<typeof prepareUpdateThreadStatements>;
 
+/** A row of `thread_facts`. */
 export interface FactsRow {
-  readonly no: number;
+  readonly thread_id: string;
   readonly up_to: number;
   readonly facts: string | null;
-  readonly search_rows: number;
+  readonly range: number | null;
+  readonly range_rows: number;
+  readonly title_range: number | null;
   readonly words: string;
   readonly stale: number;
 }
+
+const FACTS = "thread_id, up_to, facts, range, range_rows, title_range, words, stale";
 
 /** The words by which threads are found. */
 export function prepareSearchRowStatements(db: Database) {
   return {
     insertFacts: db.prepare<[string], FactsRow>(
-      `INSERT INTO thread_facts (thread_id) VALUES (?)
-       RETURNING no, up_to, facts, search_rows, words, stale`,
+      `INSERT INTO thread_facts (thread_id) VALUES (?) RETURNING ${FACTS}`,
     ),
     factsOfThread: db.prepare<[string], FactsRow>(
-      `SELECT no, up_to, facts, search_rows, words, stale FROM thread_facts WHERE thread_id = ?`,
+      `SELECT ${FACTS} FROM thread_facts WHERE thread_id = ?`,
     ),
+    setTitleRange: db.prepare<[number, string]>(
+      "UPDATE thread_facts SET title_range = ? WHERE thread_id = ?",
+    ),
+    insertRange: db
+      .prepare<[string], number>("INSERT INTO search_ranges (thread_id) VALUES (?) RETURNING range")
+      .pluck(),
+    deleteRange: db.prepare<[number]>("DELETE FROM search_ranges WHERE range = ?"),
     insertSearchRow: db.prepare<[number, string]>(
       "INSERT INTO thread_search (rowid, words) VALUES (?, ?)",
     ),
@@ -156,24 +167,34 @@ export function prepareIndexStatements(db: Database) {
     runOfThreadBehind: db.prepare<[string, number], RunRow>(
       `SELECT ${READ_RUN} FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id LIMIT 1`,
     ),
-    staleFacts: db.prepare<[], FactsRow & { readonly thread_id: string | null }>(
-      `SELECT thread_id, no, up_to, facts, search_rows, words, stale FROM thread_facts
-       WHERE stale <> 0 LIMIT 1`,
+    staleFacts: db.prepare<[], FactsRow>(
+      `SELECT ${FACTS} FROM thread_facts WHERE stale <> 0 LIMIT 1`,
     ),
+    dropRanges: db.prepare<[string]>(
+      "UPDATE search_ranges SET thread_id = NULL WHERE thread_id = ?",
+    ),
+    droppedRange: db
+      .prepare<[], number>("SELECT range FROM search_ranges WHERE thread_id IS NULL LIMIT 1")
+      .pluck(),
+    clearFacts: db.prepare<[string]>(
+      `UPDATE thread_facts SET up_to = 0, facts = NULL, range = NULL, range_rows = 0,
+         title_range = NULL, words = '', stale = 2
+       WHERE thread_id = ?`,
+    ),
+    endStale: db.prepare<[string]>("UPDATE thread_facts SET stale = 0 WHERE thread_id = ?"),
     // Undefined for a thread that is unknown: it is being removed, or made.
     titleOfThread: db
       .prepare<[string], string | null>("SELECT title FROM threads WHERE thread_id = ?")
       .pluck(),
     updateFacts: db.prepare<
       [
-        ...[upTo: number, facts: string, rows: number, words: string, stale: number],
-        ...[no: number],
+        ...[upTo: number, facts: string, range: number | null, rangeRows: number, words: string],
+        ...[threadId: string],
       ]
     >(
-      `UPDATE thread_facts SET up_to = ?, facts = ?, search_rows = ?, words = ?, stale = ?
-       WHERE no = ?`,
+      `UPDATE thread_facts SET up_to = ?, facts = ?, range = ?, range_rows = ?, words = ?
+       WHERE thread_id = ?`,
     ),
-    deleteFacts: db.prepare<[number]>("DELETE FROM thread_facts WHERE no = ?"),
     touchThreadBefore: db.prepare<[at: number, threadId: string, at: number]>(
       "UPDATE threads SET updated_at = ? WHERE thread_id = ? AND updated_at < ?",
     ),

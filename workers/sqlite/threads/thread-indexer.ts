@@ -1,20 +1,16 @@
 import type { Database } from "better-sqlite3";
 import type { ValueReader } from "../values/read-values.ts";
-import {
-  addWords,
-  factsRowOf,
-  indexTitle,
-  removeTitle,
-  removeWords,
-  type SearchRows,
-} from "./search-rows.ts";
+import { addWords, factsRowOf, indexTitle, removeRange } from "./search-rows.ts";
 import {
   type FactsRow,
   type IndexStatements,
   prepareIndexStatements,
   type RunRow,
 } from "./statements.ts";
-import { addRun, NO_FACTS, parseFacts } from "./thread-facts.ts";
+import { addRun, parseFacts } from "./thread-facts.ts";
+
+/** Whether the time of a piece of work is used up. */
+type IsOver = () => boolean;
 
 /** Pages of words that are merged at most after each piece of work. */
 const MERGED_PAGES = 32;
@@ -43,20 +39,62 @@ export class ThreadIndexer {
 
   /** Whether there is nothing to do. Reads only. */
   isDone(): boolean {
-    const { staleFacts, runBehind, factsCheckpoint } = this.#statements;
-    if (staleFacts.get() !== undefined) return false;
+    const { droppedRange, staleFacts, runBehind, factsCheckpoint } = this.#statements;
+    if (droppedRange.get() !== undefined || staleFacts.get() !== undefined) return false;
     return runBehind.get(factsCheckpoint.get() ?? 0) === undefined;
   }
 
   /** Goes on as far as the time goes, in a transaction of the caller. Returns whether all is done. */
-  goOn(isOver: () => boolean): boolean {
-    const isDone = this.#makeStaleAgain(isOver) && this.#addNew(isOver);
+  goOn(isOver: IsOver): boolean {
+    const isDone =
+      this.#removeDropped(isOver) && this.#makeStaleAgain(isOver) && this.#addNew(isOver);
     this.#statements.mergeWords.run(MERGED_PAGES);
     return isDone;
   }
 
-  #addNew(isOver: () => boolean): boolean {
-    const { factsCheckpoint, setFactsCheckpoint, runBehind } = this.#statements;
+  #removeDropped(isOver: IsOver): boolean {
+    for (;;) {
+      const range = this.#statements.droppedRange.get();
+      if (range === undefined) return true;
+      removeRange(this.#statements, range);
+      if (isOver()) return false;
+    }
+  }
+
+  /** Makes the facts of threads again whose runs were deleted or changed. */
+  #makeStaleAgain(isOver: IsOver): boolean {
+    const { staleFacts, dropRanges, clearFacts, titleOfThread, factsOfThread } = this.#statements;
+    for (;;) {
+      let row = staleFacts.get();
+      if (row === undefined) return true;
+      const { thread_id: threadId } = row;
+      if (row.stale === 1) {
+        dropRanges.run(threadId);
+        clearFacts.run(threadId);
+        indexTitle(this.#statements, threadId, titleOfThread.get(threadId) ?? null);
+        row = factsOfThread.get(threadId);
+      }
+      if (row !== undefined) this.#makeAgain(row, isOver);
+      if (isOver()) return false;
+    }
+  }
+
+  #makeAgain(from: FactsRow, isOver: IsOver): void {
+    let row = from;
+    const { thread_id: threadId } = from;
+    do {
+      const run = this.#statements.runOfThreadBehind.get(threadId, row.up_to);
+      if (run === undefined) {
+        this.#statements.endStale.run(threadId);
+        if (row.up_to === 0) this.#forgetIfEmpty(threadId);
+        return;
+      }
+      row = this.#add(row, run);
+    } while (!isOver());
+  }
+
+  #addNew(isOver: IsOver): boolean {
+    const { factsCheckpoint, setFactsCheckpoint, runBehind, titleOfThread } = this.#statements;
     const from = factsCheckpoint.get() ?? 0;
     let upTo = from;
     let isDone = false;
@@ -65,70 +103,23 @@ export class ThreadIndexer {
       isDone = run === undefined;
       if (run === undefined) break;
       upTo = run.id;
-      const { thread_id: threadId } = run;
-      if (this.#statements.titleOfThread.get(threadId) === undefined) continue;
-      const row = factsRowOf(this.#statements, threadId);
+      if (titleOfThread.get(run.thread_id) === undefined) continue;
+      const row = factsRowOf(this.#statements, run.thread_id);
       // The facts of a stale thread are made from its first run on.
-      if (row.up_to < run.id && row.stale === 0) this.#add(threadId, row, run);
+      if (row.up_to < run.id && row.stale === 0) this.#add(row, run);
     } while (!isOver());
     if (upTo !== from) setFactsCheckpoint.run(upTo);
     return isDone;
   }
 
-  /** Makes the facts of threads again whose runs were deleted or changed. */
-  #makeStaleAgain(isOver: () => boolean): boolean {
-    for (;;) {
-      const row = this.#statements.staleFacts.get();
-      if (row === undefined) return true;
-      const { thread_id: threadId } = row;
-      if (threadId === null) this.#remove(row);
-      else this.#makeAgain(threadId, row.stale === 1 ? this.#clear(threadId, row) : row, isOver);
-      if (isOver()) return false;
-    }
-  }
-
-  #remove(row: FactsRow): void {
-    removeTitle(this.#statements, rowsOf(row));
-    removeWords(this.#statements, rowsOf(row));
-    this.#statements.deleteFacts.run(row.no);
-  }
-
-  #clear(threadId: string, row: FactsRow): FactsRow {
-    removeWords(this.#statements, rowsOf(row));
-    indexTitle(this.#statements, threadId, this.#statements.titleOfThread.get(threadId) ?? "");
-    return { ...row, up_to: 0, facts: null, search_rows: 1, words: "", stale: 2 };
-  }
-
-  #makeAgain(threadId: string, from: FactsRow, isOver: () => boolean): void {
-    let row = from;
-    do {
-      const run = this.#statements.runOfThreadBehind.get(threadId, row.up_to);
-      if (run === undefined) {
-        const isEmpty = row.up_to === 0;
-        this.#write({ ...row, stale: 0 });
-        if (isEmpty) this.#forgetIfEmpty(threadId);
-        return;
-      }
-      row = this.#add(threadId, row, run);
-    } while (!isOver());
-  }
-
-  #add(threadId: string, row: FactsRow, run: RunRow): FactsRow {
+  #add(row: FactsRow, run: RunRow): FactsRow {
+    const { thread_id: threadId } = row;
     const { facts, texts } = addRun(parseFacts(row.facts), run, this.#values);
-    const { rows, words } = addWords(this.#statements, rowsOf(row), texts);
+    const place = addWords(this.#statements, threadId, row, texts);
     const json = JSON.stringify(facts);
-    const next = { ...row, up_to: run.id, facts: json, search_rows: rows, words };
-    this.#write(next);
+    const { range, range_rows, words } = place;
+    this.#statements.updateFacts.run(run.id, json, range, range_rows, words, threadId);
     this.#statements.touchThreadBefore.run(run.created_at, threadId, run.created_at);
-    return next;
+    return { ...row, ...place, up_to: run.id, facts: json };
   }
-
-  #write({ no, up_to, facts, search_rows, words, stale }: FactsRow): void {
-    const json = facts ?? JSON.stringify(NO_FACTS);
-    this.#statements.updateFacts.run(up_to, json, search_rows, words, stale, no);
-  }
-}
-
-function rowsOf({ no, search_rows: rows, words }: FactsRow): SearchRows {
-  return { no, rows, words };
 }
