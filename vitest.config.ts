@@ -12,8 +12,9 @@ export default defineConfig({
     maxWorkers: 2,
     // A test without an assertion cannot fail.
     expect: { requireAssertions: true },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Long, so that only a test that hangs reaches it: a machine may be busy with something else.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
     watch: false,
   },

@@ -1,6 +1,11 @@
 export type { EventLike } from "./events/event.ts";
 export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
+export type { WithThreadsOptions } from "./http/gate.ts";
+export type { Identify, Identity } from "./http/identify.ts";
+export type { HttpErrorCode } from "./http/refusal.ts";
+export { type FetchHandler, withThreads } from "./http/with-threads.ts";
+export { type NodeListener, withThreadsListener } from "./http/with-threads-listener.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type { Scope } from "./protocol/scope.ts";

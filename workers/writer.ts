@@ -11,7 +11,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
-import type { PurgeResult } from "../src/protocol/threads.ts";
+import type { EraseResult, PurgeResult } from "../src/protocol/threads.ts";
 import { BatchOrder } from "../src/runs/batch-order.ts";
 import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
 import {
@@ -210,7 +210,14 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   return { results, walBytes };
 }
 
-type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | PurgeResult | null;
+type WriterReply =
+  | OpenedMessage
+  | BatchMessage
+  | ReaderReply
+  | BackupSize
+  | PurgeResult
+  | EraseResult
+  | null;
 
 function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   if (lost !== null) throw lost;
@@ -242,6 +249,8 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       return writer.removals.fork(request);
     case "purge":
       return writer.removals.purge(request);
+    case "erase":
+      return writer.removals.erase(request);
     case "end-purge":
       writer.removals.endPurge(request.purgeId);
       return null;

@@ -9,7 +9,7 @@ import type {
   ReadThreadRequest,
   UpdateThreadOp,
 } from "./thread-messages.ts";
-import type { PurgeLimits, PurgeResult } from "./threads.ts";
+import type { EraseRequest, PurgeLimits, PurgeResult } from "./threads.ts";
 
 export type { HoldingRun } from "./run-key.ts";
 
@@ -388,6 +388,16 @@ export interface PurgeThreadsRequest {
   readonly waits: boolean;
 }
 
+/** Remove threads so that nothing of their content is left in the files: see `ThreadStore.erase`. */
+export interface EraseThreadsRequest {
+  readonly target: EraseRequest;
+  readonly scope: Scope;
+  /** Of the claims of this instance, those with a number up to this one execute no more, ... */
+  readonly endedClaims: number;
+  /** ... unless they hold one of these threads. */
+  readonly heldThreads: readonly string[];
+}
+
 export type WriterRequest =
   | { readonly kind: "open" }
   | ({ readonly kind: "batch" } & Batch)
@@ -410,6 +420,7 @@ export type WriterRequest =
   | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | ({ readonly kind: "purge" } & PurgeThreadsRequest)
+  | ({ readonly kind: "erase" } & EraseThreadsRequest)
   /** End a purge early. */
   | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };

@@ -300,7 +300,8 @@ export class ActiveRun {
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
-      if (outcome.kind === "claimed" || !waits || !this.#isIn("claiming")) return outcome;
+      const isHeld = outcome.kind === "refused" && outcome.code === "THREAD_ALREADY_RUNNING";
+      if (!isHeld || !waits || !this.#isIn("claiming")) return outcome;
       this.#foreignWait ??= new AbortController();
       await store.released(this.threadId, this.#foreignWait.signal);
       // If this run ended meanwhile, do not claim again: another run of this process may have the thread

@@ -1,4 +1,4 @@
-import type { Logger } from "../protocol/logger.ts";
+import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
 import { faultInRetention, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
@@ -108,18 +108,6 @@ export type ResolvedOptions = {
   >;
 };
 
-/** Writes warnings and errors to stderr, and drops everything else. */
-const STDERR_LOGGER: Logger = {
-  debug() {},
-  info() {},
-  warn(fields, message) {
-    console.warn(`[durable-agent-runner] ${message}`, fields);
-  },
-  error(fields, message) {
-    console.error(`[durable-agent-runner] ${message}`, fields);
-  },
-};
-
 const DEFAULTS: ResolvedOptions = {
   dbPath: ":memory:",
   onConcurrentRun: "throw",
@@ -164,15 +152,6 @@ function integer(min: number, max: number, unit: string): Rule {
   };
 }
 
-const LOG_METHODS = ["debug", "info", "warn", "error"] as const;
-
-function isLogger(value: unknown): boolean {
-  if (typeof value !== "object" && typeof value !== "function") return false;
-  if (value === null) return false;
-  const methods = value as Record<string, unknown>;
-  return LOG_METHODS.every((method) => typeof methods[method] === "function");
-}
-
 const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   dbPath: {
     expected: 'a non-empty path without NUL, or ":memory:"',
@@ -215,7 +194,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     accepts: (value) => typeof value === "boolean",
   },
   logger: {
-    expected: `an object with the methods ${LOG_METHODS.join(", ")}`,
+    expected: "an object with the methods debug, info, warn, error",
     accepts: isLogger,
   },
 };

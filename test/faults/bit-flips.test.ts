@@ -159,9 +159,7 @@ async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[]
 
 const isAboutRow = ({ message }: LogLine) => message.startsWith("a stored run");
 
-it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", {
-  timeout: 120_000,
-}, async () => {
+it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", async () => {
   const errors = uncaught();
   const content = readFileSync(await soundFile());
   const total = { whole: 0, told: 0, "not stored": 0, unreadable: 0 };
@@ -228,7 +226,7 @@ async function checkPrefix(dbPath: string): Promise<number> {
 }
 
 describe("the WAL of a process that was killed", () => {
-  it("is read up to the cut, and each thread accepts runs", { timeout: 60_000 }, async () => {
+  it("is read up to the cut, and each thread accepts runs", async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const frames = Math.floor((wal.length - WAL_HEADER) / FRAME);
@@ -248,9 +246,7 @@ describe("the WAL of a process that was killed", () => {
     expect([runs.at(0), runs.at(-1)]).toEqual([0, 3 * threads.length]);
   });
 
-  it("is read up to its first flipped bit, and each thread accepts runs", {
-    timeout: 60_000,
-  }, async () => {
+  it("is read up to its first flipped bit, and each thread accepts runs", async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const total: number[] = [];

@@ -107,9 +107,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
   return found;
 }
 
-it("with any events of agents, and at any moment of a kill, each thread stays valid", {
-  timeout: 120_000,
-}, async () => {
+it("with any events of agents, and at any moment of a kill, each thread stays valid", async () => {
   const total = { interrupted: 0, completed: 0 };
   const plans = fc.array(sequence, { minLength: THREADS, maxLength: THREADS });
   const isSound = fc.asyncProperty(plans, fc.nat(40), async (threads, turns) => {

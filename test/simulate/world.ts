@@ -18,8 +18,6 @@ interface Period {
 /** How long what is under way may take when all faults are over. */
 const PATIENCE_MS = 20_000;
 const SLICE_MS = 200;
-/** A process that nobody saw dying is found dead within this time. */
-const RECOVERY_MS = LEASE_MS * 3;
 /** An agent that waits to be aborted waits so long behind the last action. */
 const WAIT_MS = LEASE_MS * 3;
 const VISITOR: ProcessPlan = {
@@ -71,7 +69,7 @@ export class World {
     await this.#time.runUntil(settledAt);
     // Of the processes, none may be left to find the dead ones.
     const visitor = this.#start(processes.length, VISITOR);
-    await this.#settle(RECOVERY_MS);
+    await this.#settle(LEASE_MS);
     const held = await this.#heldThreads();
     const threads = [...new Set(actions.flatMap(threadsOf))];
     for (const threadId of threads) this.#clients.runLast(visitor, threadId);

@@ -134,11 +134,11 @@ export class MemoryBackend implements port.Backend {
     const { overslept, writableMs } = this.#own.beaten();
     if (overslept) this.#tell({ kind: "overslept" });
     this.#heartbeats.observe([...this.#database.instances.values()], writableMs);
-    for (const [threadId, thread] of this.#database.threads) {
-      if (this.#holderOf(thread)?.isAlive === false) recover(threadId, thread, OWNER_DIED);
-    }
+    const isOrphaned = (thread: Thread) => this.#holderOf(thread)?.isAlive === false;
+    const orphaned = [...this.#database.threads].filter(([, thread]) => isOrphaned(thread));
+    for (const [threadId, thread] of orphaned) recover(threadId, thread, OWNER_DIED);
+    if (orphaned.length > 0) this.#database.tellOthers(this.#instanceId);
     this.#tellChange();
-    this.#database.tellOthers(this.#instanceId);
   }
 
   #writeRow(): void {

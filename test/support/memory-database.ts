@@ -42,8 +42,8 @@ export class Thread {
   }
 
   store(runId: string, epoch: number, events: string, messages: readonly MessageDigest[]): void {
-    const texts = (JSON.parse(events) as unknown[]).map((event) => JSON.stringify(event));
-    const chunks = chunksOf(texts, PAGE_LENGTH);
+    const texts = () => (JSON.parse(events) as unknown[]).map((event) => JSON.stringify(event));
+    const chunks = events.length <= PAGE_LENGTH ? [events] : chunksOf(texts(), PAGE_LENGTH);
     this.runs.push({ id: this.runs.length + 1, runId, epoch, events, chunks });
     for (const [id, digest] of messages) this.digests.set(id, digest);
   }

@@ -2,6 +2,7 @@ import type { RunStoreError } from "../../protocol/errors.ts";
 import type {
   Batch,
   DeleteThreadRequest,
+  EraseThreadsRequest,
   ForkThreadRequest,
   HistoryPageMessage,
   KeepViewRequest,
@@ -24,7 +25,7 @@ import type {
   ReadThreadMessage,
   ReadThreadRequest,
 } from "../../protocol/thread-messages.ts";
-import type { PurgeResult } from "../../protocol/threads.ts";
+import type { EraseResult, PurgeResult } from "../../protocol/threads.ts";
 import type { RunStore } from "../run-store.ts";
 
 /**
@@ -121,6 +122,9 @@ export interface ThreadWrites {
 
   /** See `ThreadStore.fork`. */
   forkThread(request: ForkThreadRequest): Promise<void>;
+
+  /** See `ThreadStore.erase`. */
+  erase(request: EraseThreadsRequest): Promise<EraseResult>;
 
   /** See `ThreadStore.purge`. */
   purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult>;

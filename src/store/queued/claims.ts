@@ -47,6 +47,16 @@ export class Claims {
     return this.#isClaimedAfter(threadId, 0) ? null : this.#lastNumber;
   }
 
+  /** The number of the last claim. */
+  get last(): number {
+    return this.#lastNumber;
+  }
+
+  /** The threads that a run of this instance holds or waits for. */
+  heldThreads(): string[] {
+    return [...this.#unanswered.values(), ...[...this.#path.held].map((run) => run.threadId)];
+  }
+
   /**
    * Resolves when the claim that made `live` is answered, if this instance made it. A reader may see the
    * claim in the database before the writer's answer is here.

@@ -2,6 +2,7 @@ import { RunStoreError } from "../../protocol/errors.ts";
 import type { Scope } from "../../protocol/scope.ts";
 import type { MetadataField, StoredThread } from "../../protocol/thread-messages.ts";
 import type {
+  EraseRequest,
   EraseResult,
   ForkRequest,
   PurgeRequest,
@@ -96,8 +97,8 @@ export class QueuedThreads implements ThreadStore {
     return this.#options.removals.purge(request);
   }
 
-  erase(): Promise<EraseResult> {
-    return unsupported("erase");
+  erase(request: EraseRequest, scope: Scope): Promise<EraseResult> {
+    return this.#options.removals.erase(request, scope);
   }
 
   #summaryOf({ live, ...thread }: StoredThread): ThreadSummary {
@@ -109,8 +110,4 @@ export class QueuedThreads implements ThreadStore {
 
 function fieldsOf(metadata: NonNullable<ThreadQuery["metadata"]>): MetadataField[] {
   return Object.entries(metadata).map(([key, value]) => [key, JSON.stringify(value)]);
-}
-
-function unsupported(method: string): Promise<never> {
-  return Promise.reject(new RunStoreError("STORE_FAILED", `the store has no ${method} of threads`));
 }

@@ -1,7 +1,14 @@
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { Scope } from "../../protocol/scope.ts";
-import type { ForkRequest, PurgeRequest, PurgeResult, ThreadStore } from "../thread-store.ts";
+import type {
+  EraseRequest,
+  EraseResult,
+  ForkRequest,
+  PurgeRequest,
+  PurgeResult,
+  ThreadStore,
+} from "../thread-store.ts";
 import type { ThreadWrites } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Claims } from "./claims.ts";
@@ -16,7 +23,9 @@ export interface ThreadRemovalsOptions {
 }
 
 /** The threads that a queued store removes and forks. This is not done in batches: it may take long. */
-export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "fork" | "purge"> {
+export class ThreadRemovals
+  implements Pick<ThreadStore, "endRun" | "delete" | "fork" | "purge" | "erase">
+{
   readonly #options: ThreadRemovalsOptions;
 
   constructor(options: ThreadRemovalsOptions) {
@@ -39,6 +48,12 @@ export class ThreadRemovals implements Pick<ThreadStore, "endRun" | "delete" | "
 
   async fork({ threadId, newThreadId, atRun }: ForkRequest, scope: Scope): Promise<void> {
     await this.#options.writes.forkThread({ threadId, newThreadId, atRun: atRun ?? null, scope });
+  }
+
+  async erase(target: EraseRequest, scope: Scope): Promise<EraseResult> {
+    const { claims, writes } = this.#options;
+    const heldThreads = claims.heldThreads();
+    return writes.erase({ target, scope, endedClaims: claims.last, heldThreads });
   }
 
   async purge(request: PurgeRequest): Promise<PurgeResult> {

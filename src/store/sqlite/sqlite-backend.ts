@@ -71,6 +71,7 @@ export class SqliteBackend implements Backend {
     deleteThread: (request) => this.#oneByOne(() => this.#deleteThread(request)),
     forkThread: (request) =>
       this.#oneByOne(() => this.#change({ kind: "fork-thread", ...request })),
+    erase: (request) => this.#oneByOne(() => this.#change({ kind: "erase", ...request })),
     purge: (request, watch) => this.#oneByOnePurge(() => this.#purge(request, watch)),
   };
   /** The writer holds few requests at a time: long work must not keep batches from it. */
@@ -300,6 +301,7 @@ export class SqliteBackend implements Backend {
 
   async #purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult> {
     const { purgeId } = request;
+    if (watch.signal?.aborted === true) return { threads: 0, runs: 0, bytes: 0 };
     this.#purges.set(purgeId, watch.onProgress);
     const end = () => {
       this.#writer.request({ kind: "end-purge", purgeId }).catch(() => undefined);

@@ -64,6 +64,14 @@ export function prepareForkStatements(db: Database) {
            (SELECT coalesce(client_run_id, run_id) FROM agent_runs WHERE id = @forkedRow))
        FROM threads WHERE thread_id = @threadId`,
     ),
+    // The fields by which lists are filtered.
+    copyMetadataFields: db.prepare<[{ readonly newThreadId: string; readonly threadId: string }]>(
+      `INSERT INTO thread_metadata (key, value, thread_id)
+       SELECT key, value, @newThreadId FROM thread_metadata WHERE thread_id = @threadId`,
+    ),
+    titleOf: db
+      .prepare<[string], string | null>("SELECT title FROM threads WHERE thread_id = ?")
+      .pluck(),
   };
 }
 

@@ -5,6 +5,7 @@ import type { ForkThreadRequest } from "../../../src/protocol/messages.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
+import { indexTitle } from "../threads/search-rows.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { type ForkStatements, prepareForkStatements } from "./fork-statements.ts";
 import { type RemovalContext, threadNotFound } from "./remove-thread.ts";
@@ -181,6 +182,9 @@ export class ThreadFork {
       forkedRow: this.#upTo,
     });
     expectChange(made, "a fork");
+    this.#statements.copyMetadataFields.run({ newThreadId, threadId });
+    const title = this.#statements.titleOf.get(newThreadId) ?? null;
+    if (title !== null) indexTitle(this.#context.statements, newThreadId, title);
     removal.endUnfinished.run(newThreadId);
   }
 

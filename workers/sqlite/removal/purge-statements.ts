@@ -49,6 +49,10 @@ export function preparePurgeStatements(db: Database) {
     isHeld: db
       .prepare<[string], number>("SELECT 1 FROM run_state WHERE thread_id = ? AND +is_running = 1")
       .pluck(),
+    // Later than `threads.updated_at`, which is written some time after a run began or ended.
+    stateUpdatedAt: db
+      .prepare<[string], number>("SELECT updated_at FROM run_state WHERE thread_id = ?")
+      .pluck(),
     isThread: db.prepare<[string], number>("SELECT 1 FROM threads WHERE thread_id = ?").pluck(),
     // The last row that is not among the latest rows of the thread, so many of them.
     rowBefore: db

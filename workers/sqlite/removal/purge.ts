@@ -31,6 +31,8 @@ export interface PurgeOptions {
   readonly onProgress: (done: PurgeResult) => void;
 }
 
+type IsDue = (thread: PurgeThreadRow) => boolean;
+
 /**
  * Removes old threads, then the oldest runs of threads that have too many, then gives the space back.
  *
@@ -112,23 +114,24 @@ export class Purge {
     const before = maxAgeMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - maxAgeMs;
     const surplus = maxThreads === undefined ? 0 : this.#countThreads() - maxThreads;
     const surplusBytes = maxBytes === undefined ? 0 : (await this.#countBytes()) - maxBytes;
-    const isTooMuch = ({ updated_at: updatedAt }: PurgeThreadRow) => {
+    const isTooMuch = () => {
       const { threads, bytes } = this.#done.read();
-      return updatedAt < before || threads < surplus || bytes < surplusBytes;
+      return threads < surplus || bytes < surplusBytes;
+    };
+    const isDue: IsDue = ({ thread_id: threadId, updated_at: updatedAt }) => {
+      if (isTooMuch()) return true;
+      const at = Math.max(updatedAt, this.#statements.stateUpdatedAt.get(threadId) ?? 0);
+      return at < before;
     };
     for await (const page of this.#pagesByAge()) {
-      const due = page.filter(isTooMuch);
-      const isLastPage = due.length < page.length;
-      if (this.#request.dryRun) await this.#countThreadsOf(due, isTooMuch);
-      else await this.#removeThreads(due, isTooMuch);
-      if (isLastPage || !page.some(isTooMuch)) return;
+      if (this.#request.dryRun) await this.#countThreadsOf(page, isDue);
+      else await this.#removeThreads(page, isDue);
+      const newest = page.at(-1)?.updated_at ?? before;
+      if (!isTooMuch() && newest >= before) return;
     }
   }
 
-  async #removeThreads(
-    threads: readonly PurgeThreadRow[],
-    isTooMuch: (thread: PurgeThreadRow) => boolean,
-  ): Promise<void> {
+  async #removeThreads(threads: readonly PurgeThreadRow[], isDue: IsDue): Promise<void> {
     let at = 0;
     /** The thread whose removal goes on in the next slice. */
     let begun: string | null = null;
@@ -139,7 +142,7 @@ export class Purge {
           const thread = threads[at] as PurgeThreadRow;
           const threadId = thread.thread_id;
           if (begun !== threadId) {
-            if (!isTooMuch(thread)) break;
+            if (!isDue(thread)) continue;
             if (!this.#isIdle(threadId)) continue;
             markRemoved(this.#context, threadId, thread.resource_id);
             tally.threads++;
@@ -157,13 +160,9 @@ export class Purge {
     );
   }
 
-  async #countThreadsOf(
-    threads: readonly PurgeThreadRow[],
-    isTooMuch: (thread: PurgeThreadRow) => boolean,
-  ): Promise<void> {
+  async #countThreadsOf(threads: readonly PurgeThreadRow[], isDue: IsDue): Promise<void> {
     for (const thread of threads) {
-      if (!isTooMuch(thread)) return;
-      if (!this.#isIdle(thread.thread_id)) continue;
+      if (!isDue(thread) || !this.#isIdle(thread.thread_id)) continue;
       const size = await this.#sizeOf(thread.thread_id);
       this.#done.add({ threads: 1, ...size });
       this.#report();

@@ -1,16 +1,20 @@
 import type {
   DeleteThreadRequest,
+  EraseThreadsRequest,
   ForkThreadRequest,
   PurgeThreadsRequest,
   WriterNotice,
 } from "../../../src/protocol/messages.ts";
-import type { PurgeResult } from "../../../src/protocol/threads.ts";
+import type { EraseResult, PurgeResult } from "../../../src/protocol/threads.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
+import { Erasure, type Unproven } from "./erasure.ts";
 import { ThreadFork } from "./fork-thread.ts";
+import { Needles } from "./needles.ts";
 import { Purge } from "./purge.ts";
 import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
 import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
+import { Tally } from "./tally.ts";
 
 /** Long work of the writer: removing, forking and purging threads. */
 export class Removals {
@@ -21,6 +25,8 @@ export class Removals {
   #forks = 0;
   readonly #running = new Map<string, Promise<void>>();
 
+  /** What was erased and may still be in the files, by the target of the request. */
+  readonly #unproven = new Map<string, Unproven>();
   readonly #purges = new Map<string, Purge>();
   readonly #notify: (notice: WriterNotice) => void;
 
@@ -74,6 +80,23 @@ export class Removals {
     } finally {
       this.#purges.delete(purgeId);
     }
+  }
+
+  /**
+   * @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_ALREADY_RUNNING`, `ERASE_INCOMPLETE`: then another
+   * call goes on where this one has ended.
+   */
+  async erase(request: EraseThreadsRequest): Promise<EraseResult> {
+    const key = JSON.stringify(request.target);
+    const unproven = this.#unproven.get(key) ?? { needles: new Needles(), removed: new Tally() };
+    this.#unproven.set(key, unproven);
+    const options = { context: this.#context, slices: this.#slices, request, unproven };
+    const result = await new Erasure(options).run().catch((error: unknown) => {
+      if (unproven.needles.size === 0) this.#unproven.delete(key);
+      throw error;
+    });
+    this.#unproven.delete(key);
+    return result;
   }
 
   /** Ends a purge early. It then resolves with what it has removed. */

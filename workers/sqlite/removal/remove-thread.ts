@@ -41,7 +41,8 @@ export function beginRemoval(context: RemovalContext, request: DeleteThreadReque
   markRemoved(context, threadId, resourceId);
 }
 
-function isRunning(
+/** Whether a live run holds the thread. */
+export function isRunning(
   context: RemovalContext,
   { threadId, endedClaims }: DeleteThreadRequest,
 ): boolean {
