@@ -68,6 +68,11 @@ export function removeRange(statements: SearchRowStatements, range: number): voi
   statements.deleteRange.run(range);
 }
 
+/** Removes the words of a thread at once, and those that wait for their removal. */
+export function removeWordsOf(statements: SearchRowStatements, threadId: string): void {
+  for (const range of statements.rangesToRemove.all(threadId)) removeRange(statements, range);
+}
+
 /** The row of a thread in `thread_facts`. It is made if it is missing. */
 export function factsRowOf(statements: SearchRowStatements, threadId: string): FactsRow {
   const row = statements.factsOfThread.get(threadId) ?? statements.insertFacts.get(threadId);

@@ -131,6 +131,11 @@ export function prepareSearchRowStatements(db: Database) {
     insertRange: db
       .prepare<[string], number>("INSERT INTO search_ranges (thread_id) VALUES (?) RETURNING range")
       .pluck(),
+    rangesToRemove: db
+      .prepare<[string], number>(
+        "SELECT range FROM search_ranges WHERE thread_id = ? OR thread_id IS NULL",
+      )
+      .pluck(),
     deleteRange: db.prepare<[number]>("DELETE FROM search_ranges WHERE range = ?"),
     insertSearchRow: db.prepare<[number, string]>(
       "INSERT INTO thread_search (rowid, words) VALUES (?, ?)",
