@@ -38,6 +38,7 @@ export {
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
+export type { TitleFor, UntitledThread } from "./runner/thread-titles.ts";
 export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
 export type {
   BackupOptions,

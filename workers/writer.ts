@@ -27,9 +27,11 @@ import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
 import { Maintenance } from "./sqlite/maintenance/maintenance.ts";
 import { reap } from "./sqlite/maintenance/reaper.ts";
+import { ThreadIndexing } from "./sqlite/maintenance/thread-indexing.ts";
 import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
 import { Removals } from "./sqlite/removal/removals.ts";
+import { Slices } from "./sqlite/removal/slices.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 import { KeptViews } from "./sqlite/views/keep-view.ts";
@@ -42,6 +44,7 @@ interface Writer extends OpenedDatabase {
   /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
   readonly removals: Removals;
+  readonly indexing: ThreadIndexing;
   readonly order: BatchOrder;
 }
 
@@ -51,7 +54,10 @@ let lock: InstanceLock | null = null;
 /** Set when the file has lost its name. From then on every request gets this error as its answer. */
 let lost: RunStoreError | null = null;
 
-const notify = (notice: WriterNotice) => parentPort?.postMessage(notice);
+function notify(notice: WriterNotice): void {
+  if (notice.kind === "changed") writer?.indexing.afterOthers();
+  parentPort?.postMessage(notice);
+}
 
 /**
  * Takes the lock in the successor of a dead writer, before it waits for the database. Without the lock,
@@ -87,7 +93,9 @@ function open(config: WorkerConfig): Writer {
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
     const hooks = { before: () => beforeSlice(db), after: afterSlice };
-    const removals = new Removals(context, hooks, notify);
+    const slices = new Slices(context, hooks);
+    const removals = new Removals(context, slices, notify);
+    const indexing = new ThreadIndexing({ context, slices, onError: reportMaintenance });
     const resume = () => void removals.resume().catch(reportMaintenance);
     const maintenance =
       files === null
@@ -98,7 +106,7 @@ function open(config: WorkerConfig): Writer {
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
     const order = new BatchOrder();
-    const parts = { context, reading, keptViews, opened, maintenance, removals, order };
+    const parts = { context, reading, keptViews, opened, maintenance, removals, indexing, order };
     return { ...database, ...parts };
   } catch (error) {
     if (config.file === null) unlock();
@@ -119,6 +127,7 @@ function beforeSlice(db: Writer["db"]): void {
 
 function afterSlice(ms: number): void {
   writer?.maintenance?.afterBatch(ms);
+  writer?.indexing.afterWrite();
   writer?.files?.check();
 }
 
@@ -150,8 +159,8 @@ function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  const { maintenance } = writer;
-  maintenance?.end();
+  writer.maintenance?.end();
+  writer.indexing.end();
   abandon(writer);
   unlock();
   writer = null;
@@ -170,10 +179,11 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, maintenance, files, guard } = writer;
+  const { context, maintenance, indexing, files, guard } = writer;
   files?.check();
   writer = null;
   maintenance?.end();
+  indexing.end();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -193,6 +203,7 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   const startedAt = performance.now();
   const results = commitBatch(writer.context, batch.ops);
   writer.maintenance?.afterBatch(performance.now() - startedAt);
+  writer.indexing.afterBatch();
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.order.committed(batch);

@@ -185,6 +185,8 @@ export interface ClaimResult {
   readonly seen: readonly boolean[];
   /** The positions of the messages that are stored with another digest. */
   readonly changed: readonly number[];
+  /** Whether no run of the thread is stored. */
+  readonly isFirst: boolean;
 }
 
 /** The answer of an operation that succeeded and has no further result. */

@@ -72,6 +72,15 @@ export interface RunEnvironment {
   readonly storeInput: StoreInput;
   /** Default `"additive"`. */
   readonly inputMessages?: InputMessages | undefined;
+  /** Called when the first run of a thread was stored. */
+  readonly onFirstStored?: ((run: StoredRun) => void) | undefined;
+}
+
+/** The ids of a run that was stored. */
+export interface StoredRun {
+  readonly threadId: string;
+  readonly agentId: string | null;
+  readonly resourceId: string | null;
 }
 
 /** A request whose fields were read once and checked. */
@@ -106,6 +115,8 @@ export class ActiveRun {
   #stopRequested = false;
   #refused = false;
   #claimed: ClaimedRun | null = null;
+  /** Whether no run of the thread was stored when this run claimed it. */
+  #isFirst = false;
   #stopTimer: NodeJS.Timeout | null = null;
   #warnedLate = false;
   /** Ends the wait for a run of another process. Null before such a wait. */
@@ -202,7 +213,8 @@ export class ActiveRun {
       return;
     }
     this.#claimed = claim.run;
-    const { run, seen, changed = [] } = claim;
+    const { run, seen, changed = [], isFirst = false } = claim;
+    this.#isFirst = isFirst;
     const { storeInput, inputMessages = "additive" } = this.#environment;
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
@@ -438,7 +450,11 @@ export class ActiveRun {
       });
     } catch (cause) {
       this.#reportUnsaved(toRunStoreError(cause));
+      return;
     }
+    if (!this.#isFirst) return;
+    const { threadId, resourceId } = this;
+    this.#environment.onFirstStored?.({ threadId, agentId: this.#agentId(), resourceId });
   }
 
   async #release(claimed: ClaimedRun): Promise<void> {

@@ -5,6 +5,7 @@ import { describeValue } from "./describe-value.ts";
 import type { InputMessages } from "./read-input.ts";
 import type { Resources } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
+import type { TitleFor } from "./thread-titles.ts";
 
 /** What to do with a run on a thread that already has a run: see `RunnerOptions.onConcurrentRun`. */
 export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
@@ -63,6 +64,12 @@ export interface RunnerOptions {
    * false: nothing is removed.
    */
   retention?: Retention | false | undefined;
+  /**
+   * Makes the title of a thread, once, after its first run was stored. It is called in the background, for
+   * a thread without a title that was set. Default false: the title is the beginning of the first user
+   * message.
+   */
+  titleFor?: TitleFor | false | undefined;
   /** Gets what no caller can be told. Any pino logger fits. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
@@ -127,6 +134,7 @@ const DEFAULTS: ResolvedOptions = {
   resources: "optional",
   storeRawEvents: true,
   retention: false,
+  titleFor: false,
   logger: STDERR_LOGGER,
 };
 
@@ -184,6 +192,10 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     expected: "an object of limits, or false",
     accepts: (value) => value === false || faultInRetention(value) === null,
     advice: faultInRetention,
+  },
+  titleFor: {
+    expected: "a function that returns a title, or false",
+    accepts: (value) => value === false || typeof value === "function",
   },
   storeRun: {
     expected: "a function of the run's input",

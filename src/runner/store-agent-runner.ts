@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
-import { guardLogger } from "../protocol/logger.ts";
+import { guardLogger, type Logger } from "../protocol/logger.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
 import { faultInLimits, type Retention } from "../retention/limits.ts";
@@ -25,6 +25,7 @@ import { currentScope, purgedScope, type Resources, scopeOfResource } from "./re
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
 import { ThreadRuns } from "./thread-runs.ts";
+import { ThreadTitles, type TitleFor } from "./thread-titles.ts";
 import { Threads } from "./threads.ts";
 
 export interface RunnerStats extends StoreStats {
@@ -42,6 +43,8 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly replayRuns?: number | undefined;
   /** Default: nothing is removed. */
   readonly retention?: Retention | false | undefined;
+  /** Default: a title is the beginning of the first user message. */
+  readonly titleFor?: TitleFor | false | undefined;
 }
 
 /** The share of `closeTimeoutMs` after which active runs are told to stop. */
@@ -78,15 +81,16 @@ export class StoreAgentRunner {
       throw new TypeError(`StoreAgentRunner: expected store to be a RunStore, got ${got}`);
     }
     const checked = checkRunnerOptions(options);
-    this.#options = { ...checked, logger: guardLogger(checked.logger) };
+    const logger = guardLogger(checked.logger);
     this.#store = options.store;
+    this.#options = { ...checked, logger, ...this.#titling(checked.titleFor, logger) };
     this.threads = new Threads({
       store: this.#store,
       scope: () => this.#scope(),
       scopeOf: scopeOfResource,
       endRun: (threadId, scope) => this.#endRun(threadId, scope),
     });
-    const { retention = false, logger } = this.#options;
+    const { retention = false } = this.#options;
     this.#retention =
       retention === false
         ? null
@@ -283,6 +287,16 @@ export class StoreAgentRunner {
     } catch (error) {
       return toRunStoreError(error);
     }
+  }
+
+  /** Has the titles of new threads made, with the option `titleFor`. */
+  #titling(
+    titleFor: TitleFor | false | undefined,
+    logger: Logger,
+  ): Pick<RunEnvironment, "onFirstStored"> {
+    if (titleFor === undefined || titleFor === false) return {};
+    const titles = new ThreadTitles({ store: this.#store, titleFor, logger });
+    return { onFirstStored: (run) => void titles.make(run) };
   }
 
   /** Ends the run of a thread, wherever it executes, and keeps nothing of it. */

@@ -191,6 +191,8 @@ export type ClaimOutcome =
       readonly seen: readonly boolean[];
       /** The positions of those that are stored with another content, as far as the store can tell. */
       readonly changed?: readonly number[];
+      /** Whether no run of the thread is stored. Default false. */
+      readonly isFirst?: boolean;
     }
   | {
       readonly kind: "refused";

@@ -43,6 +43,7 @@ describe("a wrong option is a TypeError that says what was expected and what was
       { maxThreads: "5" },
       { everyMs: 5 },
     ],
+    titleFor: [true, "always", null, {}],
     storeRun: [true, "always", null, {}],
     storeRawEvents: ["true", 0, null],
     logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],

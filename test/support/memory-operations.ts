@@ -54,7 +54,7 @@ function claim(op: ClaimOp, thread: Thread, holder: Holder, instanceId: string):
     thread.holder = { runId, ownerId: instanceId, claimNumber };
   }
   const known = messagesSeen(op, (id) => thread.digests.get(id));
-  return { ok: true, claim: { epoch: thread.epoch, ...known } };
+  return { ok: true, claim: { epoch: thread.epoch, ...known, isFirst: thread.runs.length === 0 } };
 }
 
 /** An operation of the run that holds the thread. */

@@ -6,6 +6,7 @@ import { hardContent } from "./hard-content.ts";
 import { history } from "./history.ts";
 import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
+import { listedThreads, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
 import {
   forkedThreads,
@@ -41,6 +42,8 @@ const SECTIONS: readonly Section[] = [
   stopping,
   resources,
   resourcesOfSeveralInstances,
+  listedThreads,
+  searchedThreads,
   removedThreads,
   forkedThreads,
   removedThreadsOfSeveralInstances,

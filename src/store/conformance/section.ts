@@ -8,7 +8,7 @@ export interface StoreSupports {
   readonly severalInstances: boolean;
   /** It keeps the threads of different resources apart: `RunStore.hasResources`. */
   readonly resources: boolean;
-  /** It removes and forks threads: `RunStore.threads`. */
+  /** It lists, changes, removes and forks threads: `RunStore.threads`. */
   readonly threads: boolean;
 }
 

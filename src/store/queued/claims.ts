@@ -83,7 +83,7 @@ export class Claims {
     });
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.claim === null) return REFUSALS[result.refusal];
-    const { epoch, seen, changed } = result.claim;
+    const { epoch, ...known } = result.claim;
     // A late answer may mean that this process was suspended: another instance may have the thread now.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
@@ -91,7 +91,7 @@ export class Claims {
         ? REFUSALS.THREAD_ALREADY_RUNNING
         : this.claim(request);
     }
-    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen, changed };
+    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), ...known };
   }
 
   /**

@@ -46,7 +46,8 @@ function pack(parts: readonly unknown[]): string {
 function unpack(cursor: string): readonly unknown[] {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
-    if (Array.isArray(parts)) return parts;
+    // Decoding passes over what is no base64.
+    if (Array.isArray(parts) && pack(parts) === cursor) return parts;
   } catch {
     // No JSON: it is no cursor of ours.
   }

@@ -22,10 +22,10 @@ export const ADDED_FOR_THREADS: readonly (readonly [
  * row names no thread.
  *
  * `thread_facts` holds what is derived from the runs of a thread: see `ThreadIndexer`, which makes it in the
- * background. A row whose thread was removed loses its `thread_id`: its words are then removed, and it.
+ * background.
  *
- * `thread_search` holds words of titles and messages. It has no text of its own, and no row is read from it:
- * its row ids say to which thread a row belongs. See `searchRow`.
+ * `thread_search` holds the words of titles and messages, without the texts. The ids of its rows say to which
+ * of the `search_ranges` a row belongs, and so to which thread: see `search-rows.ts`.
  *
  * `thread_metadata` has the fields of `threads.metadata` by which a list is filtered.
  *
@@ -47,20 +47,28 @@ CREATE INDEX IF NOT EXISTS idx_all_threads_created
   ON threads(archived, created_at, thread_id, agent_id);
 
 CREATE TABLE IF NOT EXISTS thread_facts (
-  no INTEGER PRIMARY KEY AUTOINCREMENT,
-  thread_id TEXT UNIQUE,
+  thread_id TEXT PRIMARY KEY,
   -- The last row of the thread in agent_runs that the facts know.
   up_to INTEGER NOT NULL DEFAULT 0,
   -- JSON of a ThreadFacts.
   facts TEXT,
-  -- How many rows of thread_search the thread may have. The first is for the title that was set.
-  search_rows INTEGER NOT NULL DEFAULT 1,
-  -- The words in the last of these rows, which takes more words.
+  -- The range that takes the next words of the thread, and how many rows it has. Null for none.
+  range INTEGER,
+  range_rows INTEGER NOT NULL DEFAULT 0,
+  -- The range with the words of the title that was set.
+  title_range INTEGER,
+  -- Words in the ranges: the latest, separated by blanks.
   words TEXT NOT NULL DEFAULT '',
   -- 1: runs that the facts know were deleted or changed. 2: the facts are being made again.
   stale INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS idx_facts_stale ON thread_facts(stale) WHERE stale <> 0;
+CREATE TABLE IF NOT EXISTS search_ranges (
+  range INTEGER PRIMARY KEY AUTOINCREMENT,
+  -- Null for words that are to be removed.
+  thread_id TEXT
+);
+CREATE INDEX IF NOT EXISTS idx_search_ranges_thread ON search_ranges(thread_id);
 CREATE TABLE IF NOT EXISTS facts_checkpoint (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   -- Rows of agent_runs up to this id are known to the facts of their threads.
@@ -77,10 +85,16 @@ CREATE TABLE IF NOT EXISTS thread_metadata (
   PRIMARY KEY (key, value, thread_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_metadata_thread ON thread_metadata(thread_id);
+-- The indexer merges pages of words between the batches, and few at a time.
+INSERT INTO thread_search (thread_search, rank) VALUES ('automerge', 0);
+CREATE TRIGGER IF NOT EXISTS fork_made AFTER INSERT ON threads WHEN NEW.forked_from IS NOT NULL BEGIN
+  INSERT INTO thread_facts (thread_id, stale) VALUES (NEW.thread_id, 1)
+  ON CONFLICT (thread_id) DO UPDATE SET stale = 1;
+END;
 CREATE TRIGGER IF NOT EXISTS thread_removed AFTER DELETE ON threads BEGIN
   DELETE FROM thread_metadata WHERE thread_id = OLD.thread_id;
-  UPDATE thread_facts SET thread_id = NULL, facts = NULL, words = '', stale = 1
-  WHERE thread_id = OLD.thread_id;
+  DELETE FROM thread_facts WHERE thread_id = OLD.thread_id;
+  UPDATE search_ranges SET thread_id = NULL WHERE thread_id = OLD.thread_id;
 END;
 CREATE TRIGGER IF NOT EXISTS run_of_facts_deleted AFTER DELETE ON agent_runs BEGIN
   UPDATE thread_facts SET stale = 1 WHERE thread_id = OLD.thread_id AND up_to >= OLD.id;

@@ -2,7 +2,7 @@ import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { EraseThreadsRequest } from "../../../src/protocol/messages.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
 import type { EraseResult } from "../../../src/protocol/threads.ts";
-import { removeTitle, removeWords } from "../threads/search-rows.ts";
+import { removeWordsOf } from "../threads/search-rows.ts";
 import { prepareSweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
 import { emptyWal, overwriteFreePages, rewriteFile } from "./clean-files.ts";
@@ -135,7 +135,7 @@ export class Erasure {
       const tally = this.#removed.begin();
       if (!isBegun) {
         sharers = this.#statements.sharers.all({ threadId });
-        this.#removeSearchRows(threadId);
+        removeWordsOf(this.#context.statements, threadId);
         beginRemoval(this.#context, this.#removalOf(threadId));
         this.#removeJournals(threadId);
         tally.threads++;
@@ -146,16 +146,6 @@ export class Erasure {
     for (const sharer of sharers) {
       await this.#slices.one(() => sweepThread(this.#sweep, sharer, 0));
     }
-  }
-
-  #removeSearchRows(threadId: string): void {
-    const { statements } = this.#context;
-    const facts = statements.factsOfThread.get(threadId);
-    if (facts === undefined) return;
-    const rows = { no: facts.no, rows: facts.search_rows, words: facts.words };
-    removeWords(statements, rows);
-    removeTitle(statements, rows);
-    this.#statements.deleteFacts.run(threadId);
   }
 
   #removeJournals(threadId: string): void {

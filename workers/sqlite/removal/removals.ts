@@ -12,7 +12,7 @@ import { ThreadFork } from "./fork-thread.ts";
 import { Needles } from "./needles.ts";
 import { Purge } from "./purge.ts";
 import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
-import { type SliceHooks, Slices } from "./slices.ts";
+import type { Slices } from "./slices.ts";
 import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
 import { Tally } from "./tally.ts";
 
@@ -30,12 +30,12 @@ export class Removals {
   readonly #purges = new Map<string, Purge>();
   readonly #notify: (notice: WriterNotice) => void;
 
-  constructor(context: WriterContext, hooks: SliceHooks, notify: (notice: WriterNotice) => void) {
+  constructor(context: WriterContext, slices: Slices, notify: (notice: WriterNotice) => void) {
     this.#notify = notify;
     const { db } = context;
     const removal = { ...prepareRemovalStatements(db), ...prepareLendingStatements(db) };
     this.#context = { ...context, removal };
-    this.#slices = new Slices(context, hooks);
+    this.#slices = slices;
   }
 
   /**

@@ -143,7 +143,6 @@ export function prepareEraseStatements(db: Database) {
     emptySegments: db.prepare<[string]>(
       `UPDATE run_events SET thread_id = '', epoch = 0, seq = 0, events = '[]' WHERE thread_id = ?`,
     ),
-    deleteFacts: db.prepare<[string]>("DELETE FROM thread_facts WHERE thread_id = ?"),
     // Threads whose values are swept: those that share logs with the thread.
     sharers: db
       .prepare<[{ readonly threadId: string }], string>(

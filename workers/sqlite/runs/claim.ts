@@ -96,5 +96,6 @@ function claimed(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"
   touches.note(op.threadId, Date.now(), op.agentId);
   const recent = messages.recentOf(op.threadId, epoch);
   const known = messagesSeen(op, (id) => messages.digestOf(recent, id));
-  return { ok: true, claim: { epoch, ...known } };
+  const isFirst = recent.count === 0 && !recent.isIndexed;
+  return { ok: true, claim: { epoch, ...known, isFirst } };
 }

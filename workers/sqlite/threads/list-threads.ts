@@ -5,7 +5,7 @@ import type {
   StoredThread,
   ThreadPlace,
 } from "../../../src/protocol/thread-messages.ts";
-import { THREAD_OF_SEARCH_ROW } from "./search-rows.ts";
+import { RANGE_OF_ROW } from "./search-rows.ts";
 import { queriesOf } from "./search-words.ts";
 
 /**
@@ -143,10 +143,11 @@ export class ThreadLists {
 function filtersOf({ query, metadata }: ListThreadsRequest): Filter[] {
   const byWord = queriesOf(query.search ?? "").map((word): Filter => {
     const rows = "SELECT rowid FROM thread_search WHERE thread_search MATCH ?";
-    const numbers = `SELECT ${THREAD_OF_SEARCH_ROW} FROM thread_search WHERE thread_search MATCH ?`;
+    const ranges = `SELECT ${RANGE_OF_ROW} FROM thread_search WHERE thread_search MATCH ?`;
     return {
-      threads: `SELECT thread_id FROM thread_facts WHERE no IN (${numbers})`,
-      passes: `(SELECT no FROM thread_facts f WHERE f.thread_id = t.thread_id) IN (${numbers})`,
+      threads: `SELECT DISTINCT thread_id FROM search_ranges WHERE range IN (${ranges})`,
+      passes: `EXISTS (SELECT 1 FROM search_ranges r
+        WHERE r.thread_id = t.thread_id AND r.range IN (${ranges}))`,
       rows,
       params: [word],
     };

@@ -102,24 +102,41 @@ export function prepareUpdateThreadStatements(db: Database) {
 
 export type UpdateThreadStatements = ReturnType<typeof prepareUpdateThreadStatements>;
 
+/** A row of `thread_facts`. */
 export interface FactsRow {
-  readonly no: number;
+  readonly thread_id: string;
   readonly up_to: number;
   readonly facts: string | null;
-  readonly search_rows: number;
+  readonly range: number | null;
+  readonly range_rows: number;
+  readonly title_range: number | null;
   readonly words: string;
   readonly stale: number;
 }
 
+const FACTS = "thread_id, up_to, facts, range, range_rows, title_range, words, stale";
+
 /** The words by which threads are found. */
 export function prepareSearchRowStatements(db: Database) {
   return {
-    insertFacts: db.prepare<[string]>(
-      "INSERT INTO thread_facts (thread_id) VALUES (?) ON CONFLICT DO NOTHING",
+    insertFacts: db.prepare<[string], FactsRow>(
+      `INSERT INTO thread_facts (thread_id) VALUES (?) RETURNING ${FACTS}`,
     ),
     factsOfThread: db.prepare<[string], FactsRow>(
-      `SELECT no, up_to, facts, search_rows, words, stale FROM thread_facts WHERE thread_id = ?`,
+      `SELECT ${FACTS} FROM thread_facts WHERE thread_id = ?`,
     ),
+    setTitleRange: db.prepare<[number, string]>(
+      "UPDATE thread_facts SET title_range = ? WHERE thread_id = ?",
+    ),
+    insertRange: db
+      .prepare<[string], number>("INSERT INTO search_ranges (thread_id) VALUES (?) RETURNING range")
+      .pluck(),
+    rangesToRemove: db
+      .prepare<[string], number>(
+        "SELECT range FROM search_ranges WHERE thread_id = ? OR thread_id IS NULL",
+      )
+      .pluck(),
+    deleteRange: db.prepare<[number]>("DELETE FROM search_ranges WHERE range = ?"),
     insertSearchRow: db.prepare<[number, string]>(
       "INSERT INTO thread_search (rowid, words) VALUES (?, ?)",
     ),
@@ -139,3 +156,58 @@ export function prepareTouchStatements(db: Database) {
 }
 
 export type TouchStatements = ReturnType<typeof prepareTouchStatements>;
+
+/** Makes the facts and the words of threads from their runs. */
+export function prepareIndexStatements(db: Database) {
+  return {
+    ...prepareSearchRowStatements(db),
+    factsCheckpoint: db.prepare<[], number>("SELECT up_to FROM facts_checkpoint").pluck(),
+    setFactsCheckpoint: db.prepare<[number]>(
+      `INSERT INTO facts_checkpoint (id, up_to) VALUES (1, ?)
+       ON CONFLICT (id) DO UPDATE SET up_to = excluded.up_to`,
+    ),
+    runBehind: db.prepare<[number], RunRow & { readonly thread_id: string }>(
+      `SELECT thread_id, ${READ_RUN} FROM agent_runs WHERE id > ? ORDER BY id LIMIT 1`,
+    ),
+    runOfThreadBehind: db.prepare<[string, number], RunRow>(
+      `SELECT ${READ_RUN} FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id LIMIT 1`,
+    ),
+    staleFacts: db.prepare<[], FactsRow>(
+      `SELECT ${FACTS} FROM thread_facts WHERE stale <> 0 LIMIT 1`,
+    ),
+    dropRanges: db.prepare<[string]>(
+      "UPDATE search_ranges SET thread_id = NULL WHERE thread_id = ?",
+    ),
+    droppedRange: db
+      .prepare<[], number>("SELECT range FROM search_ranges WHERE thread_id IS NULL LIMIT 1")
+      .pluck(),
+    clearFacts: db.prepare<[string]>(
+      `UPDATE thread_facts SET up_to = 0, facts = NULL, range = NULL, range_rows = 0,
+         title_range = NULL, words = '', stale = 2
+       WHERE thread_id = ?`,
+    ),
+    endStale: db.prepare<[string]>("UPDATE thread_facts SET stale = 0 WHERE thread_id = ?"),
+    // Undefined for a thread that is unknown: it is being removed, or made.
+    titleOfThread: db
+      .prepare<[string], string | null>("SELECT title FROM threads WHERE thread_id = ?")
+      .pluck(),
+    updateFacts: db.prepare<
+      [
+        ...[upTo: number, facts: string, range: number | null, rangeRows: number, words: string],
+        ...[threadId: string],
+      ]
+    >(
+      `UPDATE thread_facts SET up_to = ?, facts = ?, range = ?, range_rows = ?, words = ?
+       WHERE thread_id = ?`,
+    ),
+    touchThreadBefore: db.prepare<[at: number, threadId: string, at: number]>(
+      "UPDATE threads SET updated_at = ? WHERE thread_id = ? AND updated_at < ?",
+    ),
+    // So many pages at most.
+    mergeWords: db.prepare<[number]>(
+      "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
+    ),
+  };
+}
+
+export type IndexStatements = ReturnType<typeof prepareIndexStatements>;

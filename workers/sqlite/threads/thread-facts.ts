@@ -27,8 +27,8 @@ export const NO_FACTS: ThreadFacts = {
 };
 
 /** The facts of a row of `thread_facts`. */
-export function parseFacts(json: string | null | undefined): ThreadFacts {
-  return json == null ? NO_FACTS : (JSON.parse(json) as ThreadFacts);
+export function parseFacts(json: string | null): ThreadFacts {
+  return json === null ? NO_FACTS : (JSON.parse(json) as ThreadFacts);
 }
 
 /** UTF-16 units that a default title has at most. */

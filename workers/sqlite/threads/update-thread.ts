@@ -23,7 +23,7 @@ export function updateThread(
   const { title, onlyIfUntitled = false, archived, metadata } = change;
   if (title !== undefined) {
     const { changes } = statements.setTitle.run(title, threadId, onlyIfUntitled ? 1 : 0);
-    if (changes > 0) indexTitle(statements, threadId, title ?? "");
+    if (changes > 0) indexTitle(statements, threadId, title);
   }
   if (archived !== undefined) statements.setArchived.run(archived ? 1 : 0, threadId);
   if (metadata !== undefined) {
