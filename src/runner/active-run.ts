@@ -18,7 +18,6 @@ import {
   messagesNewTo,
   type ReadInput,
   readInput,
-  withoutForwardedProps,
 } from "./read-input.ts";
 import { RunStream } from "./run-stream.ts";
 
@@ -207,7 +206,7 @@ export class ActiveRun {
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
-    run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
+    run.setInput(storeInput === "full" ? input.all : this.#stream.storedFormOf(newInput));
     this.#enter("running");
     await this.#execute();
   }
