@@ -84,7 +84,7 @@ export interface CheckedRequest extends RunRequest {
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
 export interface RunListener {
-  /** The agent is done: the next run of the thread may start. */
+  /** Called once: the agent is done, or will not begin. The next run of the thread may start. */
   onSettled(run: ActiveRun): void;
   /** The run is committed, or will never be: its thread's history is complete. */
   onEnded(run: ActiveRun): void;
@@ -475,8 +475,10 @@ export class ActiveRun {
   }
 
   #end(): void {
+    const hasSettled = this.#isIn("settled");
     this.#enter("ended");
     this.#foreignWait?.abort();
+    if (!hasSettled) this.#listener.onSettled(this);
     this.#listener.onEnded(this);
     this.#stream.complete();
   }
