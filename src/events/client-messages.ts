@@ -85,7 +85,7 @@ function editsOf(
   { seen, changed }: KnownMessages,
 ): readonly ListEdit[] {
   const lastKnown = seen.lastIndexOf(true);
-  const isChanged = new Set(changed);
+  const isChanged = changed.length === 0 ? NONE : new Set(changed);
   const isReplacing = replacingAmong(messages, ids, seen);
   const edits: ListEdit[] = [];
   for (const [at, id] of ids.entries()) {
@@ -115,6 +115,7 @@ function replacingAmong(
   };
 }
 
+const NONE: ReadonlySet<number> = new Set();
 const NO_KEYS: readonly string[] = [];
 const never = () => false;
 
