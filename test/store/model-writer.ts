@@ -100,7 +100,7 @@ function failure(fate: Exclude<Fate, "stored">): RunStoreError {
 }
 
 function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
-  return { results: ops.map((): OpResult => ({ ok: true })), walBytes: 0 };
+  return { results: ops.map((): OpResult => ({ ok: true })), walBytes: 0, synced: null };
 }
 
 export function nameOf(op: WriterOp): string {

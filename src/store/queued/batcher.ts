@@ -216,7 +216,8 @@ export class Batcher {
     while (this.#queue.length > 0 && this.#maySend) {
       const share = Math.ceil(this.#queue.length / (MAX_IN_FLIGHT - this.#inFlight.size));
       const maxOps = Math.min(Math.max(share, MIN_SHARE), MAX_BATCH_OPS);
-      this.#inFlight.send(this.#takeBatch(maxOps));
+      const batch = this.#takeBatch(maxOps);
+      this.#inFlight.send(batch, this.#queue.length === 0);
     }
   }
 
