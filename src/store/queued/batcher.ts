@@ -24,7 +24,7 @@ const MAX_IN_FLIGHT = 3;
  */
 const MIN_SHARE = 12;
 /** Operations per batch at most: the answers to one batch are handled in one turn of the event loop. */
-const MAX_BATCH_OPS = 200;
+const MAX_BATCH_OPS = 100;
 /**
  * After this wait for an answer, the writer counts as not answering. A shorter wait proves nothing: an
  * agent that emits without a pause keeps the main thread from receiving answers.
