@@ -66,8 +66,7 @@ export interface BatcherOptions {
  * settled: the operation has the backend's result, or an error after which it is not sent again.
  *
  * When storing has failed for long, claims, stop requests and changes of threads are rejected, queued or in
- * flight. `end`
- * rejects every operation.
+ * flight. `end` rejects every operation.
  *
  * A batch may be committed although its acknowledgement is lost. So every operation is idempotent.
  */
