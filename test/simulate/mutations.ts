@@ -164,6 +164,14 @@ export const MUTATIONS: readonly Mutation[] = [
     schedules: 8000,
   },
   {
+    name: "a batch is sent while the batch that failed is sent again",
+    file: "src/store/queued/batcher.ts",
+    find: "return !this.#isRetrying && this.#inFlight.size < MAX_IN_FLIGHT;",
+    replace: "return this.#inFlight.size < MAX_IN_FLIGHT;",
+    only: "answers",
+    schedules: 2000,
+  },
+  {
     name: "a claim that a stall held up is made again though a later run has the thread",
     file: "src/store/queued/claims.ts",
     find: "? REFUSALS.THREAD_ALREADY_RUNNING\n",
