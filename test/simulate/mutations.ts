@@ -81,6 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: OPERATIONS,
     find: 'if (decision.kind === "refuse") {',
     replace: 'if (decision.kind === "refuse" || thread.runs.some((run) => run.runId === runId)) {',
+    only: "closes",
     schedules: 100,
   },
   {
