@@ -57,9 +57,11 @@ export interface UsersServer {
 
 const sessionOf = (user: string) => `session-of-${user}`;
 
-/** The login of an application: a cookie with a secret, and who has it. */
-export const identifyBySession: Identify<readonly unknown[]> = (request) => {
-  const [, session] = /(?:^|; )session=([^;]*)/.exec(request.headers.get("cookie") ?? "") ?? [];
+/** The login of an application: a secret in a cookie, or in a header, and who has it. */
+export const identifyBySession: Identify<readonly unknown[]> = ({ headers }) => {
+  const [, inCookie] = /(?:^|; )session=([^;]*)/.exec(headers.get("cookie") ?? "") ?? [];
+  const [, inHeader] = /^Bearer (.*)$/.exec(headers.get("authorization") ?? "") ?? [];
+  const session = inCookie ?? inHeader;
   const user = ["ada", "grace"].find((name) => sessionOf(name) === session);
   if (user === undefined) return Response.json({ error: "log in first" }, { status: 401 });
   return { resourceId: `user ${user}` };
