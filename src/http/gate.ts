@@ -124,6 +124,11 @@ export class Gate<Rest extends readonly unknown[]> {
     return { kind: "forwarded", call, isInfo: route.name === "info" };
   }
 
+  /** Logs that an answer could not be sent whole. */
+  reportFailure(err: unknown): void {
+    this.#logger.error({ err }, "an answer could not be sent whole");
+  }
+
   #answered(response: Response, request: Request): Entry {
     return { kind: "answered", response: this.#origins.share(response, request) };
   }
