@@ -135,7 +135,8 @@ export class Gate<Rest extends readonly unknown[]> {
 
   #refused(error: unknown): Response {
     const refusal = refusalOf(error);
-    if (refusal.status >= 500) {
+    // A server that shuts down is still asked things: that is no failure.
+    if (refusal.status >= 500 && refusal.code !== "RUNNER_CLOSED") {
       const err = error instanceof Refusal ? error.cause : error;
       this.#logger.error({ err, code: refusal.code }, refusal.message);
     }

@@ -6,8 +6,8 @@ import { ScriptAgent } from "../support/copilot-server.ts";
 import { openRunner } from "../support/open-runner.ts";
 import { finished, type Script, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { BASE_PATH, identifyBySession } from "../support/users-server.ts";
-import { application, serve } from "./app.ts";
+import { BASE_PATH, identifyBySession, listening } from "../support/users-server.ts";
+import { application } from "./app.ts";
 import { screenshot, useBrowser } from "./browser.ts";
 import { ThreadsPage } from "./threads-page.ts";
 
@@ -28,7 +28,8 @@ async function startApplication(
   const cors = { origin: "*", allowHeaders: ["content-type", "authorization"] };
   const listener = createCopilotNodeListener({ runtime, basePath: BASE_PATH, mode, cors });
   const threads = { runner, identify: identifyBySession, basePath: BASE_PATH, allowedOrigins };
-  return serve(application(withThreadsListener(listener, threads)));
+  const { origin } = await listening(application(withThreadsListener(listener, threads)));
+  return origin;
 }
 
 async function login(origin: string, user: string, query = ""): Promise<ThreadsPage> {
@@ -184,7 +185,7 @@ describe("useThreads of CopilotKit's React package, in a browser", () => {
   });
 
   it("works from a page of an allowed origin, with a token in a header", async () => {
-    const pages = await serve(application(() => {}));
+    const { origin: pages } = await listening(application(() => {}));
     const query = (runtimeUrl: string) =>
       `${pages}/?runtimeUrl=${encodeURIComponent(runtimeUrl)}&token=session-of-ada`;
     const open = async (allowedOrigins: readonly string[]) => {

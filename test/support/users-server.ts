@@ -166,7 +166,8 @@ async function mounted(
   }
 }
 
-async function listening(listener: RequestListener): Promise<Mounted> {
+/** Serves a listener on a free port until the test ends. */
+export async function listening(listener: RequestListener): Promise<Mounted> {
   const server = createServer(listener);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
