@@ -202,8 +202,9 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   writer.files?.checkIndex();
   const startedAt = performance.now();
   const results = commitBatch(writer.context, batch.ops);
-  writer.maintenance?.afterBatch(performance.now() - startedAt);
-  writer.indexing.afterBatch();
+  const ms = performance.now() - startedAt;
+  writer.maintenance?.afterBatch(ms);
+  writer.indexing.afterBatch(ms);
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.order.committed(batch);
