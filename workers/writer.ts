@@ -3,7 +3,6 @@ import { parentPort, workerData } from "node:worker_threads";
 import { RunStoreError, type StoreFault } from "../src/protocol/errors.ts";
 import type {
   BackupSize,
-  Batch,
   BatchMessage,
   OpenedMessage,
   Reply,
@@ -21,7 +20,7 @@ import {
   shortenBusyTimeout,
 } from "./sqlite/database/open.ts";
 import { expectNode, type OpenFiles } from "./sqlite/database/open-files.ts";
-import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
+import { WriterSync } from "./sqlite/database/writer-sync.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
 import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
@@ -40,6 +39,8 @@ interface Writer extends OpenedDatabase {
   readonly context: WriterContext;
   readonly reading: Reading;
   readonly keptViews: KeptViews;
+  /** Null for a database in memory. */
+  readonly walSync: WriterSync | null;
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
@@ -47,6 +48,8 @@ interface Writer extends OpenedDatabase {
   readonly indexing: ThreadIndexing;
   readonly order: BatchOrder;
 }
+
+type BatchRequest = Extract<WriterRequest, { kind: "batch" }>;
 
 let writer: Writer | null = null;
 /** Null for a database in memory, and before the file is open. */
@@ -97,6 +100,7 @@ function open(config: WorkerConfig): Writer {
     const removals = new Removals(context, slices, notify);
     const indexing = new ThreadIndexing({ context, slices, onError: reportMaintenance });
     const resume = () => void removals.resume().catch(reportMaintenance);
+    const walSync = files === null ? null : new WriterSync(files.walPath);
     const maintenance =
       files === null
         ? null
@@ -106,7 +110,17 @@ function open(config: WorkerConfig): Writer {
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
     const order = new BatchOrder();
-    const parts = { context, reading, keptViews, opened, maintenance, removals, indexing, order };
+    const parts = {
+      context,
+      reading,
+      keptViews,
+      walSync,
+      opened,
+      maintenance,
+      removals,
+      indexing,
+      order,
+    };
     return { ...database, ...parts };
   } catch (error) {
     if (config.file === null) unlock();
@@ -159,8 +173,10 @@ function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  writer.maintenance?.end();
-  writer.indexing.end();
+  const { maintenance, indexing, walSync } = writer;
+  maintenance?.end();
+  indexing.end();
+  walSync?.close();
   abandon(writer);
   unlock();
   writer = null;
@@ -179,11 +195,12 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, maintenance, indexing, files, guard } = writer;
+  const { context, maintenance, indexing, files, guard, walSync } = writer;
   files?.check();
   writer = null;
   maintenance?.end();
   indexing.end();
+  walSync?.close();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -196,7 +213,7 @@ function close(): null {
 }
 
 /** Commits a batch, unless the batch before it failed. */
-function commitNext(writer: Writer, batch: Batch): BatchMessage {
+function commitNext(writer: Writer, batch: BatchRequest): BatchMessage {
   writer.order.expectNext(batch);
   // Without the WAL's index, a commit could overwrite what another process has written to the WAL.
   writer.files?.checkIndex();
@@ -205,10 +222,11 @@ function commitNext(writer: Writer, batch: Batch): BatchMessage {
   const ms = performance.now() - startedAt;
   writer.maintenance?.afterBatch(ms);
   writer.indexing.afterBatch(ms);
+  const synced = batch.sync && writer.walSync !== null ? writer.walSync.sync() : null;
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
   writer.order.committed(batch);
-  return { results, walBytes };
+  return { results, walBytes, synced };
 }
 
 type WriterReply =
@@ -232,9 +250,8 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       writer.maintenance?.beforeBatch();
       return commitNext(writer, request);
     case "rewrite-wal":
-      if (writer.files === null) return null;
-      writer.files.check();
-      rewriteWal(writer.db, writer.files.walPath);
+      writer.files?.check();
+      writer.walSync?.rewrite(writer.db);
       return null;
     case "check":
       writer.files?.check();

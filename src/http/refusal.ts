@@ -60,6 +60,8 @@ export function refusalOf(error: unknown): Refusal {
   switch (code) {
     case "THREAD_NOT_FOUND":
       return threadNotFound();
+    case "THREAD_ALREADY_RUNNING":
+      return new Refusal(409, code, "a run holds the thread");
     case "INVALID_CURSOR":
       return new Refusal(400, code, "the cursor belongs to another list, or is no cursor");
     case "THREADS_UNSUPPORTED":

@@ -359,6 +359,8 @@ export interface Batch {
    * is refused if the batch before it was not committed.
    */
   readonly after: number | null;
+  /** Whether no other batch is in flight, and nothing waits to be sent. */
+  readonly isAlone: boolean;
 }
 
 /** Remove a thread. May be sent again: it then carries on with the removal. */
@@ -402,7 +404,8 @@ export interface EraseThreadsRequest {
 
 export type WriterRequest =
   | { readonly kind: "open" }
-  | ({ readonly kind: "batch" } & Batch)
+  /** With `sync`, the writer is asked to sync the WAL after the commit. */
+  | ({ readonly kind: "batch"; readonly sync: boolean } & Batch)
   | { readonly kind: "page"; readonly page: PageRequest }
   | ({ readonly kind: "running" } & RunningRequest)
   | { readonly kind: "look"; readonly look: LookRequest }
@@ -469,6 +472,8 @@ export interface BatchMessage {
   readonly results: readonly OpResult[];
   /** Bytes of the WAL file after the commit; 0 for a database in memory. */
   readonly walBytes: number;
+  /** Whether the WAL is on the disk, this batch included. False if its sync failed, null if none was tried. */
+  readonly synced: boolean | null;
 }
 
 export type ReaderRequest = Extract<

@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncResource } from "node:async_hooks";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import {
@@ -18,7 +18,6 @@ import {
   messagesNewTo,
   type ReadInput,
   readInput,
-  withoutForwardedProps,
 } from "./read-input.ts";
 import { RunStream } from "./run-stream.ts";
 
@@ -94,7 +93,7 @@ export interface CheckedRequest extends RunRequest {
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
 export interface RunListener {
-  /** The agent is done: the next run of the thread may start. */
+  /** Called once: the agent is done, or will not begin. The next run of the thread may start. */
   onSettled(run: ActiveRun): void;
   /** The run is committed, or will never be: its thread's history is complete. */
   onEnded(run: ActiveRun): void;
@@ -107,7 +106,8 @@ export class ActiveRun {
   readonly isStored: boolean;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
-  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+  /** The context of the `run` call. Costs a tenth of `AsyncLocalStorage.snapshot`, which does the same. */
+  readonly #context = new AsyncResource("AgentRun", { requireManualDestroy: true });
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
   readonly #stream: RunStream;
@@ -219,7 +219,7 @@ export class ActiveRun {
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
-    run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
+    run.setInput(storeInput === "full" ? input.all : this.#stream.storedFormOf(newInput));
     this.#enter("running");
     await this.#execute();
   }
@@ -246,6 +246,10 @@ export class ActiveRun {
   /** Ends an executing run without waiting for its agent. */
   cutOff(): void {
     this.#inOwnContext(() => this.#settle({}));
+  }
+
+  #inOwnContext<T>(call: () => T): T {
+    return this.#context.runInAsyncScope(call);
   }
 
   #stop(insist: boolean): boolean {
@@ -492,8 +496,10 @@ export class ActiveRun {
   }
 
   #end(): void {
+    const hasSettled = this.#isIn("settled");
     this.#enter("ended");
     this.#foreignWait?.abort();
+    if (!hasSettled) this.#listener.onSettled(this);
     this.#listener.onEnded(this);
     this.#stream.complete();
   }

@@ -13,6 +13,12 @@ const LEASE_LOST: OpResult<"append"> = {
   },
 };
 
+/** The answer of a backend that keeps no list of its threads. */
+export const NO_THREAD_LIST: OpResult<"updateThread"> = {
+  ok: false,
+  fault: { code: "STORE_FAILED", message: "this database lists no threads" },
+};
+
 /** The operations of a run, which it is to hold its thread for. */
 export type RunOp = Extract<WriterOp, { readonly epoch: number }>;
 

@@ -81,6 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: OPERATIONS,
     find: 'if (decision.kind === "refuse") {',
     replace: 'if (decision.kind === "refuse" || thread.runs.some((run) => run.runId === runId)) {',
+    only: "closes",
     schedules: 100,
   },
   {
@@ -162,6 +163,14 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: "const after = null;",
     only: "answers",
     schedules: 8000,
+  },
+  {
+    name: "a batch is sent while the batch that failed is sent again",
+    file: "src/store/queued/batcher.ts",
+    find: "return !this.#isRetrying && this.#inFlight.size < MAX_IN_FLIGHT;",
+    replace: "return this.#inFlight.size < MAX_IN_FLIGHT;",
+    only: "answers",
+    schedules: 2000,
   },
   {
     name: "a claim that a stall held up is made again though a later run has the thread",

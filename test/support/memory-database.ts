@@ -18,11 +18,7 @@ export class Thread {
   /** Whose thread it is. Undefined when the next claim decides that. */
   resourceId: string | null | undefined;
   /** The claim that holds the thread. */
-  holder: null | {
-    readonly runId: string;
-    readonly ownerId: string;
-    readonly claimNumber: number;
-  } = null;
+  holder: { runId: string; ownerId: string; claimNumber: number } | null = null;
   /** JSON of the input of the run that holds the thread, if it was sent. */
   input: string | null = null;
   /** What another instance asks of the run that holds the thread. */

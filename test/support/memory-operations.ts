@@ -1,15 +1,10 @@
 import type { EventLike } from "../../src/events/event.ts";
 import type { ClaimOp, OpResult, WriterOp } from "../../src/protocol/messages.ts";
 import { isVisible } from "../../src/protocol/scope.ts";
-import { answerUnheld, OK, type RunOp } from "../../src/runs/answers.ts";
+import { answerUnheld, NO_THREAD_LIST, OK, type RunOp } from "../../src/runs/answers.ts";
 import { belongsTo, decideClaim } from "../../src/runs/claim.ts";
 import { isStoppable, type ThreadHolder } from "../../src/runs/holder.ts";
-import {
-  endInterrupted,
-  type InterruptedEnd,
-  OWNER_DIED,
-  REST_UNSTORED,
-} from "../../src/runs/interrupted.ts";
+import { endInterrupted, OWNER_DIED, REST_UNSTORED } from "../../src/runs/interrupted.ts";
 import { messagesSeen } from "../../src/runs/messages-seen.ts";
 import { toStoredRun } from "../../src/runs/stored-run.ts";
 import type { Thread } from "./memory-database.ts";
@@ -34,12 +29,7 @@ export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: 
     if (isOurs && holder.claimNumber === op.number) thread.free();
     return OK;
   }
-  if (op.kind === "updateThread") {
-    return {
-      ok: false,
-      fault: { code: "STORE_FAILED", message: "this database lists no threads" },
-    };
-  }
+  if (op.kind === "updateThread") return NO_THREAD_LIST;
   if (!isOurs || thread.epoch !== op.epoch) {
     return answerUnheld(op, () => thread.storedRun(op.epoch) !== undefined);
   }
@@ -90,7 +80,7 @@ function write(op: RunOp, thread: Thread): void {
 }
 
 /** Ends the run that holds the thread, and that nobody executes any more. */
-export function recover(threadId: string, thread: Thread, end: InterruptedEnd): void {
+export function recover(threadId: string, thread: Thread, end: typeof OWNER_DIED): void {
   const { epoch, holder } = thread;
   const segments = thread.journals.get(epoch) ?? [];
   const runId = holder?.runId ?? "";

@@ -1,8 +1,8 @@
 // `npm test`: runs vitest, and runs a test file again, alone, whose process a signal has ended.
 //
-// No test of such a file is reported, so nothing says that what it tests is wrong. V8 ends a process now
-// and then: CONTRIBUTING.md says when. It is printed, with the last words of the process. A file whose process
-// dies again has failed, and so has one of which a test failed before.
+// No test of such a file is reported, so nothing says that what it tests is wrong: V8 itself may have crashed,
+// see CONTRIBUTING.md. The log says that the file is run again, and what the process said last. A file whose
+// process dies again has failed, and so has a file of which a test failed before.
 //
 // The log ends with a list of what failed.
 import { spawn } from "node:child_process";
@@ -40,7 +40,7 @@ async function vitest(args: readonly string[]): Promise<Run> {
   });
   const [code] = (await once(child, "close")) as [number | null];
   const outcome = outcomeIn(path);
-  if (outcome === null || outcome.died.length > 0) {
+  if (code !== 0 && (outcome === null || outcome.died.length > 0)) {
     console.log(`\nThe end of stderr before a process died:\n\n${lastWordsIn(stderr)}\n`);
   }
   return { code: code ?? 1, outcome };
@@ -63,15 +63,15 @@ async function runAgain(outcome: RunOutcome, options: readonly string[]): Promis
 const args = process.argv.slice(2);
 const { filter } = parseCLI(["vitest", "run", ...args]);
 const { code, outcome } = await vitest(args);
-if (outcome === null) {
+process.exitCode = code;
+if (code !== 0 && outcome === null) {
   console.log("== vitest ended without an outcome");
-} else if (code !== 0) {
+} else if (code !== 0 && outcome !== null) {
   const again = await runAgain(
     outcome,
     args.filter((arg) => !filter.includes(arg)),
   );
   for (const line of failureList(outcome, again)) console.log(line);
-  process.exitCode = isExcused(outcome, again) ? 0 : code;
+  if (isExcused(outcome, again)) process.exitCode = 0;
 }
-if (outcome === null) process.exitCode = code === 0 ? 1 : code;
 rmSync(directory, { recursive: true });

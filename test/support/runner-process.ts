@@ -2,11 +2,11 @@ import { fileURLToPath } from "node:url";
 import type { BaseEvent } from "@ag-ui/core";
 import { ReplaySubject } from "rxjs";
 import { expect } from "vitest";
-import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
+import type { PurgeOptions, PurgeResult, SqliteAgentRunnerOptions } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
 import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
-import type { Command, OnAbort, Report } from "./runner.child.ts";
+import type { Command, OnAbort, Report, ThreadMethod } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
 const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
@@ -87,6 +87,15 @@ export class RunnerProcess {
 
   isRunning(threadId: string): Promise<boolean> {
     return this.#ask({ do: "isRunning", threadId });
+  }
+
+  /** Calls a method of its `runner.threads`. */
+  threads<T>(method: ThreadMethod, ...args: readonly unknown[]): Promise<T> {
+    return this.#ask({ do: "threads", method, args });
+  }
+
+  purge(limits: PurgeOptions): Promise<PurgeResult> {
+    return this.#ask({ do: "purge", limits });
   }
 
   flush(): Promise<void> {

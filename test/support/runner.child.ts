@@ -6,7 +6,12 @@ import { createInterface } from "node:readline";
 import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable, Subscription } from "rxjs";
-import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import {
+  type Logger,
+  type PurgeOptions,
+  SqliteAgentRunner,
+  type SqliteAgentRunnerOptions,
+} from "../../src/index.ts";
 import type { LogLine } from "./open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
 import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
@@ -32,12 +37,17 @@ export type Command =
   | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
   | { readonly do: "isRunning"; readonly threadId: string }
   | { readonly do: "ready" | "flush" | "close" }
+  /** Calls a method of `runner.threads`. */
+  | { readonly do: "threads"; readonly method: ThreadMethod; readonly args: readonly unknown[] }
+  | { readonly do: "purge"; readonly limits: PurgeOptions }
   /** Ends the writer thread. Answered when the thread has ended. */
   | { readonly do: "killWriter" }
   /** Opens files until the system has no descriptors left, and closes them again. */
   | { readonly do: "useUpDescriptors" | "freeDescriptors" }
   /** Blocks the main thread, after the report "blocked". */
   | { readonly do: "block"; readonly ms: number };
+
+export type ThreadMethod = "archive" | "delete" | "erase" | "fork" | "get" | "list";
 
 export type Report =
   | { readonly kind: "done"; readonly id: number; readonly value: unknown }
@@ -135,6 +145,13 @@ async function obey(command: Command): Promise<unknown> {
       return runner.stop(command);
     case "isRunning":
       return runner.isRunning(command);
+    case "threads": {
+      const { threads } = runner;
+      const call = threads[command.method] as (...args: readonly unknown[]) => Promise<unknown>;
+      return call.apply(threads, [...command.args]);
+    }
+    case "purge":
+      return runner.purge(command.limits);
     case "killWriter":
       await writer?.terminate();
       return undefined;

@@ -103,7 +103,7 @@ export class QueuedRunStore implements RunStore {
     if (reads !== undefined && writes !== undefined) {
       const { batcher, unstored } = path;
       const [claims, tailer] = [this.#claims, this.#tailer];
-      const removals = new ThreadRemovals({ writes, batcher, claims, tailer, logger });
+      const removals = new ThreadRemovals({ reads, writes, batcher, claims, tailer, logger });
       this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
     }
     backend.onNotice((notice) => this.#handle(notice));

@@ -9,12 +9,13 @@ import type {
   PurgeResult,
   ThreadStore,
 } from "../thread-store.ts";
-import type { ThreadWrites } from "./backend.ts";
+import type { ThreadReads, ThreadWrites } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Claims } from "./claims.ts";
 import type { RunTailer } from "./run-tailer.ts";
 
 export interface ThreadRemovalsOptions {
+  readonly reads: ThreadReads;
   readonly writes: ThreadWrites;
   readonly batcher: Batcher;
   readonly claims: Claims;
@@ -42,7 +43,7 @@ export class ThreadRemovals
   }
 
   async delete(threadId: string, scope: Scope): Promise<void> {
-    const endedClaims = this.#endedClaims(threadId);
+    const endedClaims = await this.#endedClaims(threadId, scope);
     await this.#options.writes.deleteThread({ threadId, scope, endedClaims });
   }
 
@@ -73,10 +74,17 @@ export class ThreadRemovals
     return done;
   }
 
-  /** @throws {RunStoreError} `THREAD_ALREADY_RUNNING`: a run of this store has the thread or waits for it. */
-  #endedClaims(threadId: string): number {
-    const last = this.#options.claims.lastUnlessHeld(threadId);
+  /**
+   * @throws {RunStoreError} `THREAD_ALREADY_RUNNING`: a run of this store has the thread or waits for it.
+   * `THREAD_NOT_FOUND`: so it is, but the thread is another's.
+   */
+  async #endedClaims(threadId: string, scope: Scope): Promise<number> {
+    const { claims, reads } = this.#options;
+    const last = claims.lastUnlessHeld(threadId);
     if (last !== null) return last;
-    throw new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
+    const { thread } = await reads.get({ threadId, scope });
+    throw thread === null
+      ? new RunStoreError("THREAD_NOT_FOUND", "there is no such thread")
+      : new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
   }
 }

@@ -41,6 +41,7 @@ import { SqliteWriter } from "./sqlite-writer.ts";
 import { WalSize } from "./wal-size.ts";
 import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
+import { isSyncedByWriter } from "./writer-syncs.ts";
 
 export interface SqliteBackendOptions extends Omit<WorkerConfig, "file"> {
   /** Reader threads. */
@@ -166,9 +167,19 @@ export class SqliteBackend implements Backend {
   async commit(batch: Batch): Promise<BatchMessage> {
     // The failure is ignored here: callers of `open` get it, and the writer opens the file for the batch.
     if (!this.#used) this.open().catch(() => undefined);
-    const message = await this.#writer.commit(batch);
-    this.#walSize.note(message.walBytes);
-    return message;
+    const sync = this.durability?.leavesSyncToWriter === true && isSyncedByWriter(batch);
+    const sentAt = performance.now();
+    try {
+      const message = await this.#writer.commit(batch, { sync });
+      this.#walSize.note(message.walBytes);
+      this.durability?.noteCommit(message.synced, performance.now() - sentAt);
+      return message;
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      // The writer may have died after its sync failed.
+      if (sync && error.code === "WRITER_DIED") this.durability?.distrust();
+      throw error;
+    }
   }
 
   readPage(page: PageRequest): Promise<HistoryPageMessage> {

@@ -52,17 +52,19 @@ export class Maintenance {
     if (hasOtherInstances(context)) this.#startWatch();
   }
 
-  /**
-   * Called before each batch. Notices a new instance, which writes to the file when it opens the file.
-   */
+  /** Called before each batch. */
   beforeBatch(): void {
     this.#heartbeat.beatIfLate();
-    if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
   }
 
-  /** Called after each batch. `ms` is how long its transaction took. */
+  /**
+   * Called after each batch. `ms` is how long its transaction took. Notices a new instance, which writes to the
+   * file when it opens the file: the transaction has read the data version.
+   */
   afterBatch(ms: number): void {
     this.#heartbeat.noteTransaction(ms);
+    if (this.#watch !== null) return;
+    if (this.#isNew(this.#context.messages.dataVersion)) this.lookForOthers();
   }
 
   /** Begins to watch if this instance is no longer alone. */
@@ -87,7 +89,7 @@ export class Maintenance {
   }
 
   #look(): void {
-    const changed = this.#hasChanged();
+    const changed = this.#isNew(this.#readDataVersion());
     if (this.#reaper.isDue(Math.min(REAP_MS, this.#heartbeat.intervalMs))) {
       this.#reaper.reap();
       this.#resume();
@@ -112,8 +114,7 @@ export class Maintenance {
   }
 
   /** Whether another connection has written since the last call. */
-  #hasChanged(): boolean {
-    const dataVersion = this.#readDataVersion();
+  #isNew(dataVersion: number): boolean {
     if (dataVersion === this.#dataVersion) return false;
     this.#dataVersion = dataVersion;
     return true;

@@ -1,5 +1,6 @@
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { EraseThreadsRequest } from "../../../src/protocol/messages.ts";
+import { isVisible } from "../../../src/protocol/scope.ts";
 import type { EraseResult } from "../../../src/protocol/threads.ts";
 import { removeWordsOf } from "../threads/search-rows.ts";
 import { prepareSweepStatements } from "../values/statements.ts";
@@ -105,10 +106,10 @@ export class Erasure {
 
   #isKnown(threadId: string): boolean {
     const { statements } = this.#context;
-    return (
-      statements.resourceOfThread.get(threadId) !== undefined ||
-      statements.unfinishedThread.get(threadId) !== undefined
-    );
+    const unfinished = statements.unfinishedThread.get(threadId);
+    const owner =
+      unfinished === undefined ? statements.resourceOfThread.get(threadId) : unfinished.resource_id;
+    return owner !== undefined && isVisible(this.#request.scope, owner);
   }
 
   /** Nothing is removed when any of the threads has a run. */

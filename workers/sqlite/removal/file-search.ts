@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
@@ -16,12 +17,19 @@ export interface FileSearchResult {
   readonly left: number;
 }
 
-const SCRIPT = new URL("../../search-files.js", import.meta.url);
+// The name must be `require`: tools that trace the files of a server follow only calls of that name.
+const require = createRequire(import.meta.url);
 
-/** The script. In the source, the workers are `.ts` files. */
+/** The script is named twice, as in worker-pool.ts, for the tools that collect the files of a server. */
+const SCRIPT = {
+  url: new URL("../../search-files.js", import.meta.url),
+  resolve: () => require.resolve("../../search-files.js"),
+};
+
 function scriptPath(): string {
-  const path = fileURLToPath(SCRIPT);
-  return import.meta.url.endsWith(".ts") ? path.replace(/\.js$/, ".ts") : path;
+  // In the source, the workers are `.ts` files like this one.
+  const isSource = import.meta.url.endsWith(".ts");
+  return isSource ? fileURLToPath(SCRIPT.url).replace(/\.js$/, ".ts") : SCRIPT.resolve();
 }
 
 /**

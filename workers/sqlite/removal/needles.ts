@@ -44,6 +44,7 @@ export class Needles {
     if (last < 0) return;
     const needleAt = (at: number) => buffer.toString("latin1", at, at + NEEDLE_BYTES);
     for (let at = 0; at < last; at += STRIDE) this.#add(needleAt(at));
+    this.#add(needleAt(last >> 1));
     this.#add(needleAt(last));
   }
 

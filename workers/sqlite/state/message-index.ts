@@ -79,6 +79,11 @@ export class MessageIndex {
     this.#values = new ValueReader(statements);
   }
 
+  /** `PRAGMA data_version` in the last transaction. It changes when another connection has written. */
+  get dataVersion(): number {
+    return this.#dataVersion;
+  }
+
   /** Called when a transaction begins. Whether another connection has written since the last call. */
   begin(): boolean {
     const before = this.#dataVersion;
