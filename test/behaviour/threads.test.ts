@@ -242,7 +242,7 @@ describe("what is derived from runs", () => {
         `INSERT INTO agent_runs (thread_id, run_id, events, input, created_at, version)
          VALUES ('t', ?, ?, '{}', 5, 1)`,
       );
-      for (const [at, events] of ["{", "", "[1,null,{}]", '"x"', "[[]]"].entries()) {
+      for (const [at, events] of ["{", "", "[1,null,{}]", '"x"', '["x"]'].entries()) {
         insert.run(`bad-${at}`, events);
       }
     });
