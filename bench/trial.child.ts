@@ -19,6 +19,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/reconnect.ts")).measureReconnect;
     case "follow":
       return (await import("./workloads/follow.ts")).measureFollow;
+    case "threads":
+      return (await import("./workloads/threads.ts")).measureThreads;
     case "micro":
       return (await import("./micro/micro.ts")).measureMicro;
   }

@@ -255,6 +255,23 @@ export const TRIALS: readonly Trial[] = [
     quick: null,
   },
   {
+    name: "threads",
+    title: "Lists and searches of threads",
+    about:
+      "A file of version 1 with threads of 5 runs each is migrated and indexed, which is not measured and takes minutes. Then its first page is listed and searched.",
+    workload: "threads",
+    peers: ["durable"],
+    baseline: null,
+    axis: "threads",
+    points: [100, 100_000],
+    separate: true,
+    settings: { eventsPerRun: 24 },
+    show: ["listMs", "searchMs", "rareSearchMs", "loopDelayMaxMs"],
+    plots: [],
+    full: { seconds: 4, warmUpSeconds: 0, rounds: 1 },
+    quick: null,
+  },
+  {
     name: "micro",
     title: "Inner steps",
     about: "One step at a time, with tinybench.",

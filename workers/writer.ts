@@ -221,8 +221,9 @@ function commitNext(writer: Writer, batch: BatchRequest): BatchMessage {
   writer.files?.checkIndex();
   const startedAt = performance.now();
   const results = commitBatch(writer.context, batch.ops);
-  writer.maintenance?.afterBatch(performance.now() - startedAt);
-  writer.indexing.afterBatch();
+  const ms = performance.now() - startedAt;
+  writer.maintenance?.afterBatch(ms);
+  writer.indexing.afterBatch(ms);
   const synced = batch.sync && writer.walSync !== null ? writer.walSync.sync() : null;
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;

@@ -30,6 +30,7 @@ export type WorkloadName =
   | "storage"
   | "reconnect"
   | "follow"
+  | "threads"
   | "micro";
 
 export type Workload = (assignment: Assignment) => Promise<readonly Point[]>;

@@ -11,7 +11,7 @@ export interface ThreadQuery {
   readonly search?: string | undefined;
   /** True for archived threads alone, false for all others. Default: both. */
   readonly archived?: boolean | undefined;
-  /** Only threads whose metadata has each of these fields with an equal value. */
+  /** Only threads whose metadata has each of these fields with an equal value. At most 20 fields. */
   readonly metadata?: Readonly<Record<string, string | number | boolean | null>> | undefined;
   /** Newest first. Default `"updated"`. */
   readonly order?: ThreadOrder | undefined;

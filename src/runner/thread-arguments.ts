@@ -3,6 +3,9 @@ import { describeValue } from "./describe-value.ts";
 /** The most threads or runs that one page has. */
 const MAX_LIMIT = 500;
 
+/** The most fields of metadata that a list is filtered by. */
+const MAX_FIELDS = 20;
+
 /** @throws {TypeError} */
 export function assertId(value: unknown, name: string): asserts value is string {
   // UTF-8 cannot hold a lone surrogate: a store would give back a different id.
@@ -46,8 +49,11 @@ const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
   [
     "metadata",
     {
-      expected: "an object of strings, numbers, booleans and nulls",
-      accepts: (value) => isPlainObject(value) && Object.values(value).every(isScalar),
+      expected: `an object of at most ${MAX_FIELDS} strings, numbers, booleans and nulls`,
+      accepts: (value) =>
+        isPlainObject(value) &&
+        Object.keys(value).length <= MAX_FIELDS &&
+        Object.values(value).every(isScalar),
     },
   ],
   [

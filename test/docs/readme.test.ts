@@ -105,9 +105,10 @@ describe("the README", () => {
     const scripts = inLanguage("js");
     const names = scripts.map((code) => /^\/\/ (\S+)\n/.exec(code)?.[1] ?? "");
     for (const [at, name] of names.entries()) writeFileSync(join(own, name), scripts[at] ?? "");
-    expect(names).toEqual(["talk.mjs", "backup.mjs"]);
+    expect(names).toEqual(["talk.mjs", "threads.mjs", "backup.mjs"]);
     expect(await run("talk.mjs")).toBe("RUN_FINISHED 5\n");
     expect(await run("talk.mjs")).toBe("RUN_FINISHED 10\n");
+    expect(await run("threads.mjs")).toMatch(/^hello Is anybody there\? 2 \d{4}-\S+\n$/);
     const [, path = "", bytes] = /(\S+\.db) (\d+)\n$/.exec(await run("backup.mjs")) ?? [];
     expect(statSync(join(own, path)).size).toBe(Number(bytes));
     expect(valueIn(join(own, path), "SELECT count(*) FROM agent_runs")).toBe(2);

@@ -47,7 +47,7 @@ export type Command =
   /** Blocks the main thread, after the report "blocked". */
   | { readonly do: "block"; readonly ms: number };
 
-export type ThreadMethod = "delete" | "erase" | "fork" | "get";
+export type ThreadMethod = "archive" | "delete" | "erase" | "fork" | "get" | "list";
 
 export type Report =
   | { readonly kind: "done"; readonly id: number; readonly value: unknown }

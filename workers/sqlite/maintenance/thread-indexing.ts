@@ -13,8 +13,14 @@ const OTHERS_DELAY_MS = 3000;
 /** Milliseconds after a failure. */
 const RETRY_MS = 5000;
 
-/** While batches come, a pause is so many times as long as the work before it. */
-const PAUSES_PER_WORK = 40;
+/** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
+const PIECE_MS = 2;
+
+/** The share of its time from which on the writer counts as busy with batches. */
+const BUSY = 0.3;
+
+/** A pause is so many times as long as the work before it. */
+const PAUSES = { idle: 1, batches: 4, busy: 40 };
 
 export interface ThreadIndexingOptions {
   readonly context: WriterContext;
@@ -25,7 +31,8 @@ export interface ThreadIndexingOptions {
 
 /**
  * Indexes threads between the batches: see `ThreadIndexer`. It also writes the touches that wait. While
- * batches come, it takes little of the writer's time, and the index is behind; afterwards it catches up.
+ * batches keep the writer busy, it gets little of the writer's time, and the index is behind. Afterwards it
+ * catches up.
  */
 export class ThreadIndexing {
   readonly #options: ThreadIndexingOptions;
@@ -35,7 +42,9 @@ export class ThreadIndexing {
   #isEnded = false;
   /** Whether something was written while a piece of the work was done. */
   #isWanted = false;
-  #batches = 0;
+  /** Milliseconds of batches since the last piece of work. */
+  #batchMs = 0;
+  #pieceAt = performance.now();
 
   constructor(options: ThreadIndexingOptions) {
     this.#options = options;
@@ -48,8 +57,9 @@ export class ThreadIndexing {
     this.#arm(DELAY_MS);
   }
 
-  afterBatch(): void {
-    this.#batches++;
+  /** `ms` is how long its transaction took. */
+  afterBatch(ms: number): void {
+    this.#batchMs += ms;
     this.afterWrite();
   }
 
@@ -94,14 +104,24 @@ export class ThreadIndexing {
     const { context, slices } = this.#options;
     const { touches } = context;
     if (touches.isEmpty && (await slices.look(() => this.#indexer.isDone()))) return null;
-    const batchesBefore = this.#batches;
     const startedAt = performance.now();
-    const isDone = await slices.one((isOver) => {
+    const isOver = () => performance.now() - startedAt >= PIECE_MS;
+    const isDone = await slices.one(() => {
       touches.write();
       return this.#indexer.goOn(isOver);
     });
+    const pauses = PAUSES[this.#load()];
     if (isDone && touches.isEmpty) return null;
-    const ms = performance.now() - startedAt;
-    return this.#batches === batchesBefore ? ms : ms * PAUSES_PER_WORK;
+    return (performance.now() - startedAt) * pauses;
+  }
+
+  /** How much the batches have kept the writer busy since the last piece of work. */
+  #load(): keyof typeof PAUSES {
+    const now = performance.now();
+    const share = this.#batchMs / (now - this.#pieceAt);
+    this.#batchMs = 0;
+    this.#pieceAt = now;
+    if (share === 0) return "idle";
+    return share < BUSY ? "batches" : "busy";
   }
 }

@@ -143,11 +143,12 @@ export class ThreadLists {
 function filtersOf({ query, metadata }: ListThreadsRequest): Filter[] {
   const byWord = queriesOf(query.search ?? "").map((word): Filter => {
     const rows = "SELECT rowid FROM thread_search WHERE thread_search MATCH ?";
+    // The plus has SQLite make a set of the ranges once, and look each thread up in it.
     const ranges = `SELECT ${RANGE_OF_ROW} FROM thread_search WHERE thread_search MATCH ?`;
     return {
       threads: `SELECT DISTINCT thread_id FROM search_ranges WHERE range IN (${ranges})`,
       passes: `EXISTS (SELECT 1 FROM search_ranges r
-        WHERE r.thread_id = t.thread_id AND r.range IN (${ranges}))`,
+        WHERE r.thread_id = t.thread_id AND +r.range IN (${ranges}))`,
       rows,
       params: [word],
     };

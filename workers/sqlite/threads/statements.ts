@@ -22,7 +22,7 @@ export interface RunRow {
   readonly shared_input: string | null;
 }
 
-const LAST_EVENT = "iif(json_valid(events), json_extract(events, '$[#-1]'), NULL)";
+const LAST_EVENT = "iif(json_valid(events), events -> '$[#-1]', NULL)";
 
 const RUN_COLUMNS = `id, coalesce(client_run_id, run_id) AS run_id, epoch, agent_id, created_at,
   octet_length(events) + octet_length(input) AS bytes, shared_events, shared_input`;

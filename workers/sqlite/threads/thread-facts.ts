@@ -28,7 +28,12 @@ export const NO_FACTS: ThreadFacts = {
 
 /** The facts of a row of `thread_facts`. */
 export function parseFacts(json: string | null): ThreadFacts {
-  return json === null ? NO_FACTS : (JSON.parse(json) as ThreadFacts);
+  try {
+    return json === null ? NO_FACTS : (JSON.parse(json) as ThreadFacts);
+  } catch {
+    // Another program has written it.
+    return NO_FACTS;
+  }
 }
 
 /** UTF-16 units that a default title has at most. */
