@@ -54,6 +54,10 @@ export class Erasure {
   readonly #request: EraseThreadsRequest;
   readonly #needles: Needles;
   readonly #removed: Tally;
+  /** Whether there was content that can be searched for no more: it was removed before. */
+  #isBlind = false;
+  /** The thread to erase, when it is removed. Null for a resource: that can be named again at any time. */
+  #target: { readonly threadId: string; readonly resourceId: string | null } | null = null;
 
   constructor({ context, slices, request, unproven }: ErasureOptions) {
     this.#context = context;
@@ -76,7 +80,14 @@ export class Erasure {
       for (const threadId of threads) await this.#removeThread(threadId);
       await this.#forgetOrigins(new Set(threads));
       await this.#mergeSearchIndex();
-      const verified = await this.#clean();
+      const verified = await this.#clean().catch(async (error: unknown) => {
+        const target = this.#target;
+        if (target !== null && db.open) {
+          const { threadId, resourceId } = target;
+          await this.#slices.one(() => this.#statements.beginErasure.run(threadId, resourceId));
+        }
+        throw error;
+      });
       const { threads: count, runs } = this.#removed.read();
       return { threads: count, runs, verified };
     } finally {
@@ -88,9 +99,12 @@ export class Erasure {
     const { threadId, resourceId } = this.#request.target;
     if (threadId !== undefined) {
       if (this.#isKnown(threadId)) return [threadId];
+      const owner = this.#statements.unfinishedErasure.get(threadId);
+      if (owner === undefined || !isVisible(this.#request.scope, owner)) throw threadNotFound();
       // An earlier call has removed the thread, and its traces may be left.
-      if (this.#needles.size > 0) return [];
-      throw threadNotFound();
+      this.#target = { threadId, resourceId: owner };
+      this.#isBlind = this.#needles.size === 0;
+      return [];
     }
     const found = [...this.#statements.unfinishedOfResource.all(resourceId)];
     let after = "";
@@ -128,6 +142,9 @@ export class Erasure {
   }
 
   async #removeThread(threadId: string): Promise<void> {
+    const thread = this.#statements.threadToErase.get(threadId);
+    // A thread without a row is being removed already: some of its runs are gone.
+    if (thread === undefined || thread.runs_removed === 1) this.#isBlind = true;
     await collectNeedles(this.#statements, this.#slices, threadId, this.#needles);
     let sharers: readonly string[] = [];
     let isBegun = false;
@@ -135,6 +152,7 @@ export class Erasure {
       const tally = this.#removed.begin();
       if (!isBegun) {
         sharers = this.#statements.sharers.all({ threadId });
+        this.#rememberTarget(threadId);
         removeWordsOf(this.#context.statements, threadId);
         beginRemoval(this.#context, this.#removalOf(threadId));
         this.#removeJournals(threadId);
@@ -146,6 +164,16 @@ export class Erasure {
     for (const sharer of sharers) {
       await this.#slices.one(() => sweepThread(this.#sweep, sharer, 0));
     }
+  }
+
+  /** So that another call can go on if this one ends early, even in another process. */
+  #rememberTarget(threadId: string): void {
+    if (this.#request.target.threadId === undefined) return;
+    const { statements } = this.#context;
+    const unfinished = statements.unfinishedThread.get(threadId)?.resource_id;
+    const resourceId = statements.resourceOfThread.get(threadId) ?? unfinished ?? null;
+    this.#target = { threadId, resourceId };
+    this.#statements.beginErasure.run(threadId, resourceId);
   }
 
   #removeJournals(threadId: string): void {
@@ -196,26 +224,25 @@ export class Erasure {
   async #clean(): Promise<boolean> {
     const { db, file } = this.#context;
     await overwriteFreePages(db, this.#slices);
+    const target = this.#target;
+    if (target !== null)
+      await this.#slices.one(() => this.#statements.endErasure.run(target.threadId));
     if (file === null) return true;
     await this.#emptyWal();
-    const left = await this.#countLeft(file);
-    if (left === null || left === 0) return left === 0;
+    const left = this.#isBlind ? null : await this.#countLeft(file);
+    if (left === 0) return true;
     // Remains are in the middle of pages that are in use: only writing the file anew removes them.
     const isRewritten = rewriteFile(db);
     await this.#emptyWal();
-    if (isRewritten && (await this.#countLeft(file)) === 0) return true;
-    throw new RunStoreError(
-      "ERASE_INCOMPLETE",
-      "what was erased may still be in parts of the file: other programs have kept it from being rewritten; call it again",
-    );
+    if (!isRewritten) throw incomplete("other programs have kept the file from being rewritten");
+    const leftNow = await this.#countLeft(file);
+    if (leftNow !== null && leftNow > 0) throw incomplete("it was found in the rewritten file");
+    return leftNow === 0;
   }
 
   async #emptyWal(): Promise<void> {
     if (await emptyWal(this.#context.db)) return;
-    throw new RunStoreError(
-      "ERASE_INCOMPLETE",
-      "what was erased may still be in the WAL: a reader has kept it from being emptied; call it again",
-    );
+    throw incomplete("a reader has kept the WAL from being emptied");
   }
 
   /** How many needles are left in the files. Null if they cannot be searched. */
@@ -223,4 +250,11 @@ export class Erasure {
     const result = await searchFiles({ path, needles: [...this.#needles] });
     return result?.left ?? null;
   }
+}
+
+function incomplete(why: string): RunStoreError {
+  return new RunStoreError(
+    "ERASE_INCOMPLETE",
+    `what was erased may still be in the files, since ${why}: call it again`,
+  );
 }

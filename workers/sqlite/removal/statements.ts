@@ -7,22 +7,28 @@ export function prepareRemovalStatements(db: Database) {
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
-    insertUnfinished: db.prepare<[string, string | null, number, string | null]>(
-      `INSERT INTO unfinished_threads (thread_id, resource_id, up_to, maker_id) VALUES (?, ?, ?, ?)`,
+    insertUnfinished: db.prepare<
+      [
+        ...[threadId: string, resourceId: string | null],
+        ...[upTo: number, isFork: number, ownerId: string],
+      ]
+    >(
+      `INSERT INTO unfinished_threads (thread_id, resource_id, up_to, is_fork, owner_id)
+       VALUES (?, ?, ?, ?, ?)`,
     ),
     endUnfinished: db.prepare<[string]>("DELETE FROM unfinished_threads WHERE thread_id = ?"),
     hasUnfinished: db.prepare<[], number>("SELECT 1 FROM unfinished_threads LIMIT 1").pluck(),
-    pendingRemovals: db
-      .prepare<[], string>("SELECT thread_id FROM unfinished_threads WHERE maker_id IS NULL")
+    // Takes over what a dead instance has left. `own` 1: also what this instance has left.
+    takeOver: db
+      .prepare<[{ readonly instanceId: string; readonly own: number }], string>(
+        `UPDATE unfinished_threads SET is_fork = 0, owner_id = @instanceId
+         WHERE iif(owner_id = @instanceId, @own,
+           owner_id NOT IN (SELECT instance_id FROM runner_instances))
+         RETURNING thread_id`,
+      )
       .pluck(),
-    // Forks whose maker has no row any more: it is dead. The maker in the parameter is alive.
-    abandonForks: db.prepare<[string, string]>(
-      `UPDATE unfinished_threads SET maker_id = NULL
-       WHERE maker_id IS NOT NULL AND maker_id <> ?
-         AND (maker_id = ? OR maker_id NOT IN (SELECT instance_id FROM runner_instances))`,
-    ),
-    abandonFork: db.prepare<[number, string]>(
-      "UPDATE unfinished_threads SET maker_id = NULL, up_to = ? WHERE thread_id = ?",
+    abandonFork: db.prepare<[string]>(
+      "UPDATE unfinished_threads SET is_fork = 0 WHERE thread_id = ?",
     ),
     raiseRemovedEpoch: db.prepare<[number]>(
       `INSERT INTO removed_threads (id, last_epoch) VALUES (1, ?)
@@ -99,7 +105,7 @@ export function prepareEraseStatements(db: Database) {
     ),
     unfinishedOfResource: db
       .prepare<[string], string>(
-        "SELECT thread_id FROM unfinished_threads WHERE resource_id = ? AND maker_id IS NULL",
+        "SELECT thread_id FROM unfinished_threads WHERE resource_id = ? AND is_fork = 0",
       )
       .pluck(),
     runsToErase: db.prepare<[string, number, number], RunToErase>(
@@ -122,8 +128,12 @@ export function prepareEraseStatements(db: Database) {
     ),
     threadToErase: db.prepare<
       [string],
-      { readonly title: string | null; readonly metadata: string | null }
-    >("SELECT title, metadata FROM threads WHERE thread_id = ?"),
+      {
+        readonly title: string | null;
+        readonly metadata: string | null;
+        readonly runs_removed: number;
+      }
+    >("SELECT title, metadata, runs_removed FROM threads WHERE thread_id = ?"),
     factsToErase: db.prepare<[string], { readonly facts: string | null; readonly words: string }>(
       "SELECT facts, words FROM thread_facts WHERE thread_id = ?",
     ),
@@ -156,6 +166,16 @@ export function prepareEraseStatements(db: Database) {
       [string, number],
       { readonly thread_id: string; readonly forked_from: string | null }
     >("SELECT thread_id, forked_from FROM threads WHERE thread_id > ? ORDER BY thread_id LIMIT ?"),
+    unfinishedErasure: db
+      .prepare<[string], string | null>(
+        "SELECT resource_id FROM unfinished_erasures WHERE thread_id = ?",
+      )
+      .pluck(),
+    beginErasure: db.prepare<[string, string | null]>(
+      `INSERT INTO unfinished_erasures (thread_id, resource_id) VALUES (?, ?)
+       ON CONFLICT DO NOTHING`,
+    ),
+    endErasure: db.prepare<[string]>("DELETE FROM unfinished_erasures WHERE thread_id = ?"),
     forgetOrigin: db.prepare<[string]>("UPDATE threads SET forked_from = NULL WHERE thread_id = ?"),
     mergeSearch: db.prepare<[number]>(
       "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
