@@ -15,8 +15,8 @@ export const ADDED_FOR_REMOVAL: readonly (readonly [
  * `borrowed_logs`: the threads that use values in a log of another thread, from which they were forked.
  * Only the thread in `shared_logs` appends to a log. A log goes to a borrower when its thread is removed.
  *
- * `unfinished_erasures`: threads that were removed, and of which the files may still have traces. A row is
- * deleted before the files are searched.
+ * `unfinished_erasures`: threads and resources that were removed, and of which the files may still have traces.
+ * A row is deleted before the files are searched.
  *
  * `purge_lease`: one row while an instance purges.
  */
@@ -38,8 +38,10 @@ CREATE TABLE IF NOT EXISTS borrowed_logs (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_borrowed_logs ON borrowed_logs(log);
 CREATE TABLE IF NOT EXISTS unfinished_erasures (
-  thread_id TEXT PRIMARY KEY,
-  resource_id TEXT
+  -- Empty for a whole resource.
+  thread_id TEXT NOT NULL,
+  resource_id TEXT,
+  UNIQUE (thread_id, resource_id)
 );
 CREATE TABLE IF NOT EXISTS purge_lease (
   id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -17,7 +17,7 @@ import {
   threadNotFound,
 } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
-import { type EraseStatements, prepareEraseStatements } from "./statements.ts";
+import { type EraseStatements, type ErasureTarget, prepareEraseStatements } from "./statements.ts";
 import type { Tally } from "./tally.ts";
 
 /** Threads that are read together. */
@@ -30,6 +30,8 @@ const MERGED_PAGES = 32;
 export interface Unproven {
   readonly needles: Needles;
   readonly removed: Tally;
+  /** Whether there was content that can be searched for no more: it was removed before. */
+  isBlind: boolean;
 }
 
 export interface ErasureOptions {
@@ -54,10 +56,9 @@ export class Erasure {
   readonly #request: EraseThreadsRequest;
   readonly #needles: Needles;
   readonly #removed: Tally;
-  /** Whether there was content that can be searched for no more: it was removed before. */
-  #isBlind = false;
-  /** The thread to erase, when it is removed. Null for a resource: that can be named again at any time. */
-  #target: { readonly threadId: string; readonly resourceId: string | null } | null = null;
+  readonly #unproven: Unproven;
+  /** What is erased, from when the first thread is removed. */
+  #target: ErasureTarget | null = null;
 
   constructor({ context, slices, request, unproven }: ErasureOptions) {
     this.#context = context;
@@ -65,6 +66,7 @@ export class Erasure {
     this.#sweep = prepareSweepStatements(context.db);
     this.#slices = slices;
     this.#request = request;
+    this.#unproven = unproven;
     this.#needles = unproven.needles;
     this.#removed = unproven.removed;
   }
@@ -76,15 +78,13 @@ export class Erasure {
     const { db } = this.#context;
     db.pragma("secure_delete = ON");
     try {
-      this.#needles.addText(this.#request.target.resourceId ?? null);
       for (const threadId of threads) await this.#removeThread(threadId);
       await this.#forgetOrigins(new Set(threads));
       await this.#mergeSearchIndex();
       const verified = await this.#clean().catch(async (error: unknown) => {
         const target = this.#target;
         if (target !== null && db.open) {
-          const { threadId, resourceId } = target;
-          await this.#slices.one(() => this.#statements.beginErasure.run(threadId, resourceId));
+          await this.#slices.one(() => this.#statements.beginErasure.run(target));
         }
         throw error;
       });
@@ -102,10 +102,11 @@ export class Erasure {
       const owner = this.#statements.unfinishedErasure.get(threadId);
       if (owner === undefined || !isVisible(this.#request.scope, owner)) throw threadNotFound();
       // An earlier call has removed the thread, and its traces may be left.
-      this.#target = { threadId, resourceId: owner };
-      this.#isBlind = this.#needles.size === 0;
+      this.#carryOn({ thread: threadId, resource: owner });
       return [];
     }
+    const target = { thread: "", resource: resourceId };
+    if (this.#statements.isErasing.get("", resourceId) !== undefined) this.#carryOn(target);
     const found = [...this.#statements.unfinishedOfResource.all(resourceId)];
     let after = "";
     for (;;) {
@@ -116,6 +117,12 @@ export class Erasure {
       after = page.at(-1)?.thread_id ?? after;
       if (page.length < PAGE) return found;
     }
+  }
+
+  /** Goes on where an earlier call has ended, perhaps in another process: then nothing can be searched for. */
+  #carryOn(target: ErasureTarget): void {
+    this.#target = target;
+    if (this.#needles.size === 0) this.#unproven.isBlind = true;
   }
 
   #isKnown(threadId: string): boolean {
@@ -144,7 +151,8 @@ export class Erasure {
   async #removeThread(threadId: string): Promise<void> {
     const thread = this.#statements.threadToErase.get(threadId);
     // A thread without a row is being removed already: some of its runs are gone.
-    if (thread === undefined || thread.runs_removed === 1) this.#isBlind = true;
+    if (thread === undefined || thread.runs_removed === 1) this.#unproven.isBlind = true;
+    this.#needles.addText(this.#request.target.resourceId ?? null);
     await collectNeedles(this.#statements, this.#slices, threadId, this.#needles);
     let sharers: readonly string[] = [];
     let isBegun = false;
@@ -168,12 +176,12 @@ export class Erasure {
 
   /** So that another call can go on if this one ends early, even in another process. */
   #rememberTarget(threadId: string): void {
-    if (this.#request.target.threadId === undefined) return;
     const { statements } = this.#context;
     const unfinished = statements.unfinishedThread.get(threadId)?.resource_id;
     const resourceId = statements.resourceOfThread.get(threadId) ?? unfinished ?? null;
-    this.#target = { threadId, resourceId };
-    this.#statements.beginErasure.run(threadId, resourceId);
+    const isThread = this.#request.target.threadId !== undefined;
+    this.#target = { thread: isThread ? threadId : "", resource: resourceId };
+    this.#statements.beginErasure.run(this.#target);
   }
 
   #removeJournals(threadId: string): void {
@@ -185,6 +193,7 @@ export class Erasure {
 
   /** Forks of an erased thread stay, and do not say any more where they come from. */
   async #forgetOrigins(threads: ReadonlySet<string>): Promise<void> {
+    if (threads.size === 0) return;
     let after = "";
     for (;;) {
       const page = await this.#slices.look(() => this.#statements.forksAfter.all(after, PAGE * 10));
@@ -225,11 +234,10 @@ export class Erasure {
     const { db, file } = this.#context;
     await overwriteFreePages(db, this.#slices);
     const target = this.#target;
-    if (target !== null)
-      await this.#slices.one(() => this.#statements.endErasure.run(target.threadId));
+    if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
     if (file === null) return true;
     await this.#emptyWal();
-    const left = this.#isBlind ? null : await this.#countLeft(file);
+    const left = this.#unproven.isBlind ? null : await this.#countLeft(file);
     if (left === 0) return true;
     // Remains are in the middle of pages that are in use: only writing the file anew removes them.
     const isRewritten = rewriteFile(db);

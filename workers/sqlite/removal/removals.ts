@@ -81,7 +81,8 @@ export class Removals {
    */
   async erase(request: EraseThreadsRequest): Promise<EraseResult> {
     const key = JSON.stringify(request.target);
-    const unproven = this.#unproven.get(key) ?? { needles: new Needles(), removed: new Tally() };
+    const nothing = { needles: new Needles(), removed: new Tally(), isBlind: false };
+    const unproven = this.#unproven.get(key) ?? nothing;
     this.#unproven.set(key, unproven);
     const options = { context: this.#context, slices: this.#slices, request, unproven };
     const erased = this.#during(() => new Erasure(options).run());

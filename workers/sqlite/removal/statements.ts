@@ -171,16 +171,31 @@ export function prepareEraseStatements(db: Database) {
         "SELECT resource_id FROM unfinished_erasures WHERE thread_id = ?",
       )
       .pluck(),
-    beginErasure: db.prepare<[string, string | null]>(
-      `INSERT INTO unfinished_erasures (thread_id, resource_id) VALUES (?, ?)
-       ON CONFLICT DO NOTHING`,
+    isErasing: db
+      .prepare<[string, string | null], number>(
+        "SELECT 1 FROM unfinished_erasures WHERE thread_id = ? AND resource_id IS ?",
+      )
+      .pluck(),
+    beginErasure: db.prepare<[ErasureTarget]>(
+      `INSERT INTO unfinished_erasures (thread_id, resource_id) SELECT @thread, @resource
+       WHERE NOT EXISTS (SELECT 1 FROM unfinished_erasures
+         WHERE thread_id = @thread AND resource_id IS @resource)`,
     ),
-    endErasure: db.prepare<[string]>("DELETE FROM unfinished_erasures WHERE thread_id = ?"),
+    endErasure: db.prepare<[ErasureTarget]>(
+      "DELETE FROM unfinished_erasures WHERE thread_id = @thread AND resource_id IS @resource",
+    ),
     forgetOrigin: db.prepare<[string]>("UPDATE threads SET forked_from = NULL WHERE thread_id = ?"),
     mergeSearch: db.prepare<[number]>(
       "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
     ),
   };
+}
+
+/** What is erased: a thread, or all threads of a resource. */
+export interface ErasureTarget {
+  /** Empty for a resource. */
+  readonly thread: string;
+  readonly resource: string | null;
 }
 
 export interface RunToErase {
