@@ -7,6 +7,11 @@ import { prepareSweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
 import { emptyWal, overwriteFreePages, rewriteFile } from "./clean-files.ts";
 import { collectNeedles } from "./collect-needles.ts";
+import {
+  type EraseStatements,
+  type ErasureTarget,
+  prepareEraseStatements,
+} from "./erase-statements.ts";
 import { searchFiles } from "./file-search.ts";
 import type { Needles } from "./needles.ts";
 import {
@@ -17,7 +22,6 @@ import {
   threadNotFound,
 } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
-import { type EraseStatements, type ErasureTarget, prepareEraseStatements } from "./statements.ts";
 import type { Tally } from "./tally.ts";
 
 /** Threads that are read together. */

@@ -124,6 +124,11 @@ export class Removals {
     this.#requests++;
     try {
       return await work();
+    } catch (error) {
+      // Then what the request has left, such as a part of a fork, is removed. If that fails, too, the reaper
+      // tries it again.
+      setImmediate(() => this.resume().catch(() => undefined));
+      throw error;
     } finally {
       this.#requests--;
     }
