@@ -1,6 +1,6 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
-import { REMOVAL_TABLES } from "./removal-tables.ts";
+import { ADDED_FOR_REMOVAL, REMOVAL_TABLES } from "./removal-tables.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { VIEW_TABLE } from "./view-table.ts";
@@ -191,7 +191,12 @@ export function migrate(db: Database): number {
       db.exec(VERSION_1);
       for (const column of ADDED_TO_VERSION_1) addColumn(db, column);
       db.exec(VERSION_2);
-      for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES, ...ADDED_FOR_THREADS]) {
+      for (const column of [
+        ...ADDED_TO_VERSION_2,
+        ...ADDED_FOR_VALUES,
+        ...ADDED_FOR_THREADS,
+        ...ADDED_FOR_REMOVAL,
+      ]) {
         addColumn(db, column);
       }
       db.exec(THREAD_TABLES);

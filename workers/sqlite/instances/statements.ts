@@ -27,8 +27,10 @@ export interface InstanceRow {
 export interface UnfinishedThreadRow {
   readonly resource_id: string | null;
   readonly up_to: number;
-  /** Null for a removal. */
-  readonly maker_id: string | null;
+  /** 0 for a removal. */
+  readonly is_fork: number;
+  /** The instance that works on it. */
+  readonly owner_id: string;
 }
 
 /** The columns of `RunStateRow`. */
@@ -50,7 +52,7 @@ export function prepareOwnerStatements(db: Database) {
       .pluck(),
     // A thread that is being removed or forked: see removal-tables.ts.
     unfinishedThread: db.prepare<[string], UnfinishedThreadRow>(
-      "SELECT resource_id, up_to, maker_id FROM unfinished_threads WHERE thread_id = ?",
+      "SELECT resource_id, up_to, is_fork, owner_id FROM unfinished_threads WHERE thread_id = ?",
     ),
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
