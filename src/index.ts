@@ -17,6 +17,12 @@ export type {
   StopRequest,
 } from "./runner/agent.ts";
 export type {
+  InterruptedRun,
+  OnInterrupted,
+  Rerun,
+  RerunOptions,
+} from "./runner/interruptions.ts";
+export type {
   OnConcurrentRun,
   RunnerOptions,
   SqliteAgentRunnerOptions,
@@ -32,6 +38,7 @@ export {
 } from "./runner/store-agent-runner.ts";
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
 export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
+export type { InterruptedRuns, OfferedRun, TakenRun } from "./store/interrupted-runs.ts";
 export type {
   BackupOptions,
   BackupProgress,

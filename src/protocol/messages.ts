@@ -26,6 +26,8 @@ export interface WorkerConfig {
   readonly leaseMs: number;
   /** The last message of runs whose process died. Default false, for none. */
   readonly interruptedNote?: string | false | undefined;
+  /** Whether the runs of this instance are offered for a rerun after a crash. Default false. */
+  readonly offersInterrupted?: boolean | undefined;
   /**
    * The database file that this runner opened first, or null. Another file of the same name is refused.
    */
@@ -54,14 +56,25 @@ export interface ClaimOp {
   readonly messageDigests: readonly number[];
   /** Whether a run of another process that holds the thread is told to end and to store nothing. */
   readonly supersede: boolean;
+  /**
+   * For a rerun of an interrupted run: the epoch under which that run was taken. The claim is refused
+   * when the thread has gone on since.
+   */
+  readonly rerunOf?: number | undefined;
 }
+
+/**
+ * The seq of a segment that comes before all others: the RUN_STARTED that the run is stored with if a crash
+ * ends it before any of its events was journaled.
+ */
+export const START_SEQ = -2;
 
 /** Journal a segment of a run in flight. Idempotent by (thread, epoch, seq). */
 export interface AppendOp {
   readonly kind: "append";
   readonly threadId: string;
   readonly epoch: number;
-  /** Number of the segment in the run, from 0. */
+  /** Number of the segment in the run, from 0, or `START_SEQ`. */
   readonly seq: number;
   /** JSON array of events. */
   readonly events: string;
@@ -157,6 +170,22 @@ export interface StopOp {
   readonly scope: Scope;
 }
 
+/** Take an interrupted run, so that no other instance runs it again. Idempotent by (thread, epoch, attempt). */
+export interface TakeOp {
+  readonly kind: "take";
+  readonly threadId: string;
+  readonly epoch: number;
+  /** `OfferedRun.attempt`. The run then has one attempt more. */
+  readonly attempt: number;
+}
+
+/** Offer an interrupted run no more. */
+export interface SettleOp {
+  readonly kind: "settle";
+  readonly threadId: string;
+  readonly epoch: number;
+}
+
 export type WriterOp =
   | ClaimOp
   | AppendOp
@@ -166,7 +195,9 @@ export type WriterOp =
   | WithdrawOp
   | GiveUpOp
   | ConfirmOp
-  | StopOp;
+  | StopOp
+  | TakeOp
+  | SettleOp;
 
 export interface ClaimResult {
   readonly epoch: number;
@@ -196,6 +227,26 @@ export interface StopAnswer extends Done {
   readonly stopped: boolean;
 }
 
+export interface TakeAnswer extends Done {
+  /** Null when another instance has the run, or the thread has gone on. */
+  readonly taken: TakenRun | null;
+}
+
+/** What the database has of an interrupted run beside its row. */
+export interface TakenRun {
+  /** Its row in `agent_runs`. */
+  readonly row: number;
+  readonly agentId: string | null;
+  readonly resourceId: string | null;
+  /** Milliseconds since the epoch when the run first took its thread. */
+  readonly startedAt: number;
+}
+
+export interface SettleAnswer extends Done {
+  /** False when the run was not offered any more, or another instance has it. */
+  readonly settled: boolean;
+}
+
 /** The answer to each kind of operation that did not fail. */
 export interface OpAnswers {
   readonly claim: ClaimAnswer;
@@ -207,6 +258,8 @@ export interface OpAnswers {
   readonly giveUp: Done;
   readonly confirm: Done;
   readonly stop: StopAnswer;
+  readonly take: TakeAnswer;
+  readonly settle: SettleAnswer;
 }
 
 /** The outcome of one operation of a batch. A fault fails this operation, not the rest of the batch. */
@@ -261,6 +314,26 @@ export interface KeepViewRequest {
   readonly runs: number;
   /** `ViewMessage.packed`. */
   readonly packed: Uint8Array;
+}
+
+/** The input of an interrupted run: the view before the run, and what the run brought. */
+export interface RunInputRequest {
+  readonly threadId: string;
+  /** Its row in `agent_runs`. */
+  readonly row: number;
+}
+
+export interface RunInputMessage {
+  /** Null when the row is gone. */
+  readonly found: FoundRunInput | null;
+}
+
+export interface FoundRunInput {
+  readonly runId: string;
+  /** JSON of the input without its messages. */
+  readonly rest: string;
+  /** JSON arrays of its messages, in order. */
+  readonly messages: readonly string[];
 }
 
 /** Some events of one stored run. A run larger than a page comes in several. */
@@ -362,6 +435,7 @@ export type WriterRequest =
   | ({ readonly kind: "running" } & RunningRequest)
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
+  | { readonly kind: "run-input"; readonly run: RunInputRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
   /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
@@ -417,7 +491,18 @@ export interface BatchMessage {
   readonly walBytes: number;
 }
 
-export type ReaderRequest = Extract<WriterRequest, { kind: "page" | "running" | "look" | "view" }>;
+export type ReaderRequest = Extract<
+  WriterRequest,
+  { kind: "page" | "running" | "look" | "view" | "run-input" }
+>;
+
+/** An interrupted run that may be taken. */
+export interface OfferedRun {
+  readonly threadId: string;
+  readonly epoch: number;
+  /** How many times it was taken before. */
+  readonly attempt: number;
+}
 
 /** What a writer reports without a request. */
 export type WriterNotice =
@@ -433,6 +518,8 @@ export type WriterNotice =
       readonly epoch: number;
       readonly discard: boolean;
     }
+  /** Runs that a crash ended, and that no live instance has taken. Repeated until they are taken or settled. */
+  | { readonly kind: "interrupted"; readonly runs: readonly OfferedRun[] }
   /** The file was deleted, moved or replaced. The writer has closed it. */
   | { readonly kind: "replaced"; readonly fault: StoreFault }
   /** A heartbeat or the search for dead instances failed, and the file or the disk is not the cause. */

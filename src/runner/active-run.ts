@@ -72,6 +72,8 @@ export interface RunEnvironment {
   readonly storeInput: StoreInput;
   /** Default `"additive"`. */
   readonly inputMessages?: InputMessages | undefined;
+  /** Whether a run is journaled before its first event: it may have to be run again after a crash. */
+  readonly beginsJournal?: boolean | undefined;
 }
 
 /** A request whose fields were read once and checked. */
@@ -81,6 +83,8 @@ export interface CheckedRequest extends RunRequest {
   readonly resourceId: string | null;
   /** Whether the run is stored. A run that is not stored does not claim its thread. */
   readonly isStored: boolean;
+  /** `ClaimRequest.rerunOf`, for the rerun of an interrupted run. */
+  readonly rerunOf?: number | undefined;
 }
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
@@ -96,6 +100,7 @@ export class ActiveRun {
   readonly runId: string;
   readonly resourceId: string | null;
   readonly isStored: boolean;
+  readonly #rerunOf: number | undefined;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
@@ -104,7 +109,8 @@ export class ActiveRun {
   readonly #stream: RunStream;
   #state: State;
   #stopRequested = false;
-  #refused = false;
+  /** Why the run did not begin, or null. */
+  #refusal: RunStoreError | null = null;
   #claimed: ClaimedRun | null = null;
   #stopTimer: NodeJS.Timeout | null = null;
   #warnedLate = false;
@@ -116,6 +122,7 @@ export class ActiveRun {
     this.runId = request.runId;
     this.resourceId = request.resourceId;
     this.isStored = request.isStored;
+    this.#rerunOf = request.rerunOf;
     this.#agent = request.agent;
     this.#input = request.input;
     this.#environment = environment;
@@ -142,7 +149,7 @@ export class ActiveRun {
 
   /** True when the run was refused: its RUN_ERROR is for its caller, not for clients of the thread. */
   get refused(): boolean {
-    return this.#refused;
+    return this.#refusal !== null;
   }
 
   /** True from the request until the run is told to stop or its agent is done. */
@@ -168,6 +175,18 @@ export class ActiveRun {
   /** True until the run settles: until then, the next run of the thread may not start. */
   get isActive(): boolean {
     return this.#state !== "settled" && this.#state !== "ended";
+  }
+
+  /**
+   * Resolves when the run has ended.
+   *
+   * @throws {RunStoreError} the run was refused.
+   */
+  async over(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.events.subscribe({ complete: resolve });
+    });
+    if (this.#refusal !== null) throw this.#refusal;
   }
 
   /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
@@ -203,11 +222,12 @@ export class ActiveRun {
     }
     this.#claimed = claim.run;
     const { run, seen, changed = [] } = claim;
-    const { storeInput, inputMessages = "additive" } = this.#environment;
+    const { storeInput, inputMessages = "additive", beginsJournal } = this.#environment;
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
     run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
+    if (beginsJournal === true) run.begin?.(this.#stream.storedStart);
     this.#enter("running");
     await this.#execute();
   }
@@ -271,7 +291,7 @@ export class ActiveRun {
 
   #refuse(code: RunStoreErrorCode, message: string): void {
     if (this.#state !== "waiting" && this.#state !== "claiming") return;
-    this.#refused = true;
+    this.#refusal = new RunStoreError(code, message);
     this.#stream.fail(code, message);
     this.#end();
   }
@@ -286,7 +306,10 @@ export class ActiveRun {
   /** Claims the thread once, or with "supersede" and "enqueue" until another process has released it. */
   async #claimThread({ messageIds, messageDigests }: ReadInput): Promise<ClaimOutcome> {
     const { store, onConcurrentRun } = this.#environment;
-    const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
+    const rerunOf = this.#rerunOf;
+    const isRerun = rerunOf !== undefined;
+    // A rerun gives way to whatever run of a user has the thread.
+    const waits = !isRerun && (onConcurrentRun === "supersede" || onConcurrentRun === "enqueue");
     const agentId = this.#agentId();
     for (;;) {
       const outcome = await store.claim({
@@ -296,7 +319,8 @@ export class ActiveRun {
         resourceId: this.resourceId,
         messageIds,
         messageDigests,
-        supersede: onConcurrentRun === "supersede",
+        supersede: !isRerun && onConcurrentRun === "supersede",
+        ...(isRerun && { rerunOf }),
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });

@@ -81,6 +81,11 @@ export class RunStream {
     this.#addStart(lacksInput ? this.#withInput(event) : event);
   }
 
+  /** The stored form of the RUN_STARTED of a run whose agent has emitted nothing yet. */
+  get storedStart(): EventLike {
+    return this.#storedStart(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
+  }
+
   /** Closes the open parts and emits a terminal event, unless the agent has emitted a terminal event. */
   close({ stopped, error }: Closing): void {
     // A stream with RUN_FINISHED is valid only after a RUN_STARTED.
@@ -110,16 +115,19 @@ export class RunStream {
   }
 
   #addStart(event: EventLike): void {
-    const { clientMessages = null, whole = null } = this.#clientList ?? {};
+    const stored = this.#storedStart(event);
     this.#clientList = null;
+    this.#start ??= { place: this.log.length, stored };
+    this.#add(event, stored);
+  }
+
+  #storedStart(event: EventLike): EventLike {
+    const { clientMessages = null, whole = null } = this.#clientList ?? {};
     let input = this.#storeInput === "full" ? event.input : withoutForwardedProps(event.input);
     if (whole !== null) input = { ...(input as object), messages: whole };
     const isStoredAsEmitted = clientMessages === null && input === event.input;
-    const stored = isStoredAsEmitted
-      ? event
-      : { ...event, input, ...(clientMessages !== null && { clientMessages }) };
-    this.#start ??= { place: this.log.length, stored };
-    this.#add(event, stored);
+    if (isStoredAsEmitted) return event;
+    return { ...event, input, ...(clientMessages !== null && { clientMessages }) };
   }
 
   #add(event: EventLike, stored = event): void {

@@ -34,6 +34,8 @@ describe("a wrong option is a TypeError that says what was expected and what was
     replayRuns: [0, -1, 1.5, "20", null],
     resources: ["", "optional ", true, null],
     storeRun: [true, "always", null, {}],
+    onInterrupted: [true, "rerun", null, {}],
+    maxReruns: [0, -1, 1.5, "3", null, 1001],
     storeRawEvents: ["true", 0, null],
     logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],
   };

@@ -53,6 +53,10 @@ export class MemoryOperations {
         return this.#holds(op) ? OK : this.#answerWithoutLease(op);
       case "stop":
         return this.#stop(op);
+      case "take":
+        return { ok: true, taken: null };
+      case "settle":
+        return { ok: true, settled: false };
       case "compact":
         return OK;
     }

@@ -1,12 +1,12 @@
 import { fileURLToPath } from "node:url";
 import type { BaseEvent } from "@ag-ui/core";
-import { ReplaySubject } from "rxjs";
+import { firstValueFrom, ReplaySubject } from "rxjs";
 import { expect } from "vitest";
-import type { SqliteAgentRunnerOptions } from "../../src/index.ts";
+import type { InterruptedRun } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
 import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
-import type { Command, OnAbort, Report } from "./runner.child.ts";
+import type { ChildOptions, Command, OnAbort, Report } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
 /** A child spends most of its start reading TypeScript, and all children read the same files. */
@@ -35,6 +35,8 @@ export class RunnerProcess {
   readonly #answers = new Map<number, Answer>();
   readonly #streams = new Map<number, ReplaySubject<BaseEvent>>();
   readonly #logged = new ReplaySubject<LogLine>();
+  readonly #interrupted = new ReplaySubject<InterruptedRun>();
+  readonly #reran = new ReplaySubject<string | null>();
   readonly #blocked = Promise.withResolvers<void>();
   #lastId = 0;
 
@@ -45,7 +47,7 @@ export class RunnerProcess {
 
   /** Starts a process; resolves when it has the file open. */
   static async open(
-    options: SqliteAgentRunnerOptions,
+    options: ChildOptions,
     process_: {
       readonly execArgv?: readonly string[];
       readonly env?: NodeJS.ProcessEnv;
@@ -77,6 +79,34 @@ export class RunnerProcess {
       fail: (message) => this.#ask<void>({ do: "fail", run, message }),
       aborts: () => this.#ask<number>({ do: "aborts", run }),
     };
+  }
+
+  /** The runs that its `onInterrupted` has got so far. */
+  readonly interruptedRuns: InterruptedRun[] = [];
+
+  /** Resolves with the first run that its `onInterrupted` gets. */
+  interrupted(): Promise<InterruptedRun> {
+    return firstValueFrom(this.#interrupted);
+  }
+
+  /** Resolves when its first rerun is over: with null, or with the code of the error. */
+  reran(): Promise<string | null> {
+    return firstValueFrom(this.#reran);
+  }
+
+  /** The agent of its rerun, with `onInterrupted: "hold"`. Resolves when that agent has begun. */
+  async rerun(): Promise<Pick<DistantRun, "emit" | "finish">> {
+    await this.interrupted();
+    await this.#ask<void>({ do: "started", run: RERUN_STREAM });
+    return {
+      emit: (...events) => this.#ask<void>({ do: "emit", run: RERUN_STREAM, events }),
+      finish: () => this.#ask<void>({ do: "finish", run: RERUN_STREAM }),
+    };
+  }
+
+  /** Resolves when the process has ended by itself. */
+  async died(): Promise<void> {
+    await this.#child.exited;
   }
 
   connect(threadId: string): Watched {
@@ -192,18 +222,28 @@ export class RunnerProcess {
       case "log":
         this.#logged.next(report.line);
         return;
+      case "interrupted":
+        this.interruptedRuns.push(report.run);
+        this.#interrupted.next(report.run);
+        return;
+      case "reran":
+        this.#reran.next(report.code);
+        return;
       case "blocked":
         this.#blocked.resolve();
     }
   }
 }
 
+/** As runner.child.ts has it: that module cannot be imported, because it is a program. */
+const RERUN_STREAM = -1;
+
 const ids = { threadId: "t", runId: "r" };
 
 /** A process in the middle of run "r" on thread "t". All that its agent emitted is in the file. */
 export async function processInMidRun(
   dbPath: string,
-  options: { readonly leaseMs?: number } = {},
+  options: Omit<ChildOptions, "dbPath"> = {},
   process_ = {},
 ) {
   const owner = await RunnerProcess.open({ dbPath, ...options }, process_);

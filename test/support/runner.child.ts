@@ -6,10 +6,18 @@ import { createInterface } from "node:readline";
 import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable, Subscription } from "rxjs";
-import { type Logger, SqliteAgentRunner, type SqliteAgentRunnerOptions } from "../../src/index.ts";
+import {
+  type InterruptedRun,
+  type Logger,
+  type RunnableAgent,
+  type Rerun,
+  type RunStoreError,
+  SqliteAgentRunner,
+  type SqliteAgentRunnerOptions,
+} from "../../src/index.ts";
 import type { LogLine } from "./open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
-import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
+import { answeringAgent, inputOf, type ScriptEvent, scriptedAgent, started } from "./scripted-agent.ts";
 
 /** What the agent does when it is told to abort. */
 export type OnAbort = "end" | "ignore" | "throw";
@@ -39,7 +47,29 @@ export type Command =
   /** Blocks the main thread, after the report "blocked". */
   | { readonly do: "block"; readonly ms: number };
 
+/** What the process does with a run that a crash ended. */
+export type OnInterrupted =
+  | "answer"
+  /** The rerun's agent is the one of the stream `RERUN_STREAM`. */
+  | "hold"
+  | "decline"
+  | "reject"
+  /** `kill -9`, in the handler. */
+  | "die"
+  /** `kill -9`, as soon as the rerun has begun. */
+  | "dieInRerun";
+
+/** As in runner-process.ts. */
+const RERUN_STREAM = -1;
+
+export type ChildOptions = Omit<SqliteAgentRunnerOptions, "onInterrupted"> & {
+  readonly onInterrupted?: OnInterrupted | undefined;
+};
+
 export type Report =
+  | { readonly kind: "interrupted"; readonly run: InterruptedRun }
+  /** The promise of `rerun`: null when it resolved, else the code of its error. */
+  | { readonly kind: "reran"; readonly code: string | null }
   | { readonly kind: "done"; readonly id: number; readonly value: unknown }
   | { readonly kind: "failed"; readonly id: number; readonly message: string }
   | { readonly kind: "event"; readonly stream: number; readonly event: BaseEvent }
@@ -74,7 +104,39 @@ function tell(stream: number, events: Observable<BaseEvent>): Subscription {
   });
 }
 
-const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
+const die = () => process.kill(process.pid, "SIGKILL");
+
+function rerunAgent(onInterrupted: OnInterrupted): RunnableAgent {
+  if (onInterrupted === "answer") return answeringAgent();
+  if (onInterrupted === "dieInRerun") {
+    return scriptedAgent(async function* ({ input, aborted }) {
+      yield started(input);
+      await runner.flush();
+      die();
+      await aborted;
+    });
+  }
+  const agent = puppetAgent();
+  agents.set(RERUN_STREAM, agent);
+  return agent;
+}
+
+async function handleInterrupted(
+  onInterrupted: OnInterrupted,
+  run: InterruptedRun,
+  rerun: Rerun,
+): Promise<void> {
+  report({ kind: "interrupted", run });
+  if (onInterrupted === "die") die();
+  if (onInterrupted === "reject") throw new Error("this handler fails");
+  if (onInterrupted === "decline") return;
+  await rerun(rerunAgent(onInterrupted)).then(
+    () => report({ kind: "reran", code: null }),
+    (error: RunStoreError) => report({ kind: "reran", code: error.code }),
+  );
+}
+
+const { onInterrupted, ...options } = JSON.parse(process.argv[2] ?? "{}") as ChildOptions;
 /** The first thread of a runner, and each of its successors. */
 let writer: Worker | null = null;
 process.on("worker", (thread: Worker) => {
@@ -84,7 +146,13 @@ process.on("worker", (thread: Worker) => {
   });
 });
 
-const runner = new SqliteAgentRunner({ ...options, logger });
+const runner = new SqliteAgentRunner({
+  ...options,
+  ...(onInterrupted !== undefined && {
+    onInterrupted: (run, { rerun }) => handleInterrupted(onInterrupted, run, rerun),
+  }),
+  logger,
+});
 /** By the stream of the run. */
 const agents = new Map<number, PuppetAgent>();
 

@@ -20,6 +20,7 @@ import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
 import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
+import { OfferedRuns } from "./offered-runs.ts";
 import { parseEvents } from "./parse-events.ts";
 import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
@@ -51,6 +52,7 @@ export class QueuedRunStore implements RunStore {
   readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
+  readonly interrupted?: OfferedRuns;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
@@ -92,6 +94,10 @@ export class QueuedRunStore implements RunStore {
       onWanted: () => backend.watch(),
       parse: (json, { threadId, epoch }) => parseEvents(json, logger, { threadId, epoch }),
     });
+    const readRunInput = backend.readRunInput?.bind(backend);
+    if (readRunInput !== undefined) {
+      this.interrupted = new OfferedRuns(this.#batcher, readRunInput);
+    }
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
@@ -222,6 +228,9 @@ export class QueuedRunStore implements RunStore {
     switch (notice.kind) {
       case "changed":
         this.#tailer.changed();
+        return;
+      case "interrupted":
+        this.interrupted?.offered(notice.runs);
         return;
       case "stop":
         this.#held.find(notice)?.requestStop(notice);

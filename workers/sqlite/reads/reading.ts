@@ -2,29 +2,38 @@ import type {
   HistoryPageMessage,
   LookMessage,
   ReaderRequest,
+  RunInputMessage,
   RunningMessage,
   ViewMessage,
 } from "../../../src/protocol/messages.ts";
 import { ValueReader } from "../values/read-values.ts";
+import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
 import { runningRun } from "./who-runs.ts";
 
-export type ReaderReply = HistoryPageMessage | RunningMessage | LookMessage | ViewMessage;
+export type ReaderReply =
+  | HistoryPageMessage
+  | RunningMessage
+  | LookMessage
+  | ViewMessage
+  | RunInputMessage;
 
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
 export class Reading {
   readonly #context: ReaderContext;
   readonly #pages: HistoryPages;
   readonly #views: ViewReader;
+  readonly #inputs: RunInputs;
 
   constructor(context: ReaderContext) {
     this.#context = context;
     const values = new ValueReader(context.statements);
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
+    this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);
   }
 
   answer(request: ReaderRequest): ReaderReply {
@@ -37,6 +46,8 @@ export class Reading {
         return look(this.#context, request.look);
       case "view":
         return this.#views.read(request.view);
+      case "run-input":
+        return this.#inputs.read(request.run);
     }
   }
 }

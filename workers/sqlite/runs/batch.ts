@@ -3,6 +3,7 @@ import { concernsWholeFile, toFault } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
 import { claim } from "./claim.ts";
 import { compact, finish } from "./finish.ts";
+import { settleInterrupted, takeInterrupted } from "./interrupted-runs.ts";
 import { append } from "./journal.ts";
 import { confirm } from "./lease.ts";
 import { giveUp, release, withdraw } from "./release.ts";
@@ -29,6 +30,10 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return confirm(context, op);
     case "stop":
       return requestStop(context, op);
+    case "take":
+      return takeInterrupted(context, op);
+    case "settle":
+      return settleInterrupted(context, op);
   }
 }
 

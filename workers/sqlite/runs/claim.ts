@@ -20,16 +20,18 @@ const NOT_FOUND: OpResult<"claim"> = { ok: true, claim: null, refusal: "THREAD_N
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
-  const { threadId, runId, number } = op;
+  const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
+  if (op.rerunOf !== undefined) return claimForRerun(context, op, op.rerunOf);
   const known = context.messages.lastClaimOf(threadId);
   if (known?.resourceId === op.resourceId && takeKnown(context, op, known.epoch)) {
     return claimed(context, op, known.epoch + 1);
   }
   if (!giveToResource(context, op)) return NOT_FOUND;
   const first = firstEpochOf(context, threadId);
-  const take = () =>
-    statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now(), first);
+  const attempt = firstAttempt(context);
+  const ids = [threadId, runId, instanceId, number] as const;
+  const take = () => statements.takeFreeThread.get(...ids, Date.now(), agentId, attempt, first);
   let epoch = take();
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);
@@ -81,13 +83,38 @@ function firstEpochOf({ statements }: WriterContext, threadId: string): number {
  * if the thread is not free, if another instance has held it since, or if it was removed since: a thread
  * that is made again begins with a higher epoch.
  */
-function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
-  const { threadId, runId, number } = op;
+function takeKnown(context: WriterContext, op: ClaimOp, epoch: number): boolean {
+  const { statements, config } = context;
+  const { threadId, runId, agentId, number } = op;
+  const ids = [runId, config.instanceId, number] as const;
+  const attempt = firstAttempt(context);
+  const row = [Date.now(), agentId, attempt, threadId, epoch] as const;
+  return statements.takeThreadOfEpoch.run(...ids, ...row).changes === 1;
+}
+
+/** `run_state.attempt` of a run that is no rerun. */
+function firstAttempt({ config }: WriterContext): number | null {
+  return config.offersInterrupted === true ? 0 : null;
+}
+
+/**
+ * Takes the thread of an interrupted run for its rerun, if this instance has taken that run, and no other
+ * run has held the thread since.
+ */
+function claimForRerun(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+  const { statements, config } = context;
+  const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
-  const now = Date.now();
-  return (
-    statements.takeThreadOfEpoch.run(runId, instanceId, number, now, threadId, epoch).changes === 1
-  );
+  if (!belongsTo(statements.resourceOfThread.get(threadId), op.resourceId)) return NOT_FOUND;
+  const ids = [runId, instanceId, number] as const;
+  const row = [Date.now(), agentId, threadId, epoch, instanceId] as const;
+  if (statements.takeForRerun.run(...ids, ...row).changes === 1) {
+    return claimed(context, op, epoch + 1);
+  }
+  const state = statements.stateOfThread.get(threadId);
+  const isRepeated =
+    state?.is_running === 1 && state.owner_id === instanceId && state.claim_number === number;
+  return isRepeated ? claimed(context, op, epoch + 1) : HELD;
 }
 
 function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
