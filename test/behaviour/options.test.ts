@@ -120,6 +120,8 @@ describe("correct options", () => {
       durability: "full",
       lingerMs: 50,
       maxBatchBytes: 1024 * 1024,
+      maxReruns: 3,
+      onInterrupted: false,
       maxPendingBytes: 64 * 1024 * 1024,
       readers: 1,
       leaseMs: 15_000,

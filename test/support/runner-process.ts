@@ -18,6 +18,14 @@ interface Answer {
   readonly reject: (error: Error) => void;
 }
 
+export interface RunOptions {
+  readonly onAbort?: OnAbort;
+  /** Ids of the messages of its input. Default: a question. */
+  readonly messages?: readonly string[];
+  /** The run is within `withResource` of it. */
+  readonly resourceId?: string;
+}
+
 /** A run of another process, whose agent emits the events that are given here. */
 export interface DistantRun extends Watched {
   /** Resolves when the agent has begun. */
@@ -68,9 +76,13 @@ export class RunnerProcess {
   }
 
   /** Begins a run. Does not wait for the agent, whose run may have to wait. */
-  run(threadId: string, runId: string, { onAbort = "end" as OnAbort } = {}): DistantRun {
+  run(
+    threadId: string,
+    runId: string,
+    { onAbort = "end" as OnAbort, ...options }: RunOptions = {},
+  ): DistantRun {
     const run = ++this.#lastId;
-    const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort });
+    const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort, ...options });
     return {
       ...watched,
       started: () => this.#ask<void>({ do: "started", run }),
@@ -109,16 +121,16 @@ export class RunnerProcess {
     await this.#child.exited;
   }
 
-  connect(threadId: string): Watched {
-    return this.#watch({ do: "connect", stream: ++this.#lastId, threadId });
+  connect(threadId: string, resourceId?: string): Watched {
+    return this.#watch({ do: "connect", stream: ++this.#lastId, threadId, resourceId });
   }
 
-  stop(threadId: string, runId?: string): Promise<boolean> {
-    return this.#ask({ do: "stop", threadId, runId });
+  stop(threadId: string, runId?: string, resourceId?: string): Promise<boolean> {
+    return this.#ask({ do: "stop", threadId, runId, resourceId });
   }
 
-  isRunning(threadId: string): Promise<boolean> {
-    return this.#ask({ do: "isRunning", threadId });
+  isRunning(threadId: string, resourceId?: string): Promise<boolean> {
+    return this.#ask({ do: "isRunning", threadId, resourceId });
   }
 
   flush(): Promise<void> {

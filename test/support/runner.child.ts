@@ -9,26 +9,36 @@ import type { Observable, Subscription } from "rxjs";
 import {
   type InterruptedRun,
   type Logger,
-  type RunnableAgent,
   type Rerun,
+  type RunnableAgent,
   type RunStoreError,
   SqliteAgentRunner,
   type SqliteAgentRunnerOptions,
+  withResource,
 } from "../../src/index.ts";
 import type { LogLine } from "./open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
-import { answeringAgent, inputOf, type ScriptEvent, scriptedAgent, started } from "./scripted-agent.ts";
+import {
+  answeringAgent,
+  inputOf,
+  type ScriptEvent,
+  scriptedAgent,
+  started,
+} from "./scripted-agent.ts";
 
 /** What the agent does when it is told to abort. */
 export type OnAbort = "end" | "ignore" | "throw";
 
-export type Command =
+/** The command is executed within `withResource` of `resourceId`, if it has one. */
+export type Command = { readonly resourceId?: string | undefined } & (
   | {
       readonly do: "run";
       readonly stream: number;
       readonly threadId: string;
       readonly runId: string;
       readonly onAbort: OnAbort;
+      /** Ids of the messages of its input. Default: a question. */
+      readonly messages?: readonly string[] | undefined;
     }
   /** Answered when the agent of the run with this stream has begun. */
   | { readonly do: "started"; readonly run: number }
@@ -45,7 +55,8 @@ export type Command =
   /** Opens files until the system has no descriptors left, and closes them again. */
   | { readonly do: "useUpDescriptors" | "freeDescriptors" }
   /** Blocks the main thread, after the report "blocked". */
-  | { readonly do: "block"; readonly ms: number };
+  | { readonly do: "block"; readonly ms: number }
+);
 
 /** What the process does with a run that a crash ended. */
 export type OnInterrupted =
@@ -56,6 +67,8 @@ export type OnInterrupted =
   | "reject"
   /** `kill -9`, in the handler. */
   | "die"
+  /** `kill -9` as soon as the rerun has begun, if the thread is "poison"; else like "answer". */
+  | "dieOfPoison"
   /** `kill -9`, as soon as the rerun has begun. */
   | "dieInRerun";
 
@@ -106,9 +119,12 @@ function tell(stream: number, events: Observable<BaseEvent>): Subscription {
 
 const die = () => process.kill(process.pid, "SIGKILL");
 
-function rerunAgent(onInterrupted: OnInterrupted): RunnableAgent {
-  if (onInterrupted === "answer") return answeringAgent();
-  if (onInterrupted === "dieInRerun") {
+function rerunAgent(onInterrupted: OnInterrupted, { threadId }: InterruptedRun): RunnableAgent {
+  const isPoison = onInterrupted === "dieOfPoison" && threadId === "poison";
+  if (onInterrupted === "answer" || (onInterrupted === "dieOfPoison" && !isPoison)) {
+    return answeringAgent();
+  }
+  if (onInterrupted === "dieInRerun" || isPoison) {
     return scriptedAgent(async function* ({ input, aborted }) {
       yield started(input);
       await runner.flush();
@@ -130,7 +146,7 @@ async function handleInterrupted(
   if (onInterrupted === "die") die();
   if (onInterrupted === "reject") throw new Error("this handler fails");
   if (onInterrupted === "decline") return;
-  await rerun(rerunAgent(onInterrupted)).then(
+  await rerun(rerunAgent(onInterrupted, run)).then(
     () => report({ kind: "reran", code: null }),
     (error: RunStoreError) => report({ kind: "reran", code: error.code }),
   );
@@ -176,10 +192,10 @@ function useUpDescriptors(): void {
 async function obey(command: Command): Promise<unknown> {
   switch (command.do) {
     case "run": {
-      const { stream, threadId, runId, onAbort } = command;
+      const { stream, threadId, runId, onAbort, messages } = command;
       const agent = puppetAgent(ON_ABORT[onAbort]);
       agents.set(stream, agent);
-      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
+      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId, messages) }));
       return undefined;
     }
     case "started":
@@ -221,10 +237,15 @@ async function obey(command: Command): Promise<unknown> {
   }
 }
 
+function obeyInContext(command: Command): Promise<unknown> {
+  const { resourceId } = command;
+  return resourceId === undefined ? obey(command) : withResource(resourceId, () => obey(command));
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, ...command } = JSON.parse(line) as Command & { readonly id: number };
   // Not awaited: the next command may be what this one waits for.
-  obey(command).then(
+  obeyInContext(command).then(
     (value) => report({ kind: "done", id, value }),
     (error: unknown) => report({ kind: "failed", id, message: String(error) }),
   );
