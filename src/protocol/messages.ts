@@ -374,6 +374,8 @@ export interface RunningRequest {
 /** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export interface RunningMessage {
   readonly run: HoldingRun | null;
+  /** Whether the thread exists and the scope does not see it. */
+  readonly isOthers: boolean;
 }
 
 /** Asks about a run of another instance. */

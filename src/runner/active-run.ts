@@ -197,9 +197,7 @@ export class ActiveRun {
   async #start(): Promise<void> {
     this.#enter("claiming");
     if (!this.isStored) {
-      this.#stream.setInput(this.#input);
-      this.#enter("running");
-      await this.#execute();
+      await this.#startUnstored();
       return;
     }
     let input: ReadInput;
@@ -228,6 +226,28 @@ export class ActiveRun {
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
     run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
     if (beginsJournal === true) run.begin?.(this.#stream.storedStart);
+    this.#enter("running");
+    await this.#execute();
+  }
+
+  /**
+   * A run that is not stored claims nothing. But its agent may know what was said on another's thread, by
+   * a memory of its own.
+   */
+  async #startUnstored(): Promise<void> {
+    const { store } = this.#environment;
+    try {
+      const { threadId, resourceId } = this;
+      const isOthers = (await store.isOthers?.(threadId, { resourceId })) ?? false;
+      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#refuse(error.code, error.message);
+      return;
+    }
+    // The run was superseded, or the runner closed, while the store was asked.
+    if (!this.#isIn("claiming")) return;
+    this.#stream.setInput(this.#input);
     this.#enter("running");
     await this.#execute();
   }
@@ -324,7 +344,8 @@ export class ActiveRun {
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });
-      if (outcome.kind === "claimed" || !waits || !this.#isIn("claiming")) return outcome;
+      const isHeld = outcome.kind === "refused" && outcome.code === "THREAD_ALREADY_RUNNING";
+      if (!isHeld || !waits || !this.#isIn("claiming")) return outcome;
       this.#foreignWait ??= new AbortController();
       await store.released(this.threadId, this.#foreignWait.signal);
       // If this run ended meanwhile, do not claim again: another run of this process may have the thread

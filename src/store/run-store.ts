@@ -84,6 +84,12 @@ export interface RunStore {
   runningRun(threadId: string, scope?: Scope): Promise<LiveRun | null>;
 
   /**
+   * Whether the thread belongs to another resource than the scope's, or to nobody where the scope has one.
+   * False for an unknown thread. Required of a store that has resources.
+   */
+  isOthers?(threadId: string, scope: Scope): Promise<boolean>;
+
+  /**
    * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
    * until it has ended, each event once. Whoever begins late gets all of them. A run that is released
    * is told to its last event, if any was told before. A run whose process dies ends as it is

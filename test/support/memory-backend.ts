@@ -82,9 +82,11 @@ export class MemoryBackend implements Backend {
 
   async running({ threadId, scope }: messages.RunningRequest): Promise<messages.RunningMessage> {
     await this.#reach();
-    if (!this.#database.isVisible(threadId, scope)) return { run: null };
-    const isToldToStop = this.#database.threads.get(threadId)?.stop != null;
-    return { run: isToldToStop ? null : this.#liveRun(threadId) };
+    const { resourceId, stop } = this.#database.threads.get(threadId) ?? {};
+    if (!this.#database.isVisible(threadId, scope)) {
+      return { run: null, isOthers: resourceId !== undefined };
+    }
+    return { run: stop != null ? null : this.#liveRun(threadId), isOthers: false };
   }
 
   async look({ runs, threads }: messages.LookRequest): Promise<messages.LookMessage> {

@@ -142,6 +142,10 @@ export class QueuedRunStore implements RunStore {
     return this.#unlessEnded(threadId, run);
   }
 
+  async isOthers(threadId: string, scope: Scope): Promise<boolean> {
+    return (await this.#backend.running({ threadId, scope })).isOthers;
+  }
+
   follow(
     threadId: string,
     epoch: number,

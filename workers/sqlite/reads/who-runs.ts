@@ -25,10 +25,18 @@ export function runningRun(
   context: ReaderContext,
   { threadId, scope }: RunningRequest,
 ): RunningMessage {
-  if (!isThreadVisible(context, threadId, scope)) return { run: null };
-  const state = context.statements.stateOfThread.get(threadId);
-  const runs = hasLiveOwner(context, state) && state.stop_requested === null;
-  return { run: runs ? holdingRun(context, state) : null };
+  // In one transaction: the first run of a new thread gives it to a resource.
+  return context.db.transaction(() => {
+    if (!isThreadVisible(context, threadId, scope)) {
+      return {
+        run: null,
+        isOthers: context.statements.resourceOfThread.get(threadId) !== undefined,
+      };
+    }
+    const state = context.statements.stateOfThread.get(threadId);
+    const runs = hasLiveOwner(context, state) && state.stop_requested === null;
+    return { run: runs ? holdingRun(context, state) : null, isOthers: false };
+  })();
 }
 
 /** The run that holds a thread, if its owner is alive, and the last epoch whose run is over. */

@@ -56,9 +56,14 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
  */
 function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
   const { threadId, agentId, resourceId } = op;
-  const owner = statements.resourceOfThread.get(threadId);
+  let owner = statements.resourceOfThread.get(threadId);
+  // A version 1 runner that executes the first run of a thread has no row for the thread yet.
+  const isOfVersion1 =
+    owner === undefined && statements.stateOfThread.get(threadId)?.is_running === 1;
+  if (isOfVersion1) owner = null;
   if (!belongsTo(owner, resourceId)) return false;
-  if (owner === undefined) statements.insertThread.run(threadId, agentId, resourceId, Date.now());
+  if (owner === undefined || isOfVersion1)
+    statements.insertThread.run(threadId, agentId, resourceId, Date.now());
   return true;
 }
 
