@@ -110,7 +110,7 @@ function claimForRerun(context: WriterContext, op: ClaimOp, epoch: number): OpRe
   const { statements, config } = context;
   const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
-  if (!belongsTo(statements.resourceOfThread.get(threadId), op.resourceId)) return NOT_FOUND;
+  if (!giveToResource(context, op)) return NOT_FOUND;
   const ids = [runId, instanceId, number] as const;
   const row = [Date.now(), agentId, threadId, epoch, instanceId] as const;
   if (statements.takeForRerun.run(...ids, ...row).changes === 1) {
