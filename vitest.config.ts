@@ -1,17 +1,21 @@
 import { defineConfig } from "vitest/config";
+import { COMPILE_CACHE } from "./test/support/compile-cache.ts";
 
 export default defineConfig({
   test: {
     environment: "node",
     include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/build.ts"],
+    globalSetup: ["test/support/build.ts", "test/support/compile-cache.ts"],
+    setupFiles: ["test/support/quiet-clients.ts"],
     // A process per file: the tests start worker threads of their own, and some end the process.
     pool: "forks",
     maxWorkers: 2,
     // A test without an assertion cannot fail.
     expect: { requireAssertions: true },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Long, so that only a test that hangs reaches it: a machine may be busy with something else.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
+    env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
     watch: false,
   },
 });

@@ -1,9 +1,15 @@
 export type { EventLike } from "./events/event.ts";
 export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
+export type { WithThreadsOptions } from "./http/gate.ts";
+export type { Identify, Identity } from "./http/identify.ts";
+export type { HttpErrorCode } from "./http/refusal.ts";
+export { type FetchHandler, withThreads } from "./http/with-threads.ts";
+export { type NodeListener, withThreadsListener } from "./http/with-threads-listener.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type { Scope } from "./protocol/scope.ts";
+export type { Retention } from "./retention/limits.ts";
 export type {
   AgentInput,
   ConnectRequest,
@@ -32,11 +38,13 @@ export type { InputMessages } from "./runner/read-input.ts";
 export { EVERY_RESOURCE, type Resources, withResource } from "./runner/resource.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
 export {
+  type PurgeOptions,
   type RunnerStats,
   StoreAgentRunner,
   type StoreAgentRunnerOptions,
 } from "./runner/store-agent-runner.ts";
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
+export type { TitleFor, UntitledThread } from "./runner/thread-titles.ts";
 export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
 export type { InterruptedRuns, OfferedRun, TakenRun } from "./store/interrupted-runs.ts";
 export type {

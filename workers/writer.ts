@@ -3,7 +3,6 @@ import { parentPort, workerData } from "node:worker_threads";
 import { RunStoreError, type StoreFault } from "../src/protocol/errors.ts";
 import type {
   BackupSize,
-  Batch,
   BatchMessage,
   OpenedMessage,
   Reply,
@@ -11,6 +10,8 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
+import type { EraseResult, PurgeResult } from "../src/protocol/threads.ts";
+import { BatchOrder } from "../src/runs/batch-order.ts";
 import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
 import {
   abandon,
@@ -19,14 +20,17 @@ import {
   shortenBusyTimeout,
 } from "./sqlite/database/open.ts";
 import { expectNode, type OpenFiles } from "./sqlite/database/open-files.ts";
-import { rewriteWal } from "./sqlite/database/rewrite-wal.ts";
+import { WriterSync } from "./sqlite/database/writer-sync.ts";
 import { InstanceLock, lockPathOf } from "./sqlite/instances/instance-lock.ts";
 import { beat, hasOtherLiveInstances } from "./sqlite/instances/instances.ts";
 import { backUp } from "./sqlite/maintenance/backup.ts";
 import { Maintenance } from "./sqlite/maintenance/maintenance.ts";
 import { reap } from "./sqlite/maintenance/reaper.ts";
+import { ThreadIndexing } from "./sqlite/maintenance/thread-indexing.ts";
 import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
+import { Removals } from "./sqlite/removal/removals.ts";
+import { Slices } from "./sqlite/removal/slices.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
 import { createWriterContext, type WriterContext } from "./sqlite/runs/writer-context.ts";
 import { KeptViews } from "./sqlite/views/keep-view.ts";
@@ -35,12 +39,17 @@ interface Writer extends OpenedDatabase {
   readonly context: WriterContext;
   readonly reading: Reading;
   readonly keptViews: KeptViews;
+  /** Null for a database in memory. */
+  readonly walSync: WriterSync | null;
   readonly opened: OpenedMessage;
   /** Null for a database in memory, which no other instance can open. */
   readonly maintenance: Maintenance | null;
-  /** `seq` of the batch that was committed last, or null before the first. */
-  committedSeq: number | null;
+  readonly removals: Removals;
+  readonly indexing: ThreadIndexing;
+  readonly order: BatchOrder;
 }
+
+type BatchRequest = Extract<WriterRequest, { kind: "batch" }>;
 
 let writer: Writer | null = null;
 /** Null for a database in memory, and before the file is open. */
@@ -48,7 +57,10 @@ let lock: InstanceLock | null = null;
 /** Set when the file has lost its name. From then on every request gets this error as its answer. */
 let lost: RunStoreError | null = null;
 
-const notify = (notice: WriterNotice) => parentPort?.postMessage(notice);
+function notify(notice: WriterNotice): void {
+  if (notice.kind === "changed") writer?.indexing.afterOthers();
+  parentPort?.postMessage(notice);
+}
 
 /**
  * Takes the lock in the successor of a dead writer, before it waits for the database. Without the lock,
@@ -83,18 +95,64 @@ function open(config: WorkerConfig): Writer {
     const statements = prepareReaderStatements(db);
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
+    const hooks = { before: () => beforeSlice(db), after: afterSlice };
+    const slices = new Slices(context, hooks);
+    const removals = new Removals(context, slices, notify);
+    const indexing = new ThreadIndexing({ context, slices, onError: reportMaintenance });
+    const resume = () => void removals.resume().catch(reportMaintenance);
+    const walSync = files === null ? null : new WriterSync(files.walPath);
     const maintenance =
-      files === null ? null : new Maintenance(context, notify, () => isFileThere(files));
+      files === null
+        ? null
+        : new Maintenance({ context, notify, isFileThere: () => isFileThere(files), resume });
+    resume();
     shortenBusyTimeout(db);
     const names = files === null ? null : { ...files };
     const opened = { recovered, migratedFrom, files: names };
-    return { ...database, context, reading, keptViews, opened, maintenance, committedSeq: null };
+    const order = new BatchOrder();
+    const parts = {
+      context,
+      reading,
+      keptViews,
+      walSync,
+      opened,
+      maintenance,
+      removals,
+      indexing,
+      order,
+    };
+    return { ...database, ...parts };
   } catch (error) {
     if (config.file === null) unlock();
     guard?.close();
     db.close();
     throw error;
   }
+}
+
+/** Throws when the file is closed or lost: long work that is under way ends. */
+function beforeSlice(db: Writer["db"]): void {
+  if (lost !== null) throw lost;
+  if (writer !== null && writer.db !== db) throw closed();
+  if (!db.open) throw closed();
+  writer?.files?.checkIndex();
+  writer?.maintenance?.beforeBatch();
+}
+
+function afterSlice(ms: number): void {
+  writer?.maintenance?.afterBatch(ms);
+  writer?.indexing.afterWrite();
+  writer?.files?.check();
+}
+
+function closed(): RunStoreError {
+  return new RunStoreError("RUNNER_CLOSED", "the runner was closed");
+}
+
+/** A removal that cannot be carried on with is tried again later. */
+function reportMaintenance(error: unknown): void {
+  if (error instanceof RunStoreError && error.code === "RUNNER_CLOSED") return;
+  if (!concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault: faultOf(error) });
 }
 
 /** Checks between requests that the file still has its name. If not, tells the main thread. */
@@ -115,8 +173,10 @@ function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
   lost = error;
   if (writer === null) return;
-  const { maintenance } = writer;
+  const { maintenance, indexing, walSync } = writer;
   maintenance?.end();
+  indexing.end();
+  walSync?.close();
   abandon(writer);
   unlock();
   writer = null;
@@ -135,10 +195,12 @@ function faultOf(error: unknown): StoreFault {
 
 function close(): null {
   if (writer === null) return null;
-  const { context, maintenance, files, guard } = writer;
+  const { context, maintenance, indexing, files, guard, walSync } = writer;
   files?.check();
   writer = null;
   maintenance?.end();
+  indexing.end();
+  walSync?.close();
   try {
     context.statements.deleteInstance.run(context.config.instanceId);
     context.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -150,27 +212,32 @@ function close(): null {
   return null;
 }
 
-/**
- * Commits a batch. Refuses it if the batch before it failed, since operations are committed in order.
- */
-function commitNext(writer: Writer, { ops, seq, after }: Batch): BatchMessage {
-  if (after !== null && after !== writer.committedSeq) {
-    throw new RunStoreError("STORE_FAILED", "the batch before this one was not committed");
-  }
+/** Commits a batch, unless the batch before it failed. */
+function commitNext(writer: Writer, batch: BatchRequest): BatchMessage {
+  writer.order.expectNext(batch);
   // Without the WAL's index, a commit could overwrite what another process has written to the WAL.
   writer.files?.checkIndex();
   const startedAt = performance.now();
-  const results = commitBatch(writer.context, ops);
+  const results = commitBatch(writer.context, batch.ops);
   writer.maintenance?.afterBatch(performance.now() - startedAt);
+  writer.indexing.afterBatch();
+  const synced = batch.sync && writer.walSync !== null ? writer.walSync.sync() : null;
   // Throws if the file has lost its name: a commit to such a file is not acknowledged.
   const walBytes = writer.files?.check() ?? 0;
-  writer.committedSeq = seq;
-  return { results, walBytes };
+  writer.order.committed(batch);
+  return { results, walBytes, synced };
 }
 
-type WriterReply = OpenedMessage | BatchMessage | ReaderReply | BackupSize | null;
+type WriterReply =
+  | OpenedMessage
+  | BatchMessage
+  | ReaderReply
+  | BackupSize
+  | PurgeResult
+  | EraseResult
+  | null;
 
-function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
+function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   if (lost !== null) throw lost;
   if (request.kind === "close") return close();
   writer ??= open(workerData as WorkerConfig);
@@ -182,9 +249,8 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       writer.maintenance?.beforeBatch();
       return commitNext(writer, request);
     case "rewrite-wal":
-      if (writer.files === null) return null;
-      writer.files.check();
-      rewriteWal(writer.db, writer.files.walPath);
+      writer.files?.check();
+      writer.walSync?.rewrite(writer.db);
       return null;
     case "check":
       writer.files?.check();
@@ -193,6 +259,17 @@ function handle(request: WriterRequest): WriterReply | Promise<BackupSize> {
       return backUp(writer.context.db, request, notify);
     case "keep-view":
       writer.keptViews.keep(request.view);
+      return null;
+    case "delete-thread":
+      return writer.removals.delete(request);
+    case "fork-thread":
+      return writer.removals.fork(request);
+    case "purge":
+      return writer.removals.purge(request);
+    case "erase":
+      return writer.removals.erase(request);
+    case "end-purge":
+      writer.removals.endPurge(request.purgeId);
       return null;
     case "watch":
       writer.maintenance?.lookForOthers();
@@ -210,9 +287,9 @@ export default function serve(
 ): Reply<WriterReply> | Promise<Reply<WriterReply>> {
   try {
     const value = handle(request);
-    // Every request but a backup is answered synchronously.
+    // Backups and long work on threads are answered later: other requests are served meanwhile.
     if (!(value instanceof Promise)) return { ok: true, value };
-    return value.then((size) => ({ ok: true as const, value: size }), failure);
+    return value.then((later) => ({ ok: true as const, value: later }), failure);
   } catch (error) {
     return failure(error);
   }

@@ -85,16 +85,18 @@ function editsOf(
   { seen, changed }: KnownMessages,
 ): readonly ListEdit[] {
   const lastKnown = seen.lastIndexOf(true);
-  const isChanged = new Set(changed);
+  const isChanged = changed.length === 0 ? NONE : new Set(changed);
   const isReplacing = replacingAmong(messages, ids, seen);
-  return ids.flatMap((id, at): ListEdit[] => {
+  const edits: ListEdit[] = [];
+  for (const [at, id] of ids.entries()) {
     const isNew = id !== "" && !seen[at];
     const isEdit = isChanged.has(at) || (isNew && (at < lastKnown || isReplacing(at)));
-    if (!isEdit) return [];
+    if (!isEdit) continue;
     const after = at === 0 ? null : (ids[at - 1] ?? null);
     const message = messages[at];
-    return [{ id, after, ...(isChanged.has(at) && message && { message }) }];
-  });
+    edits.push({ id, after, ...(isChanged.has(at) && message && { message }) });
+  }
+  return edits;
 }
 
 /** Whether a new message has tool calls, and no other message of the list has one of them. */
@@ -103,9 +105,8 @@ function replacingAmong(
   ids: readonly string[],
   seen: readonly boolean[],
 ): (at: number) => boolean {
-  const calls = messages.map((message) => callKeysOf(message));
-  if (!calls.some(({ length }, at) => length > 0 && ids[at] !== "" && !seen[at]))
-    return () => false;
+  const calls = messages.map(callKeysOf);
+  if (!calls.some(({ length }, at) => length > 0 && ids[at] !== "" && !seen[at])) return never;
   const counts = new Map<string, number>();
   for (const call of calls.flat()) counts.set(call, (counts.get(call) ?? 0) + 1);
   return (at) => {
@@ -114,15 +115,19 @@ function replacingAmong(
   };
 }
 
+const NONE: ReadonlySet<number> = new Set();
+const NO_KEYS: readonly string[] = [];
+const never = () => false;
+
 /**
  * A key for each tool call that a message makes or answers. Two messages with the same key make, or
  * answer, the same call: a client keeps one of them.
  */
 export function callKeysOf(message: ListedMessage): readonly string[] {
   if (message?.role === "tool") {
-    return typeof message.toolCallId === "string" ? [`answers ${message.toolCallId}`] : [];
+    return typeof message.toolCallId === "string" ? [`answers ${message.toolCallId}`] : NO_KEYS;
   }
-  if (message?.role !== "assistant" || !Array.isArray(message.toolCalls)) return [];
+  if (message?.role !== "assistant" || !Array.isArray(message.toolCalls)) return NO_KEYS;
   return (message.toolCalls as ({ readonly id?: unknown } | null | undefined)[]).flatMap((call) =>
     typeof call?.id === "string" ? [`makes ${call.id}`] : [],
   );

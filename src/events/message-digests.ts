@@ -34,9 +34,11 @@ interface Call {
   args: number;
 }
 
+const NO_CALLS: ReadonlyMap<string, Call> = new Map();
+
 function digestOf({ role, content, toolCallId, calls }: Parts): number {
   let hash = hashNumber(hashText(hashText(EMPTY_HASH, role), toolCallId), content);
-  for (const [id, call] of calls ?? []) {
+  for (const [id, call] of calls ?? NO_CALLS) {
     hash = hashNumber(hashText(hashText(hash, id), call.name), call.args);
   }
   // 0 is `UNKNOWN_DIGEST`.
@@ -94,10 +96,11 @@ export class MessageDigests {
 
   /** By message id, its digest, in the order in which the messages came. */
   entries(): readonly MessageDigest[] {
-    return Array.from(this.#messages, ([id, parts]) => [
-      id,
-      parts === null ? UNKNOWN_DIGEST : digestOf(parts),
-    ]);
+    const entries: MessageDigest[] = [];
+    for (const [id, parts] of this.#messages) {
+      entries.push([id, parts === null ? UNKNOWN_DIGEST : digestOf(parts)]);
+    }
+    return entries;
   }
 
   /** Adds one event. An error that a getter of the event throws is thrown on. */

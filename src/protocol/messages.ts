@@ -1,7 +1,17 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
+import type { HoldingRun } from "./run-key.ts";
 import type { Scope } from "./scope.ts";
+import type {
+  ListRunsRequest,
+  ListThreadsRequest,
+  ReadThreadRequest,
+  UpdateThreadOp,
+} from "./thread-messages.ts";
+import type { EraseRequest, PurgeLimits, PurgeResult } from "./threads.ts";
+
+export type { HoldingRun } from "./run-key.ts";
 
 /*
  * Every message between the main thread and the writer and reader threads.
@@ -57,8 +67,8 @@ export interface ClaimOp {
   /** Whether a run of another process that holds the thread is told to end and to store nothing. */
   readonly supersede: boolean;
   /**
-   * For a rerun of an interrupted run: the epoch under which that run was taken. The claim is refused
-   * when the thread has gone on since.
+   * For a rerun of an interrupted run: `OfferedRun.row`. The claim is refused when the thread has gone on
+   * since that run was taken.
    */
   readonly rerunOf?: number | undefined;
 }
@@ -170,11 +180,11 @@ export interface StopOp {
   readonly scope: Scope;
 }
 
-/** Take an interrupted run, so that no other instance runs it again. Idempotent by (thread, epoch, attempt). */
+/** Take an interrupted run, so that no other instance runs it again. Idempotent by (row, attempt). */
 export interface TakeOp {
   readonly kind: "take";
   readonly threadId: string;
-  readonly epoch: number;
+  readonly row: number;
   /** `OfferedRun.attempt`. The run then has one attempt more. */
   readonly attempt: number;
 }
@@ -183,7 +193,7 @@ export interface TakeOp {
 export interface SettleOp {
   readonly kind: "settle";
   readonly threadId: string;
-  readonly epoch: number;
+  readonly row: number;
 }
 
 export type WriterOp =
@@ -196,6 +206,7 @@ export type WriterOp =
   | GiveUpOp
   | ConfirmOp
   | StopOp
+  | UpdateThreadOp
   | TakeOp
   | SettleOp;
 
@@ -205,6 +216,8 @@ export interface ClaimResult {
   readonly seen: readonly boolean[];
   /** The positions of the messages that are stored with another digest. */
   readonly changed: readonly number[];
+  /** Whether no run of the thread is stored. */
+  readonly isFirst: boolean;
 }
 
 /** The answer of an operation that succeeded and has no further result. */
@@ -234,8 +247,6 @@ export interface TakeAnswer extends Done {
 
 /** What the database has of an interrupted run beside its row. */
 export interface TakenRun {
-  /** Its row in `agent_runs`. */
-  readonly row: number;
   readonly agentId: string | null;
   readonly resourceId: string | null;
   /** Milliseconds since the epoch when the run first took its thread. */
@@ -258,6 +269,7 @@ export interface OpAnswers {
   readonly giveUp: Done;
   readonly confirm: Done;
   readonly stop: StopAnswer;
+  readonly updateThread: Done;
   readonly take: TakeAnswer;
   readonly settle: SettleAnswer;
 }
@@ -358,14 +370,6 @@ export interface HistoryPageMessage {
   readonly views?: { readonly before: number | null; readonly end: number };
 }
 
-/** A run that holds a thread, and whose owner is alive. */
-export interface HoldingRun {
-  readonly runId: string;
-  readonly epoch: number;
-  /** `ClaimOp.number` if it is a run of this instance, else null. */
-  readonly ownClaim: number | null;
-}
-
 export interface RunningRequest {
   readonly threadId: string;
   readonly scope: Scope;
@@ -428,17 +432,62 @@ export interface Batch {
    * is refused if the batch before it was not committed.
    */
   readonly after: number | null;
+  /** Whether no other batch is in flight, and nothing waits to be sent. */
+  readonly isAlone: boolean;
+}
+
+/** Remove a thread. May be sent again: it then carries on with the removal. */
+export interface DeleteThreadRequest {
+  readonly threadId: string;
+  readonly scope: Scope;
+  /** Of the claims of this instance, those with a number up to this one execute no more. */
+  readonly endedClaims: number;
+}
+
+/** Make a thread whose history is that of another one, up to a run. */
+export interface ForkThreadRequest {
+  readonly threadId: string;
+  readonly newThreadId: string;
+  /** The client's id of the last run to take over. Null for the last run of the thread. */
+  readonly atRun: string | null;
+  readonly scope: Scope;
+}
+
+/** Remove old threads and runs. */
+export interface PurgeThreadsRequest {
+  /** Names the purge in notices, and to end it. */
+  readonly purgeId: string;
+  readonly limits: PurgeLimits;
+  /** Whether to count only. */
+  readonly dryRun: boolean;
+  readonly scope: Scope;
+  /** While another instance purges: whether to wait until it has done. If not, nothing is purged. */
+  readonly waits: boolean;
+}
+
+/** Remove threads so that nothing of their content is left in the files: see `ThreadStore.erase`. */
+export interface EraseThreadsRequest {
+  readonly target: EraseRequest;
+  readonly scope: Scope;
+  /** Of the claims of this instance, those with a number up to this one execute no more, ... */
+  readonly endedClaims: number;
+  /** ... unless they hold one of these threads. */
+  readonly heldThreads: readonly string[];
 }
 
 export type WriterRequest =
   | { readonly kind: "open" }
-  | ({ readonly kind: "batch" } & Batch)
+  /** With `sync`, the writer is asked to sync the WAL after the commit. */
+  | ({ readonly kind: "batch"; readonly sync: boolean } & Batch)
   | { readonly kind: "page"; readonly page: PageRequest }
   | ({ readonly kind: "running" } & RunningRequest)
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
   | { readonly kind: "run-input"; readonly run: RunInputRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
+  | ({ readonly kind: "threads" } & ListThreadsRequest)
+  | ({ readonly kind: "thread" } & ReadThreadRequest)
+  | ({ readonly kind: "runs" } & ListRunsRequest)
   /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
   /** Write the content of the WAL again, so that the next sync puts all of it on the disk. */
@@ -447,6 +496,12 @@ export type WriterRequest =
   | { readonly kind: "check" }
   /** Back up a database in memory, which no other thread can read. */
   | ({ readonly kind: "backup" } & BackupRequest)
+  | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
+  | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
+  | ({ readonly kind: "purge" } & PurgeThreadsRequest)
+  | ({ readonly kind: "erase" } & EraseThreadsRequest)
+  /** End a purge early. */
+  | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
@@ -491,17 +546,20 @@ export interface BatchMessage {
   readonly results: readonly OpResult[];
   /** Bytes of the WAL file after the commit; 0 for a database in memory. */
   readonly walBytes: number;
+  /** Whether the WAL is on the disk, this batch included. False if its sync failed, null if none was tried. */
+  readonly synced: boolean | null;
 }
 
 export type ReaderRequest = Extract<
   WriterRequest,
-  { kind: "page" | "running" | "look" | "view" | "run-input" }
+  { kind: "page" | "running" | "look" | "view" | "run-input" | "threads" | "thread" | "runs" }
 >;
 
 /** An interrupted run that may be taken. */
 export interface OfferedRun {
   readonly threadId: string;
-  readonly epoch: number;
+  /** Its row in `agent_runs`, which no other run ever has. */
+  readonly row: number;
   /** How many times it was taken before. */
   readonly attempt: number;
 }
@@ -509,6 +567,8 @@ export interface OfferedRun {
 /** What a writer reports without a request. */
 export type WriterNotice =
   | BackupNotice
+  /** What a purge has removed so far. */
+  | { readonly kind: "purge"; readonly purgeId: string; readonly done: PurgeResult }
   /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended. `fault` says why a run could not be ended. */

@@ -11,3 +11,11 @@ export interface RunKey {
 export function keyOf({ threadId, epoch }: RunKey): string {
   return `${epoch} ${threadId}`;
 }
+
+/** A run that holds a thread, and whose owner is alive. */
+export interface HoldingRun {
+  readonly runId: string;
+  readonly epoch: number;
+  /** `ClaimOp.number` if it is a run of this instance, else null. */
+  readonly ownClaim: number | null;
+}

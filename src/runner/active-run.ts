@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from "node:async_hooks";
+import { AsyncResource } from "node:async_hooks";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import {
@@ -18,7 +18,6 @@ import {
   messagesNewTo,
   type ReadInput,
   readInput,
-  withoutForwardedProps,
 } from "./read-input.ts";
 import { RunStream } from "./run-stream.ts";
 
@@ -74,6 +73,15 @@ export interface RunEnvironment {
   readonly inputMessages?: InputMessages | undefined;
   /** Whether a run is journaled before its first event: it may have to be run again after a crash. */
   readonly beginsJournal?: boolean | undefined;
+  /** Called when the first run of a thread was stored. */
+  readonly onFirstStored?: ((run: StoredRun) => void) | undefined;
+}
+
+/** The ids of a run that was stored. */
+export interface StoredRun {
+  readonly threadId: string;
+  readonly agentId: string | null;
+  readonly resourceId: string | null;
 }
 
 /** A request whose fields were read once and checked. */
@@ -89,7 +97,7 @@ export interface CheckedRequest extends RunRequest {
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
 export interface RunListener {
-  /** The agent is done: the next run of the thread may start. */
+  /** Called once: the agent is done, or will not begin. The next run of the thread may start. */
   onSettled(run: ActiveRun): void;
   /** The run is committed, or will never be: its thread's history is complete. */
   onEnded(run: ActiveRun): void;
@@ -103,7 +111,8 @@ export class ActiveRun {
   readonly #rerunOf: number | undefined;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
-  readonly #inOwnContext = AsyncLocalStorage.snapshot();
+  /** The context of the `run` call. Costs a tenth of `AsyncLocalStorage.snapshot`, which does the same. */
+  readonly #context = new AsyncResource("AgentRun", { requireManualDestroy: true });
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
   readonly #stream: RunStream;
@@ -112,6 +121,8 @@ export class ActiveRun {
   /** Why the run did not begin, or null. */
   #refusal: RunStoreError | null = null;
   #claimed: ClaimedRun | null = null;
+  /** Whether no run of the thread was stored when this run claimed it. */
+  #isFirst = false;
   #stopTimer: NodeJS.Timeout | null = null;
   #warnedLate = false;
   /** Ends the wait for a run of another process. Null before such a wait. */
@@ -219,12 +230,13 @@ export class ActiveRun {
       return;
     }
     this.#claimed = claim.run;
-    const { run, seen, changed = [] } = claim;
+    const { run, seen, changed = [], isFirst = false } = claim;
+    this.#isFirst = isFirst;
     const { storeInput, inputMessages = "additive", beginsJournal } = this.#environment;
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
-    run.setInput(storeInput === "full" ? input.all : withoutForwardedProps(newInput));
+    run.setInput(storeInput === "full" ? input.all : this.#stream.storedFormOf(newInput));
     if (beginsJournal === true) run.begin?.(this.#stream.storedStart);
     this.#enter("running");
     await this.#execute();
@@ -274,6 +286,10 @@ export class ActiveRun {
   /** Ends an executing run without waiting for its agent. */
   cutOff(): void {
     this.#inOwnContext(() => this.#settle({}));
+  }
+
+  #inOwnContext<T>(call: () => T): T {
+    return this.#context.runInAsyncScope(call);
   }
 
   #stop(insist: boolean): boolean {
@@ -482,7 +498,11 @@ export class ActiveRun {
       });
     } catch (cause) {
       this.#reportUnsaved(toRunStoreError(cause));
+      return;
     }
+    if (!this.#isFirst) return;
+    const { threadId, resourceId } = this;
+    this.#environment.onFirstStored?.({ threadId, agentId: this.#agentId(), resourceId });
   }
 
   async #release(claimed: ClaimedRun): Promise<void> {
@@ -520,8 +540,10 @@ export class ActiveRun {
   }
 
   #end(): void {
+    const hasSettled = this.#isIn("settled");
     this.#enter("ended");
     this.#foreignWait?.abort();
+    if (!hasSettled) this.#listener.onSettled(this);
     this.#listener.onEnded(this);
     this.#stream.complete();
   }

@@ -62,7 +62,7 @@ export interface RerunRequest {
   readonly resourceId: string | null;
   readonly agent: RunnableAgent;
   readonly input: RunInput;
-  /** `OfferedRun.epoch`. */
+  /** `OfferedRun.row`. */
   readonly rerunOf: number;
 }
 
@@ -143,7 +143,7 @@ export class Interruptions {
   /** Calls the handler, and waits for it and for its rerun. */
   async #call(offered: OfferedRun, taken: TakenRun): Promise<void> {
     const { onInterrupted, logger } = this.#options;
-    const { threadId, epoch } = offered;
+    const { threadId, row } = offered;
     const { resourceId, agentId, runId, startedAt } = taken;
     const input = taken.input as RunInput;
     const attempt = offered.attempt + 1;
@@ -152,7 +152,7 @@ export class Interruptions {
     const rerun: Rerun = (agent, options = {}) => {
       const { forwardedProps = input.forwardedProps, runId: id = runId } = options;
       const whole = { ...input, forwardedProps, runId: id };
-      const request = { threadId, resourceId, agent, input: whole, rerunOf: epoch };
+      const request = { threadId, resourceId, agent, input: whole, rerunOf: row };
       const over = withScope({ resourceId }, () => this.#options.start(request));
       // A handler that does not wait for its rerun must not end the process with a rejection.
       reruns.push(over.catch(() => undefined));

@@ -1,10 +1,12 @@
-import type { Logger } from "../protocol/logger.ts";
+import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
+import { faultInRetention, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
 import type { OnInterrupted } from "./interruptions.ts";
 import type { InputMessages } from "./read-input.ts";
 import type { Resources } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
+import type { TitleFor } from "./thread-titles.ts";
 
 /** What to do with a run on a thread that already has a run: see `RunnerOptions.onConcurrentRun`. */
 export type OnConcurrentRun = "throw" | "reject" | "supersede" | "enqueue";
@@ -58,6 +60,17 @@ export interface RunnerOptions {
    * is refused with `RESOURCE_REQUIRED`.
    */
   resources?: Resources | undefined;
+  /**
+   * Which threads and runs are removed by themselves: the limits of `runner.purge`, and `everyMs`. Default
+   * false: nothing is removed.
+   */
+  retention?: Retention | false | undefined;
+  /**
+   * Makes the title of a thread, once, after its first run was stored. It is called in the background, for
+   * a thread without a title that was set. Default false: the title is the beginning of the first user
+   * message.
+   */
+  titleFor?: TitleFor | false | undefined;
   /**
    * Called for each run that a crash ended: once, in one instance of those that have this option. It may
    * run the agent again by `rerun`. When it ends without `rerun`, or with an error, which is logged, the run
@@ -117,18 +130,6 @@ export type ResolvedOptions = {
   >;
 };
 
-/** Writes warnings and errors to stderr, and drops everything else. */
-const STDERR_LOGGER: Logger = {
-  debug() {},
-  info() {},
-  warn(fields, message) {
-    console.warn(`[durable-agent-runner] ${message}`, fields);
-  },
-  error(fields, message) {
-    console.error(`[durable-agent-runner] ${message}`, fields);
-  },
-};
-
 export const DEFAULT_MAX_RERUNS = 3;
 
 const DEFAULTS: ResolvedOptions = {
@@ -151,6 +152,8 @@ const DEFAULTS: ResolvedOptions = {
   onInterrupted: false,
   maxReruns: DEFAULT_MAX_RERUNS,
   storeRawEvents: true,
+  retention: false,
+  titleFor: false,
   logger: STDERR_LOGGER,
 };
 
@@ -174,15 +177,6 @@ function integer(min: number, max: number, unit: string): Rule {
     expected: `a whole number of ${unit} from ${min} to ${max}`,
     accepts: (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
   };
-}
-
-const LOG_METHODS = ["debug", "info", "warn", "error"] as const;
-
-function isLogger(value: unknown): boolean {
-  if (typeof value !== "object" && typeof value !== "function") return false;
-  if (value === null) return false;
-  const methods = value as Record<string, unknown>;
-  return LOG_METHODS.every((method) => typeof methods[method] === "function");
 }
 
 const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
@@ -213,6 +207,15 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   resources: oneOf("optional", "required"),
   inputMessages: oneOf("additive", "authoritative"),
   replayRuns: integer(1, Number.MAX_SAFE_INTEGER, "runs"),
+  retention: {
+    expected: "an object of limits, or false",
+    accepts: (value) => value === false || faultInRetention(value) === null,
+    advice: faultInRetention,
+  },
+  titleFor: {
+    expected: "a function that returns a title, or false",
+    accepts: (value) => value === false || typeof value === "function",
+  },
   storeRun: {
     expected: "a function of the run's input",
     accepts: (value) => typeof value === "function",
@@ -227,7 +230,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     accepts: (value) => typeof value === "boolean",
   },
   logger: {
-    expected: `an object with the methods ${LOG_METHODS.join(", ")}`,
+    expected: "an object with the methods debug, info, warn, error",
     accepts: isLogger,
   },
 };

@@ -62,3 +62,8 @@ export function scopeOfResource(resourceId: string): Scope | null {
   const isOther = scope !== undefined && !isVisible(scope, resourceId);
   return isOther ? null : { resourceId };
 }
+
+/** The scope of a purge: the current resource, or all threads outside any `withResource`. */
+export function purgedScope(): Scope {
+  return scopes.getStore() ?? "every";
+}

@@ -31,6 +31,8 @@ export class RunStream {
   #claimed: ClaimedRun | null = null;
   /** The input that is added to a RUN_STARTED without an input. */
   #input: RunInput | null = null;
+  /** The stored form of `#input`, once it was asked for. */
+  #storedInput: unknown = null;
   readonly #storeInput: StoreInput;
   /** The changes in the client's list of messages, until they are stored with a RUN_STARTED. */
   #clientList: ClientList | null = null;
@@ -55,6 +57,15 @@ export class RunStream {
   /** From now on, a RUN_STARTED without an input gets this input. */
   setInput(input: RunInput): void {
     this.#input = input;
+    this.#storedInput = null;
+  }
+
+  /** An input as it is stored with a RUN_STARTED. */
+  storedFormOf(input: unknown): unknown {
+    if (this.#storeInput === "full") return input;
+    if (input !== this.#input) return withoutForwardedProps(input);
+    this.#storedInput ??= withoutForwardedProps(input);
+    return this.#storedInput;
   }
 
   /**
@@ -123,11 +134,10 @@ export class RunStream {
 
   #storedStart(event: EventLike): EventLike {
     const { clientMessages = null, whole = null } = this.#clientList ?? {};
-    let input = this.#storeInput === "full" ? event.input : withoutForwardedProps(event.input);
+    let input = this.storedFormOf(event.input);
     if (whole !== null) input = { ...(input as object), messages: whole };
-    const isStoredAsEmitted = clientMessages === null && input === event.input;
-    if (isStoredAsEmitted) return event;
-    return { ...event, input, ...(clientMessages !== null && { clientMessages }) };
+    const withInput = input === event.input ? event : { ...event, input };
+    return clientMessages === null ? withInput : { ...withInput, clientMessages };
   }
 
   #add(event: EventLike, stored = event): void {

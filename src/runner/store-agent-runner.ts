@@ -2,9 +2,13 @@ import { resolve } from "node:path";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
-import { guardLogger } from "../protocol/logger.ts";
+import { guardLogger, type Logger } from "../protocol/logger.ts";
 import type { Scope } from "../protocol/scope.ts";
+import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
+import { faultInLimits, type Retention } from "../retention/limits.ts";
+import { RetentionTimer } from "../retention/retention-timer.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
 import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
 import type {
   ConnectRequest,
@@ -18,10 +22,11 @@ import { describeValue } from "./describe-value.ts";
 import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
-import { currentScope, type Resources, scopeOfResource } from "./resource.ts";
+import { currentScope, purgedScope, type Resources, scopeOfResource } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
 import { ThreadRuns } from "./thread-runs.ts";
+import { ThreadTitles, type TitleFor } from "./thread-titles.ts";
 import { Threads } from "./threads.ts";
 
 export interface RunnerStats extends StoreStats {
@@ -41,6 +46,10 @@ export interface StoreAgentRunnerOptions extends Omit<RunEnvironment, "beginsJou
   readonly onInterrupted?: OnInterrupted | false | undefined;
   /** Default 3. */
   readonly maxReruns?: number | undefined;
+  /** Default: nothing is removed. */
+  readonly retention?: Retention | false | undefined;
+  /** Default: a title is the beginning of the first user message. */
+  readonly titleFor?: TitleFor | false | undefined;
 }
 
 /** The share of `closeTimeoutMs` after which active runs are told to stop. */
@@ -50,6 +59,15 @@ const CUT_OFF_AT = 0.75;
 /** Milliseconds that `close` allows for storing, however short `closeTimeoutMs` is. */
 const MIN_STORE_MS = 2000;
 
+export interface PurgeOptions extends PurgeLimits {
+  /** Whether to count only what would be removed. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /** Called from time to time, and once at the end. */
+  readonly onProgress?: ((done: PurgeResult) => void) | undefined;
+  /** Ends the purge early. It then resolves with what it has removed. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** An AgentRunner over any store that implements `RunStore`. */
 export class StoreAgentRunner {
   /** The stored threads: list, read, change and remove them. */
@@ -58,6 +76,8 @@ export class StoreAgentRunner {
   readonly #environment: RunEnvironment;
   readonly #store: RunStore;
   readonly #runs = new ThreadRuns();
+  /** Null without the option `retention`. */
+  readonly #retention: RetentionTimer | null;
   #closing: Promise<void> | null = null;
 
   /** @throws {TypeError} an option is wrong: the message says what was expected and what was got. */
@@ -67,8 +87,9 @@ export class StoreAgentRunner {
       throw new TypeError(`StoreAgentRunner: expected store to be a RunStore, got ${got}`);
     }
     const checked = checkRunnerOptions(options);
-    this.#options = { ...checked, logger: guardLogger(checked.logger) };
+    const logger = guardLogger(checked.logger);
     this.#store = options.store;
+    this.#options = { ...checked, logger, ...this.#titling(checked.titleFor, logger) };
     const { onInterrupted = false } = checked;
     this.#environment = { ...this.#options, beginsJournal: onInterrupted !== false };
     if (onInterrupted !== false) this.#handInterrupted(onInterrupted);
@@ -78,6 +99,15 @@ export class StoreAgentRunner {
       scopeOf: scopeOfResource,
       endRun: (threadId, scope) => this.#endRun(threadId, scope),
     });
+    const { retention = false } = this.#options;
+    this.#retention =
+      retention === false
+        ? null
+        : new RetentionTimer({
+            ...{ retention, logger },
+            purge: (limits, signal) =>
+              this.#threads.purge({ ...limits, scope: "every", signal, skipIfPurging: true }),
+          });
   }
 
   /**
@@ -88,6 +118,7 @@ export class StoreAgentRunner {
    */
   async ready(): Promise<void> {
     if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    this.#retention?.start();
     await this.#store.ready();
   }
 
@@ -112,6 +143,7 @@ export class StoreAgentRunner {
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
     } else {
+      this.#retention?.start();
       this.#runs.add(run);
     }
     return run.events as EventStream as Stream;
@@ -193,6 +225,26 @@ export class StoreAgentRunner {
   }
 
   /**
+   * Removes old threads and runs, in short steps beside the runs that go on. Threads that a run holds are
+   * left alone. Within `withResource`, only threads of that resource are removed. Resolves with what was
+   * removed.
+   *
+   * What is removed is gone for `connect` and for `runner.threads`. The messages of removed runs stay
+   * known: a client that sends them again does not add them again.
+   *
+   * @throws {TypeError} a limit is wrong.
+   * @throws {RunStoreError} `THREADS_UNSUPPORTED`, `RUNNER_CLOSED`, and the codes of a store that cannot be
+   * written.
+   */
+  async purge(options: PurgeOptions): Promise<PurgeResult> {
+    const { dryRun, onProgress, signal, ...limits } = options ?? {};
+    const fault = faultInLimits(limits);
+    if (fault !== null) throw new TypeError(`purge: ${fault}`);
+    if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    return this.#threads.purge({ ...limits, dryRun, onProgress, signal, scope: purgedScope() });
+  }
+
+  /**
    * Resolves when every event emitted so far is stored.
    *
    * @throws {RunStoreError} `PERSISTENCE_FAILED`: a run can never be stored. `FILE_REPLACED`.
@@ -244,6 +296,16 @@ export class StoreAgentRunner {
     } catch (error) {
       return toRunStoreError(error);
     }
+  }
+
+  /** Has the titles of new threads made, with the option `titleFor`. */
+  #titling(
+    titleFor: TitleFor | false | undefined,
+    logger: Logger,
+  ): Pick<RunEnvironment, "onFirstStored"> {
+    if (titleFor === undefined || titleFor === false) return {};
+    const titles = new ThreadTitles({ store: this.#store, titleFor, logger });
+    return { onFirstStored: (run) => void titles.make(run) };
   }
 
   /** Ends the run of a thread, wherever it executes, and keeps nothing of it. */
@@ -330,7 +392,14 @@ export class StoreAgentRunner {
     return null;
   }
 
+  get #threads(): ThreadStore {
+    const { threads } = this.#store;
+    if (threads !== undefined) return threads;
+    throw new RunStoreError("THREADS_UNSUPPORTED", "the store of this runner removes no threads");
+  }
+
   async #close(): Promise<void> {
+    this.#retention?.end();
     const { closeTimeoutMs } = this.#options;
     const startedAt = performance.now();
     const left = (share = 1) => Math.max(0, startedAt + closeTimeoutMs * share - performance.now());

@@ -19,8 +19,8 @@ interface Thread {
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
-  /** Runs that execute, claim or wait. */
-  readonly #active = new Set<ActiveRun>();
+  /** How many runs execute, claim or wait. */
+  #activeCount = 0;
   #idleWaiters: (() => void)[] = [];
 
   /** The run that a new run on the thread has to wait for, or null. */
@@ -52,41 +52,44 @@ export class ThreadRuns implements RunListener {
       thread = { id, current: null, waiting: new WaitingRuns(), open: new Set() };
       this.#threads.set(key, thread);
     }
-    this.#active.add(run);
+    this.#activeCount++;
     if (thread.current === null) this.#begin(thread, run);
     else thread.waiting.add(run);
   }
 
   /** Runs that execute, claim or wait: `close` has to end them. */
   get active(): readonly ActiveRun[] {
-    return [...this.#active];
+    const runs: ActiveRun[] = [];
+    for (const { current, waiting } of this.#threads.values()) {
+      if (current !== null) runs.push(current);
+      for (const run of waiting) runs.push(run);
+    }
+    return runs;
   }
 
   get activeCount(): number {
-    return this.#active.size;
+    return this.#activeCount;
   }
 
   /** Resolves when no run is active. */
   async idle(): Promise<void> {
-    if (this.#active.size === 0) return;
+    if (this.#activeCount === 0) return;
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   onSettled(run: ActiveRun): void {
-    this.#active.delete(run);
+    this.#activeCount--;
     const thread = this.#threads.get(keyOf(run.threadId, run.resourceId));
     if (thread?.current === run) {
       thread.current = null;
       const next = thread.waiting.take();
       if (next !== null) this.#begin(thread, next);
     }
-    if (this.#active.size > 0) return;
+    if (this.#activeCount > 0) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   onEnded(run: ActiveRun): void {
-    // A run that was refused has not settled before.
-    this.onSettled(run);
     const key = keyOf(run.threadId, run.resourceId);
     const thread = this.#threads.get(key);
     if (thread === undefined) return;
@@ -113,7 +116,7 @@ function keyOf(threadId: string, resourceId: string | null): string {
 }
 
 /** A queue of runs. A run that ended while it waited is skipped when its turn comes. */
-class WaitingRuns {
+class WaitingRuns implements Iterable<ActiveRun> {
   #runs: ActiveRun[] = [];
   /** The index of the first run that has not left the queue. */
   #head = 0;
@@ -141,10 +144,15 @@ class WaitingRuns {
   }
 
   find(runId: string): ActiveRun | null {
+    for (const run of this) if (run.runId === runId) return run;
+    return null;
+  }
+
+  /** The runs that still wait. */
+  *[Symbol.iterator](): Iterator<ActiveRun> {
     for (let at = this.#head; at < this.#runs.length; at++) {
       const run = this.#runs[at];
-      if (run?.runId === runId && run.isActive) return run;
+      if (run?.isActive) yield run;
     }
-    return null;
   }
 }

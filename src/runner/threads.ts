@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EventLike } from "../events/event.ts";
 import type { Message } from "../events/view/message.ts";
-import { type StoredView, ThreadView } from "../events/view/thread-view.ts";
+import type { StoredView } from "../events/view/thread-view.ts";
 import { RunStoreError, type RunStoreErrorCode } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scope.ts";
-import type { HistoryCursor, HistoryPage, RunStore } from "../store/run-store.ts";
+import type { RunStore } from "../store/run-store.ts";
 import type {
   EraseRequest,
   EraseResult,
@@ -16,6 +16,7 @@ import type {
   ThreadStore,
   ThreadSummary,
 } from "../store/thread-store.ts";
+import { readStoredView, storedEvents } from "./stored-view.ts";
 import { assertId, assertMetadata, assertThreadQuery } from "./thread-arguments.ts";
 
 export interface ThreadsOptions {
@@ -97,13 +98,7 @@ export class Threads {
   async *events(threadId: string): AsyncGenerator<EventLike, void, undefined> {
     assertId(threadId, "threadId");
     const { store, scope } = this.#options;
-    const ownScope = scope();
-    let cursor: HistoryCursor | null = null;
-    do {
-      const page: HistoryPage = await store.readHistory(threadId, cursor, { scope: ownScope });
-      for (const { events } of page.segments) yield* events;
-      cursor = page.next;
-    } while (cursor !== null);
+    yield* storedEvents(store, threadId, scope());
   }
 
   /** A page of the stored runs, oldest first. */
@@ -215,12 +210,7 @@ export class Threads {
   async #view(threadId: string): Promise<Pick<StoredView, "messages" | "state">> {
     assertId(threadId, "threadId");
     const { store, scope } = this.#options;
-    const page = await store.readHistory(threadId, null, { scope: scope(), runs: 1 });
-    const end = page.views?.end;
-    if (end !== undefined && store.readView !== undefined) return store.readView(threadId, end);
-    const view = new ThreadView();
-    for await (const event of this.events(threadId)) view.applyStored(event);
-    return view;
+    return readStoredView(store, threadId, scope());
   }
 
   /** Every thread of a scope, page by page. */

@@ -1,13 +1,4 @@
-/** The claim that holds a thread. */
-export interface ThreadHolder {
-  /** The instance that made the claim. Null for a version 1 runner, which has no instance. */
-  readonly ownerId: string | null;
-  /** The number of the claim, unique for its instance. Null where it was not noted. */
-  readonly claimNumber: number | null;
-  readonly epoch: number | null;
-  /** Whether the owner may still be executing the run: see liveness.ts. */
-  readonly isAlive: boolean;
-}
+import type { ThreadHolder } from "./holder.ts";
 
 /** The facts that decide a claim. */
 export interface ClaimFacts {

@@ -1,8 +1,8 @@
 /** A run that a crash ended, and that may be taken. */
 export interface OfferedRun {
   readonly threadId: string;
-  /** The number under which the thread waits for a rerun: `ClaimRequest.rerunOf`. */
-  readonly epoch: number;
+  /** The number of the run in the store, for `ClaimRequest.rerunOf`. No other run ever has it. */
+  readonly row: number;
   /** How many times the run was taken before, by whomever. */
   readonly attempt: number;
 }

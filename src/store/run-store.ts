@@ -184,7 +184,7 @@ export interface ClaimRequest {
   /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
   readonly supersede: boolean;
   /**
-   * For a rerun: `OfferedRun.epoch` of a run that this store has taken. The claim is refused with
+   * For a rerun: `OfferedRun.row` of a run that this store has taken. The claim is refused with
    * `THREAD_ALREADY_RUNNING` if any other run has taken the thread since.
    */
   readonly rerunOf?: number;
@@ -206,6 +206,8 @@ export type ClaimOutcome =
       readonly seen: readonly boolean[];
       /** The positions of those that are stored with another content, as far as the store can tell. */
       readonly changed?: readonly number[];
+      /** Whether no run of the thread is stored. Default false. */
+      readonly isFirst?: boolean;
     }
   | {
       readonly kind: "refused";

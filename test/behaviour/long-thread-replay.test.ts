@@ -52,9 +52,7 @@ function writeRuns(dbPath: string, threadId: string): number {
   return length;
 }
 
-it("a thread of a million events is replayed whole and in order, and other work gets its turn", {
-  timeout: 120_000,
-}, async () => {
+it("a thread of a million events is replayed whole and in order, and other work gets its turn", async () => {
   const dbPath = tempDatabase();
   const first = new SqliteAgentRunner({ dbPath });
   await first.ready();

@@ -113,9 +113,7 @@ function jsonOf(event: object): string {
 
 const words = (runId: string): ScriptEvent[] => [...text(`m-${runId}`, "one two three")];
 
-it("10 000 clients that connect to one live run all get the whole run, and leave no memory in use", {
-  timeout: 120_000,
-}, async () => {
+it("10 000 clients that connect to one live run all get the whole run, and leave no memory in use", async () => {
   const said = warnings();
   const runner = openRunner({ dbPath: tempDatabase() });
   await runToEnd(runner, "t", "before", answeringAgent());
@@ -138,9 +136,7 @@ it("10 000 clients that connect to one live run all get the whole run, and leave
   expect(said).toEqual([]);
 });
 
-it("10 000 clients that connect to idle threads all get their history, and leave no memory in use", {
-  timeout: 120_000,
-}, async () => {
+it("10 000 clients that connect to idle threads all get their history, and leave no memory in use", async () => {
   const said = warnings();
   const runner = openRunner({ dbPath: tempDatabase(), durability: "normal" });
   const threads = Array.from({ length: 100 }, (_, at) => `thread-${at}`);
@@ -160,9 +156,7 @@ it("10 000 clients that connect to idle threads all get their history, and leave
   expect(said).toEqual([]);
 });
 
-it("10 000 clients that follow one run of another runner all get the whole run, and leave no memory in use", {
-  timeout: 120_000,
-}, async () => {
+it("10 000 clients that follow one run of another runner all get the whole run, and leave no memory in use", async () => {
   const said = warnings();
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });

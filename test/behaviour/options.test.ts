@@ -33,6 +33,17 @@ describe("a wrong option is a TypeError that says what was expected and what was
     inputMessages: ["", "full", true, null],
     replayRuns: [0, -1, 1.5, "20", null],
     resources: ["", "optional ", true, null],
+    retention: [
+      true,
+      null,
+      [],
+      {},
+      { maxAgeMs: -1 },
+      { maxAge: 5 },
+      { maxThreads: "5" },
+      { everyMs: 5 },
+    ],
+    titleFor: [true, "always", null, {}],
     storeRun: [true, "always", null, {}],
     onInterrupted: [true, "rerun", null, {}],
     maxReruns: [0, -1, 1.5, "3", null, 1001],
@@ -133,6 +144,7 @@ describe("correct options", () => {
       replayRuns: Number.MAX_SAFE_INTEGER,
       interruptedNote: false,
       storeRawEvents: true,
+      retention: false,
     };
     for (const options of [undefined, {}, { dbPath: undefined, lingerMs: undefined }]) {
       const { logger, storeRun, ...rest } = resolveOptions(options);
@@ -151,6 +163,8 @@ describe("correct options", () => {
   const right: readonly SqliteAgentRunnerOptions[] = [
     { durability: "normal" },
     { lingerMs: 0 },
+    { retention: { maxAgeMs: 1, maxRunsPerThread: 1, maxThreads: 0, maxBytes: 0, keepLatest: 0 } },
+    { retention: { maxAgeMs: 1, archivedOnly: true, everyMs: 1 } },
     { maxBatchBytes: 1 },
     { readers: 3 },
     { leaseMs: 100 },

@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import { type RunAgentInput, RunAgentInputSchema } from "@ag-ui/core";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner } from "../../src/index.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
 import type { Turn as RecordedTurn } from "../fixtures/conversations.ts";
@@ -8,11 +8,6 @@ import { conversations } from "../fixtures/sources.ts";
 import { collect, openRunner, replayOf, runIdsIn, watch } from "../support/open-runner.ts";
 import { type ScriptEvent, scriptedAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-
-beforeAll(() => {
-  // Clients warn of recorded deltas for messages that they do not find.
-  vi.spyOn(console, "warn").mockImplementation(() => undefined);
-});
 
 /** A recorded turn with a run id of its own, and otherwise unchanged. */
 interface Turn {

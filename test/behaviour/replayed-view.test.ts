@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { EventLike, RunInput, SqliteAgentRunner } from "../../src/index.ts";
 import { LiveClient } from "../events/view/live-client.ts";
 import { type RandomRun, randomThread } from "../events/view/random-threads.ts";
@@ -10,12 +10,6 @@ import { scriptedAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const THREADS = Number(process.env.REPLAYED_THREADS ?? 60);
-
-beforeAll(() => {
-  // Clients warn of what they leave out.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
-afterAll(() => vi.restoreAllMocks());
 
 interface Held {
   readonly messages: readonly { readonly id?: unknown; readonly role?: unknown }[];
@@ -99,4 +93,4 @@ test("a fresh client holds what the live one does, whatever was said, and howeve
   await fc.assert(property, { seed, numRuns: THREADS, endOnFailure: true });
   expect(compared).toBeGreaterThan(THREADS / 4);
   expect(whole).toBeGreaterThan(compared);
-}, 120_000);
+});

@@ -51,7 +51,7 @@ export function compareWithSaid(
   const keptTexts = textsOf(kept);
   const read = new Map<string, number>();
   const isShown = (event: EventLike) => !isReplay || !isTrimmed(event.type);
-  const keptRest = kept.filter(isOther).filter(isShown).map(canonical);
+  const keptRest = kept.filter(isOther).filter(isShown);
   const states: unknown[] = [];
   let state: unknown = {};
   let possibleFrom = 0;
@@ -72,7 +72,7 @@ export function compareWithSaid(
         break;
       }
       read.set(key, from + String(event.delta).length);
-    } else if (keptRest[rest] === canonical(event)) rest++;
+    } else if (isSame(keptRest[rest], event)) rest++;
     else {
       whole = false;
       break;
@@ -84,7 +84,7 @@ export function compareWithSaid(
     whole,
     problem:
       extraText(keptTexts, read) ??
-      wrongEnd(kept.filter(isOther).filter(isShown).slice(rest)) ??
+      wrongEnd(keptRest.slice(rest)) ??
       (isReplay ? null : wrongState(kept, [{}, ...states], whole ? states.length : possibleFrom)),
   };
 }
@@ -136,10 +136,21 @@ function applyState(state: unknown, event: EventLike): unknown {
   return fastJsonPatch.applyPatch(structuredClone(state), patch).newDocument;
 }
 
+/** What the runner adds to a RUN_STARTED. */
+const isAdded = (key: string) => key === "input" || key === "clientMessages";
+
+/** Whether the canonical forms are the same. Most events have only plain values, and need none. */
+function isSame(kept: EventLike | undefined, said: EventLike): boolean {
+  if (kept === undefined) return false;
+  const isPlain = (a: EventLike, b: EventLike) =>
+    Object.keys(a).every((key) => isAdded(key) || (a[key] === b[key] && a[key] !== undefined));
+  return (isPlain(kept, said) && isPlain(said, kept)) || canonical(kept) === canonical(said);
+}
+
 /** JSON with sorted keys, and without what the runner adds to a RUN_STARTED. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (key, inner: unknown) => {
-    if (key === "input" || key === "clientMessages") return undefined;
+    if (isAdded(key)) return undefined;
     if (typeof inner !== "object" || inner === null || Array.isArray(inner)) return inner;
     return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
   });

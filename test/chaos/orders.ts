@@ -31,7 +31,7 @@ export interface Orders {
   readonly newPidNamespace: boolean;
   /** The heap of a worker thread, if it should run out of memory. */
   readonly workerHeapMb: number | null;
-  /** The positions, from 0, of the syncs for completed runs that fail. */
+  /** The positions, from 0, of the syncs for completed runs that fail, in each thread. */
   readonly failedSyncs: readonly number[];
 }
 

@@ -58,14 +58,22 @@ function watchThreads(log: LogWriter): void {
   });
 }
 
-/** Makes syncs fail. */
+/** Makes syncs fail. Each thread counts its own: the main thread and the writer sync the WAL. */
 function failSyncs(places: readonly number[]): void {
-  const fs = require("node:fs") as { fdatasync: (fd: number, done: NoParamCallback) => void };
-  const { fdatasync } = fs;
+  const fs = require("node:fs") as {
+    fdatasync: (fd: number, done: NoParamCallback) => void;
+    fdatasyncSync: (fd: number) => void;
+  };
+  const { fdatasync, fdatasyncSync } = fs;
+  const error = () => Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
   let place = 0;
   fs.fdatasync = (fd, done) => {
     if (!places.includes(place++)) return fdatasync(fd, done);
-    process.nextTick(done, Object.assign(new Error("EIO: i/o error"), { code: "EIO" }));
+    process.nextTick(done, error());
+  };
+  fs.fdatasyncSync = (fd) => {
+    if (places.includes(place++)) throw error();
+    fdatasyncSync(fd);
   };
   syncBuiltinESMExports();
 }
@@ -125,8 +133,8 @@ function watchDriver(orders: Orders, log: LogWriter): void {
 const orders = readOrders();
 const log = new Writer(orders.logPath);
 if (orders.clockPath !== null) breakClock(orders.clockPath, log);
+if (orders.failedSyncs.length > 0) failSyncs(orders.failedSyncs);
 if (isMainThread) {
   watchThreads(log);
-  if (orders.failedSyncs.length > 0) failSyncs(orders.failedSyncs);
   if (orders.workerHeapMb !== null) limitWorkerHeaps(orders.workerHeapMb);
 } else watchDriver(orders, log);

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "../support/build.ts";
+import { tempDatabase } from "../support/temp-file.ts";
 
 const execute = promisify(execFile);
 
@@ -15,7 +16,7 @@ const SCRIPT = `
       onEvent({ event: { type: "RUN_FINISHED", threadId, runId } });
     },
   };
-  const runner = new SqliteAgentRunner();
+  const runner = new SqliteAgentRunner({ dbPath: process.env.DB_PATH });
   const input = { threadId: "t", runId: "r", messages: [], state: {}, tools: [], context: [] };
   await new Promise((complete) => runner.run({ threadId: "t", agent, input }).subscribe({ complete }));
   runner.connect({ threadId: "t" }).subscribe({
@@ -30,8 +31,28 @@ describe("the built package", () => {
       process.execPath,
       ["--input-type=module", "--eval", SCRIPT],
       // Without type stripping, so that a worker in the sources would fail.
-      { cwd: ROOT, env: { ...process.env, NODE_OPTIONS: "--no-experimental-strip-types" } },
+      {
+        cwd: ROOT,
+        env: {
+          ...process.env,
+          DB_PATH: ":memory:",
+          NODE_OPTIONS: "--no-experimental-strip-types",
+        },
+      },
     );
     expect(stdout).toBe("RUN_STARTED\nRUN_FINISHED\n");
+  });
+
+  // V8 crashes now and then when many threads run WebAssembly: see CONTRIBUTING.md.
+  it("compiles no WebAssembly in any of its threads", async () => {
+    const TRACE = "--trace-wasm-compilation-times";
+    const script = ["--input-type=module", "--eval", SCRIPT];
+    const env = { ...process.env, DB_PATH: tempDatabase() };
+    const { stdout } = await execute(process.execPath, [TRACE, ...script], { cwd: ROOT, env });
+    expect(stdout).toBe("RUN_STARTED\nRUN_FINISHED\n");
+    // Node strips types with WebAssembly.
+    const strip = 'require("node:module").stripTypeScriptTypes("let one: 1")';
+    const stripped = await execute(process.execPath, [TRACE, "--eval", strip]);
+    expect(stripped.stdout).toContain("Compiled function");
   });
 });

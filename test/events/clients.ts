@@ -13,6 +13,8 @@ interface Client {
     events: Observable<EventLike>,
     conversation: Conversation,
   ): Observable<{ messages?: unknown; state?: unknown }>;
+  /** Whether the client takes a state that `apply` gives it, and not the one that it holds already. */
+  takes(state: unknown): boolean;
 }
 
 export interface Conversation {
@@ -22,7 +24,7 @@ export interface Conversation {
 
 // The clients' own types differ from each other's, and events under test are often invalid.
 type Untyped = (...args: unknown[]) => never;
-const client = (version: string, library: object): Client => {
+const client = (version: string, library: object, takes: Client["takes"]): Client => {
   const { verifyEvents, transformChunks, defaultApplyEvents } = library as Record<string, Untyped>;
   if (!verifyEvents || !transformChunks || !defaultApplyEvents) throw new Error("not a client");
   return {
@@ -36,13 +38,17 @@ const client = (version: string, library: object): Client => {
       const input = { threadId: "t", runId: "r", tools: [], context: [], ...conversation };
       return defaultApplyEvents(input, events, agent, [], false);
     },
+    takes,
   };
 };
 
 /** Decides where the clients differ. */
-export const oldestClient: Client = client("0.0.59", client0);
+export const oldestClient: Client = client("0.0.59", client0, Boolean);
 
-export const clients: readonly Client[] = [oldestClient, client("1.0.0", client1)];
+export const clients: readonly Client[] = [
+  oldestClient,
+  client("1.0.0", client1, (state) => state !== undefined),
+];
 
 /** Rejects with the client's own error if a client does not accept `events` as a stream. */
 export async function verifyWithClients(events: readonly EventLike[]): Promise<void> {
@@ -59,12 +65,12 @@ export async function reduceWithClients(
   before: Conversation = { messages: [], state: {} },
 ): Promise<Conversation[]> {
   const results: Conversation[] = [];
-  for (const { apply } of clients) {
+  for (const { apply, takes } of clients) {
     let { messages, state } = structuredClone(before);
     const mutations = apply(from(structuredClone(events)), { messages, state });
     for (const mutation of await lastValueFrom(mutations.pipe(toArray()))) {
       if (mutation.messages !== undefined) messages = mutation.messages;
-      if (mutation.state !== undefined) state = mutation.state;
+      if (takes(mutation.state)) state = mutation.state;
     }
     results.push({ messages, state });
   }

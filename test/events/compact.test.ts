@@ -1,15 +1,10 @@
 import { compactEvents } from "@ag-ui/client";
 import fc from "fast-check";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
 import { interleavedRun, looseEvent, plainRun, threadState } from "./random-runs.ts";
-
-beforeAll(() => {
-  // The clients warn about every patch that does not apply.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
 const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };

@@ -1,14 +1,10 @@
 import Database from "better-sqlite3";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { ReplayRepair } from "../../src/events/repair/repair.ts";
 import { conversations, version1Files } from "../fixtures/sources.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
-
-beforeAll(() => {
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 function repaired(
   threadId: string,

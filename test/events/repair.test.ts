@@ -1,14 +1,10 @@
 import fc from "fast-check";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { ReplayRepair } from "../../src/events/repair/repair.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
 import { interleavedRun, looseEvent } from "./random-runs.ts";
-
-beforeAll(() => {
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
 const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };

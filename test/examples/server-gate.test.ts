@@ -35,7 +35,7 @@ async function ask(options: RequestOptions, chunks: Iterable<string> = []): Prom
   return { status: message.statusCode, headers: message.headers, body };
 }
 
-describe("examples/server.ts", { timeout: 30_000 }, () => {
+describe("examples/server.ts", () => {
   const directory = mkdtempSync(join(tmpdir(), "examples-gate-"));
   let killServer: (() => Promise<void>) | undefined;
   let port: number;

@@ -11,7 +11,7 @@ import {
   textOf,
 } from "./server-process.ts";
 
-describe("examples/server.ts", { timeout: 30_000 }, () => {
+describe("examples/server.ts", () => {
   let directory: string;
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "examples-server-"));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import fc from "fast-check";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
@@ -30,11 +30,6 @@ const CHILD = fileURLToPath(new URL("fixtures/unfinished.child.ts", import.meta.
 const PAGE = 4096;
 const WAL_HEADER = 32;
 const FRAME = PAGE + 24;
-
-beforeAll(() => {
-  // The clients warn about patches that they cannot apply, and flipped letters give such patches.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 /** The codes that a damaged file may give. A failure without such a code is a bug. */
 const DAMAGE = ["CORRUPT", "NOT_A_DATABASE", "FOREIGN_FILE", "SCHEMA_TOO_NEW", "IO_ERROR"];
@@ -164,9 +159,7 @@ async function useThreads(dbPath: string, readable: ReadonlyMap<string, string[]
 
 const isAboutRow = ({ message }: LogLine) => message.startsWith("a stored run");
 
-it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", {
-  timeout: 120_000,
-}, async () => {
+it("flipped bits in a file harm only the runs that they hit: each stream ends, with an error that says why", async () => {
   const errors = uncaught();
   const content = readFileSync(await soundFile());
   const total = { whole: 0, told: 0, "not stored": 0, unreadable: 0 };
@@ -233,7 +226,7 @@ async function checkPrefix(dbPath: string): Promise<number> {
 }
 
 describe("the WAL of a process that was killed", () => {
-  it("is read up to the cut, and each thread accepts runs", { timeout: 60_000 }, async () => {
+  it("is read up to the cut, and each thread accepts runs", async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const frames = Math.floor((wal.length - WAL_HEADER) / FRAME);
@@ -253,9 +246,7 @@ describe("the WAL of a process that was killed", () => {
     expect([runs.at(0), runs.at(-1)]).toEqual([0, 3 * threads.length]);
   });
 
-  it("is read up to its first flipped bit, and each thread accepts runs", {
-    timeout: 60_000,
-  }, async () => {
+  it("is read up to its first flipped bit, and each thread accepts runs", async () => {
     const killed = await killedFile();
     const wal = readFileSync(`${killed}-wal`);
     const total: number[] = [];

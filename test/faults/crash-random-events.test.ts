@@ -3,7 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { beforeAll, expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { verifyWithClients } from "../events/clients.ts";
 import { interleavedRun, looseEvent, plainRun } from "../events/random-runs.ts";
@@ -15,11 +15,6 @@ import { tempDirectory } from "../support/temp-file.ts";
 
 const CHILD = fileURLToPath(new URL("fixtures/fuzz.child.ts", import.meta.url));
 const THREADS = 12;
-
-beforeAll(() => {
-  // The clients warn about every patch that does not apply.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 const isTerminal = ({ type }: ScriptEvent) => type === "RUN_FINISHED" || type === "RUN_ERROR";
 
@@ -112,9 +107,7 @@ async function checkFile(dbPath: string, plans: ScriptEvent[][], seen: Map<numbe
   return found;
 }
 
-it("with any events of agents, and at any moment of a kill, each thread stays valid", {
-  timeout: 120_000,
-}, async () => {
+it("with any events of agents, and at any moment of a kill, each thread stays valid", async () => {
   const total = { interrupted: 0, completed: 0 };
   const plans = fc.array(sequence, { minLength: THREADS, maxLength: THREADS });
   const isSound = fc.asyncProperty(plans, fc.nat(40), async (threads, turns) => {

@@ -54,9 +54,7 @@ async function twoRunners(options: { readonly lingerMs?: number } = {}) {
   return { dbPath, owner, other, takeOver };
 }
 
-test("a claim that was committed, but rejected because its answer was lost, frees its thread", {
-  timeout: 60_000,
-}, async () => {
+test("a claim that was committed, but rejected because its answer was lost, frees its thread", async () => {
   const { dbPath, owner, other, takeOver } = await twoRunners();
   const locker = new Database(dbPath);
   onTestFinished(() => void locker.close());

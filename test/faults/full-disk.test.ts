@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { eventsOf, runRows, valueIn } from "../support/database-file.ts";
@@ -18,6 +18,7 @@ import {
   typesOf,
   watch,
 } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
@@ -63,7 +64,7 @@ describe("a disk that is full", () => {
     for (let at = 0; at < 300; at++) {
       agent.emit(delta("m", WORD));
       expect(stream.events.length).toBe(3 + at);
-      if (at === 100) await vi.waitUntil(() => runner.stats().lastError !== null);
+      if (at === 100) await eventually(() => runner.stats().lastError !== null);
     }
     expect(runner.stats().lastError).toMatchObject({ code: "DISK_FULL" });
     // A connection during the outage follows the run from memory.
@@ -136,7 +137,7 @@ describe("a disk that is full", () => {
       runner.run({ threadId: "t", agent: verboseAgent(), input: inputOf("t", "lost") }),
     );
     agent.release();
-    await vi.waitUntil(() => runner.stats().lastError !== null);
+    await eventually(() => runner.stats().lastError !== null);
 
     const closed = runner.close();
     await expect(closed).rejects.toMatchObject({

@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import fc from "fast-check";
-import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import { packEvents, unpackEvents } from "../../src/events/json/pack.ts";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
@@ -28,11 +28,6 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { uncaught } from "../support/uncaught.ts";
-
-beforeAll(() => {
-  // The clients warn about every patch that does not apply.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 const builtIns = [Object, Array, Function, String, Number].map(
   (builtIn) => [builtIn.prototype, Object.getOwnPropertyNames(builtIn.prototype)] as const,

@@ -62,7 +62,7 @@ describe("an event of 50 MB", () => {
     ],
   ];
 
-  it.each(kinds)("%s, is stored, and replayed unchanged", { timeout: 60_000 }, async (_, part) => {
+  it.each(kinds)("%s, is stored, and replayed unchanged", async (_, part) => {
     const dbPath = tempDatabase();
     const agent = scriptedAgent(function* ({ input }) {
       yield started(input);
@@ -79,9 +79,7 @@ describe("an event of 50 MB", () => {
     expect(next.at(-1)?.type).toBe("RUN_FINISHED");
   });
 
-  it("of a run whose process is killed, is stored when the run is recovered", {
-    timeout: 60_000,
-  }, async () => {
+  it("of a run whose process is killed, is stored when the run is recovered", async () => {
     const dbPath = tempDatabase();
     const child = spawnChild(process.execPath, [CHILD, dbPath, "killed", String(50 * MB)]);
     expect(await nextLine(child)).toBe("stored");
@@ -114,9 +112,6 @@ describe("an event that is too large for any store", () => {
   // Each case has a process of its own, which must neither crash nor hang.
   it.each(kinds)(
     "as a %s of length %d is passed on, is logged as lost, and affects no other event",
-    {
-      timeout: 60_000,
-    },
     async (kind, length, stored) => {
       const child = spawnChild(process.execPath, [CHILD, tempDatabase(), kind, String(length)]);
       const { run, replay, warnings } = JSON.parse(await nextLine(child)) as Became;
@@ -132,9 +127,7 @@ describe("an event that is too large for any store", () => {
   );
 });
 
-it("a run too long to be stored is recovered up to the limit, and the file opens", {
-  timeout: 60_000,
-}, async () => {
+it("a run too long to be stored is recovered up to the limit, and the file opens", async () => {
   const dbPath = tempDatabase();
   await using first = new SqliteAgentRunner({ dbPath, durability: "normal" });
   await runToEnd(first, "other", "other", answeringAgent());
@@ -170,9 +163,7 @@ function idsIn(event: ScriptEvent | undefined): string[] {
   return messages.map(({ id }) => id);
 }
 
-it("an input of 100 000 messages, most of them seen before, gives RUN_STARTED only the new messages", {
-  timeout: 60_000,
-}, async () => {
+it("an input of 100 000 messages, most of them seen before, gives RUN_STARTED only the new messages", async () => {
   const dbPath = tempDatabase();
   const logger = collectingLogger();
   const runner = openRunner({ dbPath, logger });

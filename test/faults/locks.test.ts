@@ -37,9 +37,7 @@ describe.skipIf(!isLinux)("SQLite's lock on the file (/proc/locks, which only Li
     expect(hasLock(dbPath, process.pid)).toBe(true);
   });
 
-  it("is held when two runners of the process create the file at the same time", {
-    timeout: 90_000,
-  }, async () => {
+  it("is held when two runners of the process create the file at the same time", async () => {
     for (let time = 0; time < 10; time++) {
       const dbPath = tempDatabase();
       const runners = [openRunner({ dbPath }), openRunner({ dbPath })];

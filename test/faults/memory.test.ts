@@ -19,7 +19,6 @@ interface Took {
 describe("a run of a million small events without subscribers", () => {
   it.skipIf(!existsSync("/proc/self/status"))(
     "stays under 400 MB, worker threads included (measured where there is a /proc)",
-    { timeout: 60_000 },
     async () => {
       const dbPath = tempDatabase();
       // Without the option, V8 makes its young generation larger the more memory the machine has.

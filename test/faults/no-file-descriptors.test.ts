@@ -15,7 +15,6 @@ const REFUSED = [{ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" }];
 
 test.skipIf(platform() !== "linux")(
   "an instance counts as alive although the judging process has no file descriptor left to inspect it",
-  { timeout: 30_000 },
   async () => {
     const dbPath = tempDatabase();
     const owner = await RunnerProcess.open({ dbPath, leaseMs: LONG_MS });
@@ -38,7 +37,6 @@ test.skipIf(platform() !== "linux")(
 
 test.skipIf(platform() === "win32")(
   "a run is stored although no writer thread could start for a while after the last writer died",
-  { timeout: 30_000 },
   async () => {
     const process_ = await RunnerProcess.open({ dbPath: tempDatabase() }, { within: FEW });
     const ids = { threadId: "t", runId: "r" };

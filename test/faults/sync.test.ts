@@ -46,6 +46,9 @@ vi.mock("node:fs", async (original) => {
   return { ...fs, fdatasync };
 });
 
+// The tests of this file are about the syncs of the main thread: the writer leaves all of them to it.
+vi.mock("../../src/store/sqlite/writer-syncs.ts", () => ({ isSyncedByWriter: () => false }));
+
 afterEach(() => {
   disk.plan = [];
   disk.always = null;
@@ -211,6 +214,7 @@ describe("a sync that fails", () => {
     await sync.sync(() => {});
     expect(steps).toEqual(["rewrite", "sync"]);
     disk.plan = ["EIO"];
+    sync.noteCommit(null, 1);
     await sync.sync(() => {});
     expect(steps.slice(2)).toEqual(["IO_ERROR", "rewrite", "sync"]);
     await sync.end(new RunStoreError("RUNNER_CLOSED", "closed"));
@@ -260,6 +264,7 @@ describe("a sync that fails", () => {
       await done;
       expect(stalled).toBe(1);
       disk.always = "EIO";
+      sync.noteCommit(null, 1);
       const lost = expect(sync.sync(() => {})).rejects.toMatchObject({
         code: "PERSISTENCE_FAILED",
       });

@@ -8,9 +8,7 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const MIB = 1024 * 1024;
 
-test("a WAL that grows because of a long reader is warned of once, and stats() gives its size", {
-  timeout: 60_000,
-}, async () => {
+test("a WAL that grows because of a long reader is warned of once, and stats() gives its size", async () => {
   const dbPath = tempDatabase();
   const logger = collectingLogger();
   const runner = openRunner({ dbPath, logger, durability: "normal" });

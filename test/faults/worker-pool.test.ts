@@ -6,6 +6,7 @@ import type { Worker } from "node:worker_threads";
 import type * as Piscina from "piscina";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { WorkerPool, type WorkerPoolOptions } from "../../src/store/sqlite/worker-pool.ts";
+import { eventually } from "../support/poll.ts";
 import { tempDirectory } from "../support/temp-file.ts";
 import { exitOf, threadsStarted } from "../support/threads-started.ts";
 
@@ -98,7 +99,7 @@ describe.each([
     const threads = threadsStarted();
     const pool = openPool("hangs", options);
     const outcomes = Promise.allSettled([pool.request({}), pool.request({}), pool.request({})]);
-    await vi.waitUntil(() => threads.length > 0);
+    await eventually(() => threads.length > 0);
     const exits = threads.map(exitOf);
     await pool.destroy();
     for (const outcome of await outcomes) {

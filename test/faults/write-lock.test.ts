@@ -1,7 +1,7 @@
 import "../support/leak-guard.ts";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { RunStoreError } from "../../src/index.ts";
 import { runRows } from "../support/database-file.ts";
 import { closing, delta, opening } from "../support/message-events.ts";
@@ -14,6 +14,7 @@ import {
   typesOf,
   watch,
 } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
@@ -48,7 +49,7 @@ describe("a write lock that another program holds", () => {
     agent.release();
     await stream.until(({ type }) => type === "RUN_FINISHED");
     // Longer than one statement waits: the batch fails, and is sent again.
-    await vi.waitUntil(() => runner.stats().lastError !== null, { timeout: 15_000 });
+    await eventually(() => runner.stats().lastError !== null);
     expect(runner.stats().lastError).toMatchObject({
       code: "BUSY",
     } satisfies Partial<RunStoreError>);

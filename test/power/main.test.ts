@@ -25,7 +25,6 @@ function power(args: readonly string[], env: NodeJS.ProcessEnv = process.env): P
 describe("npm run power", () => {
   it.skipIf(!canRecord)(
     "finds runs that a power cut loses with durability normal, and no such run with full",
-    { timeout: 90_000 },
     async () => {
       const args = ["--images", "12", "--seed", "7", "--only", "load"];
       const full = await power(args);

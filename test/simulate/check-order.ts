@@ -88,8 +88,8 @@ function checkAborts({ runs, stops }: Facts, report: Report): void {
 }
 
 /** A claim that is sent again takes no second epoch. */
-function checkClaims({ database }: Facts, report: Report): void {
-  for (const { by, from, threadId, epoch } of database.taken) {
+function checkClaims({ taken }: Facts, report: Report): void {
+  for (const { by, from, threadId, epoch } of taken) {
     if (by.ownerId !== from?.ownerId || by.claimNumber !== from.claimNumber) continue;
     const claim = `claim ${by.claimNumber} of ${by.ownerId}`;
     report("one-epoch", `${claim} had ${threadId} when it took epoch ${epoch} of it`);

@@ -7,7 +7,7 @@ const LONG_MS = 2000;
 
 /** That what is stored was said, once, from its beginning, and that all that was acknowledged is stored. */
 export function checkStored(facts: Facts, report: Report): void {
-  const stored = storedRuns(facts.database);
+  const stored = storedRuns(facts);
   const byNumber = new Map<number, StoredRun>();
   for (const run of stored) {
     const name = `stored run ${run.number} (${run.runId} on ${run.threadId})`;

@@ -1,10 +1,10 @@
 // `npm run simulate`: executes the write path and the runner of several processes in one, in virtual time.
 import { UsageError } from "../support/command-line.ts";
-import { ProgressBar } from "../support/fault-report.ts";
 import { FAULTS } from "./faults.ts";
 import { runLanes } from "./lanes.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { describeAction } from "./plan.ts";
+import { Progress } from "./progress.ts";
 import { planSchedule } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
 import { Simulator } from "./simulator.ts";
@@ -30,14 +30,11 @@ async function showSchedule({ seed, faults }: Options, schedule: number): Promis
 async function runSchedules(options: Options): Promise<number> {
   const { seed, schedules } = options;
   console.log(`simulate: seed ${seed}, ${schedules} schedule(s)`);
-  const bar = new ProgressBar();
   const startedAt = performance.now();
-  const { failed, ...done } = await runLanes(options, {
-    maxFailures: options.failures,
-    onNews: (sum) => bar.draw(sum.schedules / schedules, `schedule ${sum.schedules}`),
-  });
+  const progress = new Progress(schedules);
+  const { failed, ...done } = await runLanes(options, (sum) => progress.show(sum));
   const seconds = (performance.now() - startedAt) / 1000;
-  bar.clear();
+  progress.clear();
   if (failed.length > 0) {
     const simulator = new Simulator();
     for (const number of failed) await explain(simulator, options, number);

@@ -14,7 +14,7 @@ function simulate(directory: string, { schedules, only }: Mutation): Promise<str
 }
 
 describe("npm run simulate finds", () => {
-  it.each(MUTATIONS)("$name", { timeout: 120_000 }, async (mutation) => {
+  it.each(MUTATIONS)("$name", async (mutation) => {
     using copy = mutatedCopy(mutation);
     const said = await simulate(copy.directory, mutation);
     expect(said).toMatch(/^\d+ schedules, \d+ runs, 1 failed/m);

@@ -12,23 +12,21 @@ export interface Mutation {
 
 const BACKEND = "test/support/memory-backend.ts";
 const OPERATIONS = "test/support/memory-operations.ts";
-const DATABASE = "test/support/memory-database.ts";
 
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "an instance is judged by a time in which nobody could write",
-    file: BACKEND,
-    find: "const writableMs = sinceMs > 2 * this.#intervalMs ? 0 : sinceMs;",
-    replace: "const writableMs = sinceMs;",
+    file: "src/runs/own-heartbeat.ts",
+    find: "this.isLate ? 0 : Math.max(0, sinceMs - lockedMs)",
+    replace: "Math.max(0, sinceMs - lockedMs)",
     only: "outages",
     schedules: 2000,
   },
   {
     name: "a heartbeat that fails is the last one",
     file: BACKEND,
-    find: "      this.#schedule();\n      this.#beat();",
-    replace:
-      "      if (this.#database.writeFault(this.#instanceId) !== null) return;\n      this.#schedule();\n      this.#beat();",
+    find: "this.#lastError = toRunStoreError(error);",
+    replace: "this.#lastError = toRunStoreError(error);\n      clearInterval(this.#timer);",
     only: "outages",
     schedules: 300,
   },
@@ -51,7 +49,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a lost row of an instance is not put back with a claim",
     file: BACKEND,
-    find: "if (!this.#database.instances.has(this.#instanceId)) this.#writeBeat();",
+    find: "if (!this.#database.instances.has(this.#instanceId)) this.#writeRow();",
     replace: "",
     only: "lost-rows",
     schedules: 300,
@@ -65,10 +63,10 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a stored run is known by its run id",
-    file: DATABASE,
-    find: "row.threadId === threadId && row.epoch === epoch",
+    file: OPERATIONS,
+    find: "thread.storedRun(op.epoch) !== undefined",
     replace:
-      "row.threadId === threadId && (runId === undefined ? row.epoch === epoch : row.runId === runId)",
+      'op.kind === "finish" ? thread.runs.some(({ runId }) => runId === op.runId) : thread.storedRun(op.epoch) !== undefined',
     schedules: 2000,
   },
   {
@@ -82,30 +80,30 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a run id that came before is refused",
     file: OPERATIONS,
     find: 'if (decision.kind === "refuse") {',
-    replace:
-      'if (decision.kind === "refuse" || this.#options.database.runs.some((run) => run.threadId === threadId && run.runId === runId)) {',
+    replace: 'if (decision.kind === "refuse" || thread.runs.some((run) => run.runId === runId)) {',
+    only: "closes",
     schedules: 100,
   },
   {
     name: "a run that was told to stop does not stand in the way of the next one",
     file: "src/runner/thread-runs.ts",
-    find: "return this.#threads.get(threadId)?.current ?? null;\n  }",
+    find: "if (current !== null) return current;",
     replace:
-      "const current = this.#threads.get(threadId)?.current ?? null;\n    const thread = this.#threads.get(threadId);\n    if (thread !== undefined && current?.isRunning === false) thread.current = null;\n    return thread?.current ?? null;\n  }",
+      "{\n      if (current?.isRunning === false) for (const thread of this.#visible(threadId, scope)) thread.current = null;\n      else if (current !== null) return current;\n    }",
     schedules: 100,
   },
   {
     name: "stop ignores the run id",
     file: "src/runner/store-agent-runner.ts",
-    find: "runId === undefined ? current : this.#threads.find(threadId, runId)",
+    find: "runId === undefined ? current : this.#runs.find(threadId, runId, scope)",
     replace: "current",
     schedules: 300,
   },
   {
     name: "stop of a run elsewhere ignores the run id",
-    file: OPERATIONS,
-    find: "const isMeant = runId === null || holder?.runId === runId;",
-    replace: "const isMeant = runId !== undefined;",
+    file: "src/runs/holder.ts",
+    find: "holder.isAlive && (op.runId === null || op.runId === holder.runId)",
+    replace: "holder.isAlive && op.runId !== undefined",
     schedules: 300,
   },
   {
@@ -118,15 +116,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "epochs are not compared",
     file: OPERATIONS,
-    find: "row?.epoch === epoch && row.holder?.ownerId === this.#options.instanceId",
-    replace: "epoch > 0 && row?.holder?.ownerId === this.#options.instanceId",
+    find: "if (!isOurs || thread.epoch !== op.epoch) {",
+    replace: "if (!isOurs) {",
     schedules: 300,
   },
   {
     name: "owners are not compared, nor epochs",
     file: OPERATIONS,
-    find: "row?.epoch === epoch && row.holder?.ownerId === this.#options.instanceId",
-    replace: "epoch > 0 && row?.holder != null",
+    find: "if (!isOurs || thread.epoch !== op.epoch) {",
+    replace: "if (holder === null) {",
     schedules: 300,
   },
   {
@@ -138,17 +136,25 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "followers miss what comes with the end of a run",
-    file: DATABASE,
-    find: "stored === null ? segments.slice(afterId) : []",
-    replace: "stored === null && running ? segments.slice(afterId) : []",
+    file: BACKEND,
+    find: "segments: all.slice(afterId)",
+    replace: "segments: running ? all.slice(afterId) : []",
     schedules: 300,
   },
   {
     name: "followers are given a run again when it is stored",
-    file: DATABASE,
-    find: "running || begun ? null",
-    replace: "running ? null",
+    file: "src/runs/follow.ts",
+    find: "news.running || begun ? null",
+    replace: "news.running || begun === undefined ? null",
     schedules: 300,
+  },
+  {
+    name: "a batch is committed though the one before it failed",
+    file: "src/runs/batch-order.ts",
+    find: "if (after === null || after === this.#committedSeq) return;",
+    replace: "if (after !== undefined) return;",
+    only: "answers",
+    schedules: 8000,
   },
   {
     name: "a batch does not name the one before it",
@@ -159,10 +165,18 @@ export const MUTATIONS: readonly Mutation[] = [
     schedules: 8000,
   },
   {
+    name: "a batch is sent while the batch that failed is sent again",
+    file: "src/store/queued/batcher.ts",
+    find: "return !this.#isRetrying && this.#inFlight.size < MAX_IN_FLIGHT;",
+    replace: "return this.#inFlight.size < MAX_IN_FLIGHT;",
+    only: "answers",
+    schedules: 2000,
+  },
+  {
     name: "a claim that a stall held up is made again though a later run has the thread",
     file: "src/store/queued/claims.ts",
-    find: "? REFUSED : this.claim(request)",
-    replace: "? this.claim(request) : this.claim(request)",
+    find: "? REFUSALS.THREAD_ALREADY_RUNNING\n",
+    replace: "? this.claim(request)\n",
     schedules: 2000,
   },
 ];

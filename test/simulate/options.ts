@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { only, UsageError, wholeNumber } from "../support/command-line.ts";
 import { FAULTS, type Fault } from "./faults.ts";
 
@@ -6,6 +7,8 @@ export interface Options {
   readonly schedules: number;
   /** This one schedule only. */
   readonly schedule: number | null;
+  /** So many threads execute schedules. */
+  readonly jobs: number;
   /** It ends when so many have failed. */
   readonly failures: number;
   readonly faults: readonly Fault[];
@@ -15,6 +18,7 @@ export interface Options {
 export const USAGE = `usage: npm run simulate -- [options]
   --seed N          the seed of all that is random (default 1)
   --schedules N     how many schedules (default 10000)
+  --jobs N          on so many threads (default: one for each processor)
   --schedule N      this one schedule only, with its timeline
   --only A[,B]      these faults only
   --failures N      end when so many schedules have failed (default 3)
@@ -24,6 +28,7 @@ export function parseOptions(args: readonly string[]): Options {
   const options = {
     seed: 1,
     schedules: 10_000,
+    jobs: availableParallelism(),
     schedule: null as number | null,
     failures: 3,
     faults: FAULTS,
@@ -34,6 +39,7 @@ export function parseOptions(args: readonly string[]): Options {
     if (name === "--list") options.list = true;
     else if (name === "--seed") options.seed = wholeNumber(name, rest.shift(), 0);
     else if (name === "--schedules") options.schedules = wholeNumber(name, rest.shift(), 1);
+    else if (name === "--jobs") options.jobs = wholeNumber(name, rest.shift(), 1);
     else if (name === "--schedule") options.schedule = wholeNumber(name, rest.shift(), 1);
     else if (name === "--failures") options.failures = wholeNumber(name, rest.shift(), 1);
     else if (name === "--only") options.faults = only(FAULTS, "faults", rest.shift());

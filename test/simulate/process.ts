@@ -1,7 +1,6 @@
 import type { Logger } from "../../src/protocol/logger.ts";
 import { StoreAgentRunner } from "../../src/runner/store-agent-runner.ts";
 import { QueuedRunStore } from "../../src/store/queued/queued-run-store.ts";
-import { MemoryBackend } from "../support/memory-backend.ts";
 import type { MemoryDatabase } from "../support/memory-database.ts";
 import { LEASE_MS, STOP_TIMEOUT_MS } from "./plan.ts";
 import type { ProcessRecord } from "./records.ts";
@@ -43,8 +42,7 @@ export function startProcess(record: ProcessRecord, options: ProcessOptions): Pr
   const logger = loggerOf(record);
   const owner: Owner = { isDead: false, pausedUntil: 0 };
   return time.as(owner, () => {
-    const memory = new MemoryBackend({ database, instanceId: name, leaseMs: LEASE_MS });
-    const backend = new TroubledBackend(memory, conditions);
+    const backend = new TroubledBackend(database, name, conditions);
     const store = new QueuedRunStore({
       backend,
       lingerMs,

@@ -1,5 +1,5 @@
 import type { EventLike } from "../../src/events/event.ts";
-import type { MemoryDatabase } from "../support/memory-database.ts";
+import type { MemoryDatabase, Thread } from "../support/memory-database.ts";
 import type { ProcessPlan } from "./plan.ts";
 
 /** One process, from its start to its end. One that takes its place is another one. */
@@ -62,6 +62,16 @@ export interface StopRecord {
   readonly at: number;
 }
 
+export type ClaimRecord = Pick<NonNullable<Thread["holder"]>, "ownerId" | "claimNumber">;
+
+/** A claim that took a thread, and the claim that held the thread before, or null. */
+export interface TakenRecord {
+  readonly threadId: string;
+  readonly epoch: number;
+  readonly by: ClaimRecord;
+  readonly from: ClaimRecord | null;
+}
+
 /** What came of a schedule. */
 export interface Facts {
   readonly database: MemoryDatabase;
@@ -69,6 +79,7 @@ export interface Facts {
   readonly runs: readonly RunRecord[];
   readonly connects: readonly ConnectRecord[];
   readonly stops: readonly StopRecord[];
+  readonly taken: readonly TakenRecord[];
   readonly troubles: readonly TroubleRecord[];
   /** Calls that were never answered. */
   readonly unanswered: readonly string[];

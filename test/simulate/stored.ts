@@ -2,7 +2,7 @@ import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { compareWithSaid } from "../chaos/content.ts";
 import { STORE_CODES } from "../chaos/runs.ts";
 import type { MemoryDatabase } from "../support/memory-database.ts";
-import type { RunRecord } from "./records.ts";
+import type { Facts, RunRecord } from "./records.ts";
 
 /** A run as it is in the database. */
 export interface StoredRun {
@@ -13,11 +13,22 @@ export interface StoredRun {
   readonly number: number | null;
 }
 
-export function storedRuns({ runs }: MemoryDatabase): StoredRun[] {
-  return runs.map(({ threadId, runId, events: json }) => {
-    const events = JSON.parse(json) as EventLike[];
-    return { threadId, runId, events, number: numberIn(events) };
-  });
+/** By the facts of a schedule, the runs that are stored: several checks ask for them. */
+const known = new WeakMap<Facts, readonly StoredRun[]>();
+
+export function storedRuns(facts: Facts): readonly StoredRun[] {
+  const runs = known.get(facts) ?? readRuns(facts.database);
+  known.set(facts, runs);
+  return runs;
+}
+
+function readRuns({ threads }: MemoryDatabase): StoredRun[] {
+  return Array.from(threads, ([threadId, { runs }]) =>
+    runs.map(({ runId, events: json }) => {
+      const events = JSON.parse(json) as EventLike[];
+      return { threadId, runId, events, number: numberIn(events) };
+    }),
+  ).flat();
 }
 
 /** Which run events are of. */

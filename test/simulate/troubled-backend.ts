@@ -1,21 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { RunStoreError } from "../../src/protocol/errors.ts";
 import type * as messages from "../../src/protocol/messages.ts";
-import type {
-  Backend,
-  BackendNotice,
-  BackendStatus,
-  CommittedBatch,
-  Durability,
-} from "../../src/store/queued/backend.ts";
-import type { MemoryBackend } from "../support/memory-backend.ts";
-import type { Call, Trouble } from "./plan.ts";
+import type { BackendNotice, CommittedBatch, Durability } from "../../src/store/queued/backend.ts";
+import { MemoryBackend } from "../support/memory-backend.ts";
+import type { MemoryDatabase, Thread } from "../support/memory-database.ts";
+import { type Call, LEASE_MS, type Trouble } from "./plan.ts";
+import type { TakenRecord } from "./records.ts";
 
 /** What the calls of a backend meet at this moment. */
 export interface Conditions {
   troubleOf(call: Call): { readonly how: Trouble; readonly byMs: number } | null;
   isUnstorable(threadId: string): boolean;
   isWriterDead(): boolean;
+  /** What a write meets instead of the database, or null. */
+  writeFault(): RunStoreError | null;
+  /** Is told of each claim that takes a thread. */
+  noteTaken(taken: TakenRecord): void;
 }
 
 const HOP_MS = 1;
@@ -25,12 +25,12 @@ const SYNC_STALL_MS = 5000;
 const failure = () => new RunStoreError("IO_ERROR", "the simulated disk failed");
 
 /** A backend whose calls take time, come to nothing, or are answered late or not at all. */
-export class TroubledBackend implements Backend {
-  readonly durability: Durability = {
+export class TroubledBackend extends MemoryBackend {
+  override readonly durability: Durability = {
     sync: (onStalled) => this.#sync(onStalled),
     idle: () => this.#syncsDone(),
   };
-  readonly #inner: MemoryBackend;
+  readonly #instanceId: string;
   readonly #conditions: Conditions;
   /** Resolves when the batch that was sent last has come to the database: batches keep their order. */
   #arrival: Promise<unknown> = Promise.resolve();
@@ -40,15 +40,16 @@ export class TroubledBackend implements Backend {
   #syncs = 0;
   #idleWaiters: (() => void)[] = [];
 
-  constructor(inner: MemoryBackend, conditions: Conditions) {
-    this.#inner = inner;
+  constructor(database: MemoryDatabase, instanceId: string, conditions: Conditions) {
+    super(database, instanceId, LEASE_MS);
+    this.#instanceId = instanceId;
     this.#conditions = conditions;
     this.#closed.promise.catch(() => undefined);
     this.#writer.promise.catch(() => undefined);
   }
 
-  onNotice(listener: (notice: BackendNotice) => void): void {
-    this.#inner.onNotice((notice) => {
+  override onNotice(listener: (notice: BackendNotice) => void): void {
+    super.onNotice((notice) => {
       const trouble = this.#conditions.troubleOf("notice");
       // What an instance finds out about itself does not travel.
       if (trouble === null || notice.kind === "overslept") listener(notice);
@@ -58,11 +59,7 @@ export class TroubledBackend implements Backend {
     });
   }
 
-  open(): Promise<void> {
-    return this.#inner.open();
-  }
-
-  async commit(batch: messages.Batch): Promise<CommittedBatch> {
+  override async commit(batch: messages.Batch): Promise<CommittedBatch> {
     await delay(HOP_MS);
     if (this.#conditions.isWriterDead()) {
       throw new RunStoreError("NO_WRITER", "no simulated writer");
@@ -71,33 +68,38 @@ export class TroubledBackend implements Backend {
     return Promise.race([promise, this.#commit(batch)]);
   }
 
-  readPage(request: messages.PageRequest): Promise<messages.HistoryPageMessage> {
-    return this.#read("read", () => this.#inner.readPage(request));
+  override readPage(request: messages.PageRequest): Promise<messages.HistoryPageMessage> {
+    return this.#read("read", () => super.readPage(request));
   }
 
-  running(request: messages.RunningRequest): Promise<messages.RunningMessage> {
-    return this.#read("read", () => this.#inner.running(request));
+  override running(request: messages.RunningRequest): Promise<messages.RunningMessage> {
+    return this.#read("read", () => super.running(request));
   }
 
-  look(request: messages.LookRequest): Promise<messages.LookMessage> {
-    return this.#read("look", () => this.#inner.look(request));
+  override look(request: messages.LookRequest): Promise<messages.LookMessage> {
+    return this.#read("look", () => super.look(request));
   }
 
-  watch(): void {
-    this.#inner.watch();
-  }
-
-  check(): Promise<void> {
-    return this.#inner.check();
-  }
-
-  async close(error: RunStoreError): Promise<void> {
+  override async close(error: RunStoreError): Promise<void> {
     this.#closed.reject(error);
-    await this.#inner.close();
+    await super.close();
   }
 
-  status(): BackendStatus {
-    return this.#inner.status();
+  protected override write<T>(change: () => T): T {
+    const fault = this.#conditions.writeFault();
+    if (fault !== null) throw fault;
+    return super.write(change);
+  }
+
+  protected override apply(op: messages.WriterOp, thread: Thread): messages.OpResult {
+    if (op.kind !== "claim") return super.apply(op, thread);
+    const { epoch, holder: from } = thread;
+    const result = super.apply(op, thread);
+    if (thread.epoch > epoch) {
+      const by = { ownerId: this.#instanceId, claimNumber: op.number };
+      this.#conditions.noteTaken({ threadId: op.threadId, epoch: thread.epoch, by, from });
+    }
+    return result;
   }
 
   /** Ends the thread that writes. What it has not begun is not done, and what it was sent is not answered. */
@@ -128,7 +130,7 @@ export class TroubledBackend implements Backend {
     const isStorable = (op: messages.WriterOp) =>
       op.kind !== "finish" || !this.#conditions.isUnstorable(op.threadId);
     const storable = ops.filter(isStorable);
-    const { results } = await this.#inner.commit({ ...batch, ops: storable });
+    const { results } = await super.commit({ ...batch, ops: storable });
     const message = "the simulated run cannot be stored";
     const unstored = { ok: false, fault: { code: "STORE_FAILED", message } } as const;
     return { results: ops.map((op) => results[storable.indexOf(op)] ?? unstored) };

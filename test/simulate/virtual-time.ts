@@ -19,8 +19,10 @@ interface Task {
   cancelled: boolean;
 }
 
-/** The event loop turns by this between two tasks, so that Node settles promises as it always does. */
-const nextRealTurn = setImmediate;
+/** Immediates of Node. Between two of them, Node settles promises and finds rejections that nobody handles. */
+const nextRealTask = setImmediate;
+/** So many immediates are made at once: Node executes them in one turn of its event loop, which costs more. */
+const TASKS_A_TURN = 64;
 
 /**
  * The time of a simulation: it stands still while code executes, and jumps to the next task.
@@ -36,6 +38,10 @@ export class VirtualTime {
   readonly #owners = new AsyncLocalStorage<Owner>();
   #tasks: Task[] = [];
   #order = 0;
+  /** Executes the next task, or is null. */
+  #next: (() => void) | null = null;
+  /** Immediates of Node that are due. */
+  #realTasks = 0;
 
   /** Executes `code` as the process `owner`. */
   as<T>(owner: Owner, code: () => T): T {
@@ -50,10 +56,11 @@ export class VirtualTime {
   /** Executes all tasks up to the moment `until`. */
   runUntil(until: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const turn = () => {
+      this.#next = () => {
         const task = this.#take(until);
         if (task === null) {
           this.now = Math.max(this.now, until);
+          this.#next = null;
           resolve();
           return;
         }
@@ -62,13 +69,22 @@ export class VirtualTime {
           if (task.owner === undefined) task.run();
           else this.#owners.run(task.owner, task.run);
         } catch (error) {
+          this.#next = null;
           reject(error);
-          return;
         }
-        nextRealTurn(turn);
       };
-      nextRealTurn(turn);
+      if (this.#realTasks === 0) this.#makeRealTasks();
     });
+  }
+
+  #makeRealTasks(): void {
+    this.#realTasks = TASKS_A_TURN;
+    const execute = () => {
+      this.#realTasks--;
+      this.#next?.();
+      if (this.#realTasks === 0 && this.#next !== null) this.#makeRealTasks();
+    };
+    for (let count = 0; count < TASKS_A_TURN; count++) nextRealTask(execute);
   }
 
   /** Time begins again, without any task. */
@@ -114,6 +130,14 @@ export class VirtualTime {
   install(): void {
     const setTimer = (run: (...args: unknown[]) => void, ms = 1, ...args: unknown[]) =>
       new Handle(this.after(Math.max(1, ms), () => run(...args)));
+    const setRepeated = (run: () => void, ms: number) => {
+      const repeat = () => {
+        handle.task = this.after(ms, repeat);
+        run();
+      };
+      const handle = new Handle(this.after(ms, repeat));
+      return handle;
+    };
     const setNow = (run: (...args: unknown[]) => void, ...args: unknown[]) =>
       new Handle(this.after(0, () => run(...args)));
     const clear = (handle: unknown) => {
@@ -122,6 +146,8 @@ export class VirtualTime {
     Object.assign(globalThis, {
       setTimeout: setTimer,
       clearTimeout: clear,
+      setInterval: setRepeated,
+      clearInterval: clear,
       setImmediate: setNow,
       clearImmediate: clear,
     });
@@ -159,10 +185,10 @@ export class VirtualTime {
 
 /** What `setTimeout` returns. */
 class Handle {
-  readonly #task: Task;
+  task: Task;
 
   constructor(task: Task) {
-    this.#task = task;
+    this.task = task;
   }
 
   ref(): this {
@@ -178,7 +204,7 @@ class Handle {
   }
 
   [Symbol.dispose](): void {
-    this.#task.cancelled = true;
+    this.task.cancelled = true;
   }
 }
 

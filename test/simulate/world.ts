@@ -3,7 +3,7 @@ import { MemoryDatabase } from "../support/memory-database.ts";
 import { Clients } from "./clients.ts";
 import { type Action, LEASE_MS, type Plan, type ProcessPlan } from "./plan.ts";
 import { type Process, startProcess } from "./process.ts";
-import type { Facts, ProcessRecord, TroubleRecord } from "./records.ts";
+import type { Facts, ProcessRecord, TakenRecord, TroubleRecord } from "./records.ts";
 import type { Conditions } from "./troubled-backend.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
@@ -18,8 +18,6 @@ interface Period {
 /** How long what is under way may take when all faults are over. */
 const PATIENCE_MS = 20_000;
 const SLICE_MS = 200;
-/** A process that nobody saw dying is found dead within this time. */
-const RECOVERY_MS = LEASE_MS * 3;
 /** An agent that waits to be aborted waits so long behind the last action. */
 const WAIT_MS = LEASE_MS * 3;
 const VISITOR: ProcessPlan = {
@@ -40,6 +38,7 @@ export class World {
   readonly #clients: Clients;
   readonly #timeline: string[] | null;
   readonly #allTroubles: TroubleRecord[] = [];
+  readonly #taken: TakenRecord[] = [];
   #outageUntil = -1;
   /** By place, until when no writer opens the database. */
   readonly #writerDeadUntil: number[] = [];
@@ -56,7 +55,6 @@ export class World {
       waitsUntil: lastAt + WAIT_MS,
       say: (process, line) => this.#say(process.name, line),
     });
-    this.#database.writeFault = (instanceId) => this.#writeFault(instanceId);
   }
 
   async run(uncaught: readonly unknown[]): Promise<Facts> {
@@ -71,7 +69,7 @@ export class World {
     await this.#time.runUntil(settledAt);
     // Of the processes, none may be left to find the dead ones.
     const visitor = this.#start(processes.length, VISITOR);
-    await this.#settle(RECOVERY_MS);
+    await this.#settle(LEASE_MS);
     const held = await this.#heldThreads();
     const threads = [...new Set(actions.flatMap(threadsOf))];
     for (const threadId of threads) this.#clients.runLast(visitor, threadId);
@@ -91,6 +89,7 @@ export class World {
       ...this.#clients.records,
       unanswered: [...unanswered, ...this.#clients.unanswered],
       held,
+      taken: this.#taken,
       troubles: this.#allTroubles,
       uncaught,
       timeline: this.#timeline ?? [],
@@ -116,7 +115,7 @@ export class World {
   /** Threads that are held though all is over: in the database, or in the eyes of a process. */
   async #heldThreads(): Promise<string[]> {
     const held: string[] = [];
-    for (const { threadId, holder } of this.#database.threads.values()) {
+    for (const [threadId, { holder }] of this.#database.threads) {
       if (holder === null) continue;
       held.push(`${threadId} is held by run ${holder.runId} of ${holder.ownerId}`);
     }
@@ -170,17 +169,21 @@ export class World {
       },
       isUnstorable: (threadId) =>
         this.#unstorable.some((each) => each.threadId === threadId && isNow(each)),
-      isWriterDead: () => (this.#writerDeadUntil[place] ?? -1) > this.#time.now,
+      isWriterDead: () => this.#isWriterDead(place),
+      writeFault: () => this.#writeFault(place),
+      noteTaken: (taken) => void this.#taken.push(taken),
     };
   }
 
-  #writeFault(instanceId: string): RunStoreError | null {
+  #isWriterDead(place: number): boolean {
+    return (this.#writerDeadUntil[place] ?? -1) > this.#time.now;
+  }
+
+  #writeFault(place: number): RunStoreError | null {
     if (this.#time.now < this.#outageUntil) {
       return new RunStoreError("DISK_FULL", "the simulated disk is full");
     }
-    const place = instanceId.charCodeAt(0) - 97;
-    const isDead = (this.#writerDeadUntil[place] ?? -1) > this.#time.now;
-    return isDead ? new RunStoreError("NO_WRITER", "no simulated writer") : null;
+    return this.#isWriterDead(place) ? new RunStoreError("NO_WRITER", "no simulated writer") : null;
   }
 
   #do(action: Action): void {
@@ -247,8 +250,8 @@ export class World {
     record.killedAt = this.#time.now;
     this.#processes[on] = undefined;
     this.#database.listeners.delete(record.name);
-    const row = this.#database.instances.get(record.name);
-    if (row !== undefined) row.isGone = isSeen;
+    // An instance without a row is dead at once, like a process that the kernel says is gone.
+    if (isSeen) this.#database.instances.delete(record.name);
     this.#time.after(restartAfterMs, () => this.#start(on));
   }
 

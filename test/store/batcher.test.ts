@@ -224,6 +224,49 @@ it("gathers operations that come while a batch is in flight into the next batch"
   ]);
 });
 
+it("sends operations while other batches are in flight, up to three batches", async () => {
+  const writer = new ModelWriter([{ fate: "stored", ms: 10 }]);
+  const batcher = open(writer);
+  const outcomes: Promise<unknown>[] = [];
+  for (const name of ["1", "2", "3", "4", "5"]) {
+    outcomes.push(batcher.enqueue(release(name)));
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  const namesOf = () => writer.batches.map((batch) => batch.map(({ threadId }) => threadId));
+  expect(namesOf()).toEqual([["1"], ["2"], ["3"]]);
+  await vi.advanceTimersByTimeAsync(20);
+  await Promise.all(outcomes);
+  expect(namesOf()).toEqual([["1"], ["2"], ["3"], ["4", "5"]]);
+});
+
+it.each([
+  { waiting: 10, batches: [10] },
+  { waiting: 30, batches: [12, 12, 6] },
+  { waiting: 60, batches: [20, 20, 20] },
+])("divides $waiting operations among batches of $batches", async ({ waiting, batches }) => {
+  const writer = new ModelWriter();
+  const batcher = open(writer, { maxBatchBytes: 1024 * 1024 });
+  const names = Array.from({ length: waiting }, (_, at) => `t${at}`);
+  const outcomes = names.map((name) => batcher.enqueue(release(name)));
+  await vi.advanceTimersByTimeAsync(20);
+  await Promise.all(outcomes);
+  expect(writer.batches.map(({ length }) => length)).toEqual(batches);
+  expect(writer.applied).toEqual(names.map((name) => `release ${name}`));
+});
+
+it("says of a batch that it is alone when no other batch is in flight and nothing waits", async () => {
+  const writer = new ModelWriter([{ fate: "stored", ms: 10 }]);
+  const batcher = open(writer);
+  const outcomes = [batcher.enqueue(release("1"))];
+  await vi.advanceTimersByTimeAsync(1);
+  outcomes.push(batcher.enqueue(release("2")));
+  await vi.advanceTimersByTimeAsync(20);
+  outcomes.push(...["3", "4", "5", "6", "7", "8"].map((name) => batcher.enqueue(release(name))));
+  await vi.advanceTimersByTimeAsync(20);
+  await Promise.all(outcomes);
+  expect(writer.alone).toEqual([true, false, false, false]);
+});
+
 it("resends a batch whose acknowledgement was lost, unchanged and before anything else", async () => {
   const writer = new ModelWriter([{ fate: "died after", ms: 5 }]);
   const batcher = open(writer);
@@ -232,7 +275,9 @@ it("resends a batch whose acknowledgement was lost, unchanged and before anythin
   const last = batcher.enqueue(release("3"));
   await vi.advanceTimersByTimeAsync(100);
   await Promise.all([...outcomes, last]);
-  const [first, second, third] = writer.batches;
+  // The batch that was sent behind the first one was lost with the writer.
+  const [first, lost, second, third] = writer.batches;
+  expect(lost).toEqual([release("3")]);
   expect(second).toEqual(first);
   expect(third).toEqual([release("3")]);
   expect(writer.applied).toEqual(["release 1", "release 2", "release 3"]);

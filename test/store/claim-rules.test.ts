@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { decideClaim, type ThreadHolder } from "../../src/runs/claim.ts";
+import { decideClaim } from "../../src/runs/claim.ts";
+import type { ThreadHolder } from "../../src/runs/holder.ts";
 
-const holder: ThreadHolder = { ownerId: "other", claimNumber: 7, epoch: 3, isAlive: true };
+const holder: ThreadHolder = {
+  runId: "r",
+  ownerId: "other",
+  claimNumber: 7,
+  epoch: 3,
+  isAlive: true,
+};
 const decide = (held: Partial<ThreadHolder> | null) =>
   decideClaim({
     instanceId: "me",

@@ -15,9 +15,7 @@ const request = (runId: string) => ({
 
 test("a claim that waited for long does not take the thread from a later run of its process", async () => {
   const leaseMs = 100;
-  const backend = new MemoryBackend({
-    ...{ database: new MemoryDatabase(), instanceId: randomUUID(), leaseMs },
-  });
+  const backend = new MemoryBackend(new MemoryDatabase(), randomUUID(), leaseMs);
   const commit = backend.commit.bind(backend);
   let failures = 3;
   // Each of these is tried again, later than the one before: the last one later than half of the lease.

@@ -92,9 +92,7 @@ describe("a long run that is read ahead", () => {
   });
 });
 
-test("eight long runs that end together are stored whole", {
-  timeout: 60_000,
-}, async () => {
+test("eight long runs that end together are stored whole", async () => {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath, lingerMs: 0 });
   const words = Array.from({ length: 60 }, (_, at) => `${"x".repeat(50_000)}${at} `);

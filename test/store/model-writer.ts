@@ -41,6 +41,8 @@ export class ModelWriter {
   /** By run, which is a thread here, the numbers of the stored events. */
   readonly events = new Map<string, number[]>();
   readonly batches: (readonly WriterOp[])[] = [];
+  /** By batch, whether it was said to be alone. */
+  readonly alone: boolean[] = [];
   poison: string | null = null;
   mostInFlight = 0;
   #inFlight = 0;
@@ -58,6 +60,7 @@ export class ModelWriter {
   send: BatcherOptions["send"] = (batch) => {
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     this.batches.push(batch.ops);
+    this.alone.push(batch.isAlone);
     const thread = this.#thread;
     const answer = this.#turn.then(() => this.#commit(batch, thread));
     this.#turn = answer.catch(() => {}).then(() => this.#inFlight--);
@@ -100,7 +103,7 @@ function failure(fate: Exclude<Fate, "stored">): RunStoreError {
 }
 
 function acknowledgement(ops: readonly WriterOp[]): BatchMessage {
-  return { results: ops.map((): OpResult => ({ ok: true })), walBytes: 0 };
+  return { results: ops.map((): OpResult => ({ ok: true })), walBytes: 0, synced: null };
 }
 
 export function nameOf(op: WriterOp): string {
@@ -159,10 +162,13 @@ export function newRun(
   });
 }
 
-export function open(writer: ModelWriter): Batcher {
+export function open(
+  writer: ModelWriter,
+  { maxBatchBytes = MAX_BATCH_BYTES }: Partial<Pick<BatcherOptions, "maxBatchBytes">> = {},
+): Batcher {
   return new Batcher({
     lingerMs: LINGER_MS,
-    maxBatchBytes: MAX_BATCH_BYTES,
+    maxBatchBytes,
     send: writer.send,
     onTrouble: () => {},
   });

@@ -22,7 +22,6 @@ test("repeats the end of it", () => {
   expect(words).not.toContain("warning 0.");
 });
 
-test("repeats nothing when no signal has ended a process", () => {
-  expect(lastWordsIn(stderr("a warning", "Error: Unhandled rejection"))).toBe("");
-  expect(lastWordsIn("")).toBe("");
+test("repeats all of it where vitest has reported nothing", () => {
+  expect(lastWordsIn(`a warning\n${FATAL}\n`)).toBe(`a warning\n${FATAL}`);
 });

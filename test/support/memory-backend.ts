@@ -1,99 +1,98 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTask } from "node:timers/promises";
-import { RunStoreError } from "../../src/protocol/errors.ts";
+import { RunStoreError, toRunStoreError } from "../../src/protocol/errors.ts";
 import type * as messages from "../../src/protocol/messages.ts";
+import { isVisible } from "../../src/protocol/scope.ts";
+import { BatchOrder } from "../../src/runs/batch-order.ts";
+import { tellFollower } from "../../src/runs/follow.ts";
+import { fillPage } from "../../src/runs/history-page.ts";
+import { liveRunOf, type ThreadHolder, threadNow } from "../../src/runs/holder.ts";
 import { OWNER_DIED } from "../../src/runs/interrupted.ts";
 import { Heartbeats, isInstanceAlive } from "../../src/runs/liveness.ts";
-import type {
-  Backend,
-  BackendNotice,
-  BackendStatus,
-  CommittedBatch,
-} from "../../src/store/queued/backend.ts";
-import type { MemoryDatabase } from "./memory-database.ts";
-import { MemoryOperations } from "./memory-operations.ts";
-
-const BEATS_PER_LEASE = 3;
-
-export interface MemoryBackendOptions {
-  readonly database: MemoryDatabase;
-  readonly instanceId: string;
-  readonly leaseMs: number;
-}
+import { OwnHeartbeat } from "../../src/runs/own-heartbeat.ts";
+import type * as port from "../../src/store/queued/backend.ts";
+import type { MemoryDatabase, Thread } from "./memory-database.ts";
+import { apply, recover } from "./memory-operations.ts";
 
 /**
  * One instance on a `MemoryDatabase`: the interface `Backend` at its simplest. It asks the rules of `src/runs`,
  * as every backend does. There is no file, no thread and no SQL.
  */
-export class MemoryBackend implements Backend {
-  readonly durability = null;
+export class MemoryBackend implements port.Backend {
+  readonly durability: port.Durability | null = null;
   readonly #database: MemoryDatabase;
   readonly #instanceId: string;
-  readonly #leaseMs: number;
-  readonly #operations: MemoryOperations;
-  #tell: (notice: BackendNotice) => void = () => {};
-  #state: "new" | "open" | "closed" = "new";
-  #committedSeq: number | null = null;
+  readonly #order = new BatchOrder();
+  readonly #own: OwnHeartbeat;
   readonly #heartbeats = new Heartbeats();
-  #beatenAt = 0;
+  /** Set while the database is open. */
   #timer: NodeJS.Timeout | undefined;
-  #telling: NodeJS.Immediate | null = null;
-  /** Another instance calls it: what it does here is not done in that one's context. */
-  readonly #onChange = AsyncLocalStorage.bind(() => this.#noteChange());
+  #isClosed = false;
+  #lastError: RunStoreError | null = null;
+  #tell: (notice: port.BackendNotice) => void = () => {};
+  /** Called by other instances: what it does is done later, and not in their async context. */
+  readonly #onChange = AsyncLocalStorage.bind(() => setImmediate(() => this.#tellChange()));
 
-  constructor({ database, instanceId, leaseMs }: MemoryBackendOptions) {
+  constructor(database: MemoryDatabase, instanceId: string, leaseMs: number) {
     this.#database = database;
     this.#instanceId = instanceId;
-    this.#leaseMs = leaseMs;
-    const isAlive = (id: string) => this.#isAlive(id);
-    this.#operations = new MemoryOperations({ database, instanceId, isAlive });
+    this.#own = new OwnHeartbeat(leaseMs);
   }
 
-  onNotice(listener: (notice: BackendNotice) => void): void {
+  onNotice(listener: (notice: port.BackendNotice) => void): void {
     this.#tell = listener;
   }
 
+  /** No database answers in the task in which it was asked. */
   async open(): Promise<void> {
-    await this.#reach();
+    await nextTask();
+    if (this.#isClosed) throw new RunStoreError("RUNNER_CLOSED", "the store is closed");
+    if (this.#timer !== undefined) return;
+    this.#beat();
+    this.#timer = setInterval(() => this.#tryToBeat(), this.#own.intervalMs).unref();
+    this.#database.listeners.set(this.#instanceId, this.#onChange);
   }
 
-  async commit({ ops, seq, after }: messages.Batch): Promise<CommittedBatch> {
-    await this.#reach();
-    if (performance.now() - this.#beatenAt > 2 * this.#intervalMs) this.#beat();
-    if (after !== null && after !== this.#committedSeq) {
-      throw new RunStoreError("STORE_FAILED", "the batch before this one was not committed");
-    }
-    this.#expectWritable();
-    // A restored backup may lack the row of this instance.
-    if (!this.#database.instances.has(this.#instanceId)) this.#writeBeat();
-    const results = ops.map((op) => this.#operations.apply(op));
-    this.#committedSeq = seq;
-    this.#database.changed(this.#instanceId);
+  async commit(batch: messages.Batch): Promise<port.CommittedBatch> {
+    await this.open();
+    if (this.#own.isLate) this.#beat();
+    this.#order.expectNext(batch);
+    const results = this.write(() => {
+      // A restored backup may lack the row of this instance.
+      if (!this.#database.instances.has(this.#instanceId)) this.#writeRow();
+      return batch.ops.map((op) => this.apply(op, this.#database.thread(op.threadId)));
+    });
+    this.#order.committed(batch);
+    this.#database.tellOthers(this.#instanceId);
     return { results };
   }
 
   async readPage(request: messages.PageRequest): Promise<messages.HistoryPageMessage> {
-    await this.#reach();
-    if (!this.#database.isVisible(request.threadId, request.scope)) {
-      return { segments: [], next: null, live: null, endedUpTo: 0 };
-    }
-    return this.#database.page(request, this.#liveRun(request.threadId));
+    await this.open();
+    const { threadId, scope, cursor, runs } = request;
+    const thread = this.#database.threadIn(scope, threadId);
+    const upToId = thread.runs.length;
+    const from = cursor ?? { afterId: Math.max(0, upToId - (runs ?? upToId)), chunk: 0, upToId };
+    const page = fillPage(thread.runs.slice(from.afterId, from.upToId), from);
+    const now = threadNow(this.#holderOf(thread), thread.epoch, this.#instanceId);
+    return { ...page, ...(cursor === null ? now : { live: null, endedUpTo: 0 }) };
   }
 
   async running({ threadId, scope }: messages.RunningRequest): Promise<messages.RunningMessage> {
-    await this.#reach();
-    const { resourceId, stop } = this.#database.threads.get(threadId) ?? {};
-    if (!this.#database.isVisible(threadId, scope)) {
-      return { run: null, isOthers: resourceId !== undefined };
-    }
-    return { run: stop != null ? null : this.#liveRun(threadId), isOthers: false };
+    await this.open();
+    const { resourceId } = this.#database.thread(threadId);
+    const isOthers = resourceId !== undefined && !isVisible(scope, resourceId);
+    const thread = this.#database.threadIn(scope, threadId);
+    const holder = thread.stop === null ? this.#holderOf(thread) : null;
+    return { run: liveRunOf(holder, this.#instanceId), isOthers };
   }
 
   async look({ runs, threads }: messages.LookRequest): Promise<messages.LookMessage> {
-    await this.#reach();
+    await this.open();
+    const holders = threads.map((threadId) => this.#holderOf(this.#database.thread(threadId)));
     return {
-      runs: runs.map((run) => this.#database.follow(run)),
-      held: threads.map((threadId) => this.#liveRun(threadId) !== null),
+      runs: runs.map((run) => follow(run, this.#database.thread(run.threadId))),
+      held: holders.map((holder) => holder?.isAlive === true),
     };
   }
 
@@ -102,112 +101,83 @@ export class MemoryBackend implements Backend {
 
   async check(): Promise<void> {}
 
-  async close(): Promise<void> {
-    clearTimeout(this.#timer);
-    if (this.#telling !== null) clearImmediate(this.#telling);
+  async close(_error?: RunStoreError): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
     this.#database.listeners.delete(this.#instanceId);
-    if (this.#state === "open") this.#database.instances.delete(this.#instanceId);
-    this.#database.changed(this.#instanceId);
-    this.#state = "closed";
+    this.#database.instances.delete(this.#instanceId);
+    this.#database.tellOthers(this.#instanceId);
   }
 
-  status(): BackendStatus {
-    return { opened: this.#state !== "new", walBytes: 0, lastError: null };
+  status(): port.BackendStatus {
+    return { opened: this.#timer !== undefined, walBytes: 0, lastError: this.#lastError };
   }
 
-  get #intervalMs(): number {
-    return this.#leaseMs / BEATS_PER_LEASE;
+  /** Every change of the database that may fail is made in here. */
+  protected write<T>(change: () => T): T {
+    return change();
   }
 
-  /** Opens the database if need be. No database answers in the task in which it was asked. */
-  async #reach(): Promise<void> {
-    this.#expectNotClosed();
-    await nextTask();
-    this.#expectNotClosed();
-    if (this.#state === "open") return;
-    this.#expectWritable();
-    this.#writeBeat();
-    this.#reap();
-    this.#database.listeners.set(this.#instanceId, this.#onChange);
-    this.#schedule();
-    this.#state = "open";
+  protected apply(op: messages.WriterOp, thread: Thread): messages.OpResult {
+    return apply(op, thread, this.#holderOf(thread), this.#instanceId);
   }
 
-  #expectNotClosed(): void {
-    if (this.#state === "closed") throw new RunStoreError("RUNNER_CLOSED", "the store is closed");
-  }
-
-  #expectWritable(): void {
-    const fault = this.#database.writeFault(this.#instanceId);
-    if (fault !== null) throw fault;
-  }
-
-  #schedule(): void {
-    this.#timer = setTimeout(() => {
-      this.#schedule();
+  /** After a heartbeat that fails, the next one comes at its time. */
+  #tryToBeat(): void {
+    try {
       this.#beat();
-    }, this.#intervalMs);
-    this.#timer.unref();
+    } catch (error) {
+      this.#lastError = toRunStoreError(error);
+    }
   }
 
   /** Writes the heartbeat, judges those of the others, and ends the runs of the dead. */
   #beat(): void {
-    if (this.#database.writeFault(this.#instanceId) !== null) return;
-    const sinceMs = performance.now() - this.#beatenAt;
-    this.#writeBeat();
-    if (sinceMs >= this.#leaseMs) this.#tell({ kind: "overslept" });
-    // A heartbeat may be late because nobody could write: that time counts against no instance.
-    const writableMs = sinceMs > 2 * this.#intervalMs ? 0 : sinceMs;
+    this.write(() => this.#writeRow());
+    const { overslept, writableMs } = this.#own.beaten();
+    if (overslept) this.#tell({ kind: "overslept" });
     this.#heartbeats.observe([...this.#database.instances.values()], writableMs);
-    if (this.#reap()) this.#noteChange();
-    this.#tellStops();
+    const isOrphaned = (thread: Thread) => this.#holderOf(thread)?.isAlive === false;
+    const orphaned = [...this.#database.threads].filter(([, thread]) => isOrphaned(thread));
+    for (const [threadId, thread] of orphaned) recover(threadId, thread, OWNER_DIED);
+    if (orphaned.length > 0) this.#database.tellOthers(this.#instanceId);
+    this.#tellChange();
   }
 
-  #writeBeat(): void {
+  #writeRow(): void {
     const { instances } = this.#database;
-    const row = { instanceId: this.#instanceId, leaseMs: this.#leaseMs, beat: 0, isGone: false };
-    const { beat } = instances.get(this.#instanceId) ?? row;
-    instances.set(this.#instanceId, { ...row, beat: beat + 1 });
-    this.#beatenAt = performance.now();
+    const instanceId = this.#instanceId;
+    const beat = 1 + (instances.get(instanceId)?.beat ?? 0);
+    instances.set(instanceId, { instanceId, leaseMs: this.#own.leaseMs, beat });
   }
 
-  #noteChange(): void {
-    this.#telling ??= setImmediate(() => {
-      this.#telling = null;
-      this.#tellStops();
-      this.#tell({ kind: "changed" });
-    });
-  }
-
-  /** A request is told until its run has ended: the run may not be known yet when it is told first. */
-  #tellStops(): void {
-    for (const { threadId, epoch, holder, stop } of this.#database.threads.values()) {
-      if (stop === null || holder?.ownerId !== this.#instanceId) continue;
-      this.#tell({ kind: "stop", threadId, epoch, discard: stop === "discard" });
-    }
-  }
-
-  #reap(): boolean {
-    const dead = [...this.#database.threads.values()].filter(
-      ({ holder }) => holder !== null && !this.#isAlive(holder.ownerId),
-    );
-    for (const row of dead) this.#operations.recover(row, OWNER_DIED);
-    return dead.length > 0;
+  #holderOf({ holder, epoch }: Thread): ThreadHolder | null {
+    return holder && { ...holder, epoch, isAlive: this.#isAlive(holder.ownerId) };
   }
 
   #isAlive(instanceId: string): boolean {
     if (instanceId === this.#instanceId) return true;
     const row = this.#database.instances.get(instanceId);
     if (row === undefined) return false;
-    const isProcessThere = row.isGone ? false : null;
     const stillMs = this.#heartbeats.stillMs(row);
-    return isInstanceAlive({ isProcessThere, lockFreeMs: null, stillMs, leaseMs: row.leaseMs });
+    return isInstanceAlive({ ...row, isProcessThere: null, lockFreeMs: null, stillMs });
   }
 
-  #liveRun(threadId: string): messages.HoldingRun | null {
-    const { holder, epoch } = this.#database.threads.get(threadId) ?? { holder: null, epoch: 0 };
-    if (holder === null || !this.#isAlive(holder.ownerId)) return null;
-    const { runId, ownerId, claimNumber } = holder;
-    return { runId, epoch, ownClaim: ownerId === this.#instanceId ? claimNumber : null };
+  /** A request to stop is told until its run has ended: the run may not be known yet. */
+  #tellChange(): void {
+    for (const [threadId, { epoch, holder, stop }] of this.#database.threads) {
+      if (stop === null || holder?.ownerId !== this.#instanceId) continue;
+      this.#tell({ kind: "stop", threadId, epoch, discard: stop === "discard" });
+    }
+    this.#tell({ kind: "changed" });
   }
+}
+
+/** `afterId` counts the segments that are known. */
+function follow(request: messages.FollowRequest, thread: Thread): messages.FollowMessage {
+  const { epoch, afterId } = request;
+  const all = thread.journals.get(epoch) ?? [];
+  const running = thread.epoch === epoch && thread.holder !== null;
+  const news = { segments: all.slice(afterId), afterId: all.length, more: false, running };
+  return tellFollower(request, news, () => thread.storedRun(epoch)?.events ?? null);
 }

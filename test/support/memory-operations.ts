@@ -1,184 +1,105 @@
 import type { EventLike } from "../../src/events/event.ts";
-import { toRunStoreError } from "../../src/protocol/errors.ts";
-import type * as messages from "../../src/protocol/messages.ts";
-import { keyOf, type RunKey } from "../../src/protocol/run-key.ts";
+import type { ClaimOp, OpResult, WriterOp } from "../../src/protocol/messages.ts";
+import { isVisible } from "../../src/protocol/scope.ts";
+import { answerUnheld, NO_THREAD_LIST, OK, type RunOp } from "../../src/runs/answers.ts";
 import { belongsTo, decideClaim } from "../../src/runs/claim.ts";
+import { isStoppable, type ThreadHolder } from "../../src/runs/holder.ts";
 import { endInterrupted, OWNER_DIED, REST_UNSTORED } from "../../src/runs/interrupted.ts";
-import type { MemoryDatabase, ThreadRow } from "./memory-database.ts";
+import { messagesSeen } from "../../src/runs/messages-seen.ts";
+import { toStoredRun } from "../../src/runs/stored-run.ts";
+import type { Thread } from "./memory-database.ts";
 
-const OK: messages.Done = { ok: true };
+/** Null for a thread that is free. */
+type Holder = ThreadHolder | null;
 
-export interface MemoryOperationsOptions {
-  readonly database: MemoryDatabase;
-  /** The instance that writes. */
-  readonly instanceId: string;
-  readonly isAlive: (instanceId: string) => boolean;
-}
-
-/** The operations of a batch, on a `MemoryDatabase`. */
-export class MemoryOperations {
-  readonly #options: MemoryOperationsOptions;
-
-  constructor(options: MemoryOperationsOptions) {
-    this.#options = options;
-  }
-
-  /** An operation that fails has a fault for its result. */
-  apply(op: messages.WriterOp): messages.OpResult {
-    try {
-      return this.#apply(op);
-    } catch (error) {
-      const { code, message } = toRunStoreError(error);
-      return { ok: false, fault: { code, message } };
-    }
-  }
-
-  /** Each operation throws before it changes anything, or does not throw. */
-  #apply(op: messages.WriterOp): messages.OpResult {
-    switch (op.kind) {
-      case "claim":
-        return this.#claim(op);
-      case "append":
-        return this.#append(op);
-      case "finish":
-        return this.#finish(op);
-      case "release":
-        if (this.#holds(op)) this.#end(op, op.segments > 0 ? op.events : null);
-        return OK;
-      case "withdraw":
-        return this.#withdraw(op);
-      case "giveUp":
-        return this.#giveUp(op);
-      case "confirm":
-        return this.#holds(op) ? OK : this.#answerWithoutLease(op);
-      case "stop":
-        return this.#stop(op);
-      case "take":
-        return { ok: true, taken: null };
-      case "settle":
-        return { ok: true, settled: false };
-      case "compact":
-        return OK;
-    }
-  }
-
-  #claim(op: messages.ClaimOp): messages.OpResult<"claim"> {
-    const { threadId, runId, number: claimNumber } = op;
-    const row = this.#options.database.threadRow(threadId);
-    if (!belongsTo(row.resourceId, op.resourceId)) {
-      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
-    }
-    row.resourceId = op.resourceId;
-    const holder = row.holder && {
-      ...row.holder,
-      epoch: row.epoch,
-      isAlive: this.#options.isAlive(row.holder.ownerId),
-    };
-    const decision = decideClaim({ instanceId: this.#options.instanceId, claimNumber, holder });
-    if (decision.kind === "refuse") {
-      if (op.supersede) row.stop = "discard";
-      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
-    }
-    const from = row.holder;
-    if (decision.kind === "recover") this.recover(row, OWNER_DIED);
-    if (decision.kind !== "repeat") {
-      row.epoch++;
-      row.holder = { runId, ownerId: this.#options.instanceId, claimNumber };
-      this.#options.database.taken.push({ threadId, epoch: row.epoch, by: row.holder, from });
-    }
-    const known = this.#options.database.compare(threadId, op.messageIds, op.messageDigests);
-    return { ok: true, claim: { epoch: row.epoch, ...known } };
-  }
-
-  #append(op: messages.AppendOp): messages.OpResult<"append"> {
-    if (!this.#holds(op)) return this.#answerWithoutLease(op);
-    const { segments, ...journal } = this.#options.database.journalOf(op);
-    if (op.seq > segments.length) throw new Error("a segment before this one is missing");
-    if (op.seq === segments.length) segments.push(op.events);
-    const input = op.input ?? journal.input;
-    this.#options.database.journals.set(keyOf(op), { segments, input });
-    return OK;
-  }
-
-  #finish(op: messages.FinishOp): messages.OpResult<"finish"> {
-    if (!this.#holds(op)) return this.#answerWithoutLease(op);
-    const { database } = this.#options;
-    const journal = database.journalOf(op);
-    if (journal.segments.length < op.segments) throw new Error("the journal lacks segments");
-    if (op.compactMessages !== null) database.storeCompact(op, op.events, op.compactMessages);
-    else {
-      const tail = JSON.parse(op.events) as EventLike[];
-      database.store(op, [...database.eventsOf(journal), ...tail], op.input ?? journal.input);
-    }
-    this.#end(op, op.segments > 0 ? op.events : null);
-    return OK;
-  }
-
-  #withdraw({ threadId, number }: messages.WithdrawOp): messages.Done {
-    const row = this.#options.database.threadRow(threadId);
-    const isOurs =
-      row.holder?.ownerId === this.#options.instanceId && row.holder.claimNumber === number;
-    if (isOurs) this.#end(row, null);
-    return OK;
-  }
-
-  #giveUp(op: messages.GiveUpOp): messages.Done {
-    if (!this.#holds(op)) return OK;
-    if (op.keep) this.recover(this.#options.database.threadRow(op.threadId), REST_UNSTORED);
-    else this.#end(op, null);
-    return OK;
-  }
-
-  #stop({ threadId, runId, scope }: messages.StopOp): messages.StopAnswer {
-    const { instanceId, database, isAlive } = this.#options;
-    if (!database.isVisible(threadId, scope)) return { ok: true, stopped: false };
-    const row = database.threadRow(threadId);
-    const { holder, stop } = row;
-    const isElsewhere = holder !== null && holder.ownerId !== instanceId;
-    const isMeant = runId === null || holder?.runId === runId;
-    const stopped = isElsewhere && isMeant && stop === null && isAlive(holder.ownerId);
-    if (stopped) row.stop = "stop";
+/**
+ * Executes one operation of an instance. Any operation may come again, because its batch is sent again. None
+ * fails alone, and none throws: they read only what this store has written.
+ */
+export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: string): OpResult {
+  const isOurs = holder?.ownerId === instanceId;
+  if (op.kind === "claim") return claim(op, thread, holder, instanceId);
+  if (op.kind === "stop") {
+    const isSeen = isVisible(op.scope, thread.resourceId ?? null);
+    const stopped = isSeen && thread.stop === null && isStoppable(holder, op, instanceId);
+    if (stopped) thread.stop = "stop";
     return { ok: true, stopped };
   }
-
-  #holds({ threadId, epoch }: RunKey): boolean {
-    const row = this.#options.database.threads.get(threadId);
-    return row?.epoch === epoch && row.holder?.ownerId === this.#options.instanceId;
+  if (op.kind === "withdraw") {
+    if (isOurs && holder.claimNumber === op.number) thread.free();
+    return OK;
   }
-
-  /** If the run is stored, its batch was committed before and is sent again: then all is well. */
-  #answerWithoutLease(
-    run: RunKey & { readonly runId?: string },
-  ): messages.OpResult<"append" | "confirm" | "finish"> {
-    if (this.#options.database.storedRun(run) !== undefined) return OK;
-    const message = "the thread is not held by this run any more";
-    return { ok: false, fault: { code: "LEASE_LOST", message } };
+  if (op.kind === "updateThread") return NO_THREAD_LIST;
+  if (op.kind === "take") return { ok: true, taken: null };
+  if (op.kind === "settle") return { ok: true, settled: false };
+  if (!isOurs || thread.epoch !== op.epoch) {
+    return answerUnheld(op, () => thread.storedRun(op.epoch) !== undefined);
   }
+  write(op, thread);
+  return OK;
+}
 
-  /** Frees the thread. `events` end the journal of the run, if it has one. */
-  #end(run: RunKey, events: string | null): void {
-    const { database } = this.#options;
-    if (events !== null) database.journals.get(keyOf(run))?.segments.push(events);
-    const row = database.threadRow(run.threadId);
-    row.holder = null;
-    row.stop = null;
-    if (!database.runs.some(({ threadId }) => threadId === run.threadId))
-      row.resourceId = undefined;
+function claim(op: ClaimOp, thread: Thread, holder: Holder, instanceId: string): OpResult {
+  const { runId, resourceId, number: claimNumber } = op;
+  if (!belongsTo(thread.resourceId, resourceId)) {
+    return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
   }
+  const decision = decideClaim({ instanceId, claimNumber, holder });
+  if (decision.kind === "refuse") {
+    if (op.supersede) thread.stop = "discard";
+    return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+  }
+  if (decision.kind === "recover") recover(op.threadId, thread, OWNER_DIED);
+  if (decision.kind !== "repeat") {
+    thread.epoch++;
+    thread.resourceId = resourceId;
+    thread.holder = { runId, ownerId: instanceId, claimNumber };
+  }
+  const known = messagesSeen(op, (id) => thread.digests.get(id));
+  return { ok: true, claim: { epoch: thread.epoch, ...known, isFirst: thread.runs.length === 0 } };
+}
 
-  /** Ends a run that nobody executes. Its owner may only have slept: the epoch is raised. */
-  recover(row: ThreadRow, end: typeof OWNER_DIED): void {
-    const { threadId, epoch, holder } = row;
-    if (holder === null) return;
-    const journal = this.#options.database.journalOf(row);
-    const events = this.#options.database.eventsOf(journal);
-    const run = { threadId, epoch, runId: holder.runId, events };
-    const ended = endInterrupted(run, end);
-    if (ended !== null) {
-      const closed = [...events, ...ended.closing];
-      this.#options.database.store({ ...run, epoch: ended.epoch }, closed, journal.input);
-    }
-    this.#end(row, ended && JSON.stringify(ended.closing));
-    row.epoch = epoch + 1;
+/** An operation of the run that holds the thread. */
+function write(op: RunOp, thread: Thread): void {
+  const segments = thread.journals.get(op.epoch) ?? [];
+  if (op.kind === "append") {
+    thread.input = op.input ?? thread.input;
+    // Batches keep their order: a segment comes behind the one before it, or comes again.
+    segments[op.seq] = op.events;
+    thread.journals.set(op.epoch, segments);
+  } else if (op.kind === "finish") {
+    thread.input = op.input ?? thread.input;
+    const { runId, epoch, events, compactMessages } = op;
+    if (compactMessages !== null) thread.store(runId, epoch, events, compactMessages);
+    else storeWhole(thread, runId, epoch, [...segments, events]);
+    thread.free(events);
+  } else if (op.kind === "release") {
+    thread.free(op.events);
+  } else if (op.kind === "giveUp") {
+    if (op.keep) recover(op.threadId, thread, REST_UNSTORED);
+    else thread.free();
   }
+}
+
+/** Ends the run that holds the thread, and that nobody executes any more. */
+export function recover(threadId: string, thread: Thread, end: typeof OWNER_DIED): void {
+  const { epoch, holder } = thread;
+  const segments = thread.journals.get(epoch) ?? [];
+  const runId = holder?.runId ?? "";
+  const ended = endInterrupted({ threadId, epoch, runId, events: eventsOf(segments) }, end);
+  const lastEvents = ended === null ? [] : [JSON.stringify(ended.closing)];
+  if (ended !== null) storeWhole(thread, runId, ended.epoch, [...segments, ...lastEvents]);
+  thread.free(...lastEvents);
+  // The owner may only have slept: its late writes are refused.
+  thread.epoch++;
+}
+
+/** Stores a run, of which `segments` are all events. */
+function storeWhole(thread: Thread, runId: string, epoch: number, segments: string[]): void {
+  const { events, messages } = toStoredRun(eventsOf(segments), thread.input);
+  thread.store(runId, epoch, JSON.stringify(events), messages);
+}
+
+function eventsOf(segments: readonly string[]): EventLike[] {
+  return segments.flatMap((json) => JSON.parse(json) as EventLike[]);
 }

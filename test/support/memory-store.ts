@@ -6,16 +6,12 @@ import { collectingLogger } from "./open-runner.ts";
 
 /** The store of a runner, over rows in memory. Several may share a database. */
 export class MemoryRunStore extends QueuedRunStore {
-  constructor(database: MemoryDatabase = new MemoryDatabase()) {
+  constructor(database = new MemoryDatabase()) {
     const leaseMs = 15_000;
     super({
-      backend: new MemoryBackend({ database, instanceId: randomUUID(), leaseMs }),
-      lingerMs: 50,
-      maxBatchBytes: 1024 * 1024,
-      maxPendingBytes: 64 * 1024 * 1024,
-      leaseMs,
-      storeRawEvents: true,
-      logger: collectingLogger(),
+      ...{ backend: new MemoryBackend(database, randomUUID(), leaseMs), leaseMs },
+      ...{ lingerMs: 50, maxBatchBytes: 1024 ** 2, maxPendingBytes: 64 * 1024 ** 2 },
+      ...{ storeRawEvents: true, logger: collectingLogger() },
     });
   }
 }

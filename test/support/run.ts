@@ -1,40 +1,77 @@
-// `npm test`: runs vitest, and runs the files again whose process ended by a V8 crash.
+// `npm test`: runs vitest, and runs a test file again, alone, whose process a signal has ended.
 //
-// V8 13.6 ends a process now and then in which many worker threads end and begin, with "Check failed:
-// jit_page.has_value()" (https://github.com/nodejs/node/issues/64500). No test of the file is reported
-// then. Such files are run again, and that is printed. Every other failure counts.
+// No test of such a file is reported, so nothing says that what it tests is wrong: V8 itself may have crashed,
+// see CONTRIBUTING.md. The log says that the file is run again, and what the process said last. A file whose
+// process dies again has failed, and so has a file of which a test failed before.
 //
-// The last output of a process that a signal ended is repeated at the end of the log.
+// The log ends with a list of what failed.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseCLI } from "vitest/node";
+import { failureList, filesToRunAgain, isExcused, type RunAgain } from "./failure-list.ts";
 import { lastWordsIn } from "./last-words.ts";
-import { filesEndedByV8, V8_CHECK } from "./v8-crash.ts";
+import type { RunOutcome } from "./run-outcome.ts";
 
-const RERUNS = 3;
+const REPORTER = fileURLToPath(new URL("./outcome-reporter.ts", import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), "test-outcome-"));
 
-async function vitest(args: readonly string[]): Promise<{ code: number; said: string }> {
-  const child = spawn("vitest", ["run", ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
+interface Run {
+  readonly code: number;
+  /** Null if vitest ended without one. */
+  readonly outcome: RunOutcome | null;
+}
+
+async function vitest(args: readonly string[]): Promise<Run> {
+  const path = join(directory, "outcome.json");
+  rmSync(path, { force: true });
+  const reporters = ["--reporter=default", `--reporter=${REPORTER}`];
+  const child = spawn("vitest", ["run", ...args, ...reporters], {
+    env: { ...process.env, TEST_OUTCOME: path },
+    stdio: ["ignore", "inherit", "pipe"],
+  });
   let stderr = "";
-  for (const stream of ["stdout", "stderr"] as const) {
-    child[stream].setEncoding("utf8").on("data", (chunk: string) => {
-      said += chunk;
-      if (stream === "stderr") stderr += chunk;
-      process[stream].write(chunk);
-    });
-  }
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    stderr += chunk;
+    process.stderr.write(chunk);
+  });
   const [code] = (await once(child, "close")) as [number | null];
-  const lastWords = lastWordsIn(stderr);
-  if (lastWords !== "")
-    console.log(`\nOn stderr, before a signal ended a process:\n\n${lastWords}\n`);
-  return { code: code ?? 1, said };
+  const outcome = outcomeIn(path);
+  if (code !== 0 && (outcome === null || outcome.died.length > 0)) {
+    console.log(`\nThe end of stderr before a process died:\n\n${lastWordsIn(stderr)}\n`);
+  }
+  return { code: code ?? 1, outcome };
 }
 
-let { code, said } = await vitest(process.argv.slice(2));
-for (let rerun = 0; rerun < RERUNS && code !== 0; rerun++) {
-  const files = filesEndedByV8(said);
-  if (files.length === 0) break;
-  console.log(`\nV8 ended the process of ${files.join(", ")} (${V8_CHECK}): once more.`);
-  ({ code, said } = await vitest(files));
+function outcomeIn(path: string): RunOutcome | null {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as RunOutcome) : null;
 }
+
+async function runAgain(outcome: RunOutcome, options: readonly string[]): Promise<RunAgain[]> {
+  const again: RunAgain[] = [];
+  for (const { file, signal } of filesToRunAgain(outcome)) {
+    console.log(`\n${signal} ended the process of ${file}: it is run again, alone.\n`);
+    const run = await vitest([...options, file]);
+    again.push({ file, signal, passed: run.code === 0, outcome: run.outcome });
+  }
+  return again;
+}
+
+const args = process.argv.slice(2);
+const { filter } = parseCLI(["vitest", "run", ...args]);
+const { code, outcome } = await vitest(args);
 process.exitCode = code;
+if (code !== 0 && outcome === null) {
+  console.log("== vitest ended without an outcome");
+} else if (code !== 0 && outcome !== null) {
+  const again = await runAgain(
+    outcome,
+    args.filter((arg) => !filter.includes(arg)),
+  );
+  for (const line of failureList(outcome, again)) console.log(line);
+  if (isExcused(outcome, again)) process.exitCode = 0;
+}
+rmSync(directory, { recursive: true });

@@ -2,15 +2,13 @@ import { fileURLToPath } from "node:url";
 import type { BaseEvent } from "@ag-ui/core";
 import { firstValueFrom, ReplaySubject } from "rxjs";
 import { expect } from "vitest";
-import type { InterruptedRun } from "../../src/index.ts";
+import type { InterruptedRun, PurgeOptions, PurgeResult } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
 import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
-import type { ChildOptions, Command, OnAbort, Report } from "./runner.child.ts";
+import type { ChildOptions, Command, OnAbort, Report, ThreadMethod } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
-/** A child spends most of its start reading TypeScript, and all children read the same files. */
-const COMPILE_CACHE = fileURLToPath(new URL("../../node_modules/.cache/node", import.meta.url));
 const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
 
 interface Answer {
@@ -65,7 +63,7 @@ export class RunnerProcess {
   ): Promise<RunnerProcess> {
     const node = [process.execPath, ...(process_.execArgv ?? []), CHILD, JSON.stringify(options)];
     const [command = "", ...args] = [...(process_.within ?? []), ...node];
-    const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...process_.env };
+    const env = { ...process.env, ...process_.env };
     const opened = new RunnerProcess(spawnChild(command, args, { env }));
     await opened.#ask({ do: "ready" });
     return opened;
@@ -131,6 +129,15 @@ export class RunnerProcess {
 
   isRunning(threadId: string, resourceId?: string): Promise<boolean> {
     return this.#ask({ do: "isRunning", threadId, resourceId });
+  }
+
+  /** Calls a method of its `runner.threads`. */
+  threads<T>(method: ThreadMethod, ...args: readonly unknown[]): Promise<T> {
+    return this.#ask({ do: "threads", method, args });
+  }
+
+  purge(limits: PurgeOptions): Promise<PurgeResult> {
+    return this.#ask({ do: "purge", limits });
   }
 
   flush(): Promise<void> {

@@ -9,6 +9,7 @@ import type { Observable, Subscription } from "rxjs";
 import {
   type InterruptedRun,
   type Logger,
+  type PurgeOptions,
   type Rerun,
   type RunnableAgent,
   type RunStoreError,
@@ -50,6 +51,9 @@ export type Command = { readonly resourceId?: string | undefined } & (
   | { readonly do: "stop"; readonly threadId: string; readonly runId?: string | undefined }
   | { readonly do: "isRunning"; readonly threadId: string }
   | { readonly do: "ready" | "flush" | "close" }
+  /** Calls a method of `runner.threads`. */
+  | { readonly do: "threads"; readonly method: ThreadMethod; readonly args: readonly unknown[] }
+  | { readonly do: "purge"; readonly limits: PurgeOptions }
   /** Ends the writer thread. Answered when the thread has ended. */
   | { readonly do: "killWriter" }
   /** Opens files until the system has no descriptors left, and closes them again. */
@@ -78,6 +82,8 @@ const RERUN_STREAM = -1;
 export type ChildOptions = Omit<SqliteAgentRunnerOptions, "onInterrupted"> & {
   readonly onInterrupted?: OnInterrupted | undefined;
 };
+
+export type ThreadMethod = "delete" | "erase" | "fork" | "get";
 
 export type Report =
   | { readonly kind: "interrupted"; readonly run: InterruptedRun }
@@ -219,6 +225,13 @@ async function obey(command: Command): Promise<unknown> {
       return runner.stop(command);
     case "isRunning":
       return runner.isRunning(command);
+    case "threads": {
+      const { threads } = runner;
+      const call = threads[command.method] as (...args: readonly unknown[]) => Promise<unknown>;
+      return call.apply(threads, [...command.args]);
+    }
+    case "purge":
+      return runner.purge(command.limits);
     case "killWriter":
       await writer?.terminate();
       return undefined;

@@ -7,7 +7,7 @@ export interface Part {
 }
 
 /**
- * Unused text of at most this length between two used parts is kept: separate rows would take more
+ * By default, unused text of at most this length between two used parts is kept: separate rows would take more
  * space.
  */
 const MAX_GAP = 64;
@@ -15,7 +15,12 @@ const MAX_GAP = 64;
 /** The parts of logs that stored runs use. */
 export class LiveParts {
   readonly #parts = new Map<number, Part[]>();
+  readonly #maxGap: number;
   #isSorted = true;
+
+  constructor(maxGap = MAX_GAP) {
+    this.#maxGap = maxGap;
+  }
 
   add({ log, from, length }: Span): void {
     const parts = this.#parts.get(log) ?? [];
@@ -50,7 +55,7 @@ export class LiveParts {
       const joined: Part[] = [];
       for (const part of parts.sort((a, b) => a.from - b.from)) {
         const last = joined.at(-1);
-        if (last === undefined || part.from > last.to + MAX_GAP) joined.push(part);
+        if (last === undefined || part.from > last.to + this.#maxGap) joined.push(part);
         else joined[joined.length - 1] = { from: last.from, to: Math.max(last.to, part.to) };
       }
       this.#parts.set(log, joined);

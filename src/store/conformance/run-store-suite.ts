@@ -6,7 +6,13 @@ import { hardContent } from "./hard-content.ts";
 import { history } from "./history.ts";
 import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
+import { listedThreads, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
+import {
+  forkedThreads,
+  removedThreads,
+  removedThreadsOfSeveralInstances,
+} from "./removed-threads.ts";
 import { repeatedRunIds } from "./repeated-run-ids.ts";
 import { resources, resourcesOfSeveralInstances } from "./resources.ts";
 import { restart } from "./restart.ts";
@@ -36,6 +42,11 @@ const SECTIONS: readonly Section[] = [
   stopping,
   resources,
   resourcesOfSeveralInstances,
+  listedThreads,
+  searchedThreads,
+  removedThreads,
+  forkedThreads,
+  removedThreadsOfSeveralInstances,
 ];
 
 /** `test` of `node:test`, vitest, or any test runner that has one like it. */

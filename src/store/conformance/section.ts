@@ -8,6 +8,8 @@ export interface StoreSupports {
   readonly severalInstances: boolean;
   /** It keeps the threads of different resources apart: `RunStore.hasResources`. */
   readonly resources: boolean;
+  /** It lists, changes, removes and forks threads: `RunStore.threads`. */
+  readonly threads: boolean;
 }
 
 /** What a test of the suite is given. */

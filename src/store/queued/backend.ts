@@ -1,6 +1,9 @@
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type {
   Batch,
+  DeleteThreadRequest,
+  EraseThreadsRequest,
+  ForkThreadRequest,
   HistoryPageMessage,
   KeepViewRequest,
   LookMessage,
@@ -8,6 +11,7 @@ import type {
   OfferedRun,
   OpResult,
   PageRequest,
+  PurgeThreadsRequest,
   RunInputMessage,
   RunInputRequest,
   RunningMessage,
@@ -16,6 +20,15 @@ import type {
   ViewRequest,
 } from "../../protocol/messages.ts";
 import type { RunKey } from "../../protocol/run-key.ts";
+import type {
+  ListRunsMessage,
+  ListRunsRequest,
+  ListThreadsMessage,
+  ListThreadsRequest,
+  ReadThreadMessage,
+  ReadThreadRequest,
+} from "../../protocol/thread-messages.ts";
+import type { EraseResult, PurgeResult } from "../../protocol/threads.ts";
 import type { RunStore } from "../run-store.ts";
 
 /**
@@ -61,6 +74,12 @@ export interface Backend {
   /** What other instances did with the runs and the threads that the request names. */
   look(request: LookRequest): Promise<LookMessage>;
 
+  /** Reads of threads. Absent where the backend has no list of them: see `QueuedThreads`. */
+  readonly threads?: ThreadReads;
+
+  /** Removes and forks threads. Absent where the backend cannot. */
+  readonly threadWrites?: ThreadWrites;
+
   /** This instance begins to wait for other instances: it needs `changed` notices soon from now on. */
   watch(): void;
 
@@ -83,6 +102,38 @@ export interface Backend {
   close(error: RunStoreError, stepMs: () => number): Promise<void>;
 
   status(): BackendStatus;
+}
+
+/** What a backend tells of threads. Each method sees only the threads of the request's scope. */
+export interface ThreadReads {
+  /** A page of threads, newest first, and of those of one moment by descending id. */
+  list(request: ListThreadsRequest): Promise<ListThreadsMessage>;
+
+  get(request: ReadThreadRequest): Promise<ReadThreadMessage>;
+
+  /** A page of the stored runs of a thread, oldest first. */
+  runs(request: ListRunsRequest): Promise<ListRunsMessage>;
+}
+
+export interface PurgeWatch {
+  readonly onProgress: (done: PurgeResult) => void;
+  /** Ends the purge early. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Long work on threads. What is resolved is durable. */
+export interface ThreadWrites {
+  /** See `ThreadStore.delete`. */
+  deleteThread(request: DeleteThreadRequest): Promise<void>;
+
+  /** See `ThreadStore.fork`. */
+  forkThread(request: ForkThreadRequest): Promise<void>;
+
+  /** See `ThreadStore.erase`. */
+  erase(request: EraseThreadsRequest): Promise<EraseResult>;
+
+  /** See `ThreadStore.purge`. */
+  purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult>;
 }
 
 export interface CommittedBatch {

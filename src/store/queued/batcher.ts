@@ -14,18 +14,28 @@ import { journalReadBy, sizeOf } from "./operation-size.ts";
 
 /** After a batch has ended its writer this often, its operations are sent one per batch. */
 const MAX_DEATHS = 3;
-/**
- * Operations per batch at most. While the writer commits a batch, the main thread handles the answer to
- * the batch before it. With everything in one batch, the two threads would wait for each other.
- */
-const MAX_BATCH_OPS = 50;
 /** Batches in flight at most. The writer has its next batch even while the main thread is busy. */
 const MAX_IN_FLIGHT = 3;
+/**
+ * The waiting operations are divided among the batches that may still be sent: while the writer commits one,
+ * the main thread handles the answer to another. With everything in one batch, the two threads would wait
+ * for each other. Batches with fewer operations than this are not made that way: waking the other thread
+ * would cost more than the operations.
+ */
+const MIN_SHARE = 12;
+/** Operations per batch at most: the answers to one batch are handled in one turn of the event loop. */
+const MAX_BATCH_OPS = 100;
 /**
  * After this wait for an answer, the writer counts as not answering. A shorter wait proves nothing: an
  * agent that emits without a pause keeps the main thread from receiving answers.
  */
 const STUCK_MS = 10_000;
+
+const REFUSED_WHEN_STALLED: ReadonlySet<WriterOp["kind"]> = new Set([
+  "claim",
+  "stop",
+  "updateThread",
+]);
 
 export interface BatcherOptions {
   readonly lingerMs: number;
@@ -47,16 +57,16 @@ export interface BatcherOptions {
  * lingering: the events of a run wait for more events of that run, so that a short run never touches
  * the journal. They become an append after the linger time, or when they fill a segment. Any other
  * operation that carries events takes them along.
- * queued: the operation waits until another batch may be sent. More operations gather meanwhile: that is
- * the group commit.
+ * queued: the operation waits for the end of this turn of the event loop, and until another batch may be
+ * sent. More operations gather meanwhile: that is the group commit.
  * in flight: the operation was sent in a batch that is not acknowledged yet. When the first batch fails,
  * the operations of the batches behind it are queued again. The first batch is sent again, alone, until
  * it is acknowledged. A batch that keeps ending its writer is queued again too. Its operations are then
  * sent one per batch.
  * settled: the operation has the backend's result, or an error after which it is not sent again.
  *
- * When storing has failed for long, claims and stop requests are rejected, queued or in flight. `end`
- * rejects every operation.
+ * When storing has failed for long, claims, stop requests and changes of threads are rejected, queued or in
+ * flight. `end` rejects every operation.
  *
  * A batch may be committed although its acknowledgement is lost. So every operation is idempotent.
  */
@@ -66,7 +76,11 @@ export class Batcher {
   readonly #inOwnContext = AsyncLocalStorage.snapshot();
   readonly #inFlight: InFlightBatches;
   #queue: QueuedOperation[] = [];
+  /** Whether the queue is looked at when this turn of the event loop ends. */
+  #isSendDue = false;
   #draining = false;
+  /** Whether the first batch has failed. Nothing else is sent before it is acknowledged or given up. */
+  #isRetrying = false;
   readonly #lingerTimer: LingerTimer;
   #pendingBytes = 0;
   #lastOrder = 0;
@@ -115,10 +129,10 @@ export class Batcher {
       // The backend answers an operation with an answer of its kind: protocol/messages.ts.
       resolve: resolve as (result: OpResult) => void,
     });
-    if (!this.#draining) {
-      this.#draining = true;
+    if (!this.#isSendDue && this.#maySend) {
+      this.#isSendDue = true;
       // Operations queued in the same turn of the event loop go into the same batch.
-      this.#inOwnContext(() => setImmediate(() => void this.#drain()));
+      this.#inOwnContext(() => setImmediate(() => this.#sendQueued()));
     }
     return promise;
   }
@@ -167,13 +181,20 @@ export class Batcher {
     };
   }
 
+  #sendQueued(): void {
+    this.#isSendDue = false;
+    this.#sendMore();
+    if (this.#draining) return;
+    this.#draining = true;
+    void this.#drain();
+  }
+
+  /** Settles the batches in flight, one after another, until there is none. */
   async #drain(): Promise<void> {
-    for (;;) {
-      this.#sendMore();
-      const { first } = this.#inFlight;
-      if (first === undefined) break;
+    for (let { first } = this.#inFlight; first !== undefined; { first } = this.#inFlight) {
       const settle = await this.#awaitFirst(first);
       if (this.#ended.signal.aborted) return;
+      this.#isRetrying = false;
       this.#inFlight.shift();
       // Send before settling: the writer then works while the callers handle their results.
       this.#sendMore();
@@ -186,9 +207,16 @@ export class Batcher {
     this.#draining = false;
   }
 
+  get #maySend(): boolean {
+    return !this.#isRetrying && this.#inFlight.size < MAX_IN_FLIGHT;
+  }
+
   #sendMore(): void {
-    while (this.#queue.length > 0 && this.#inFlight.size < MAX_IN_FLIGHT) {
-      this.#inFlight.send(this.#takeBatch());
+    while (this.#queue.length > 0 && this.#maySend) {
+      const share = Math.ceil(this.#queue.length / (MAX_IN_FLIGHT - this.#inFlight.size));
+      const maxOps = Math.min(Math.max(share, MIN_SHARE), MAX_BATCH_OPS);
+      const batch = this.#takeBatch(maxOps);
+      this.#inFlight.send(batch, this.#queue.length === 0);
     }
   }
 
@@ -201,7 +229,7 @@ export class Batcher {
     return this.#oldest === undefined ? 0 : performance.now() - this.#oldest.queuedAt;
   }
 
-  #takeBatch(): readonly QueuedOperation[] {
+  #takeBatch(maxOps: number): readonly QueuedOperation[] {
     let count = 0;
     let bytes = 0;
     for (const { op, bytes: size, order } of this.#queue) {
@@ -209,7 +237,7 @@ export class Batcher {
       if (count > 0 && bytes + weight > this.#options.maxBatchBytes) break;
       bytes += weight;
       count++;
-      if (order <= this.#aloneUpTo || count === MAX_BATCH_OPS) break;
+      if (order <= this.#aloneUpTo || count === maxOps) break;
     }
     return this.#queue.splice(0, count);
   }
@@ -230,6 +258,7 @@ export class Batcher {
         return () => this.#acknowledge(operations, results);
       } catch (cause) {
         if (this.#ended.signal.aborted) return nothing;
+        this.#isRetrying = true;
         const error = toRunStoreError(cause);
         this.#lastError = error;
         const recalled = await this.#inFlight.recall();
@@ -283,9 +312,8 @@ export class Batcher {
   }
 
   /**
-   * Storing has failed for long. Calls every `onStalled`, and rejects the claims and the stop requests:
-   * a run that has not begun is better refused than left waiting, and the caller of a stop request needs
-   * an answer. Returns the operations of `batch` that are still to be sent.
+   * Storing has failed for long. Calls every `onStalled`, and rejects the claims and what waits for an
+   * answer: a run that has not begun is better refused than left waiting. Returns the operations of `batch` that are still to be sent.
    */
   #reportStall(
     batch: readonly QueuedOperation[],
@@ -295,7 +323,7 @@ export class Batcher {
       operation.onStalled?.(error);
       operation.onStalled = null;
     }
-    const isRefused = ({ op }: QueuedOperation) => op.kind === "claim" || op.kind === "stop";
+    const isRefused = ({ op }: QueuedOperation) => REFUSED_WHEN_STALLED.has(op.kind);
     this.#fail([...batch, ...this.#queue].filter(isRefused), error);
     this.#queue = this.#queue.filter((operation) => !isRefused(operation));
     return batch.filter((operation) => !isRefused(operation));

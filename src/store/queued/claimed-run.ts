@@ -43,6 +43,8 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   readonly epoch: number;
   /** Written by `LingerTimer` alone. */
   dueAt = 0;
+  /** Written by `LingerTimer` alone. */
+  lingersAt = -1;
   /** Written by `HeldRuns` alone. */
   heldAt = -1;
   readonly #claim: Claim;

@@ -40,6 +40,24 @@ export class Claims {
   }
 
   /**
+   * The number of the last claim, if no run of this instance holds the thread and none waits for it. Null
+   * otherwise.
+   */
+  lastUnlessHeld(threadId: string): number | null {
+    return this.#isClaimedAfter(threadId, 0) ? null : this.#lastNumber;
+  }
+
+  /** The number of the last claim. */
+  get last(): number {
+    return this.#lastNumber;
+  }
+
+  /** The threads that a run of this instance holds or waits for. */
+  heldThreads(): string[] {
+    return [...this.#unanswered.values(), ...[...this.#path.held].map((run) => run.threadId)];
+  }
+
+  /**
    * Resolves when the claim that made `live` is answered, if this instance made it. A reader may see the
    * claim in the database before the writer's answer is here.
    */
@@ -66,7 +84,7 @@ export class Claims {
     });
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.claim === null) return REFUSALS[result.refusal];
-    const { epoch, seen, changed } = result.claim;
+    const { epoch, ...known } = result.claim;
     // A late answer may mean that this process was suspended: another instance may have the thread now.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
     if (isLate && !(await batcher.enqueue({ kind: "confirm", threadId, epoch })).ok) {
@@ -74,7 +92,7 @@ export class Claims {
         ? REFUSALS.THREAD_ALREADY_RUNNING
         : this.claim(request);
     }
-    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), seen, changed };
+    return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), ...known };
   }
 
   /**

@@ -38,9 +38,9 @@ export class InFlightBatches {
     return this.#batches.flatMap(({ operations }) => operations);
   }
 
-  /** Sends a batch behind those in flight. */
-  send(operations: readonly QueuedOperation[]): void {
-    this.#batches.push(this.#sent(operations));
+  /** Sends a batch behind those in flight. `isLast`: nothing waits to be sent. */
+  send(operations: readonly QueuedOperation[], isLast: boolean): void {
+    this.#batches.push(this.#sent(operations, isLast && this.#batches.length === 0));
   }
 
   /** Removes the first batch: it is acknowledged, or its operations were given up or queued again. */
@@ -67,7 +67,7 @@ export class InFlightBatches {
   /** Sends the operations of the failed first batch again, with no other batch in flight. */
   resend(operations: readonly QueuedOperation[]): InFlightBatch {
     this.#batches = [];
-    const batch = this.#sent(operations);
+    const batch = this.#sent(operations, false);
     this.#batches.push(batch);
     return batch;
   }
@@ -76,10 +76,10 @@ export class InFlightBatches {
     this.#batches = [];
   }
 
-  #sent(operations: readonly QueuedOperation[]): InFlightBatch {
+  #sent(operations: readonly QueuedOperation[], isAlone: boolean): InFlightBatch {
     const after = this.#batches.length > 0 ? this.#lastSeq : null;
     const seq = ++this.#lastSeq;
-    const answer = this.#commit({ ops: operations.map(({ op }) => op), seq, after });
+    const answer = this.#commit({ ops: operations.map(({ op }) => op), seq, after, isAlone });
     // The failure of a recalled batch needs no report: its operations are sent again.
     answer.catch(() => {});
     return { operations, sentAt: performance.now(), answer };

@@ -1,3 +1,5 @@
+import { RunList } from "./run-list.ts";
+
 /** The part of the linger time by which events may leave early. Fewer batches then carry many runs. */
 const EARLY = 0.2;
 
@@ -7,6 +9,8 @@ export interface LingeringEvents {
   readonly length: number;
   /** When the oldest event is due, in milliseconds of `performance.now()`. `LingerTimer` writes it. */
   dueAt: number;
+  /** See `RunList`. */
+  lingersAt: number;
   /** Queues the events as an operation of their own. */
   send(): void;
 }
@@ -14,8 +18,7 @@ export interface LingeringEvents {
 /** The runs whose events linger. A run is sent when its oldest event has waited for the linger time. */
 export class LingerTimer {
   readonly #lingerMs: number;
-  /** In the order of `dueAt`, since all runs linger equally long. */
-  readonly #runs = new Set<LingeringEvents>();
+  readonly #runs = new RunList<"lingersAt", LingeringEvents>("lingersAt");
   #timer: NodeJS.Timeout | null = null;
 
   constructor(lingerMs: number) {
@@ -31,12 +34,13 @@ export class LingerTimer {
 
   /** Removes a run whose events leave with another operation. */
   delete(run: LingeringEvents): void {
-    this.#runs.delete(run);
+    this.#runs.remove(run);
   }
 
   /** Sends every run now. */
   flush(): void {
-    for (const run of this.#runs) run.send();
+    // A copy of the list: a run that is sent leaves it.
+    for (const run of [...this.#runs]) run.send();
   }
 
   /** Drops every run without sending it. */
@@ -51,12 +55,12 @@ export class LingerTimer {
     const now = performance.now();
     // At least 1 ms, since a timer may fire a fraction of a millisecond early.
     const until = now + Math.max(1, this.#lingerMs * EARLY);
-    for (const run of this.#runs) {
-      if (run.dueAt > until) {
-        this.#timer = setTimeout(() => this.#release(), run.dueAt - now + 1);
-        return;
-      }
-      run.send();
+    let next = Number.POSITIVE_INFINITY;
+    for (const run of [...this.#runs]) {
+      if (run.dueAt > until) next = Math.min(next, run.dueAt);
+      else run.send();
     }
+    if (next === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(() => this.#release(), next - now + 1);
   }
 }

@@ -26,11 +26,11 @@ export class OfferedRuns implements InterruptedRuns {
   }
 
   async take(run: OfferedRun): Promise<TakenRun | null> {
-    const { threadId, epoch, attempt } = run;
-    const result = await this.#batcher.enqueue({ kind: "take", threadId, epoch, attempt });
+    const { threadId, row, attempt } = run;
+    const result = await this.#batcher.enqueue({ kind: "take", threadId, row, attempt });
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.taken === null) return null;
-    const { row, agentId, resourceId, startedAt } = result.taken;
+    const { agentId, resourceId, startedAt } = result.taken;
     const { found } = await this.#readRunInput({ threadId, row });
     if (found === null) {
       // Its row was deleted: it cannot be run again.
@@ -40,8 +40,8 @@ export class OfferedRuns implements InterruptedRuns {
     return { runId: found.runId, agentId, resourceId, startedAt, input: await parseInput(found) };
   }
 
-  async settle({ threadId, epoch }: OfferedRun): Promise<boolean> {
-    const result = await this.#batcher.enqueue({ kind: "settle", threadId, epoch });
+  async settle({ threadId, row }: OfferedRun): Promise<boolean> {
+    const result = await this.#batcher.enqueue({ kind: "settle", threadId, row });
     if (!result.ok) throw RunStoreError.from(result.fault);
     return result.settled;
   }

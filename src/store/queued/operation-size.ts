@@ -11,6 +11,8 @@ export function sizeOf(op: WriterOp): number {
     case "append":
     case "finish":
       return OVERHEAD_BYTES + op.events.length + (op.input?.length ?? 0);
+    case "updateThread":
+      return OVERHEAD_BYTES + JSON.stringify(op.change).length;
     case "compact":
     case "release":
     case "withdraw":

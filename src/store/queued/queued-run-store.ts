@@ -15,6 +15,7 @@ import type {
   RunStore,
   StoreStats,
 } from "../run-store.ts";
+import type { ThreadStore } from "../thread-store.ts";
 import type { Backend, BackendNotice } from "./backend.ts";
 import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
@@ -22,8 +23,10 @@ import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
 import { OfferedRuns } from "./offered-runs.ts";
 import { parseEvents } from "./parse-events.ts";
+import { QueuedThreads } from "./queued-threads.ts";
 import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
+import { ThreadRemovals } from "./thread-removals.ts";
 import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
@@ -53,6 +56,7 @@ export class QueuedRunStore implements RunStore {
   readonly backup?: NonNullable<RunStore["backup"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
   readonly interrupted?: OfferedRuns;
+  readonly threads?: ThreadStore;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
@@ -101,6 +105,13 @@ export class QueuedRunStore implements RunStore {
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
+    const { threads: reads, threadWrites: writes } = backend;
+    if (reads !== undefined && writes !== undefined) {
+      const { batcher, unstored } = path;
+      const [claims, tailer] = [this.#claims, this.#tailer];
+      const removals = new ThreadRemovals({ reads, writes, batcher, claims, tailer, logger });
+      this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
+    }
     backend.onNotice((notice) => this.#handle(notice));
   }
 

@@ -4,6 +4,7 @@ import type { Logger } from "../../protocol/logger.ts";
 import type {
   Batch,
   BatchMessage,
+  DeleteThreadRequest,
   HistoryPageMessage,
   KeepViewRequest,
   LookMessage,
@@ -11,6 +12,7 @@ import type {
   OpenedFiles,
   OpenedMessage,
   PageRequest,
+  PurgeThreadsRequest,
   ReaderRequest,
   RunInputMessage,
   RunInputRequest,
@@ -20,17 +22,28 @@ import type {
   ViewRequest,
   WorkerConfig,
   WriterNotice,
+  WriterRequest,
 } from "../../protocol/messages.ts";
-import type { Backend, BackendNotice, BackendStatus } from "../queued/backend.ts";
+import type { PurgeResult } from "../../protocol/threads.ts";
+import type {
+  Backend,
+  BackendNotice,
+  BackendStatus,
+  PurgeWatch,
+  ThreadReads,
+  ThreadWrites,
+} from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
 import { Backups } from "./backups.ts";
+import { oneByOne } from "./one-by-one.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import { WalSize } from "./wal-size.ts";
 import { WalSync } from "./wal-sync.ts";
 import { WorkerPool } from "./worker-pool.ts";
+import { isSyncedByWriter } from "./writer-syncs.ts";
 
 export interface SqliteBackendOptions extends Omit<WorkerConfig, "file"> {
   /** Reader threads. */
@@ -52,6 +65,23 @@ const BUSY_READ_MS = 50;
 export class SqliteBackend implements Backend {
   /** Null for a database in memory, and for `durability: "normal"`. */
   readonly durability: WalSync | null;
+  readonly threads: ThreadReads = {
+    list: (request) => this.#read({ kind: "threads", ...request }),
+    get: (request) => this.#read({ kind: "thread", ...request }),
+    runs: (request) => this.#read({ kind: "runs", ...request }),
+  };
+  readonly threadWrites: ThreadWrites = {
+    deleteThread: (request) => this.#oneByOne(() => this.#deleteThread(request)),
+    forkThread: (request) =>
+      this.#oneByOne(() => this.#change({ kind: "fork-thread", ...request })),
+    erase: (request) => this.#oneByOne(() => this.#change({ kind: "erase", ...request })),
+    purge: (request, watch) => this.#oneByOnePurge(() => this.#purge(request, watch)),
+  };
+  /** The writer holds few requests at a time: long work must not keep batches from it. */
+  readonly #oneByOne = oneByOne();
+  readonly #oneByOnePurge = oneByOne();
+  /** By `PurgeThreadsRequest.purgeId`. */
+  readonly #purges = new Map<string, PurgeWatch["onProgress"]>();
   readonly #options: SqliteBackendOptions;
   /** The configuration of the threads that start from now on. */
   #config: WorkerConfig;
@@ -141,9 +171,19 @@ export class SqliteBackend implements Backend {
   async commit(batch: Batch): Promise<BatchMessage> {
     // The failure is ignored here: callers of `open` get it, and the writer opens the file for the batch.
     if (!this.#used) this.open().catch(() => undefined);
-    const message = await this.#writer.commit(batch);
-    this.#walSize.note(message.walBytes);
-    return message;
+    const sync = this.durability?.leavesSyncToWriter === true && isSyncedByWriter(batch);
+    const sentAt = performance.now();
+    try {
+      const message = await this.#writer.commit(batch, { sync });
+      this.#walSize.note(message.walBytes);
+      this.durability?.noteCommit(message.synced, performance.now() - sentAt);
+      return message;
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      // The writer may have died after its sync failed.
+      if (sync && error.code === "WRITER_DIED") this.durability?.distrust();
+      throw error;
+    }
   }
 
   readPage(page: PageRequest): Promise<HistoryPageMessage> {
@@ -270,10 +310,52 @@ export class SqliteBackend implements Backend {
     }
   }
 
+  /** Long work of the writer. */
+  async #change<V>(request: WriterRequest): Promise<V> {
+    await this.open();
+    const value = await this.#writer.request<V>(request);
+    await this.durability?.sync(() => undefined);
+    return value;
+  }
+
+  async #purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult> {
+    const { purgeId } = request;
+    if (watch.signal?.aborted === true) return { threads: 0, runs: 0, bytes: 0 };
+    this.#purges.set(purgeId, watch.onProgress);
+    const end = () => {
+      this.#writer.request({ kind: "end-purge", purgeId }).catch(() => undefined);
+    };
+    watch.signal?.addEventListener("abort", end, { once: true });
+    try {
+      return await this.#change<PurgeResult>({ kind: "purge", ...request });
+    } finally {
+      watch.signal?.removeEventListener("abort", end);
+      this.#purges.delete(purgeId);
+    }
+  }
+
+  /** A removal is sent again when its writer dies: it carries on. */
+  async #deleteThread(request: DeleteThreadRequest): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#change({ kind: "delete-thread", ...request });
+        return;
+      } catch (error) {
+        const { code } = toRunStoreError(error);
+        // The writer may have died between the removal and its answer.
+        if (code === "THREAD_NOT_FOUND" && attempt > 1) return;
+        if (code !== "WRITER_DIED" || this.#closed || attempt === READ_ATTEMPTS) throw error;
+      }
+    }
+  }
+
   #handle(notice: WriterNotice): void {
     switch (notice.kind) {
       case "backup":
         this.#backups.reportProgress(notice);
+        return;
+      case "purge":
+        this.#purges.get(notice.purgeId)?.(notice.done);
         return;
       case "recovered":
         this.#warnRecovered(notice);

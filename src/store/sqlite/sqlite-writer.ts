@@ -76,10 +76,11 @@ export class SqliteWriter {
     return opened;
   }
 
-  async commit(batch: Batch): Promise<BatchMessage> {
+  /** `sync`: see `WriterRequest`. */
+  async commit(batch: Batch, { sync }: { readonly sync: boolean }): Promise<BatchMessage> {
     if (this.#died) await this.#openAgain();
     try {
-      return await this.request<BatchMessage>({ kind: "batch", ...batch });
+      return await this.request<BatchMessage>({ kind: "batch", sync, ...batch });
     } catch (cause) {
       const error = toRunStoreError(cause);
       // Only after a successful opening: otherwise the file itself may be what ends every writer.

@@ -9,6 +9,14 @@ const openFile = promisify(open);
 const closeFile = promisify(close);
 const syncFile = promisify(fdatasync);
 
+const SYNCED = Promise.resolve();
+
+/**
+ * Milliseconds. When a sync takes longer, the writer leaves the next one to the main thread: the writer commits
+ * nothing during its own.
+ */
+const QUICK_MS = 2;
+
 type WalFile = Pick<OpenedFiles, "wal" | "walPath">;
 
 export interface WalSyncOptions {
@@ -31,7 +39,8 @@ interface Waiter {
  *
  * The writer commits with `synchronous = NORMAL`, which syncs only at checkpoints. It then goes on with
  * the next batch. Meanwhile this class syncs the WAL in a thread of libuv's pool. One sync is under way
- * at a time. It serves every commit made before it began.
+ * at a time. It serves every commit made before it began. When nothing follows a batch, the writer syncs it
+ * itself: `noteCommit` says so, and then there is nothing to do here.
  *
  * A failed sync may leave a hole in the WAL on the disk: the kernel may drop the pages that it could not
  * write and mark them as clean. A later sync succeeds without them. So after a failure the content of
@@ -48,6 +57,10 @@ export class WalSync implements Durability {
   #running: Promise<void> | null = null;
   /** True when the disk may lack parts of the WAL that no later sync will write. */
   #mayHaveHole = true;
+  /** Whether there are commits that are not synced, and that no sync under way serves. */
+  #isDirty = true;
+  /** How long the last sync took. */
+  #lastMs = 0;
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
   lastError: RunStoreError | null = null;
@@ -70,6 +83,28 @@ export class WalSync implements Durability {
     if (!signal.aborted) await this.#whole();
   }
 
+  /** Whether the writer is to sync its next commit, if nothing follows that. */
+  get leavesSyncToWriter(): boolean {
+    return this.#maySyncElsewhere && this.#lastMs <= QUICK_MS;
+  }
+
+  /** Has the WAL written again before the next sync counts. */
+  distrust(): void {
+    this.#mayHaveHole = true;
+    this.#isDirty = true;
+  }
+
+  /** Notes the answer to a batch, which took `ms` milliseconds. `synced`: see `BatchMessage`. */
+  noteCommit(synced: boolean | null, ms: number): void {
+    if (synced !== null) this.#lastMs = ms;
+    if (synced === false) {
+      this.distrust();
+      this.#fail(new RunStoreError("IO_ERROR", "the writer could not sync the WAL"));
+    }
+    // A sync that is under way here may find that the WAL has a hole: then the writer's sync does not count.
+    this.#isDirty = synced !== true || !this.#maySyncElsewhere;
+  }
+
   /**
    * Resolves when every commit made before this call is synced. A failure is retried. `onStalled` is
    * called once when retries keep failing. Rejects after `end`, and when the file is lost.
@@ -78,6 +113,7 @@ export class WalSync implements Durability {
     if (this.#ended.signal.aborted) {
       return Promise.reject(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
     }
+    if (!this.#isDirty && this.#running === null) return SYNCED;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiters.push({ resolve, reject, onStalled });
     this.#running ??= this.#run();
@@ -95,6 +131,10 @@ export class WalSync implements Durability {
     this.#rejectAll(error);
     await this.idle();
     await this.#close();
+  }
+
+  get #maySyncElsewhere(): boolean {
+    return this.#running === null && !this.#mayHaveHole;
   }
 
   async #run(): Promise<void> {
@@ -118,16 +158,20 @@ export class WalSync implements Durability {
   async #sync(): Promise<void> {
     for (;;) {
       const fd = await this.#whole();
+      this.#isDirty = false;
+      const startedAt = performance.now();
       try {
         await syncFile(fd);
+        this.#lastMs = performance.now() - startedAt;
       } catch (error) {
-        this.#mayHaveHole = true;
+        this.distrust();
         throw error;
       }
       // `fstatSync` does not block: the inode of an open file is in memory.
       if (fstatSync(fd).nlink > 0) break;
       // The WAL was removed. A dying writer may have been the last connection: then SQLite has moved the
       // WAL into the database file and synced it. The writer's successor has a new WAL.
+      this.#isDirty = true;
       await this.#close();
     }
   }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../../src/events/event.ts";
 import { ThreadView } from "../../../src/events/view/thread-view.ts";
 import { conversations } from "../../fixtures/sources.ts";
@@ -19,10 +19,6 @@ interface Case {
 
 const casesFile = new URL("../../../../shared/cases/conversations.json", import.meta.url);
 const cases = existsSync(casesFile) ? (JSON.parse(readFileSync(casesFile, "utf8")) as Case[]) : [];
-
-beforeAll(() => {
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 
 /** The events of a run as a runner emits them: RUN_STARTED has the messages of the input. */
 function emitted({ runId, input, events }: Run): EventLike[] {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { ThreadView, type View, viewOf } from "../../../src/events/view/thread-view.ts";
 import { frozen } from "./frozen.ts";
 import { LiveClient } from "./live-client.ts";
@@ -8,10 +8,6 @@ import { seed, threads } from "./seed.ts";
 
 const timeout = 30_000 + 200 * threads;
 
-beforeAll(() => {
-  // Clients warn of what they leave out.
-  vi.spyOn(console, "warn").mockImplementation(() => {});
-});
 afterAll(() => {
   expect({}).not.toHaveProperty("polluted");
 });

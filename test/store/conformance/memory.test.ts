@@ -7,7 +7,7 @@ import { suiteTest } from "./suite-test.ts";
 
 runStoreSuite({
   ...{ name: "rows in memory", test: suiteTest, describe },
-  supports: { restart: true, severalInstances: true, resources: true },
+  supports: { restart: true, severalInstances: true, resources: true, threads: false },
   setUp: () => {
     const database = new MemoryDatabase();
     return { open: () => new MemoryRunStore(database) };

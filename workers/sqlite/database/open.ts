@@ -94,8 +94,11 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
   });
   let guard: BetterSqlite3.Database | null = null;
   try {
-    inspectSchema(db);
+    // Only an empty file can get this: its free pages can then be given back step by step, after a purge.
+    if (inspectSchema(db) === 0) db.pragma("auto_vacuum = INCREMENTAL");
     enterWal(db);
+    // What is deleted is overwritten in the pages that are written anyway. https://www.sqlite.org/pragma.html#pragma_secure_delete
+    db.pragma("secure_delete = FAST");
     // Commits are not synced here: the main thread syncs the WAL when a run completes, while the next
     // batch is written. Checkpoints are synced. https://www.sqlite.org/pragma.html#pragma_synchronous
     db.pragma("synchronous = NORMAL");

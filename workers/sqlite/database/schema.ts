@@ -1,8 +1,9 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import { ADDED_FOR_INTERRUPTED, INTERRUPTED_INDEX } from "./interrupted-columns.ts";
+import { REMOVAL_TABLES } from "./removal-tables.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
-import { ADDED_FOR_THREADS, THREAD_TABLES } from "./thread-columns.ts";
+import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { VIEW_TABLE } from "./view-table.ts";
 
 /** The schema version that this code writes. Files of a newer version are refused. */
@@ -202,7 +203,9 @@ export function migrate(db: Database): number {
       db.exec(INTERRUPTED_INDEX);
       db.exec(SHARED_TABLES);
       db.exec(VIEW_TABLE);
+      db.exec(REMOVAL_TABLES);
       db.exec(BACKFILL_THREADS);
+      db.exec(BACKFILL_UPDATED);
       db.exec(FREE_OWNERLESS);
       db.prepare("INSERT OR REPLACE INTO schema_version (version, applied_at) VALUES (?, ?)").run(
         SCHEMA_VERSION,

@@ -1,4 +1,5 @@
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
+import type { ThreadHolder } from "../../../src/runs/holder.ts";
 import { isVersion1Alive } from "../../../src/runs/liveness.ts";
 import type { Liveness } from "./liveness.ts";
 import type { RunStateRow } from "./statements.ts";
@@ -18,4 +19,14 @@ export function hasLiveOwner(
     return isVersion1Alive(state.updated_at, Date.now(), config.leaseMs);
   }
   return liveness.isAlive(state.owner_id);
+}
+
+/** The claim that holds a thread, or null. */
+export function holderOf(
+  context: OwnershipContext,
+  state: RunStateRow | undefined,
+): ThreadHolder | null {
+  if (state?.is_running !== 1) return null;
+  const { current_run_id: runId, owner_id: ownerId, claim_number: claimNumber, epoch } = state;
+  return { runId, ownerId, claimNumber, epoch, isAlive: hasLiveOwner(context, state) };
 }

@@ -30,6 +30,13 @@ export interface InstanceRow {
   readonly heartbeat_uptime: number;
 }
 
+export interface UnfinishedThreadRow {
+  readonly resource_id: string | null;
+  readonly up_to: number;
+  /** Null for a removal. */
+  readonly maker_id: string | null;
+}
+
 /** The columns of `RunStateRow`. */
 export const RUN_STATE = `thread_id, is_running, current_run_id, epoch, owner_id, updated_at,
   claim_number, stop_requested, agent_id, attempt, interrupted_row, interrupted_start, taken_by`;
@@ -47,6 +54,10 @@ export function prepareOwnerStatements(db: Database) {
     resourceOfThread: db
       .prepare<[string], string | null>("SELECT resource_id FROM threads WHERE thread_id = ?")
       .pluck(),
+    // A thread that is being removed or forked: see removal-tables.ts.
+    unfinishedThread: db.prepare<[string], UnfinishedThreadRow>(
+      "SELECT resource_id, up_to, maker_id FROM unfinished_threads WHERE thread_id = ?",
+    ),
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,
     ),

@@ -1,4 +1,5 @@
 import type { WriterNotice } from "../../../src/protocol/messages.ts";
+import { OwnHeartbeat } from "../../../src/runs/own-heartbeat.ts";
 import { unlessFileFails } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
@@ -8,9 +9,6 @@ import type { WriterContext } from "../runs/writer-context.ts";
  * has them try the lock at intervals of up to 100 ms.
  */
 const LONG_TRANSACTION_MS = 50;
-
-/** Heartbeats per lease, so that the lease outlives one or two heartbeats that fail. */
-const BEATS_PER_LEASE = 3;
 
 export interface HeartbeatOptions {
   readonly context: WriterContext;
@@ -27,20 +25,19 @@ export interface HeartbeatOptions {
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
+  readonly #own: OwnHeartbeat;
   #timer: NodeJS.Timeout | undefined;
-  #intervalMs: number;
-  #beatenAt = performance.now();
   /** Milliseconds of long transactions of this instance since its last heartbeat. */
   #lockedMs = 0;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#intervalMs = this.#nextIntervalMs();
-    this.#schedule();
+    this.#own = new OwnHeartbeat(options.context.config.leaseMs);
+    this.reschedule();
   }
 
   get intervalMs(): number {
-    return this.#intervalMs;
+    return this.#own.intervalMs;
   }
 
   /**
@@ -52,13 +49,12 @@ export class Heartbeat {
 
   /** Renews the lease before a batch is committed: after a suspend the timer fires late. */
   beatIfLate(): void {
-    if (performance.now() - this.#beatenAt <= 2 * this.#intervalMs) return;
-    unlessFileFails(() => this.#beat(), this.#options.notify);
+    if (this.#own.isLate) unlessFileFails(() => this.#beat(), this.#options.notify);
   }
 
   /** Adapts the interval to the leases of the instances that have the file open now. */
   reschedule(): void {
-    this.#intervalMs = this.#nextIntervalMs();
+    this.#adapt();
     this.#schedule();
   }
 
@@ -73,31 +69,22 @@ export class Heartbeat {
       if (!isFileThere()) return;
       unlessFileFails(() => this.#beat(), notify);
       this.#schedule();
-    }, this.#intervalMs);
+    }, this.#own.intervalMs);
   }
 
-  /**
-   * The shortest lease of all instances decides, because this instance judges the heartbeats of the
-   * others each time it writes its own.
-   */
-  #nextIntervalMs(): number {
-    const { statements, config } = this.#options.context;
-    const leases = statements.instances.all().map(({ lease_ms }) => lease_ms);
-    return Math.min(config.leaseMs, ...leases) / BEATS_PER_LEASE;
+  #adapt(): void {
+    const { statements } = this.#options.context;
+    this.#own.adaptTo(statements.instances.all().map(({ lease_ms }) => lease_ms));
   }
 
   #beat(): void {
     const { context, notify, onBeat } = this.#options;
-    const sinceMs = performance.now() - this.#beatenAt;
     beat(context);
-    this.#beatenAt = performance.now();
-    if (sinceMs >= context.config.leaseMs) notify({ kind: "overslept" });
-    // A heartbeat is late when no instance could write. That time counts against no instance.
-    const isLate = sinceMs > 2 * this.#intervalMs;
-    const writableMs = isLate ? 0 : Math.max(0, sinceMs - this.#lockedMs);
+    const { overslept, writableMs } = this.#own.beaten(this.#lockedMs);
     this.#lockedMs = 0;
+    if (overslept) notify({ kind: "overslept" });
     context.liveness.observe(context.statements.instances.all(), writableMs);
-    this.#intervalMs = this.#nextIntervalMs();
+    this.#adapt();
     onBeat();
   }
 }

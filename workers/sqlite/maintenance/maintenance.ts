@@ -12,6 +12,14 @@ const WATCH_MS = 10;
 /** Milliseconds between two checks whether another instance is dead, unless the writer is alone. */
 const REAP_MS = 1000;
 
+export interface MaintenanceOptions {
+  readonly context: WriterContext;
+  readonly notify: (notice: WriterNotice) => void;
+  readonly isFileThere: () => boolean;
+  /** Carries on with removals of threads that a dead process has left unfinished. */
+  readonly resume: () => void;
+}
+
 /**
  * What the writer of a file does between batches, because other instances may have the file open.
  *
@@ -24,6 +32,7 @@ const REAP_MS = 1000;
 export class Maintenance {
   readonly #context: WriterContext;
   readonly #notify: (notice: WriterNotice) => void;
+  readonly #resume: () => void;
   readonly #heartbeat: Heartbeat;
   readonly #reaper: Reaper;
   readonly #stopNotices: StopNotices;
@@ -31,13 +40,10 @@ export class Maintenance {
   #watch: NodeJS.Timeout | null = null;
   #dataVersion: number;
 
-  constructor(
-    context: WriterContext,
-    notify: (notice: WriterNotice) => void,
-    isFileThere: () => boolean,
-  ) {
+  constructor({ context, notify, isFileThere, resume }: MaintenanceOptions) {
     this.#context = context;
     this.#notify = notify;
+    this.#resume = resume;
     this.#reaper = new Reaper(context, notify);
     this.#stopNotices = new StopNotices(context, notify);
     this.#dataVersion = this.#readDataVersion();
@@ -47,17 +53,19 @@ export class Maintenance {
     this.#reaper.offerInterrupted();
   }
 
-  /**
-   * Called before each batch. Notices a new instance, which writes to the file when it opens the file.
-   */
+  /** Called before each batch. */
   beforeBatch(): void {
     this.#heartbeat.beatIfLate();
-    if (this.#watch === null && this.#hasChanged()) this.lookForOthers();
   }
 
-  /** Called after each batch. `ms` is how long its transaction took. */
+  /**
+   * Called after each batch. `ms` is how long its transaction took. Notices a new instance, which writes to the
+   * file when it opens the file: the transaction has read the data version.
+   */
   afterBatch(ms: number): void {
     this.#heartbeat.noteTransaction(ms);
+    if (this.#watch !== null) return;
+    if (this.#isNew(this.#context.messages.dataVersion)) this.lookForOthers();
   }
 
   /** Begins to watch if this instance is no longer alone. */
@@ -76,14 +84,16 @@ export class Maintenance {
   #afterBeat(): void {
     if (this.#watch !== null) return;
     this.#reaper.reap();
+    this.#resume();
     this.lookForOthers();
     this.#stopNotices.sendNew();
   }
 
   #look(): void {
-    const changed = this.#hasChanged();
+    const changed = this.#isNew(this.#readDataVersion());
     if (this.#reaper.isDue(Math.min(REAP_MS, this.#heartbeat.intervalMs))) {
       this.#reaper.reap();
+      this.#resume();
       this.#stopNotices.forgetSent();
       this.#stopNotices.sendNew();
       if (!hasOtherInstances(this.#context)) this.#stopWatch();
@@ -105,8 +115,7 @@ export class Maintenance {
   }
 
   /** Whether another connection has written since the last call. */
-  #hasChanged(): boolean {
-    const dataVersion = this.#readDataVersion();
+  #isNew(dataVersion: number): boolean {
     if (dataVersion === this.#dataVersion) return false;
     this.#dataVersion = dataVersion;
     return true;

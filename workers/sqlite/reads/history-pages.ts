@@ -5,17 +5,14 @@ import type {
   HistoryPageMessage,
   PageCursor,
   PageRequest,
-  PageSegment,
 } from "../../../src/protocol/messages.ts";
+import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../../src/runs/history-page.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
-import { isThreadVisible, threadNow } from "./who-runs.ts";
-
-/** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
-const PAGE_LENGTH = 64 * 1024;
+import { isThreadVisible, readThreadNow } from "./who-runs.ts";
 
 /** How many long rows are kept as chunks for the pages that follow. */
 const CUT_ROWS = 4;
@@ -56,30 +53,25 @@ export class HistoryPages {
     const begun = this.#begin(threadId, { scope, cursor, runs });
     if (begun === null) return UNKNOWN_THREAD;
     const { from, ...now } = begun;
-    const segments: PageSegment[] = [];
-    let { afterId, chunk } = from;
-    let length = 0;
-    let trimmed = false;
-    const { upToId } = from;
+    const seen = { trimmed: false };
+    const page = fillPage(this.#rows(threadId, from, forReplay, seen), from);
+    return { ...page, ...seen, ...now };
+  }
+
+  *#rows(
+    threadId: string,
+    { afterId, upToId }: PageCursor,
+    forReplay: boolean,
+    seen: { trimmed: boolean },
+  ): Generator<HistoryRow> {
     const rows = this.#context.statements.runsOfThread;
     for (const row of rows.iterate(PAGE_LENGTH, threadId, afterId, upToId)) {
-      const cut = this.#cutRow(row, forReplay);
-      const { chunks } = cut;
-      trimmed ||= cut.trimmed;
-      for (; chunk < chunks.length; chunk++) {
-        const events = chunks[chunk] ?? "[]";
-        if (length > 0 && length + events.length > PAGE_LENGTH) {
-          return { segments, next: { afterId, chunk, upToId }, trimmed, ...now };
-        }
-        length += events.length;
-        const last = chunk === chunks.length - 1;
-        segments.push({ runId: row.run_id, first: chunk === 0, last, events });
-      }
+      const { chunks, trimmed } = this.#cutRow(row, forReplay);
+      seen.trimmed ||= trimmed;
+      yield { id: row.id, runId: row.run_id, chunks };
+      // The page holds the rest of the row: no later page needs it.
       this.#cutRows.delete(nameOf(row.id, forReplay));
-      afterId = row.id;
-      chunk = 0;
     }
-    return { segments, next: null, trimmed, ...now };
   }
 
   /**
@@ -99,7 +91,7 @@ export class HistoryPages {
         runs === null ? null : (statements.rowBeforeLast.get(threadId, upToId, runs) ?? null);
       const views = { before, end: upToId };
       const from = { afterId: before ?? 0, chunk: 0, upToId };
-      return { ...threadNow(this.#context, threadId), views, from };
+      return { ...readThreadNow(this.#context, threadId), views, from };
     };
     return this.#context.db.transaction(begin)();
   }

@@ -5,7 +5,14 @@ import type {
   RunInputMessage,
   RunningMessage,
   ViewMessage,
+  ViewRequest,
 } from "../../../src/protocol/messages.ts";
+import type {
+  ListRunsMessage,
+  ListThreadsMessage,
+  ReadThreadMessage,
+} from "../../../src/protocol/thread-messages.ts";
+import { ThreadReader } from "../threads/read-threads.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
@@ -19,6 +26,9 @@ export type ReaderReply =
   | RunningMessage
   | LookMessage
   | ViewMessage
+  | ListThreadsMessage
+  | ReadThreadMessage
+  | ListRunsMessage
   | RunInputMessage;
 
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
@@ -27,6 +37,7 @@ export class Reading {
   readonly #pages: HistoryPages;
   readonly #views: ViewReader;
   readonly #inputs: RunInputs;
+  readonly #threads: ThreadReader;
 
   constructor(context: ReaderContext) {
     this.#context = context;
@@ -34,6 +45,7 @@ export class Reading {
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
     this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);
+    this.#threads = new ThreadReader(context, values);
   }
 
   answer(request: ReaderRequest): ReaderReply {
@@ -45,9 +57,21 @@ export class Reading {
       case "look":
         return look(this.#context, request.look);
       case "view":
-        return this.#views.read(request.view);
+        return this.#views.read(this.#ofFinished(request.view));
       case "run-input":
         return this.#inputs.read(request.run);
+      case "threads":
+        return this.#threads.list(request);
+      case "thread":
+        return this.#threads.get(request);
+      case "runs":
+        return this.#threads.runs(request);
     }
+  }
+
+  /** A thread that is being removed or forked has only a part of its runs: it is shown as if it had none. */
+  #ofFinished(view: ViewRequest): ViewRequest {
+    const isUnfinished = this.#context.statements.unfinishedThread.get(view.threadId) !== undefined;
+    return isUnfinished ? { ...view, upToId: 0 } : view;
   }
 }

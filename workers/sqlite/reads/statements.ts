@@ -2,6 +2,7 @@ import type { Database } from "better-sqlite3";
 import { prepareOwnerStatements } from "../instances/statements.ts";
 import { prepareStoredRunStatements } from "../runs/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
+import { prepareThreadStatements } from "../threads/statements.ts";
 import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
 import { prepareReadViewStatements } from "../views/statements.ts";
 
@@ -26,6 +27,7 @@ export function prepareReaderStatements(db: Database) {
     ...prepareStoredRunStatements(db),
     ...prepareReadValueStatements(db),
     ...prepareReadViewStatements(db),
+    ...prepareThreadStatements(db),
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),

@@ -5,12 +5,14 @@ import type {
   LookRequest,
 } from "../../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
-import { epochOf, findStoredRun, VERSION_1_EPOCH } from "../runs/stored-runs.ts";
+import { tellFollower } from "../../../src/runs/follow.ts";
+import { VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
+import { epochOf, findStoredRun } from "../runs/stored-runs.ts";
 import { keyOfRow } from "../state/journal-scan.ts";
 import { ValueReader } from "../values/read-values.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { FollowedSegmentRow, ReaderStatements } from "./statements.ts";
-import { threadNow } from "./who-runs.ts";
+import { isHeld } from "./who-runs.ts";
 
 /** UTF-16 units of JSON that one look reads of a run at most, unless a single segment is longer. */
 const LOOK_LENGTH = 256 * 1024;
@@ -19,7 +21,7 @@ const LOOK_LENGTH = 256 * 1024;
 export function look(context: ReaderContext, request: LookRequest): LookMessage {
   return context.db.transaction(() => ({
     runs: follow(context, request.runs),
-    held: request.threads.map((threadId) => threadNow(context, threadId).live !== null),
+    held: request.threads.map((threadId) => isHeld(context, threadId)),
   }))();
 }
 
@@ -40,10 +42,8 @@ function follow({ statements }: ReaderContext, runs: readonly FollowRequest[]): 
     const isLast = state !== undefined && epochOf(state) === run.epoch;
     // True even if the owner is dead: the run is over when an instance has ended it.
     const running = isLast && state.is_running === 1;
-    // The journal of a stored run may still have rows, but lacks the last events: read the stored run.
-    const stored = running || run.begun ? null : storedEvents(statements, run, isLast);
-    if (stored !== null) return { segments: [], afterId, more: false, running, stored };
-    return { segments, afterId, more, running, stored };
+    const answer = { segments, afterId, more, running };
+    return tellFollower(run, answer, () => storedEvents(statements, run, isLast));
   });
 }
 

@@ -1,13 +1,11 @@
 import type {
   HistoryPageMessage,
-  HoldingRun,
   RunningMessage,
   RunningRequest,
 } from "../../../src/protocol/messages.ts";
 import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
-import { epochOf } from "../runs/stored-runs.ts";
+import { liveRunOf, threadNow, VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
+import { holderOf } from "../instances/ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
 /** Whether a call with `scope` sees the thread. A thread that is unknown is one of nobody. */
@@ -16,6 +14,7 @@ export function isThreadVisible(
   threadId: string,
   scope: Scope,
 ): boolean {
+  if (statements.unfinishedThread.get(threadId) !== undefined) return false;
   if (scope === "every") return true;
   return isVisible(scope, statements.resourceOfThread.get(threadId) ?? null);
 }
@@ -28,31 +27,33 @@ export function runningRun(
   // In one transaction: the first run of a new thread gives it to a resource.
   return context.db.transaction(() => {
     if (!isThreadVisible(context, threadId, scope)) {
-      return {
-        run: null,
-        isOthers: context.statements.resourceOfThread.get(threadId) !== undefined,
-      };
+      return { run: null, isOthers: isOthersThread(context, threadId, scope) };
     }
     const state = context.statements.stateOfThread.get(threadId);
-    const runs = hasLiveOwner(context, state) && state.stop_requested === null;
-    return { run: runs ? holdingRun(context, state) : null, isOthers: false };
+    const holder = state?.stop_requested === null ? holderOf(context, state) : null;
+    return { run: liveRunOf(holder, context.config.instanceId), isOthers: false };
   })();
 }
 
+/** Whether the thread, finished or not, belongs to another than the scope. */
+function isOthersThread({ statements }: ReaderContext, threadId: string, scope: Scope): boolean {
+  const unfinished = statements.unfinishedThread.get(threadId);
+  const owner = unfinished?.resource_id ?? statements.resourceOfThread.get(threadId);
+  return owner !== undefined && !isVisible(scope, owner);
+}
+
+/** Whether no run can have the thread now: a live owner holds it, or it is being removed or forked. */
+export function isHeld(context: ReaderContext, threadId: string): boolean {
+  if (context.statements.unfinishedThread.get(threadId) !== undefined) return true;
+  return holderOf(context, context.statements.stateOfThread.get(threadId))?.isAlive === true;
+}
+
 /** The run that holds a thread, if its owner is alive, and the last epoch whose run is over. */
-export function threadNow(
+export function readThreadNow(
   context: ReaderContext,
   threadId: string,
 ): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
   const state = context.statements.stateOfThread.get(threadId);
-  if (state === undefined) return { live: null, endedUpTo: 0 };
-  const isOver = state.is_running !== 1;
-  const endedUpTo = isOver ? epochOf(state) : Math.max(0, epochOf(state) - 1);
-  return { live: hasLiveOwner(context, state) ? holdingRun(context, state) : null, endedUpTo };
-}
-
-function holdingRun({ config }: ReaderContext, state: RunStateRow): HoldingRun | null {
-  const { current_run_id: runId, owner_id: ownerId, claim_number: claim } = state;
-  if (runId === null) return null;
-  return { runId, epoch: epochOf(state), ownClaim: ownerId === config.instanceId ? claim : null };
+  const lastEpoch = state?.epoch ?? VERSION_1_EPOCH;
+  return threadNow(holderOf(context, state), lastEpoch, context.config.instanceId);
 }

@@ -1,6 +1,7 @@
 import type { OpResult, WriterOp } from "../../../src/protocol/messages.ts";
 import { concernsWholeFile, toFault } from "../database/fault.ts";
 import { beat } from "../instances/instances.ts";
+import { updateThread } from "../threads/update-thread.ts";
 import { claim } from "./claim.ts";
 import { compact, finish } from "./finish.ts";
 import { settleInterrupted, takeInterrupted } from "./interrupted-runs.ts";
@@ -34,6 +35,8 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return takeInterrupted(context, op);
     case "settle":
       return settleInterrupted(context, op);
+    case "updateThread":
+      return updateThread(context.statements, op);
   }
 }
 
@@ -72,6 +75,7 @@ function inTransaction(
     if (context.messages.begin()) putRowBack(context);
     const results = ops.map((op) => applyOne(context, op));
     context.journals.sweep();
+    context.touches.write();
     statements.commit.run();
     return results;
   } catch (error) {

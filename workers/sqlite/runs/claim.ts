@@ -1,7 +1,7 @@
 import type { ClaimOp, OpResult } from "../../../src/protocol/messages.ts";
-import { belongsTo, decideClaim, type ThreadHolder } from "../../../src/runs/claim.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
-import type { RunStateRow } from "../instances/statements.ts";
+import { belongsTo, decideClaim } from "../../../src/runs/claim.ts";
+import { messagesSeen } from "../../../src/runs/messages-seen.ts";
+import { holderOf } from "../instances/ownership.ts";
 import { recoverRun } from "./recover.ts";
 import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -26,6 +26,10 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const known = context.messages.lastClaimOf(threadId);
   if (known?.resourceId === op.resourceId && takeKnown(context, op, known.epoch)) {
     return claimed(context, op, known.epoch + 1);
+  }
+  const unfinished = statements.unfinishedThread.get(threadId);
+  if (unfinished !== undefined) {
+    return belongsTo(unfinished.resource_id, op.resourceId) ? HELD : NOT_FOUND;
   }
   if (!giveToResource(context, op)) return NOT_FOUND;
   const first = firstEpochOf(context, threadId);
@@ -62,15 +66,11 @@ function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
     owner === undefined && statements.stateOfThread.get(threadId)?.is_running === 1;
   if (isOfVersion1) owner = null;
   if (!belongsTo(owner, resourceId)) return false;
-  if (owner === undefined || isOfVersion1)
-    statements.insertThread.run(threadId, agentId, resourceId, Date.now());
+  if (owner === undefined || isOfVersion1) {
+    const now = Date.now();
+    statements.insertThread.run(threadId, agentId, resourceId, now, now);
+  }
   return true;
-}
-
-function holderOf(context: WriterContext, state: RunStateRow): ThreadHolder | null {
-  if (state.is_running !== 1) return null;
-  const { owner_id: ownerId, claim_number: claimNumber, epoch } = state;
-  return { ownerId, claimNumber, epoch, isAlive: hasLiveOwner(context, state) };
 }
 
 /**
@@ -106,24 +106,31 @@ function firstAttempt({ config }: WriterContext): number | null {
  * Takes the thread of an interrupted run for its rerun, if this instance has taken that run, and no other
  * run has held the thread since.
  */
-function claimForRerun(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+function claimForRerun(
+  context: WriterContext,
+  op: ClaimOp,
+  interruptedRow: number,
+): OpResult<"claim"> {
   const { statements, config } = context;
   const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
+  if (statements.unfinishedThread.get(threadId) !== undefined) return HELD;
   if (!giveToResource(context, op)) return NOT_FOUND;
   const ids = [runId, instanceId, number] as const;
-  const row = [Date.now(), agentId, threadId, epoch, instanceId] as const;
-  if (statements.takeForRerun.run(...ids, ...row).changes === 1) {
-    return claimed(context, op, epoch + 1);
-  }
+  const row = [Date.now(), agentId, threadId, interruptedRow, instanceId] as const;
+  const epoch = statements.takeForRerun.get(...ids, ...row);
+  if (epoch !== undefined) return claimed(context, op, epoch);
   const state = statements.stateOfThread.get(threadId);
-  const isRepeated =
-    state?.is_running === 1 && state.owner_id === instanceId && state.claim_number === number;
-  return isRepeated ? claimed(context, op, epoch + 1) : HELD;
+  const isOurs = state?.owner_id === instanceId && state.claim_number === number;
+  const isRepeated = state?.is_running === 1 && isOurs && state.epoch !== null;
+  return isRepeated ? claimed(context, op, state.epoch) : HELD;
 }
 
-function claimed({ messages }: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
-  const { threadId, messageIds, messageDigests } = op;
-  const known = messages.compare(messages.recentOf(threadId, epoch), messageIds, messageDigests);
-  return { ok: true, claim: { epoch, ...known } };
+function claimed(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {
+  const { messages, touches } = context;
+  touches.note(op.threadId, Date.now(), op.agentId);
+  const recent = messages.recentOf(op.threadId, epoch);
+  const known = messagesSeen(op, (id) => messages.digestOf(recent, id));
+  const isFirst = recent.count === 0 && !recent.isIndexed;
+  return { ok: true, claim: { epoch, ...known, isFirst } };
 }

@@ -9,9 +9,9 @@ const MAX_OFFERED = 100;
 export function offeredRuns(context: WriterContext): readonly OfferedRun[] {
   const offered: OfferedRun[] = [];
   for (const state of context.statements.interruptedRuns.iterate()) {
-    const { thread_id: threadId, epoch, attempt } = state;
-    if (epoch === null || isTaken(context, state)) continue;
-    offered.push({ threadId, epoch, attempt: attempt ?? 0 });
+    const { thread_id: threadId, interrupted_row: row, attempt } = state;
+    if (row === null || isTaken(context, state)) continue;
+    offered.push({ threadId, row, attempt: attempt ?? 0 });
     if (offered.length === MAX_OFFERED) break;
   }
   return offered;
@@ -27,9 +27,9 @@ export function takeInterrupted(context: WriterContext, op: TakeOp): OpResult<"t
   const isFree = (state.attempt ?? 0) === attempt && !isTaken(context, state);
   if (!isRepeated && !isFree) return { ok: true, taken: null };
   if (isFree) statements.takeInterrupted.run(config.instanceId, attempt + 1, threadId);
-  const { interrupted_row: row, interrupted_start: start, updated_at: endedAt } = state;
+  const { interrupted_start: start, updated_at: endedAt } = state;
   const resourceId = statements.resourceOfThread.get(threadId) ?? null;
-  const taken = { row, agentId: state.agent_id, resourceId, startedAt: start ?? endedAt };
+  const taken = { agentId: state.agent_id, resourceId, startedAt: start ?? endedAt };
   return { ok: true, taken };
 }
 
@@ -42,16 +42,13 @@ export function settleInterrupted(context: WriterContext, op: SettleOp): OpResul
   return { ok: true, settled: true };
 }
 
-type InterruptedState = RunStateRow & { readonly interrupted_row: number };
-
 /** The state of the thread if no run has held it since the interrupted run, else null. */
 function interruptedState(
   { statements }: WriterContext,
-  { threadId, epoch }: { readonly threadId: string; readonly epoch: number },
-): InterruptedState | null {
+  { threadId, row }: { readonly threadId: string; readonly row: number },
+): RunStateRow | null {
   const state = statements.stateOfThread.get(threadId);
-  const isThere = state?.epoch === epoch && state.is_running !== 1;
-  return isThere && state.interrupted_row !== null ? (state as InterruptedState) : null;
+  return state?.interrupted_row === row && state.is_running !== 1 ? state : null;
 }
 
 function isTaken({ liveness }: WriterContext, { taken_by: takenBy }: RunStateRow): boolean {

@@ -1,7 +1,8 @@
 import type { AppendOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { OK } from "../../../src/runs/answers.ts";
 import { hasOtherInstances } from "../instances/instances.ts";
-import { answerWithoutLease, holdsLease, OK } from "./lease.ts";
+import { answerWithoutLease, holdsLease } from "./lease.ts";
 import { INPUT_SEQ } from "./read-journal.ts";
 import type { WriterContext } from "./writer-context.ts";
 

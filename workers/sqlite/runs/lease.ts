@@ -1,20 +1,8 @@
-import type { ConfirmOp, Done, OpResult } from "../../../src/protocol/messages.ts";
+import type { ConfirmOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { answerUnheld, OK, type RunOp } from "../../../src/runs/answers.ts";
 import { findStoredRun } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-/**
- * The answer of an operation without a result. One object: the reply to the main thread holds it once.
- */
-export const OK: Done = { ok: true };
-
-const LEASE_LOST: OpResult<"append"> = {
-  ok: false,
-  fault: {
-    code: "LEASE_LOST",
-    message: "the thread is not held by this run any more",
-  },
-};
 
 /** Whether the run holds its thread. Checked before every write of the run. */
 export function holdsLease(
@@ -33,15 +21,12 @@ export function freeThread(
   return statements.freeThreadHeldBy.run(now, threadId, epoch, config.instanceId);
 }
 
-/**
- * The answer to a write of a run that does not hold its thread. If the run is stored, the write was
- * committed before and its batch was sent again: the answer is `OK`.
- */
+/** See `answerUnheld`. */
 export function answerWithoutLease(
   { statements }: WriterContext,
-  run: RunKey & { readonly runId?: string },
-): OpResult<"append" | "confirm" | "finish"> {
-  return findStoredRun(statements, run) !== undefined ? OK : LEASE_LOST;
+  op: RunOp,
+): OpResult<RunOp["kind"]> {
+  return answerUnheld(op, () => findStoredRun(statements, op) !== undefined);
 }
 
 export function confirm(context: WriterContext, op: ConfirmOp): OpResult<"confirm"> {

@@ -3,9 +3,10 @@ import type { EventLike } from "../../../src/events/event.ts";
 import { MessageDigests } from "../../../src/events/message-digests.ts";
 import { takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
+import { stateOfInput } from "../../../src/runs/stored-run.ts";
 import type { JournalIndex } from "../state/journal-index.ts";
 import type { JournalStatements } from "../state/statements.ts";
-import { type CompactedEvents, readJournal, stateOfInput } from "./read-journal.ts";
+import { type CompactedEvents, readJournal } from "./read-journal.ts";
 
 /** An ended run, compacted as far as its journal was read. */
 export class LongRun {
@@ -50,7 +51,7 @@ export class LongRun {
   }
 
   add(events: readonly EventLike[]): void {
-    this.#compactor ??= new RunCompactor(stateOfInput(this.#input ?? "{}"));
+    this.#compactor ??= new RunCompactor(stateOfInput(this.#input));
     for (const event of events) {
       this.#compactor.add(event);
       this.#messages.observe(event);

@@ -1,9 +1,9 @@
-import { compactRun } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
-import { digestsOf, type MessageDigest } from "../../../src/events/message-digests.ts";
+import type { MessageDigest } from "../../../src/events/message-digests.ts";
 import { type TakenOut, takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";
 import { START_SEQ } from "../../../src/protocol/messages.ts";
+import { toStoredRun } from "../../../src/runs/stored-run.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
 
@@ -72,17 +72,6 @@ export interface CompactedEvents {
   readonly messages: readonly MessageDigest[];
 }
 
-export function stateOfInput(input: string): unknown {
-  try {
-    const value: unknown = JSON.parse(input);
-    return typeof value === "object" && value !== null && "state" in value
-      ? value.state
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** A warning of the process, not a fault: the run is stored whole, only less compact. */
 function warnOfFailure(error: unknown): void {
   process.emitWarning(
@@ -91,8 +80,6 @@ function warnOfFailure(error: unknown): void {
 }
 
 export function compactEvents(events: readonly EventLike[], input: string): CompactedEvents {
-  const hasDelta = events.some((event) => event.type === "STATE_DELTA");
-  const base = hasDelta ? { state: stateOfInput(input) } : {};
-  const compacted = compactRun(events, { ...base, onFailure: warnOfFailure });
-  return { taken: takeOutOfEvents(compacted), messages: digestsOf(events) };
+  const stored = toStoredRun(events, input, warnOfFailure);
+  return { taken: takeOutOfEvents(stored.events), messages: stored.messages };
 }

@@ -1,9 +1,10 @@
 import type { GiveUpOp, OpResult, ReleaseOp, WithdrawOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { OK } from "../../../src/runs/answers.ts";
 import { REST_UNSTORED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
 import { deleteSegments, dropStart, endJournal } from "./journal.ts";
-import { freeThread, holdsLease, OK } from "./lease.ts";
+import { freeThread, holdsLease } from "./lease.ts";
 import { forgetIfEmpty, recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
 

@@ -66,8 +66,9 @@ export function prepareRunStatements(db: Database) {
       )
       .pluck(),
     lastRemovedEpoch: db.prepare<[], number>("SELECT last_epoch FROM removed_threads").pluck(),
-    insertThread: db.prepare<[string, string | null, string | null, number]>(
-      "INSERT INTO threads (thread_id, agent_id, resource_id, created_at) VALUES (?, ?, ?, ?)",
+    insertThread: db.prepare<[string, string | null, string | null, number, number]>(
+      `INSERT INTO threads (thread_id, agent_id, resource_id, created_at, updated_at)
+       VALUES (?, ?, ?, ?, ?)`,
     ),
     // A thread of which no run was stored, and of which nothing is set.
     deleteEmptyThread: db.prepare<[string, string]>(
@@ -106,17 +107,20 @@ export function prepareRunStatements(db: Database) {
        WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
     // `attempt` and `interrupted_row` stay: the rerun may be interrupted, too.
-    takeForRerun: db.prepare<
-      [
-        ...[runId: string, ownerId: string, claimNumber: number, now: number],
-        ...[agentId: string | null, threadId: string, epoch: number, takenBy: string],
-      ]
-    >(
-      `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
+    takeForRerun: db
+      .prepare<
+        [
+          ...[runId: string, ownerId: string, claimNumber: number, now: number],
+          ...[agentId: string | null, threadId: string, row: number, takenBy: string],
+        ],
+        number
+      >(
+        `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
          updated_at = ?, agent_id = ?, taken_by = NULL, stop_requested = NULL, epoch = epoch + 1
-       WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ? AND taken_by = ?
-         AND interrupted_row IS NOT NULL`,
-    ),
+       WHERE thread_id = ? AND +is_running IS NOT 1 AND +interrupted_row = ? AND taken_by = ?
+       RETURNING epoch`,
+      )
+      .pluck(),
     // Tests the owner too. If the row of an executing run is deleted or replaced, the same epoch can be
     // given again. The events of that run must not get into the run of the next owner.
     isHeldBy: db

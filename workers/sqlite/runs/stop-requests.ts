@@ -1,7 +1,8 @@
 import type { OpResult, StopOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
-import { hasLiveOwner } from "../instances/ownership.ts";
+import { isStoppable } from "../../../src/runs/holder.ts";
+import { holderOf } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Value of `run_state.stop_requested`: the run has to stop, and is stored. */
@@ -11,19 +12,21 @@ const STOP = 1;
 export const STOP_AND_DISCARD = 2;
 
 /**
- * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner.
+ * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner, and
+ * without `discard` also if the owner was asked before.
  */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
   const resourceId = statements.resourceOfThread.get(op.threadId) ?? null;
   if (!isVisible(op.scope, resourceId)) return { ok: true, stopped: false };
   const state = statements.stateOfThread.get(op.threadId);
-  const isOther = state?.owner_id !== null && state?.owner_id !== config.instanceId;
-  const isMeant = op.runId === null || state?.current_run_id === op.runId;
-  if (!isOther || !isMeant || !hasLiveOwner(context, state)) {
+  if (!isStoppable(holderOf(context, state), op, config.instanceId)) {
     return { ok: true, stopped: false };
   }
-  return { ok: true, stopped: statements.requestStop.run(STOP, op.threadId).changes === 1 };
+  const { changes } = op.discard
+    ? statements.requestEnd.run(STOP_AND_DISCARD, op.threadId)
+    : statements.requestStop.run(STOP, op.threadId);
+  return { ok: true, stopped: changes === 1 };
 }
 
 export interface RunToStop extends RunKey {

@@ -23,7 +23,7 @@ export interface RunToStore {
  * run.
  */
 export function storeRun(
-  { statements, messages, values }: WriterContext,
+  { statements, messages, values, touches }: WriterContext,
   run: RunToStore,
   events: CompactedEvents,
 ): number {
@@ -43,6 +43,7 @@ export function storeRun(
     return Number(inserted.lastInsertRowid);
   });
   const { messages: inEvents, taken } = events;
+  touches.note(threadId, finishedAt, agentId);
   messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: lengthOf(taken) });
   return id;
 }

@@ -1,9 +1,7 @@
 import type { RunKey } from "../../../src/protocol/run-key.ts";
+import { VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import type { StoredRunStatements } from "./statements.ts";
-
-/** Stands for the missing epoch of a run of a version 1 runner. Epochs of claims count from 1. */
-export const VERSION_1_EPOCH = 0;
 
 /** The epoch of the run that holds the thread, or held it last. */
 export function epochOf(state: RunStateRow): number {

@@ -8,6 +8,12 @@ import { prepareInstanceStatements } from "../instances/statements.ts";
 import { JournalIndex } from "../state/journal-index.ts";
 import { MessageIndex } from "../state/message-index.ts";
 import { prepareJournalStatements, prepareMessageStatements } from "../state/statements.ts";
+import {
+  prepareSearchRowStatements,
+  prepareTouchStatements,
+  prepareUpdateThreadStatements,
+} from "../threads/statements.ts";
+import { ThreadTouches } from "../threads/thread-touches.ts";
 import { SharedValues } from "../values/shared-values.ts";
 import { prepareValueStatements } from "../values/statements.ts";
 import { LongRuns } from "./long-runs.ts";
@@ -22,6 +28,9 @@ function prepareWriterStatements(db: Database) {
     ...prepareMessageStatements(db),
     ...prepareRunStatements(db),
     ...prepareValueStatements(db),
+    ...prepareUpdateThreadStatements(db),
+    ...prepareSearchRowStatements(db),
+    ...prepareTouchStatements(db),
   };
 }
 
@@ -35,6 +44,7 @@ export interface WriterContext extends InstanceContext {
   readonly journals: JournalIndex;
   readonly longRuns: LongRuns;
   readonly values: SharedValues;
+  readonly touches: ThreadTouches;
 }
 
 export function createWriterContext(
@@ -50,13 +60,28 @@ export function createWriterContext(
   const liveness = new Liveness({ statements, instanceId, identity, file });
   const longRuns = new LongRuns(statements, journals);
   const values = new SharedValues(statements);
-  return { db, statements, messages, journals, longRuns, values, config, identity, liveness, file };
+  const touches = new ThreadTouches(statements);
+  return {
+    db,
+    statements,
+    messages,
+    journals,
+    longRuns,
+    values,
+    touches,
+    config,
+    identity,
+    liveness,
+    file,
+  };
 }
 
 /** Forgets what the writer remembers of the file. Called for a rollback, which may make it wrong. */
-export function forgetUncommitted({ messages, journals, longRuns, values }: WriterContext): void {
+export function forgetUncommitted(context: WriterContext): void {
+  const { messages, journals, longRuns, values, touches } = context;
   messages.reset();
   journals.reset();
   longRuns.reset();
   values.reset();
+  touches.reset();
 }

@@ -1,10 +1,5 @@
-import {
-  digestsOf,
-  type MessageDigest,
-  UNKNOWN_DIGEST,
-} from "../../../src/events/message-digests.ts";
+import { digestsOf, type MessageDigest } from "../../../src/events/message-digests.ts";
 import { slotHasMessages } from "../../../src/events/shared/take-out.ts";
-import type { ClaimResult } from "../../../src/protocol/messages.ts";
 import { expectChange } from "../database/fault.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { TransactionStatements } from "../database/statements.ts";
@@ -84,6 +79,11 @@ export class MessageIndex {
     this.#values = new ValueReader(statements);
   }
 
+  /** `PRAGMA data_version` in the last transaction. It changes when another connection has written. */
+  get dataVersion(): number {
+    return this.#dataVersion;
+  }
+
   /** Called when a transaction begins. Whether another connection has written since the last call. */
   begin(): boolean {
     const before = this.#dataVersion;
@@ -117,23 +117,11 @@ export class MessageIndex {
     return recent;
   }
 
-  /** Which of `ids` the thread has stored, by position, and which of those with another digest. */
-  compare(
-    { threadId, isIndexed, digests: recent }: RecentRuns,
-    ids: readonly string[],
-    digests: readonly number[],
-  ): Pick<ClaimResult, "seen" | "changed"> {
-    const changed: number[] = [];
-    const seen = ids.map((id, at) => {
-      const indexed = () =>
-        isIndexed ? this.#statements.messageDigest.get(threadId, id) : undefined;
-      const stored = recent.get(id) ?? indexed();
-      const given = digests[at] ?? UNKNOWN_DIGEST;
-      const isComparable = given !== UNKNOWN_DIGEST && stored !== UNKNOWN_DIGEST;
-      if (stored !== undefined && isComparable && stored !== given) changed.push(at);
-      return stored !== undefined;
-    });
-    return { seen, changed };
+  /** The stored digest of a message, or undefined if the thread has no such message. */
+  digestOf({ threadId, isIndexed, digests }: RecentRuns, messageId: string): number | undefined {
+    const recent = digests.get(messageId);
+    if (recent !== undefined || !isIndexed) return recent;
+    return this.#statements.messageDigest.get(threadId, messageId);
   }
 
   /** Adds a run that was stored. */

@@ -18,7 +18,7 @@ export function loadThread(
     const text = joinPieces(pieces, reader.readSpan);
     if (text !== null) latest.set(slot, { text, pieces, cost: stored.cost });
   }
-  return { latest, logEnds: endsOfLogs(statements, latest.values()) };
+  return { latest, logEnds: endsOfLogs(statements, threadId, latest.values()) };
 }
 
 /** The pieces of the latest value of a slot. */
@@ -49,13 +49,14 @@ function latestPieces(
 
 function endsOfLogs(
   { endOfLog }: ValueStatements,
+  threadId: string,
   values: Iterable<StoredValue>,
 ): ReadonlyMap<number, number> {
   const ends = new Map<number, number>();
   for (const { pieces } of values) {
     for (const piece of pieces) {
       if (typeof piece === "string" || ends.has(piece.log)) continue;
-      const end = endOfLog.get(piece.log);
+      const end = endOfLog.get(piece.log, piece.log, threadId);
       if (end !== undefined) ends.set(piece.log, end);
     }
   }

@@ -53,9 +53,12 @@ export function prepareValueStatements(db: Database) {
       .prepare<[string], number>("INSERT INTO shared_logs (thread_id) VALUES (?) RETURNING log")
       .pluck(),
     ...prepareAppendStatements(db),
+    // Only of a log of the thread: no other thread appends to it.
     endOfLog: db
-      .prepare<[number], number>(
-        "SELECT at + length FROM shared_values WHERE log = ? ORDER BY at DESC LIMIT 1",
+      .prepare<[number, number, string], number>(
+        `SELECT at + length FROM shared_values
+         WHERE log = ? AND EXISTS (SELECT 1 FROM shared_logs WHERE log = ? AND thread_id = ?)
+         ORDER BY at DESC LIMIT 1`,
       )
       .pluck(),
     lastRunOfThread: db
@@ -81,6 +84,13 @@ export interface StoredChunkRow {
   readonly length: number;
 }
 
+/** The threads whose logs this thread has borrowed: it may have stopped using parts of them. */
+export const MARK_LENDERS = `
+UPDATE threads SET values_stale = 1 WHERE thread_id IN
+  (SELECT shared_logs.thread_id FROM borrowed_logs JOIN shared_logs USING (log)
+   WHERE borrowed_logs.thread_id = ?)
+`;
+
 /** Deletes the texts that no stored run uses any more. */
 export function prepareSweepStatements(db: Database) {
   return {
@@ -92,6 +102,14 @@ export function prepareSweepStatements(db: Database) {
       `SELECT shared_events, shared_input FROM agent_runs
        WHERE thread_id = ? AND (shared_events IS NOT NULL OR shared_input IS NOT NULL)`,
     ),
+    // Threads that use logs of this thread since they were forked.
+    borrowersOfThread: db
+      .prepare<[string], string>(
+        `SELECT DISTINCT borrowed_logs.thread_id FROM borrowed_logs JOIN shared_logs USING (log)
+         WHERE shared_logs.thread_id = ?`,
+      )
+      .pluck(),
+    markLenders: db.prepare<[string]>(MARK_LENDERS),
     logsOfThread: db
       .prepare<[string], number>("SELECT log FROM shared_logs WHERE thread_id = ?")
       .pluck(),

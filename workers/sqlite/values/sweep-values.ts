@@ -5,15 +5,18 @@ import { placesOf } from "./read-values.ts";
 import type { StoredChunkRow, SweepStatements } from "./statements.ts";
 
 /**
- * Deletes the texts that no stored run of the thread uses any more. Must be one transaction: a run that
- * is stored in between could use a text that is about to be deleted.
+ * Deletes the texts in the logs of a thread that no stored run uses any more, neither of the thread nor of
+ * its forks. Must be one transaction: a run that is stored in between could use a text that is about to be
+ * deleted. Unused text of up to `maxGap` UTF-16 units between used texts is kept.
  */
-export function sweepThread(statements: SweepStatements, threadId: string): void {
-  const live = new LiveParts();
-  for (const row of statements.placesOfThread.iterate(threadId)) {
-    for (const [, , packed] of placesOf(row)) {
-      for (const piece of unpackPieces(packed)) {
-        if (typeof piece === "object") live.add(piece);
+export function sweepThread(statements: SweepStatements, threadId: string, maxGap?: number): void {
+  const live = new LiveParts(maxGap);
+  for (const user of [threadId, ...statements.borrowersOfThread.all(threadId)]) {
+    for (const row of statements.placesOfThread.iterate(user)) {
+      for (const [, , packed] of placesOf(row)) {
+        for (const piece of unpackPieces(packed)) {
+          if (typeof piece === "object") live.add(piece);
+        }
       }
     }
   }
@@ -23,6 +26,7 @@ export function sweepThread(statements: SweepStatements, threadId: string): void
     }
   }
   statements.deleteEmptyLogs.run(threadId);
+  statements.markLenders.run(threadId);
   statements.endSweep.run(threadId);
 }
 

@@ -1,0 +1,49 @@
+import type { EventLike } from "../events/event.ts";
+import { isFields, type Message, type ToolCall, toolCallsOf } from "../events/view/message.ts";
+import type { ThreadSummary } from "../store/thread-store.ts";
+
+/**
+ * A thread as CopilotKit's clients know it. They show neither of the two ids of its owner, so both are
+ * empty: a resource id is the application's own business.
+ */
+export function threadRecord(thread: ThreadSummary): object {
+  const { id, title, agentId, archived, createdAt, updatedAt, lastRun, isRunning } = thread;
+  const updated = new Date(updatedAt).toISOString();
+  return {
+    id,
+    name: title,
+    agentId: agentId ?? "",
+    organizationId: "",
+    createdById: "",
+    archived,
+    createdAt: new Date(createdAt).toISOString(),
+    updatedAt: updated,
+    // Clients sort by it, so it has to follow the order of the list.
+    ...(lastRun !== null || isRunning ? { lastRunAt: updated } : {}),
+  };
+}
+
+/** A message as the runtime's route gives it: tool calls are flat, and only these fields are there. */
+export function messageRecord(message: Message): object {
+  const { id, role, content, toolCallId, activityType } = message;
+  const toolCalls = toolCallsOf(message).map(toolCallRecord);
+  return {
+    id,
+    role,
+    ...(content === undefined ? {} : { content }),
+    ...(toolCalls.length === 0 ? {} : { toolCalls }),
+    ...(toolCallId === undefined ? {} : { toolCallId }),
+    ...(activityType === undefined ? {} : { activityType }),
+  };
+}
+
+function toolCallRecord({ id, function: called }: ToolCall): object {
+  const { name, arguments: args } = isFields(called) ? called : {};
+  return { id, name, args };
+}
+
+/** An event without the `forwardedProps` of its input: clients send tokens in them. */
+export function shownEvent(event: EventLike): EventLike {
+  if (!isFields(event.input) || !("forwardedProps" in event.input)) return event;
+  return { ...event, input: { ...event.input, forwardedProps: {} } };
+}

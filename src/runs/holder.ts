@@ -1,0 +1,46 @@
+import type { HistoryPageMessage, HoldingRun, StopOp } from "../protocol/messages.ts";
+
+/** Stands for the missing epoch of a run of a version 1 runner. Epochs of claims count from 1. */
+export const VERSION_1_EPOCH = 0;
+
+/** The claim that holds a thread. */
+export interface ThreadHolder {
+  /** Null where it was not noted. */
+  readonly runId: string | null;
+  /** The instance that made the claim. Null for a version 1 runner, which has no instance. */
+  readonly ownerId: string | null;
+  /** The number of the claim, unique for its instance. Null where it was not noted. */
+  readonly claimNumber: number | null;
+  readonly epoch: number | null;
+  /** Whether the owner may still be executing the run: see liveness.ts. */
+  readonly isAlive: boolean;
+}
+
+/** The run that holds a thread as readers of the instance `instanceId` see it, if its owner is alive. */
+export function liveRunOf(holder: ThreadHolder | null, instanceId: string): HoldingRun | null {
+  if (holder === null || holder.runId === null || !holder.isAlive) return null;
+  const { runId, ownerId, claimNumber, epoch } = holder;
+  const ownClaim = ownerId === instanceId ? claimNumber : null;
+  return { runId, epoch: epoch ?? VERSION_1_EPOCH, ownClaim };
+}
+
+/** What the first page of a history says of its thread. `lastEpoch` is 0 for a thread without claims. */
+export function threadNow(
+  holder: ThreadHolder | null,
+  lastEpoch: number,
+  instanceId: string,
+): Pick<HistoryPageMessage, "live" | "endedUpTo"> {
+  const endedUpTo = holder === null ? lastEpoch : Math.max(0, lastEpoch - 1);
+  return { live: liveRunOf(holder, instanceId), endedUpTo };
+}
+
+/** Whether the instance `instanceId` may ask the run that holds a thread to stop, as `op` wants. */
+export function isStoppable(
+  holder: ThreadHolder | null,
+  op: Pick<StopOp, "runId">,
+  instanceId: string,
+): boolean {
+  // A version 1 runner gets no requests. An instance stops its own runs without any.
+  if (holder === null || holder.ownerId === null || holder.ownerId === instanceId) return false;
+  return holder.isAlive && (op.runId === null || op.runId === holder.runId);
+}

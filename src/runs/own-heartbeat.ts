@@ -1,0 +1,50 @@
+/** Heartbeats per lease, so that the lease outlives one or two heartbeats that fail. */
+const BEATS_PER_LEASE = 3;
+
+/** What the time before a heartbeat of this instance says. */
+export interface Beaten {
+  /** The lease had ended: other instances may have taken over the runs of this instance. */
+  readonly overslept: boolean;
+  /** For `Heartbeats.observe`: for how long every instance could write since the last heartbeat. */
+  readonly writableMs: number;
+}
+
+/** When this instance has written its heartbeat last, and when it is to write the next. */
+export class OwnHeartbeat {
+  readonly leaseMs: number;
+  #intervalMs: number;
+  #beatenAt = performance.now();
+
+  constructor(leaseMs: number) {
+    this.leaseMs = leaseMs;
+    this.#intervalMs = leaseMs / BEATS_PER_LEASE;
+  }
+
+  get intervalMs(): number {
+    return this.#intervalMs;
+  }
+
+  /**
+   * Takes the leases of all instances. The shortest decides how often this instance writes its heartbeat,
+   * because it judges the heartbeats of the others each time.
+   */
+  adaptTo(leasesMs: readonly number[]): void {
+    this.#intervalMs = Math.min(this.leaseMs, ...leasesMs) / BEATS_PER_LEASE;
+  }
+
+  /** Whether heartbeats are missing: after a suspend, timers fire late. */
+  get isLate(): boolean {
+    return performance.now() - this.#beatenAt > 2 * this.#intervalMs;
+  }
+
+  /**
+   * Called when a heartbeat was written. `lockedMs` is for how long this instance kept the others from
+   * writing. A heartbeat is late when no instance could write: that time counts against no instance.
+   */
+  beaten(lockedMs = 0): Beaten {
+    const sinceMs = performance.now() - this.#beatenAt;
+    const writableMs = this.isLate ? 0 : Math.max(0, sinceMs - lockedMs);
+    this.#beatenAt = performance.now();
+    return { overslept: sinceMs >= this.leaseMs, writableMs };
+  }
+}

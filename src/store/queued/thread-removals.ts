@@ -1,0 +1,90 @@
+import { RunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type { Scope } from "../../protocol/scope.ts";
+import type {
+  EraseRequest,
+  EraseResult,
+  ForkRequest,
+  PurgeRequest,
+  PurgeResult,
+  ThreadStore,
+} from "../thread-store.ts";
+import type { ThreadReads, ThreadWrites } from "./backend.ts";
+import type { Batcher } from "./batcher.ts";
+import type { Claims } from "./claims.ts";
+import type { RunTailer } from "./run-tailer.ts";
+
+export interface ThreadRemovalsOptions {
+  readonly reads: ThreadReads;
+  readonly writes: ThreadWrites;
+  readonly batcher: Batcher;
+  readonly claims: Claims;
+  readonly tailer: RunTailer;
+  readonly logger: Logger;
+}
+
+/** The threads that a queued store removes and forks. This is not done in batches: it may take long. */
+export class ThreadRemovals
+  implements Pick<ThreadStore, "endRun" | "delete" | "fork" | "purge" | "erase">
+{
+  readonly #options: ThreadRemovalsOptions;
+
+  constructor(options: ThreadRemovalsOptions) {
+    this.#options = options;
+  }
+
+  async endRun(threadId: string, scope: Scope): Promise<void> {
+    const { batcher, tailer } = this.#options;
+    const op = { kind: "stop", threadId, runId: null, discard: true, scope } as const;
+    const result = await batcher.enqueue(op);
+    if (!result.ok) throw RunStoreError.from(result.fault);
+    // Only the run of another instance can be waited for. A run of this instance ends by itself.
+    if (result.stopped) await tailer.released(threadId, new AbortController().signal);
+  }
+
+  async delete(threadId: string, scope: Scope): Promise<void> {
+    const endedClaims = await this.#endedClaims(threadId, scope);
+    await this.#options.writes.deleteThread({ threadId, scope, endedClaims });
+  }
+
+  async fork({ threadId, newThreadId, atRun }: ForkRequest, scope: Scope): Promise<void> {
+    await this.#options.writes.forkThread({ threadId, newThreadId, atRun: atRun ?? null, scope });
+  }
+
+  async erase(target: EraseRequest, scope: Scope): Promise<EraseResult> {
+    const { claims, writes } = this.#options;
+    const heldThreads = claims.heldThreads();
+    return writes.erase({ target, scope, endedClaims: claims.last, heldThreads });
+  }
+
+  async purge(request: PurgeRequest): Promise<PurgeResult> {
+    const { dryRun = false, skipIfPurging = false, scope, onProgress, signal, ...limits } = request;
+    signal?.throwIfAborted();
+    const purgeId = crypto.randomUUID();
+    const asked = { purgeId, limits, dryRun, scope, waits: !skipIfPurging };
+    const report = (done: PurgeResult) => {
+      try {
+        onProgress?.(done);
+      } catch (error) {
+        this.#options.logger.error({ err: error }, "onProgress of a purge failed");
+      }
+    };
+    const done = await this.#options.writes.purge(asked, { onProgress: report, signal });
+    report(done);
+    return done;
+  }
+
+  /**
+   * @throws {RunStoreError} `THREAD_ALREADY_RUNNING`: a run of this store has the thread or waits for it.
+   * `THREAD_NOT_FOUND`: so it is, but the thread is another's.
+   */
+  async #endedClaims(threadId: string, scope: Scope): Promise<number> {
+    const { claims, reads } = this.#options;
+    const last = claims.lastUnlessHeld(threadId);
+    if (last !== null) return last;
+    const { thread } = await reads.get({ threadId, scope });
+    throw thread === null
+      ? new RunStoreError("THREAD_NOT_FOUND", "there is no such thread")
+      : new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
+  }
+}

@@ -1,0 +1,244 @@
+import "../support/leak-guard.ts";
+import { statSync } from "node:fs";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { type PurgeResult, type SqliteAgentRunner, withResource } from "../../src/index.ts";
+import { valueIn, withDatabase } from "../support/database-file.ts";
+import {
+  collectingLogger,
+  openRunner,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+} from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  inputOf,
+  scriptedAgent,
+  started,
+} from "../support/scripted-agent.ts";
+import { tempDatabase } from "../support/temp-file.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** Runs `r1`, `r2` and so on of a thread. */
+async function store(runner: SqliteAgentRunner, threadId: string, runs: number): Promise<void> {
+  for (let at = 1; at <= runs; at++) {
+    await runToEnd(runner, threadId, `r${at}`, answeringAgent());
+  }
+}
+
+/** Makes the threads as if their last run had ended so many hours ago, in this order. */
+function age(dbPath: string, ...threads: readonly (readonly [threadId: string, hours: number])[]) {
+  withDatabase(dbPath, (db) => {
+    for (const [threadId, hours] of threads) {
+      const at = Date.now() - hours * HOUR_MS;
+      db.prepare("UPDATE threads SET updated_at = ? WHERE thread_id = ?").run(at, threadId);
+      db.prepare("UPDATE run_state SET updated_at = ? WHERE thread_id = ?").run(at, threadId);
+    }
+  });
+}
+
+async function runsOf(runner: SqliteAgentRunner, threadId: string): Promise<unknown[]> {
+  return runIdsIn(await replayOf(runner, threadId));
+}
+
+describe("runner.purge", () => {
+  test("removes threads whose last run ended too long ago", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const threadId of ["old", "older", "young"]) await store(runner, threadId, 2);
+    age(dbPath, ["old", 3], ["older", 4], ["young", 1]);
+    const done = await runner.purge({ maxAgeMs: 2 * HOUR_MS });
+    expect(done).toMatchObject({ threads: 2, runs: 4 });
+    expect(done.bytes).toBeGreaterThan(0);
+    expect(await runsOf(runner, "old")).toEqual([]);
+    expect(await runsOf(runner, "young")).toEqual(["r1", "r2"]);
+    expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(2);
+    expect(valueIn(dbPath, "SELECT count(DISTINCT thread_id) FROM thread_messages")).toBeLessThan(
+      2,
+    );
+  });
+
+  test("removes the oldest threads of too many, and of too many bytes", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const threadId of ["a", "b", "c", "d"]) await store(runner, threadId, 1);
+    age(dbPath, ["c", 4], ["a", 3], ["d", 2], ["b", 1]);
+    expect(await runner.purge({ maxThreads: 3 })).toMatchObject({ threads: 1 });
+    expect(await runsOf(runner, "c")).toEqual([]);
+    const all = await runner.purge({ maxBytes: 0, dryRun: true });
+    expect(all.threads).toBe(3);
+    const done = await runner.purge({ maxBytes: all.bytes - 1 });
+    expect(done.threads).toBe(1);
+    expect(await runsOf(runner, "a")).toEqual([]);
+    expect(await runsOf(runner, "d")).toEqual(["r1"]);
+    expect(await runner.purge({ maxThreads: 0 })).toMatchObject({ threads: 2 });
+  });
+
+  test("removes the oldest runs of a thread, and the rest is what a client sees", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await store(runner, "t", 20);
+    await replayOf(runner, "t");
+    expect(await runner.purge({ maxRunsPerThread: 3 })).toMatchObject({ threads: 0, runs: 17 });
+    expect(await runsOf(runner, "t")).toEqual(["r18", "r19", "r20"]);
+    const messages = await runner.threads.messages("t");
+    expect(messages.map(({ id }) => id)).toEqual(
+      [18, 19, 20].flatMap((at) => [`question-r${at}`, `answer-r${at}`]),
+    );
+    await store(runner, "other", 1);
+    expect(await runner.purge({ maxRunsPerThread: 1, keepLatest: 2 })).toMatchObject({ runs: 1 });
+  });
+
+  test.each(["the same runner", "another runner"])(
+    "messages of removed runs stay known to %s",
+    async (which) => {
+      const dbPath = tempDatabase();
+      const [runner, other] = [openRunner({ dbPath }), openRunner({ dbPath })];
+      const next = which === "the same runner" ? runner : other;
+      // The second runner remembers the thread as it was before.
+      await store(next, "t", 5);
+      await runner.purge({ maxRunsPerThread: 1 });
+      const list = [1, 2, 3, 4, 5].flatMap((at) => [`question-r${at}`, `answer-r${at}`]);
+      const input = inputOf("t", "r6", [...list, "new"]);
+      const events = await new Promise<unknown[]>((resolve) => {
+        const seen: unknown[] = [];
+        next
+          .run({ threadId: "t", agent: answeringAgent(), input })
+          .subscribe({ next: (event) => seen.push(event), complete: () => resolve(seen) });
+      });
+      const [first] = events as { input: { messages: { id: string }[] } }[];
+      expect(first?.input.messages.map(({ id }) => id)).toEqual(["new"]);
+      const shown = await next.threads.messages("t");
+      expect(shown.map(({ id }) => id)).toEqual(["question-r5", "answer-r5", "new", "answer-r6"]);
+      expect((await next.threads.get("t"))?.runs).toBe(2);
+    },
+  );
+
+  test("values that later runs use stay readable, and others go", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const text = (at: number) => `${`word${at} `.repeat(500)}`;
+    const agent = (at: number) =>
+      scriptedAgent(function* ({ input }) {
+        yield started(input);
+        const parts = [text(at), text(at + 1)];
+        yield { type: "STATE_SNAPSHOT", snapshot: { parts } };
+        yield finished(input);
+      });
+    for (let at = 1; at <= 6; at++) await runToEnd(runner, "t", `r${at}`, agent(at));
+    const bytes = () => valueIn(dbPath, "SELECT sum(length) FROM shared_values") as number;
+    const before = bytes();
+    await runner.purge({ maxRunsPerThread: 2 });
+    expect(await runner.threads.state("t")).toEqual({ parts: [text(6), text(7)] });
+    const stored = [];
+    for await (const event of runner.threads.events("t")) stored.push(event);
+    expect(JSON.stringify(stored)).toContain(text(5));
+    expect(bytes()).toBeLessThan(before / 1.5);
+  });
+
+  test("leaves alone a thread with a run", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    await store(runner, "t", 3);
+    const agent = heldAgent();
+    const running = runToEnd(runner, "t", "r4", agent);
+    await agent.halfway;
+    age(dbPath, ["t", 100]);
+    const limits = { maxAgeMs: HOUR_MS, maxThreads: 0, maxBytes: 0, maxRunsPerThread: 1 };
+    expect(await runner.purge(limits)).toMatchObject({ threads: 0, runs: 0 });
+    agent.release();
+    expect((await running).at(-1)?.type).toBe("RUN_FINISHED");
+    expect(await runsOf(runner, "t")).toEqual(["r1", "r2", "r3", "r4"]);
+  });
+
+  test("with archivedOnly, and within a resource, leaves all others alone", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const threadId of ["open", "archived"]) await store(runner, threadId, 2);
+    await withResource("ann", () => store(runner, "hers", 2));
+    await runner.threads.archive("archived");
+    const purge = () => runner.purge({ maxThreads: 0 });
+    expect(await withResource("bob", purge)).toMatchObject({ threads: 0 });
+    expect(await runner.purge({ maxThreads: 0, archivedOnly: true })).toMatchObject({ threads: 1 });
+    expect(await runsOf(runner, "archived")).toEqual([]);
+    expect(await withResource("ann", purge)).toMatchObject({ threads: 1 });
+    expect(await runsOf(runner, "open")).toEqual(["r1", "r2"]);
+  });
+
+  test("a dry run removes nothing, and counts what a purge removes", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const threadId of ["a", "b"]) await store(runner, threadId, 3);
+    for (const limits of [{ maxRunsPerThread: 1 }, { maxThreads: 1 }]) {
+      const dry = await runner.purge({ ...limits, dryRun: true });
+      expect(dry.runs).toBeGreaterThan(0);
+      const told: PurgeResult[] = [];
+      const done = await runner.purge({ ...limits, onProgress: (now) => told.push(now) });
+      expect(done).toEqual(dry);
+      expect(told.at(-1)).toEqual(done);
+    }
+  });
+
+  test("gives the space of a new file back", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const long = scriptedAgent(function* ({ input }) {
+      yield started(input);
+      yield { type: "CUSTOM", name: "long", value: "x".repeat(2_000_000) };
+      yield finished(input);
+    });
+    for (let at = 0; at < 5; at++) await runToEnd(runner, `t${at}`, "r", long);
+    await runner.purge({ maxThreads: 1 });
+    expect(valueIn(dbPath, "PRAGMA freelist_count")).toBe(0);
+    await runner.close();
+    expect(statSync(dbPath).size).toBeLessThan(4_000_000);
+  });
+
+  test("wrong limits are a TypeError, and a closed runner says so", async () => {
+    const runner = openRunner({});
+    await expect(runner.purge({ maxAgeMs: -1 })).rejects.toThrow(/maxAgeMs/);
+    await expect(runner.purge({ everyMs: 5 } as object)).rejects.toThrow(TypeError);
+    expect(await runner.purge({})).toEqual({ threads: 0, runs: 0, bytes: 0 });
+    await runner.close();
+    await expect(runner.purge({})).rejects.toMatchObject({ code: "RUNNER_CLOSED" });
+  });
+
+  test("with an aborted signal, it ends early", async () => {
+    const runner = openRunner({});
+    await store(runner, "t", 2);
+    const signal = AbortSignal.abort();
+    await expect(runner.purge({ maxThreads: 0, signal })).rejects.toThrow(/abort/i);
+    expect(await runsOf(runner, "t")).toEqual(["r1", "r2"]);
+  });
+});
+
+describe("the option retention", () => {
+  test("purges by itself, again and again", async () => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger, retention: { maxRunsPerThread: 1, everyMs: 20 } });
+    for (const threadId of ["a", "b"]) {
+      await store(runner, threadId, 3);
+      await eventually(async () => (await runsOf(runner, threadId)).length === 1);
+    }
+    expect(logger.lines.some(({ message }) => message === "threads and runs were purged")).toBe(
+      true,
+    );
+    expect(logger.lines.filter(({ level }) => level === "error")).toEqual([]);
+  });
+
+  test("does not open a file that is not used", async () => {
+    const dbPath = tempDatabase();
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const runner = openRunner({ dbPath, retention: { maxThreads: 1, everyMs: HOUR_MS } });
+    await vi.advanceTimersByTimeAsync(10 * HOUR_MS);
+    expect(statSync(dbPath, { throwIfNoEntry: false })).toBeUndefined();
+    vi.useRealTimers();
+    await runner.close();
+  });
+});

@@ -1,0 +1,41 @@
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
+
+/** Where Debian's package has it. */
+const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
+
+const ARGS = [
+  // Chromium's own sandbox does not work for root.
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-dev-shm-usage",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** A browser for the tests of a file. */
+export function useBrowser(): { newContext(): Promise<BrowserContext> } {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+  });
+  afterAll(() => browser.close());
+  return {
+    async newContext() {
+      const context = await browser.newContext({ viewport: { width: 1100, height: 700 } });
+      context.setDefaultTimeout(20_000);
+      onTestFinished(() => context.close());
+      return context;
+    },
+  };
+}
+
+/** Saves what the page shows, if `SCREENSHOTS` names a directory. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const directory = process.env.SCREENSHOTS;
+  if (directory !== undefined) await page.screenshot({ path: join(directory, `${name}.png`) });
+}

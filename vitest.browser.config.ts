@@ -1,0 +1,15 @@
+import { defineConfig } from "vitest/config";
+
+/** `npm run test:browser`: the tests that need Chromium, apart from those of `npm test`. */
+export default defineConfig({
+  test: {
+    environment: "node",
+    include: ["test/browser/*.browser.ts"],
+    globalSetup: ["test/browser/page.ts"],
+    pool: "forks",
+    expect: { requireAssertions: true },
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    watch: false,
+  },
+});

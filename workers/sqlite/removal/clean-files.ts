@@ -1,0 +1,88 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Database } from "better-sqlite3";
+import { toFault } from "../database/fault.ts";
+import type { Slices } from "./slices.ts";
+import { giveSpaceBack, isGivenBack } from "./space.ts";
+
+/** How long readers may keep the WAL from being emptied, in milliseconds. */
+const MAX_WAIT_MS = 10_000;
+
+/** Milliseconds between two tries. */
+const RETRY_MS = 50;
+
+/** Bytes of zeros in one row. */
+const FILL_BYTES = 64 * 1024;
+
+/**
+ * Overwrites the free pages of the file. They hold what was deleted from them earlier.
+ *
+ * A file that can give pages back gets smaller by them: other pages take their places. In another file, they
+ * are filled with zeros.
+ */
+export async function overwriteFreePages(db: Database, slices: Slices): Promise<void> {
+  if (isGivenBack(db)) {
+    await giveSpaceBack(db, slices, () => false);
+    return;
+  }
+  await slices.one(() => db.exec("CREATE TABLE IF NOT EXISTS erase_fill (zeros BLOB)"));
+  const fill = db.prepare<[number]>("INSERT INTO erase_fill (zeros) VALUES (zeroblob(?))");
+  const empty = db.prepare(
+    "DELETE FROM erase_fill WHERE rowid IN (SELECT rowid FROM erase_fill LIMIT 4)",
+  );
+  await slices.until((isOver) => {
+    const pageSize = Number(db.pragma("page_size", { simple: true }));
+    while (Number(db.pragma("freelist_count", { simple: true })) > FILL_BYTES / pageSize + 8) {
+      if (isOver()) return false;
+      fill.run(FILL_BYTES);
+    }
+    while (Number(db.pragma("freelist_count", { simple: true })) > 0) fill.run(pageSize);
+    return true;
+  });
+  await slices.until((isOver) => {
+    while (empty.run().changes > 0) if (isOver()) return false;
+    db.exec("DROP TABLE erase_fill");
+    return true;
+  });
+}
+
+/**
+ * Empties the WAL, in which older versions of pages are. Returns false when a reader has not let go of it
+ * within some time.
+ *
+ * The lock is never waited for within SQLite: meanwhile no process could write.
+ */
+export async function emptyWal(db: Database): Promise<boolean> {
+  const giveUpAt = performance.now() + MAX_WAIT_MS;
+  for (;;) {
+    if (tryToEmpty(db)) return true;
+    if (performance.now() > giveUpAt) return false;
+    await delay(RETRY_MS);
+  }
+}
+
+function tryToEmpty(db: Database): boolean {
+  // Without waiting for readers, as much as can be written is written.
+  db.pragma("wal_checkpoint(PASSIVE)");
+  const timeoutMs = db.pragma("busy_timeout", { simple: true });
+  db.pragma("busy_timeout = 0");
+  try {
+    const [result] = db.pragma("wal_checkpoint(TRUNCATE)") as { readonly busy: number }[];
+    return result?.busy === 0;
+  } catch (error) {
+    if (toFault(error).code === "BUSY") return false;
+    throw error;
+  } finally {
+    db.pragma(`busy_timeout = ${timeoutMs}`);
+  }
+}
+
+/** Writes the whole file anew. Returns false when another process does not let this one. */
+export function rewriteFile(db: Database): boolean {
+  try {
+    db.exec("VACUUM");
+    return true;
+  } catch (error) {
+    if (toFault(error).code === "BUSY") return false;
+    throw error;
+  }
+}

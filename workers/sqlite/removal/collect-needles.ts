@@ -1,0 +1,67 @@
+import type { Needles } from "./needles.ts";
+import type { Slices } from "./slices.ts";
+import type { EraseStatements } from "./statements.ts";
+
+/** Rows that are read together. */
+const ROWS = 32;
+
+/** Adds parts of everything that the file has of a thread. */
+export async function collectNeedles(
+  statements: EraseStatements,
+  slices: Slices,
+  threadId: string,
+  needles: Needles,
+): Promise<void> {
+  needles.addText(threadId);
+  const thread = await slices.look(() => statements.threadToErase.get(threadId));
+  needles.addText(thread?.title ?? null);
+  needles.addJson(thread?.metadata ?? null);
+  const facts = await slices.look(() => statements.factsToErase.get(threadId));
+  needles.addJson(facts?.facts ?? null);
+  for (const word of facts?.words.split(" ") ?? []) needles.addText(word);
+  const views = await slices.look(() => statements.viewsToErase.all(threadId));
+  for (const view of views) needles.addBytes(view);
+  const segments = await slices.look(() => statements.segmentsToErase.all(threadId));
+  for (const events of segments) needles.addJson(events);
+  await eachPage(
+    (after: number) => slices.look(() => statements.runsToErase.all(threadId, after, ROWS)),
+    0,
+    (run) => {
+      needles.addText(run.run_id);
+      needles.addText(run.client_run_id);
+      const { events, input, shared_events, shared_input } = run;
+      for (const json of [events, input, shared_events, shared_input]) needles.addJson(json);
+      return run.id;
+    },
+  );
+  await eachPage(
+    (after: string) => slices.look(() => statements.messageIdsAfter.all(threadId, after, ROWS)),
+    "",
+    (id) => {
+      needles.addText(id);
+      return id;
+    },
+  );
+  await eachPage(
+    (after: number) => slices.look(() => statements.valuesAfter.all(threadId, after, ROWS)),
+    0,
+    ({ id, text }) => {
+      needles.addJson(text);
+      return id;
+    },
+  );
+}
+
+/** Reads pages of rows. `take` returns what the next page comes after. */
+async function eachPage<Row, Key>(
+  read: (after: Key) => Promise<readonly Row[]>,
+  first: Key,
+  take: (row: Row) => Key,
+): Promise<void> {
+  let after = first;
+  for (;;) {
+    const rows = await read(after);
+    for (const row of rows) after = take(row);
+    if (rows.length < ROWS) return;
+  }
+}

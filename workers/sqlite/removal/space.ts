@@ -1,0 +1,32 @@
+import type { Database } from "better-sqlite3";
+import type { Slices } from "./slices.ts";
+
+/** Free pages that one statement gives back. The time is checked between statements. */
+const PAGES = 16;
+
+/** Value of `PRAGMA auto_vacuum` for files that can give free pages back step by step. */
+const INCREMENTAL = 2;
+
+/** Whether the file was made so that it can give free pages back. */
+export function isGivenBack(db: Database): boolean {
+  return db.pragma("auto_vacuum", { simple: true }) === INCREMENTAL;
+}
+
+/**
+ * Makes the file smaller by its free pages, if it was made for that. Older files were not: their free pages
+ * are used again, and only a VACUUM makes them smaller.
+ */
+export async function giveSpaceBack(
+  db: Database,
+  slices: Slices,
+  isEnded: () => boolean,
+): Promise<void> {
+  if (!isGivenBack(db)) return;
+  await slices.until((isOver) => {
+    while (!isEnded() && Number(db.pragma("freelist_count", { simple: true })) > 0) {
+      if (isOver()) return false;
+      db.pragma(`incremental_vacuum(${PAGES})`);
+    }
+    return true;
+  });
+}
