@@ -43,9 +43,12 @@ async function fileOfCrash({
 }: Partial<RunAgentInput> & {
   readonly resourceId?: string;
   readonly storeInput?: "full";
+  /** Whether the thread has another run before. */
+  readonly hasEarlier?: boolean;
 } = {}): Promise<string> {
-  const { storeInput = "new-messages", ...input } = options;
+  const { storeInput = "new-messages", hasEarlier = false, ...input } = options;
   const runner = openRunner({ dbPath: tempDatabase(), storeInput, onInterrupted: () => undefined });
+  if (hasEarlier) await runToEnd(runner, "t", "earlier", answeringAgent());
   const agent = puppetAgent();
   const run = () => runner.run({ threadId: "t", agent, input: { ...inputOf("t", "r"), ...input } });
   const { done } = watch(resourceId === undefined ? run() : withResource(resourceId, run));
@@ -212,6 +215,33 @@ describe("rerun", () => {
     );
     expect(await codeOf(rerun(answeringAgent()))).toBe("THREAD_ALREADY_RUNNING");
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
+  });
+
+  test("works after older runs of the thread were purged", async () => {
+    const dbPath = await fileOfCrash({ hasEarlier: true });
+    const { runner, run, rerun, release } = await openHandling(dbPath);
+    expect(run.input.messages.map(({ id }) => id)).toEqual([
+      ...["question-earlier", "answer-earlier", "question-r"],
+    ]);
+    expect(await runner.purge({ maxRunsPerThread: 1 })).toMatchObject({ runs: 1 });
+    await rerun(answeringAgent());
+    release();
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r", "r"]);
+    await runner.close();
+    expect(await offeredIn(dbPath)).toEqual([]);
+  });
+
+  test("is refused when the thread was deleted, also if it was made again", async () => {
+    const dbPath = await fileOfCrash();
+    const { runner, rerun, release } = await openHandling(dbPath);
+    await runner.threads.delete("t");
+    const agent = answeringAgent();
+    expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
+    await withResource("bob", () => runToEnd(runner, "t", "r", answeringAgent()));
+    expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
+    release();
+    expect(agent.inputs).toEqual([]);
+    expect(await replayOf(runner, "t")).toEqual([]);
   });
 
   test("rejects misuse with a TypeError", async () => {
