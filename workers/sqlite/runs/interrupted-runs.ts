@@ -3,7 +3,7 @@ import type { RunStateRow } from "../instances/statements.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Interrupted runs that one notice names at most. */
-const MAX_OFFERED = 100;
+const MAX_OFFERED = 1000;
 
 /** The interrupted runs that no live instance has taken, those with the fewest attempts first. */
 export function offeredRuns(context: WriterContext): readonly OfferedRun[] {
