@@ -10,6 +10,12 @@ export interface RunStateRow {
   /** `ClaimOp.number` of the owner's claim. */
   readonly claim_number: number | null;
   readonly stop_requested: number | null;
+  /** The columns of interrupted runs: see `ADDED_FOR_INTERRUPTED`. */
+  readonly agent_id: string | null;
+  readonly attempt: number | null;
+  readonly interrupted_row: number | null;
+  readonly interrupted_start: number | null;
+  readonly taken_by: string | null;
 }
 
 export interface InstanceRow {
@@ -34,8 +40,8 @@ export interface UnfinishedThreadRow {
 }
 
 /** The columns of `RunStateRow`. */
-export const RUN_STATE =
-  "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, claim_number, stop_requested";
+export const RUN_STATE = `thread_id, is_running, current_run_id, epoch, owner_id, updated_at,
+  claim_number, stop_requested, agent_id, attempt, interrupted_row, interrupted_start, taken_by`;
 
 /** The columns of `InstanceRow`. */
 const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime";
