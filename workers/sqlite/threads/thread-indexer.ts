@@ -39,9 +39,9 @@ export class ThreadIndexer {
 
   /** Whether there is nothing to do. Reads only. */
   isDone(): boolean {
-    const { droppedRange, staleFacts, runBehind, factsCheckpoint } = this.#statements;
+    const { droppedRange, staleFacts, hasRunBehind, factsCheckpoint } = this.#statements;
     if (droppedRange.get() !== undefined || staleFacts.get() !== undefined) return false;
-    return runBehind.get(factsCheckpoint.get() ?? 0) === undefined;
+    return hasRunBehind.get(factsCheckpoint.get() ?? 0) === undefined;
   }
 
   /** Goes on as far as the time goes, in a transaction of the caller. Returns whether all is done. */
