@@ -48,7 +48,11 @@ export function recoverRun(
   }
   const { epoch, closing } = ended;
   const input = journal.input ?? "{}";
-  const run = { threadId, runId, epoch, agentId: null, input, finishedAt: Date.now() };
+  const now = Date.now();
+  // Files of earlier versions have threads without a row here until their first run is stored.
+  const isKnown = statements.resourceOfThread.get(threadId) !== undefined;
+  if (!isKnown) statements.insertThread.run(threadId, null, null, now, now);
+  const run = { threadId, runId, epoch, agentId: null, input, finishedAt: now };
   storeRun(context, run, compactEvents([...journal.events, ...closing], input));
   const last = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
   if (retain) retainJournal(context, last, segmentIds);
