@@ -44,7 +44,7 @@ export function storeRun(
   });
   const { messages: inEvents, taken } = events;
   touches.note(threadId, finishedAt, agentId);
-  messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: lengthOf(taken) });
+  messages.add(recent, { id, messages: inEvents, length: lengthOf(taken) });
 }
 
 /** UTF-16 units of the JSON that the values were taken out of. */

@@ -150,8 +150,12 @@ export type SearchRowStatements = ReturnType<typeof prepareSearchRowStatements>;
 /** When a run of a thread began or ended last. */
 export function prepareTouchStatements(db: Database) {
   return {
-    touchThread: db.prepare<[at: number, agentId: string | null, threadId: string]>(
-      "UPDATE threads SET updated_at = ?, agent_id = coalesce(?, agent_id) WHERE thread_id = ?",
+    touchThread: db.prepare<[at: number, threadId: string]>(
+      "UPDATE threads SET updated_at = ? WHERE thread_id = ?",
+    ),
+    // A statement of its own, since it writes to all indexes of lists: most threads keep their agent.
+    setAgent: db.prepare<[agentId: string, threadId: string, agentId: string]>(
+      "UPDATE threads SET agent_id = ? WHERE thread_id = ? AND agent_id IS NOT ?",
     ),
   };
 }
@@ -162,6 +166,7 @@ export type TouchStatements = ReturnType<typeof prepareTouchStatements>;
 export function prepareIndexStatements(db: Database) {
   return {
     ...prepareSearchRowStatements(db),
+    ...prepareTouchStatements(db),
     factsCheckpoint: db.prepare<[], number>("SELECT up_to FROM facts_checkpoint").pluck(),
     hasRunBehind: db
       .prepare<[number], number>("SELECT 1 FROM agent_runs WHERE id > ? LIMIT 1")

@@ -120,6 +120,8 @@ export class ThreadIndexer {
     const { range, range_rows, words } = place;
     this.#statements.updateFacts.run(run.id, json, range, range_rows, words, threadId);
     this.#statements.touchThreadBefore.run(run.created_at, threadId, run.created_at);
+    const { agent_id: agentId } = run;
+    if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
     return { ...row, ...place, up_to: run.id, facts: json };
   }
 }
