@@ -145,6 +145,7 @@ describe("correct options", () => {
       interruptedNote: false,
       storeRawEvents: true,
       retention: false,
+      titleFor: false,
     };
     for (const options of [undefined, {}, { dbPath: undefined, lingerMs: undefined }]) {
       const { logger, storeRun, ...rest } = resolveOptions(options);

@@ -87,6 +87,6 @@ export class ThreadShortening {
     if (digests.size > 0) {
       statements.insertMessages.run(threadId, JSON.stringify([...digests]));
     }
-    statements.setIndexedUpTo.run(last, runs, null, threadId);
+    statements.setIndexedUpTo.run(last, runs, threadId);
   }
 }

@@ -44,7 +44,7 @@ export function storeRun(
   });
   const { messages: inEvents, taken } = events;
   touches.note(threadId, finishedAt, agentId);
-  messages.add(recent, { agentId, finishedAt, id, messages: inEvents, length: lengthOf(taken) });
+  messages.add(recent, { id, messages: inEvents, length: lengthOf(taken) });
   return id;
 }
 

@@ -43,9 +43,6 @@ export interface RecentRuns {
 }
 
 export interface StoredRun {
-  readonly agentId: string | null;
-  /** Milliseconds since the epoch. */
-  readonly finishedAt: number;
   /** The id of its row in `agent_runs`. */
   readonly id: number;
   readonly messages: readonly MessageDigest[];
@@ -129,7 +126,7 @@ export class MessageIndex {
     const { digests } = recent;
     recent.count++;
     for (const [id, digest] of run.messages) digests.set(id, digest);
-    if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id, run.agentId);
+    if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id);
   }
 
   /** Forgets everything that may have been rolled back. */
@@ -173,16 +170,16 @@ export class MessageIndex {
       recent.count++;
       last = row.id;
     }
-    if (isDue(recent)) this.#index(recent, last, null);
+    if (isDue(recent)) this.#index(recent, last);
     return recent;
   }
 
-  #index(recent: RecentRuns, upTo: number, agentId: string | null): void {
+  #index(recent: RecentRuns, upTo: number): void {
     const { threadId, digests } = recent;
     // Lone surrogates become U+FFFD, as in a bound string. JSON can hold them, but UTF-8 cannot.
     const json = JSON.stringify(Array.from(digests, ([id, digest]) => [id.toWellFormed(), digest]));
     if (digests.size > 0) this.#statements.insertMessages.run(threadId, json);
-    const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, agentId, threadId);
+    const updated = this.#statements.setIndexedUpTo.run(upTo, recent.count, threadId);
     expectChange(updated, "the index of a thread's messages");
     digests.clear();
     recent.count = 0;

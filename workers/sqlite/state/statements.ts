@@ -82,10 +82,8 @@ export function prepareMessageStatements(db: Database) {
     runsBehind: db.prepare<[string, number], StoredEventsRow & { readonly id: number }>(
       "SELECT id, events, shared_events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",
     ),
-    setIndexedUpTo: db.prepare<[number, number, string | null, string]>(
-      `UPDATE threads SET indexed_up_to = ?, run_count = run_count + ?,
-         agent_id = coalesce(?, agent_id)
-       WHERE thread_id = ?`,
+    setIndexedUpTo: db.prepare<[number, number, string]>(
+      "UPDATE threads SET indexed_up_to = ?, run_count = run_count + ? WHERE thread_id = ?",
     ),
     resetThreadIndex: db.prepare<[string]>(
       "UPDATE threads SET indexed_up_to = 0, run_count = 0, messages_stale = 0 WHERE thread_id = ?",

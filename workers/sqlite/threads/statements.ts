@@ -16,20 +16,21 @@ export interface RunRow {
   readonly bytes: number;
   /** Null when the run is too long, or its events are not asked for. */
   readonly events: string | null;
-  /** JSON of the last event when `events` is null. Null if the events are no JSON. */
-  readonly terminal: string | null;
+  /** The end of the JSON of the events when `events` is null: 64 KiB. */
+  readonly tail: Uint8Array | null;
   readonly shared_events: string | null;
   readonly shared_input: string | null;
 }
 
-const LAST_EVENT = "iif(json_valid(events), events -> '$[#-1]', NULL)";
+/** The end of the JSON of the events. SQLite would take seconds to parse the JSON of a very long run. */
+const TAIL = `substr(CAST(events AS BLOB), -${64 * 1024})`;
 
 const RUN_COLUMNS = `id, coalesce(client_run_id, run_id) AS run_id, epoch, agent_id, created_at,
   octet_length(events) + octet_length(input) AS bytes, shared_events, shared_input`;
 
 const READ_RUN = `${RUN_COLUMNS},
   iif(octet_length(events) <= ${MAX_READ_LENGTH}, events, NULL) AS events,
-  iif(octet_length(events) <= ${MAX_READ_LENGTH}, NULL, ${LAST_EVENT}) AS terminal`;
+  iif(octet_length(events) <= ${MAX_READ_LENGTH}, NULL, ${TAIL}) AS tail`;
 
 /** A thread, who holds it, and what is derived from its runs. */
 export interface ThreadRow {
@@ -66,14 +67,14 @@ export function prepareThreadStatements(db: Database) {
       `SELECT ${READ_RUN} FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id LIMIT ?`,
     ),
     lastRun: db.prepare<[string], RunRow>(
-      `SELECT ${RUN_COLUMNS}, NULL AS events, ${LAST_EVENT} AS terminal
+      `SELECT ${RUN_COLUMNS}, NULL AS events, ${TAIL} AS tail
        FROM agent_runs WHERE thread_id = ? ORDER BY id DESC LIMIT 1`,
     ),
     countRuns: db
       .prepare<[string], number>("SELECT count(*) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
     runsAfter: db.prepare<[string, number, number], RunRow>(
-      `SELECT ${RUN_COLUMNS}, NULL AS events, ${LAST_EVENT} AS terminal
+      `SELECT ${RUN_COLUMNS}, NULL AS events, ${TAIL} AS tail
        FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id LIMIT ?`,
     ),
   };
@@ -149,8 +150,12 @@ export type SearchRowStatements = ReturnType<typeof prepareSearchRowStatements>;
 /** When a run of a thread began or ended last. */
 export function prepareTouchStatements(db: Database) {
   return {
-    touchThread: db.prepare<[at: number, agentId: string | null, threadId: string]>(
-      "UPDATE threads SET updated_at = ?, agent_id = coalesce(?, agent_id) WHERE thread_id = ?",
+    touchThread: db.prepare<[at: number, threadId: string]>(
+      "UPDATE threads SET updated_at = ? WHERE thread_id = ?",
+    ),
+    // A statement of its own, since it writes to all indexes of lists: most threads keep their agent.
+    setAgent: db.prepare<[agentId: string, threadId: string, agentId: string]>(
+      "UPDATE threads SET agent_id = ? WHERE thread_id = ? AND agent_id IS NOT ?",
     ),
   };
 }
@@ -161,7 +166,11 @@ export type TouchStatements = ReturnType<typeof prepareTouchStatements>;
 export function prepareIndexStatements(db: Database) {
   return {
     ...prepareSearchRowStatements(db),
+    ...prepareTouchStatements(db),
     factsCheckpoint: db.prepare<[], number>("SELECT up_to FROM facts_checkpoint").pluck(),
+    hasRunBehind: db
+      .prepare<[number], number>("SELECT 1 FROM agent_runs WHERE id > ? LIMIT 1")
+      .pluck(),
     setFactsCheckpoint: db.prepare<[number]>(
       `INSERT INTO facts_checkpoint (id, up_to) VALUES (1, ?)
        ON CONFLICT (id) DO UPDATE SET up_to = excluded.up_to`,

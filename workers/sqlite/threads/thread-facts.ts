@@ -72,8 +72,28 @@ export function summaryOf(row: RunRow, end: RunEnd = endOfRow(row)): RunSummary 
   return { runId, epoch: epoch ?? 0, agentId, outcome, errorCode, endedAt, bytes };
 }
 
-function endOfRow({ terminal }: RunRow): RunEnd {
-  return endOf(terminal === null ? undefined : (JSON.parse(terminal) as EventLike));
+function endOfRow({ tail }: RunRow): RunEnd {
+  return endOf(tail === null ? undefined : lastEventOf(Buffer.from(tail).toString()));
+}
+
+/** What may stand in front of an event in a JSON array. Undefined: the beginning of the tail. */
+const BEFORE_EVENT: ReadonlySet<string | undefined> = new Set([..."[, \n\r\t", undefined]);
+
+/** The last event of a JSON array that ends with `tail`. Undefined if it is not whole, and no object. */
+function lastEventOf(tail: string): EventLike | undefined {
+  const end = tail.lastIndexOf("]");
+  let at = end;
+  // A brace within the event, or within a text, begins no JSON that ends where the event ends.
+  while (at > 0) {
+    at = tail.lastIndexOf("{", at - 1);
+    if (at < 0 || !BEFORE_EVENT.has(tail[at - 1])) continue;
+    try {
+      return JSON.parse(tail.slice(at, end)) as EventLike;
+    } catch {
+      // The event begins further in front.
+    }
+  }
+  return undefined;
 }
 
 /** The events, with the messages of the last snapshot. Null for a run that is too long. */

@@ -39,9 +39,9 @@ export class ThreadIndexer {
 
   /** Whether there is nothing to do. Reads only. */
   isDone(): boolean {
-    const { droppedRange, staleFacts, runBehind, factsCheckpoint } = this.#statements;
+    const { droppedRange, staleFacts, hasRunBehind, factsCheckpoint } = this.#statements;
     if (droppedRange.get() !== undefined || staleFacts.get() !== undefined) return false;
-    return runBehind.get(factsCheckpoint.get() ?? 0) === undefined;
+    return hasRunBehind.get(factsCheckpoint.get() ?? 0) === undefined;
   }
 
   /** Goes on as far as the time goes, in a transaction of the caller. Returns whether all is done. */
@@ -120,6 +120,8 @@ export class ThreadIndexer {
     const { range, range_rows, words } = place;
     this.#statements.updateFacts.run(run.id, json, range, range_rows, words, threadId);
     this.#statements.touchThreadBefore.run(run.created_at, threadId, run.created_at);
+    const { agent_id: agentId } = run;
+    if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
     return { ...row, ...place, up_to: run.id, facts: json };
   }
 }

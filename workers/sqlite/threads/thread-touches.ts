@@ -54,7 +54,8 @@ export class ThreadTouches {
     for (const [threadId, { at, agentId }] of this.#waiting) {
       if (this.#tokens < 1) return;
       this.#tokens--;
-      this.#statements.touchThread.run(at, agentId, threadId);
+      this.#statements.touchThread.run(at, threadId);
+      if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
       this.#waiting.delete(threadId);
     }
   }
