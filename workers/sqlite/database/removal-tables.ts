@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS unfinished_threads (
   is_fork INTEGER NOT NULL,
   -- The instance that works on it.
   owner_id TEXT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS borrowed_logs (
   thread_id TEXT NOT NULL,
   log INTEGER NOT NULL,
@@ -40,8 +40,7 @@ CREATE INDEX IF NOT EXISTS idx_borrowed_logs ON borrowed_logs(log);
 CREATE TABLE IF NOT EXISTS unfinished_erasures (
   -- Empty for a whole resource.
   thread_id TEXT NOT NULL,
-  resource_id TEXT,
-  UNIQUE (thread_id, resource_id)
+  resource_id TEXT
 );
 CREATE TABLE IF NOT EXISTS purge_lease (
   id INTEGER PRIMARY KEY CHECK (id = 1),

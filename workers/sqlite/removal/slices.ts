@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { RunStoreError } from "../../../src/protocol/errors.ts";
+import { RunStoreError, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
 import { toFault } from "../database/fault.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
 
@@ -64,7 +64,7 @@ export class Slices {
       try {
         return this.#context.db.transaction(() => work(isOver)).immediate();
       } catch (error) {
-        forgetUncommitted(this.#context);
+        if (!isRefusal(error)) forgetUncommitted(this.#context);
         const isBusy = toFault(error).code === "BUSY" && !(error instanceof RunStoreError);
         if (!isBusy || performance.now() - askedAt > MAX_BUSY_MS) throw error;
       } finally {
@@ -109,6 +109,18 @@ export class Slices {
     this.#context.db.pragma("wal_checkpoint(PASSIVE)");
     this.#hooks.after(performance.now() - startedAt);
   }
+}
+
+/** Refusals are made before anything is changed: what the writer remembers is right after their rollback. */
+const REFUSALS: ReadonlySet<RunStoreErrorCode> = new Set([
+  "THREAD_NOT_FOUND",
+  "THREAD_ALREADY_RUNNING",
+  "THREAD_EXISTS",
+  "RUN_NOT_FOUND",
+]);
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof RunStoreError && REFUSALS.has(error.code);
 }
 
 /** Pages in the WAL, and how many of them are in the database. -1 for a database in memory. */
