@@ -13,8 +13,8 @@ export default defineConfig({
     // A test without an assertion cannot fail.
     expect: { requireAssertions: true },
     // Long, so that only a test that hangs reaches it: a machine may be busy with something else.
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
     watch: false,
   },

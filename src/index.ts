@@ -23,6 +23,12 @@ export type {
   StopRequest,
 } from "./runner/agent.ts";
 export type {
+  InterruptedRun,
+  OnInterrupted,
+  Rerun,
+  RerunOptions,
+} from "./runner/interruptions.ts";
+export type {
   OnConcurrentRun,
   RunnerOptions,
   SqliteAgentRunnerOptions,
@@ -40,6 +46,7 @@ export {
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
 export type { TitleFor, UntitledThread } from "./runner/thread-titles.ts";
 export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
+export type { InterruptedRuns, OfferedRun, TakenRun } from "./store/interrupted-runs.ts";
 export type {
   BackupOptions,
   BackupProgress,

@@ -214,7 +214,9 @@ function close(): null {
 
 /** Commits a batch, unless the batch before it failed. */
 function commitNext(writer: Writer, batch: BatchRequest): BatchMessage {
+  // Before the heartbeat, which waits for a lock of another program: a refused batch must not wait again.
   writer.order.expectNext(batch);
+  writer.maintenance?.beforeBatch();
   // Without the WAL's index, a commit could overwrite what another process has written to the WAL.
   writer.files?.checkIndex();
   const startedAt = performance.now();
@@ -247,7 +249,6 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       writer.files?.check();
       return writer.opened;
     case "batch":
-      writer.maintenance?.beforeBatch();
       return commitNext(writer, request);
     case "rewrite-wal":
       writer.files?.check();

@@ -124,13 +124,19 @@ export class Gate<Rest extends readonly unknown[]> {
     return { kind: "forwarded", call, isInfo: route.name === "info" };
   }
 
+  /** Logs that an answer could not be sent whole. */
+  reportFailure(err: unknown): void {
+    this.#logger.error({ err }, "an answer could not be sent whole");
+  }
+
   #answered(response: Response, request: Request): Entry {
     return { kind: "answered", response: this.#origins.share(response, request) };
   }
 
   #refused(error: unknown): Response {
     const refusal = refusalOf(error);
-    if (refusal.status >= 500) {
+    // A server that shuts down is still asked things: that is no failure.
+    if (refusal.status >= 500 && refusal.code !== "RUNNER_CLOSED") {
       const err = error instanceof Refusal ? error.cause : error;
       this.#logger.error({ err, code: refusal.code }, refusal.message);
     }

@@ -2,21 +2,30 @@ import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
-/** Sends a response of the Fetch API. Resolves early if the client leaves. */
-export async function sendResponse(res: ServerResponse, response: Response): Promise<void> {
-  res.statusCode = response.status;
-  for (const [name, value] of response.headers) {
-    if (name === "vary" || name === "set-cookie") res.appendHeader(name, value);
-    else res.setHeader(name, value);
-  }
-  if (response.body === null) {
-    res.end();
-    return;
-  }
+/**
+ * Sends a response of the Fetch API. Never rejects: a Node server would end the process. A client that has
+ * left gets nothing more. A body that fails ends the connection, and `onFailure` gets the error.
+ */
+export async function sendResponse(
+  res: ServerResponse,
+  response: Response,
+  onFailure: (error: unknown) => void,
+): Promise<void> {
   try {
-    await pipeline(Readable.fromWeb(response.body), res);
+    if (res.destroyed) {
+      await response.body?.cancel();
+      return;
+    }
+    res.statusCode = response.status;
+    for (const [name, value] of response.headers) {
+      if (name === "vary" || name === "set-cookie") res.appendHeader(name, value);
+      else res.setHeader(name, value);
+    }
+    if (response.body === null) res.end();
+    else await pipeline(Readable.fromWeb(response.body), res);
   } catch (error) {
-    if (!isPrematureClose(error)) throw error;
+    if (!isPrematureClose(error)) onFailure(error);
+    res.destroy();
   }
 }
 

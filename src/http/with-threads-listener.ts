@@ -31,21 +31,23 @@ export function withThreadsListener<Req extends IncomingMessage = IncomingMessag
   }
   const gate = new Gate(options);
   return async (req, res, next) => {
+    const send = (response: Response) =>
+      sendResponse(res, response, (error) => gate.reportFailure(error));
     let request: Request;
     try {
       request = requestOf(req, res);
     } catch {
       const refusal = new Refusal(400, "INVALID_REQUEST", "the request cannot be read");
-      return sendResponse(res, refusal.toResponse());
+      return send(refusal.toResponse());
     }
     const body = new NodeBody(req);
     const entry = await gate.enter(request, body, [req as Req]);
     switch (entry.kind) {
       case "outside":
         if (next !== undefined) return next();
-        return sendResponse(res, notFound().toResponse());
+        return send(notFound().toResponse());
       case "answered":
-        return sendResponse(res, entry.response);
+        return send(entry.response);
       case "forwarded":
         if (entry.isInfo) rewriteBody(res, withThreadEndpoints);
         await entry.call(() => listener(body.request, res, next ?? (() => undefined)));

@@ -36,6 +36,8 @@ export interface WorkerConfig {
   readonly leaseMs: number;
   /** The last message of runs whose process died. Default false, for none. */
   readonly interruptedNote?: string | false | undefined;
+  /** Whether the runs of this instance are offered for a rerun after a crash. Default false. */
+  readonly offersInterrupted?: boolean | undefined;
   /**
    * The database file that this runner opened first, or null. Another file of the same name is refused.
    */
@@ -64,14 +66,25 @@ export interface ClaimOp {
   readonly messageDigests: readonly number[];
   /** Whether a run of another process that holds the thread is told to end and to store nothing. */
   readonly supersede: boolean;
+  /**
+   * For a rerun of an interrupted run: `OfferedRun.row`. The claim is refused when the thread has gone on
+   * since that run was taken.
+   */
+  readonly rerunOf?: number | undefined;
 }
+
+/**
+ * The seq of a segment that comes before all others: the RUN_STARTED that the run is stored with if a crash
+ * ends it before any of its events was journaled.
+ */
+export const START_SEQ = -2;
 
 /** Journal a segment of a run in flight. Idempotent by (thread, epoch, seq). */
 export interface AppendOp {
   readonly kind: "append";
   readonly threadId: string;
   readonly epoch: number;
-  /** Number of the segment in the run, from 0. */
+  /** Number of the segment in the run, from 0, or `START_SEQ`. */
   readonly seq: number;
   /** JSON array of events. */
   readonly events: string;
@@ -167,6 +180,22 @@ export interface StopOp {
   readonly scope: Scope;
 }
 
+/** Take an interrupted run, so that no other instance runs it again. Idempotent by (row, attempt). */
+export interface TakeOp {
+  readonly kind: "take";
+  readonly threadId: string;
+  readonly row: number;
+  /** `OfferedRun.attempt`. The run then has one attempt more. */
+  readonly attempt: number;
+}
+
+/** Offer an interrupted run no more. */
+export interface SettleOp {
+  readonly kind: "settle";
+  readonly threadId: string;
+  readonly row: number;
+}
+
 export type WriterOp =
   | ClaimOp
   | AppendOp
@@ -177,7 +206,9 @@ export type WriterOp =
   | GiveUpOp
   | ConfirmOp
   | StopOp
-  | UpdateThreadOp;
+  | UpdateThreadOp
+  | TakeOp
+  | SettleOp;
 
 export interface ClaimResult {
   readonly epoch: number;
@@ -209,6 +240,24 @@ export interface StopAnswer extends Done {
   readonly stopped: boolean;
 }
 
+export interface TakeAnswer extends Done {
+  /** Null when another instance has the run, or the thread has gone on. */
+  readonly taken: TakenRun | null;
+}
+
+/** What the database has of an interrupted run beside its row. */
+export interface TakenRun {
+  readonly agentId: string | null;
+  readonly resourceId: string | null;
+  /** Milliseconds since the epoch when the run first took its thread. */
+  readonly startedAt: number;
+}
+
+export interface SettleAnswer extends Done {
+  /** False when the run was not offered any more, or another instance has it. */
+  readonly settled: boolean;
+}
+
 /** The answer to each kind of operation that did not fail. */
 export interface OpAnswers {
   readonly claim: ClaimAnswer;
@@ -221,6 +270,8 @@ export interface OpAnswers {
   readonly confirm: Done;
   readonly stop: StopAnswer;
   readonly updateThread: Done;
+  readonly take: TakeAnswer;
+  readonly settle: SettleAnswer;
 }
 
 /** The outcome of one operation of a batch. A fault fails this operation, not the rest of the batch. */
@@ -277,6 +328,26 @@ export interface KeepViewRequest {
   readonly packed: Uint8Array;
 }
 
+/** The input of an interrupted run: the view before the run, and what the run brought. */
+export interface RunInputRequest {
+  readonly threadId: string;
+  /** Its row in `agent_runs`. */
+  readonly row: number;
+}
+
+export interface RunInputMessage {
+  /** Null when the row is gone. */
+  readonly found: FoundRunInput | null;
+}
+
+export interface FoundRunInput {
+  readonly runId: string;
+  /** JSON of the input without its messages. */
+  readonly rest: string;
+  /** JSON arrays of its messages, in order. */
+  readonly messages: readonly string[];
+}
+
 /** Some events of one stored run. A run larger than a page comes in several. */
 export interface PageSegment {
   readonly runId: string;
@@ -307,6 +378,8 @@ export interface RunningRequest {
 /** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export interface RunningMessage {
   readonly run: HoldingRun | null;
+  /** Whether the thread exists and the scope does not see it. */
+  readonly isOthers: boolean;
 }
 
 /** Asks about a run of another instance. */
@@ -410,6 +483,7 @@ export type WriterRequest =
   | ({ readonly kind: "running" } & RunningRequest)
   | { readonly kind: "look"; readonly look: LookRequest }
   | { readonly kind: "view"; readonly view: ViewRequest }
+  | { readonly kind: "run-input"; readonly run: RunInputRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
   | ({ readonly kind: "threads" } & ListThreadsRequest)
   | ({ readonly kind: "thread" } & ReadThreadRequest)
@@ -478,8 +552,17 @@ export interface BatchMessage {
 
 export type ReaderRequest = Extract<
   WriterRequest,
-  { kind: "page" | "running" | "look" | "view" | "threads" | "thread" | "runs" }
+  { kind: "page" | "running" | "look" | "view" | "run-input" | "threads" | "thread" | "runs" }
 >;
+
+/** An interrupted run that may be taken. */
+export interface OfferedRun {
+  readonly threadId: string;
+  /** Its row in `agent_runs`, which no other run ever has. */
+  readonly row: number;
+  /** How many times it was taken before. */
+  readonly attempt: number;
+}
 
 /** What a writer reports without a request. */
 export type WriterNotice =
@@ -497,6 +580,8 @@ export type WriterNotice =
       readonly epoch: number;
       readonly discard: boolean;
     }
+  /** Runs that a crash ended, and that no live instance has taken. Repeated until they are taken or settled. */
+  | { readonly kind: "interrupted"; readonly runs: readonly OfferedRun[] }
   /** The file was deleted, moved or replaced. The writer has closed it. */
   | { readonly kind: "replaced"; readonly fault: StoreFault }
   /** A heartbeat or the search for dead instances failed, and the file or the disk is not the cause. */

@@ -71,6 +71,8 @@ export interface RunEnvironment {
   readonly storeInput: StoreInput;
   /** Default `"additive"`. */
   readonly inputMessages?: InputMessages | undefined;
+  /** Whether a run is journaled before its first event: it may have to be run again after a crash. */
+  readonly beginsJournal?: boolean | undefined;
   /** Called when the first run of a thread was stored. */
   readonly onFirstStored?: ((run: StoredRun) => void) | undefined;
 }
@@ -89,6 +91,8 @@ export interface CheckedRequest extends RunRequest {
   readonly resourceId: string | null;
   /** Whether the run is stored. A run that is not stored does not claim its thread. */
   readonly isStored: boolean;
+  /** `ClaimRequest.rerunOf`, for the rerun of an interrupted run. */
+  readonly rerunOf?: number | undefined;
 }
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
@@ -104,6 +108,7 @@ export class ActiveRun {
   readonly runId: string;
   readonly resourceId: string | null;
   readonly isStored: boolean;
+  readonly #rerunOf: number | undefined;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
   /** The context of the `run` call. Costs a tenth of `AsyncLocalStorage.snapshot`, which does the same. */
@@ -113,7 +118,8 @@ export class ActiveRun {
   readonly #stream: RunStream;
   #state: State;
   #stopRequested = false;
-  #refused = false;
+  /** Why the run did not begin, or null. */
+  #refusal: RunStoreError | null = null;
   #claimed: ClaimedRun | null = null;
   /** Whether no run of the thread was stored when this run claimed it. */
   #isFirst = false;
@@ -127,6 +133,7 @@ export class ActiveRun {
     this.runId = request.runId;
     this.resourceId = request.resourceId;
     this.isStored = request.isStored;
+    this.#rerunOf = request.rerunOf;
     this.#agent = request.agent;
     this.#input = request.input;
     this.#environment = environment;
@@ -153,7 +160,7 @@ export class ActiveRun {
 
   /** True when the run was refused: its RUN_ERROR is for its caller, not for clients of the thread. */
   get refused(): boolean {
-    return this.#refused;
+    return this.#refusal !== null;
   }
 
   /** True from the request until the run is told to stop or its agent is done. */
@@ -181,6 +188,18 @@ export class ActiveRun {
     return this.#state !== "settled" && this.#state !== "ended";
   }
 
+  /**
+   * Resolves when the run has ended.
+   *
+   * @throws {RunStoreError} the run was refused.
+   */
+  async over(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.events.subscribe({ complete: resolve });
+    });
+    if (this.#refusal !== null) throw this.#refusal;
+  }
+
   /** Takes the thread and runs the agent. Never rejects: every failure is an event. */
   start(): Promise<void> {
     return this.#inOwnContext(() => this.#start());
@@ -189,9 +208,7 @@ export class ActiveRun {
   async #start(): Promise<void> {
     this.#enter("claiming");
     if (!this.isStored) {
-      this.#stream.setInput(this.#input);
-      this.#enter("running");
-      await this.#execute();
+      await this.#startUnstored();
       return;
     }
     let input: ReadInput;
@@ -215,11 +232,34 @@ export class ActiveRun {
     this.#claimed = claim.run;
     const { run, seen, changed = [], isFirst = false } = claim;
     this.#isFirst = isFirst;
-    const { storeInput, inputMessages = "additive" } = this.#environment;
+    const { storeInput, inputMessages = "additive", beginsJournal } = this.#environment;
     const newInput = messagesNewTo(input, seen);
     this.#stream.setInput(newInput);
     this.#stream.attach(run, clientListOf(input, { seen, changed }, inputMessages));
     run.setInput(storeInput === "full" ? input.all : this.#stream.storedFormOf(newInput));
+    if (beginsJournal === true) run.begin?.(this.#stream.storedStart);
+    this.#enter("running");
+    await this.#execute();
+  }
+
+  /**
+   * A run that is not stored claims nothing. But its agent may know what was said on another's thread, by
+   * a memory of its own.
+   */
+  async #startUnstored(): Promise<void> {
+    const { store } = this.#environment;
+    try {
+      const { threadId, resourceId } = this;
+      const isOthers = (await store.isOthers?.(threadId, { resourceId })) ?? false;
+      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#refuse(error.code, error.message);
+      return;
+    }
+    // The run was superseded, or the runner closed, while the store was asked.
+    if (!this.#isIn("claiming")) return;
+    this.#stream.setInput(this.#input);
     this.#enter("running");
     await this.#execute();
   }
@@ -287,7 +327,7 @@ export class ActiveRun {
 
   #refuse(code: RunStoreErrorCode, message: string): void {
     if (this.#state !== "waiting" && this.#state !== "claiming") return;
-    this.#refused = true;
+    this.#refusal = new RunStoreError(code, message);
     this.#stream.fail(code, message);
     this.#end();
   }
@@ -302,7 +342,10 @@ export class ActiveRun {
   /** Claims the thread once, or with "supersede" and "enqueue" until another process has released it. */
   async #claimThread({ messageIds, messageDigests }: ReadInput): Promise<ClaimOutcome> {
     const { store, onConcurrentRun } = this.#environment;
-    const waits = onConcurrentRun === "supersede" || onConcurrentRun === "enqueue";
+    const rerunOf = this.#rerunOf;
+    const isRerun = rerunOf !== undefined;
+    // A rerun gives way to whatever run of a user has the thread.
+    const waits = !isRerun && (onConcurrentRun === "supersede" || onConcurrentRun === "enqueue");
     const agentId = this.#agentId();
     for (;;) {
       const outcome = await store.claim({
@@ -312,7 +355,8 @@ export class ActiveRun {
         resourceId: this.resourceId,
         messageIds,
         messageDigests,
-        supersede: onConcurrentRun === "supersede",
+        supersede: !isRerun && onConcurrentRun === "supersede",
+        ...(isRerun && { rerunOf }),
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),
       });

@@ -2,6 +2,7 @@ import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
 import { faultInRetention, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
+import type { OnInterrupted } from "./interruptions.ts";
 import type { InputMessages } from "./read-input.ts";
 import type { Resources } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
@@ -70,6 +71,20 @@ export interface RunnerOptions {
    * message.
    */
   titleFor?: TitleFor | false | undefined;
+  /**
+   * Called for each run that a crash ended: once, in one instance of those that have this option. It may
+   * run the agent again by `rerun`. When it ends without `rerun`, or with an error, which is logged, the run
+   * stays as the crash left it. Default false: so do all such runs.
+   *
+   * An agent may be executed more than once for one request. Called outside the context of any request,
+   * within `withResource` of the run's resource.
+   */
+  onInterrupted?: OnInterrupted | false | undefined;
+  /**
+   * How often `onInterrupted` is called for one run whose process crashes again and again. Then the run is
+   * given up. Default 3.
+   */
+  maxReruns?: number | undefined;
   /** Gets what no caller can be told. Any pino logger fits. Default: warnings and errors on stderr. */
   logger?: Logger | undefined;
 }
@@ -115,6 +130,8 @@ export type ResolvedOptions = {
   >;
 };
 
+export const DEFAULT_MAX_RERUNS = 3;
+
 const DEFAULTS: ResolvedOptions = {
   dbPath: ":memory:",
   onConcurrentRun: "throw",
@@ -132,6 +149,8 @@ const DEFAULTS: ResolvedOptions = {
   storeRun: isConversation,
   replayRuns: Number.MAX_SAFE_INTEGER,
   resources: "optional",
+  onInterrupted: false,
+  maxReruns: DEFAULT_MAX_RERUNS,
   storeRawEvents: true,
   retention: false,
   titleFor: false,
@@ -201,6 +220,11 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
     expected: "a function of the run's input",
     accepts: (value) => typeof value === "function",
   },
+  onInterrupted: {
+    expected: "a function of the interrupted run, or false",
+    accepts: (value) => value === false || typeof value === "function",
+  },
+  maxReruns: integer(1, 1000, "reruns"),
   storeRawEvents: {
     expected: "true or false",
     accepts: (value) => typeof value === "boolean",

@@ -21,6 +21,11 @@ export function withResource<T>(resourceId: string | typeof EVERY_RESOURCE, fn: 
   return scopes.run(scopeOf(resourceId), fn);
 }
 
+/** Calls `fn` in a scope, whatever the scope of the call that is under way. */
+export function withScope<T>(scope: Scope, fn: () => T): T {
+  return scopes.run(scope, fn);
+}
+
 function scopeOf(resourceId: unknown): Scope {
   if (resourceId === EVERY_RESOURCE) return "every";
   if (typeof resourceId !== "string" || resourceId === "" || !resourceId.isWellFormed()) {

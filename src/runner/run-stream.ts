@@ -92,6 +92,11 @@ export class RunStream {
     this.#addStart(lacksInput ? this.#withInput(event) : event);
   }
 
+  /** The stored form of the RUN_STARTED of a run whose agent has emitted nothing yet. */
+  get storedStart(): EventLike {
+    return this.#storedStart(this.#withInput({ type: "RUN_STARTED", ...this.#ids }));
+  }
+
   /** Closes the open parts and emits a terminal event, unless the agent has emitted a terminal event. */
   close({ stopped, error }: Closing): void {
     // A stream with RUN_FINISHED is valid only after a RUN_STARTED.
@@ -121,14 +126,18 @@ export class RunStream {
   }
 
   #addStart(event: EventLike): void {
-    const { clientMessages = null, whole = null } = this.#clientList ?? {};
+    const stored = this.#storedStart(event);
     this.#clientList = null;
+    this.#start ??= { place: this.log.length, stored };
+    this.#add(event, stored);
+  }
+
+  #storedStart(event: EventLike): EventLike {
+    const { clientMessages = null, whole = null } = this.#clientList ?? {};
     let input = this.storedFormOf(event.input);
     if (whole !== null) input = { ...(input as object), messages: whole };
     const withInput = input === event.input ? event : { ...event, input };
-    const stored = clientMessages === null ? withInput : { ...withInput, clientMessages };
-    this.#start ??= { place: this.log.length, stored };
-    this.#add(event, stored);
+    return clientMessages === null ? withInput : { ...withInput, clientMessages };
   }
 
   #add(event: EventLike, stored = event): void {

@@ -58,14 +58,16 @@ export class SqliteAgentRunner extends StoreAgentRunner {
     const { dbPath: givenPath, ...resolved } = resolveOptions(options);
     assertNodeVersion();
     if (isOwnThread()) {
-      super({ ...resolved, store: new InertRunStore() });
+      super({ ...resolved, onInterrupted: false, store: new InertRunStore() });
       return;
     }
     const isMemory = givenPath === ":memory:";
     if (isMemory) warnMemory({ isAskedFor: options?.dbPath !== undefined });
     const dbPath = isMemory ? givenPath : resolve(givenPath);
     const logger = guardLogger(resolved.logger);
-    const store = sqliteRunStore({ ...resolved, logger, dbPath, instanceId: randomUUID() });
+    const offersInterrupted = resolved.onInterrupted !== false;
+    const own = { logger, dbPath, instanceId: randomUUID(), offersInterrupted };
+    const store = sqliteRunStore({ ...resolved, ...own });
     super({ ...resolved, store });
   }
 }

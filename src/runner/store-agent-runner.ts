@@ -19,7 +19,8 @@ import type {
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
 import { describeValue } from "./describe-value.ts";
-import { checkRunnerOptions } from "./options.ts";
+import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
+import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { currentScope, purgedScope, type Resources, scopeOfResource } from "./resource.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
@@ -33,7 +34,7 @@ export interface RunnerStats extends StoreStats {
   readonly activeRuns: number;
 }
 
-export interface StoreAgentRunnerOptions extends RunEnvironment {
+export interface StoreAgentRunnerOptions extends Omit<RunEnvironment, "beginsJournal"> {
   readonly closeTimeoutMs: number;
   /** Default `"optional"`. */
   readonly resources?: Resources | undefined;
@@ -41,6 +42,10 @@ export interface StoreAgentRunnerOptions extends RunEnvironment {
   readonly storeRun?: StoreRun | undefined;
   /** How many of the last runs `connect` replays whole. Default: all. */
   readonly replayRuns?: number | undefined;
+  /** Needs a store that offers interrupted runs. */
+  readonly onInterrupted?: OnInterrupted | false | undefined;
+  /** Default 3. */
+  readonly maxReruns?: number | undefined;
   /** Default: nothing is removed. */
   readonly retention?: Retention | false | undefined;
   /** Default: a title is the beginning of the first user message. */
@@ -68,6 +73,7 @@ export class StoreAgentRunner {
   /** The stored threads: list, read, change and remove them. */
   readonly threads: Threads;
   readonly #options: StoreAgentRunnerOptions;
+  readonly #environment: RunEnvironment;
   readonly #store: RunStore;
   readonly #runs = new ThreadRuns();
   /** Null without the option `retention`. */
@@ -84,6 +90,9 @@ export class StoreAgentRunner {
     const logger = guardLogger(checked.logger);
     this.#store = options.store;
     this.#options = { ...checked, logger, ...this.#titling(checked.titleFor, logger) };
+    const { onInterrupted = false } = checked;
+    this.#environment = { ...this.#options, beginsJournal: onInterrupted !== false };
+    if (onInterrupted !== false) this.#handInterrupted(onInterrupted);
     this.threads = new Threads({
       store: this.#store,
       scope: () => this.#scope(),
@@ -129,7 +138,7 @@ export class StoreAgentRunner {
     const scope = this.#tryScope();
     const isRefused = scope instanceof RunStoreError;
     const resourceId = isRefused || scope === "every" ? null : scope.resourceId;
-    const run = new ActiveRun({ ...checked, resourceId, isStored }, this.#options, this.#runs);
+    const run = new ActiveRun({ ...checked, resourceId, isStored }, this.#environment, this.#runs);
     const refusal = isRefused ? scope : this.#refusal(run.threadId, { resourceId });
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
@@ -305,6 +314,33 @@ export class StoreAgentRunner {
     await this.#store.threads?.endRun(threadId, scope);
   }
 
+  #handInterrupted(onInterrupted: OnInterrupted): void {
+    const { interrupted: runs } = this.#store;
+    if (runs === undefined) {
+      throw new TypeError(
+        "onInterrupted: the store of this runner does not offer interrupted runs",
+      );
+    }
+    const { maxReruns = DEFAULT_MAX_RERUNS, logger } = this.#options;
+    const isOpen = () => this.#closing === null;
+    const start = (request: RerunRequest) => this.#rerun(request);
+    new Interruptions({ runs, onInterrupted, maxReruns, logger, isOpen, start });
+  }
+
+  /** Runs an interrupted run again. Resolves when the run is over. Rejects if it did not begin. */
+  async #rerun(request: RerunRequest): Promise<void> {
+    const { threadId, resourceId } = request;
+    const checked = { ...request, ...checkRequest(request), isStored: true };
+    const refusal = this.#overload();
+    if (refusal !== null) throw refusal;
+    if (this.#runs.current(threadId, { resourceId }) !== null) {
+      throw new RunStoreError("THREAD_ALREADY_RUNNING", "Thread already running");
+    }
+    const run = new ActiveRun(checked, this.#environment, this.#runs);
+    this.#runs.add(run);
+    await run.over();
+  }
+
   #isStored({ threadId, runId, input }: RunToCheck): boolean {
     const { storeRun = isConversation, logger } = this.#options;
     try {
@@ -325,12 +361,8 @@ export class StoreAgentRunner {
    * run of the thread.
    */
   #refusal(threadId: string, scope: Scope): RunStoreError | null {
-    if (this.#closing !== null) {
-      return new RunStoreError("RUNNER_CLOSED", "The runner is closed");
-    }
-    if (this.#store.overloaded) {
-      return new RunStoreError("QUEUE_FULL", "Too much is waiting to be stored; try again later");
-    }
+    const overload = this.#overload();
+    if (overload !== null) return overload;
     const current = this.#runs.current(threadId, scope);
     if (current !== null) {
       switch (this.#options.onConcurrentRun) {
@@ -345,6 +377,17 @@ export class StoreAgentRunner {
         case "enqueue":
           break;
       }
+    }
+    return null;
+  }
+
+  /** Why no run at all may begin, or null. */
+  #overload(): RunStoreError | null {
+    if (this.#closing !== null) {
+      return new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    }
+    if (this.#store.overloaded) {
+      return new RunStoreError("QUEUE_FULL", "Too much is waiting to be stored; try again later");
     }
     return null;
   }

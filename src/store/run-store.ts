@@ -2,6 +2,7 @@ import type { EventLike } from "../events/event.ts";
 import type { StoredView } from "../events/view/thread-view.ts";
 import type { RunStoreError } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scope.ts";
+import type { InterruptedRuns } from "./interrupted-runs.ts";
 import type { ThreadStore } from "./thread-store.ts";
 
 /**
@@ -83,6 +84,12 @@ export interface RunStore {
   runningRun(threadId: string, scope?: Scope): Promise<LiveRun | null>;
 
   /**
+   * Whether the thread belongs to another resource than the scope's, or to nobody where the scope has one.
+   * False for an unknown thread. Required of a store that has resources.
+   */
+  isOthers?(threadId: string, scope: Scope): Promise<boolean>;
+
+  /**
    * The events of a run that executes elsewhere (`HistoryPage.live`), from its first, as they come,
    * until it has ended, each event once. Whoever begins late gets all of them. A run that is released
    * is told to its last event, if any was told before. A run whose process dies ends as it is
@@ -130,6 +137,9 @@ export interface RunStore {
    */
   readonly hasResources?: boolean;
 
+  /** The runs that a crash ended, to be run again. Absent where the store cannot offer them. */
+  readonly interrupted?: InterruptedRuns;
+
   /** Lists, changes and removes threads. Absent where the store cannot. */
   readonly threads?: ThreadStore;
 
@@ -173,6 +183,11 @@ export interface ClaimRequest {
   readonly messageDigests?: readonly number[];
   /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
   readonly supersede: boolean;
+  /**
+   * For a rerun: `OfferedRun.row` of a run that this store has taken. The claim is refused with
+   * `THREAD_ALREADY_RUNNING` if any other run has taken the thread since.
+   */
+  readonly rerunOf?: number;
   /** Called when the run was taken over by someone else, or can no longer be written. */
   readonly onLost: (error: RunStoreError) => void;
   /** Called, perhaps repeatedly, when another process wants the run to end. */
@@ -210,6 +225,13 @@ export interface ClaimedRun {
 
   /** The input to store with the run. Called once, before the first `append`. */
   setInput(input: unknown): void;
+
+  /**
+   * Journals, without waiting for the first event, what the run is stored with if a crash ends it before
+   * any event was journaled. Called at most once, before the first `append`. Absent where the store
+   * does not offer interrupted runs.
+   */
+  begin?(start: EventLike): void;
 
   /**
    * Adds one event. Returns at once; it is stored within the store's linger time. What is stored is

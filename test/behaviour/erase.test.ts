@@ -229,5 +229,5 @@ test("new files overwrite what is deleted, and can give their pages back", async
   await runner.ready();
   expect(valueIn(dbPath, "PRAGMA auto_vacuum")).toBe(2);
   const columns = withDatabase(dbPath, (db) => db.pragma("table_info(unfinished_threads)"));
-  expect(columns).toHaveLength(4);
+  expect(columns).toHaveLength(5);
 });

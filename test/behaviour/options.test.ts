@@ -45,6 +45,8 @@ describe("a wrong option is a TypeError that says what was expected and what was
     ],
     titleFor: [true, "always", null, {}],
     storeRun: [true, "always", null, {}],
+    onInterrupted: [true, "rerun", null, {}],
+    maxReruns: [0, -1, 1.5, "3", null, 1001],
     storeRawEvents: ["true", 0, null],
     logger: [null, {}, "stderr", { info() {}, warn() {}, error() {} }, []],
   };
@@ -129,6 +131,8 @@ describe("correct options", () => {
       durability: "full",
       lingerMs: 50,
       maxBatchBytes: 1024 * 1024,
+      maxReruns: 3,
+      onInterrupted: false,
       maxPendingBytes: 64 * 1024 * 1024,
       readers: 1,
       leaseMs: 15_000,

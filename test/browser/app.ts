@@ -1,9 +1,7 @@
-import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { RequestListener } from "node:http";
 import { basename, extname, join } from "node:path";
-import { inject, onTestFinished } from "vitest";
+import { inject } from "vitest";
 import { cookieOf } from "../support/users-server.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -12,20 +10,6 @@ const TYPES: Readonly<Record<string, string>> = {
   ".css": "text/css; charset=utf-8",
   ".woff2": "font/woff2",
 };
-
-/** Serves `listener` on a free port until the test ends, and returns the origin. */
-export async function serve(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(async () => {
-    const closed = once(server, "close");
-    server.close();
-    server.closeAllConnections();
-    await closed;
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 /** The application around the runtime: its page, and a login that sets a cookie. */
 export function application(runtime: RequestListener): RequestListener {

@@ -6,8 +6,8 @@ import { ScriptAgent } from "../support/copilot-server.ts";
 import { openRunner } from "../support/open-runner.ts";
 import { finished, type Script, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-import { BASE_PATH, identifyBySession } from "../support/users-server.ts";
-import { application, serve } from "./app.ts";
+import { BASE_PATH, identifyBySession, listening } from "../support/users-server.ts";
+import { application } from "./app.ts";
 import { screenshot, useBrowser } from "./browser.ts";
 import { ThreadsPage } from "./threads-page.ts";
 
@@ -19,12 +19,17 @@ const echo: Script = function* ({ input }) {
 
 const browser = useBrowser();
 
-async function startApplication(mode: "multi-route" | "single-route" = "multi-route") {
+async function startApplication(
+  mode: "multi-route" | "single-route" = "multi-route",
+  allowedOrigins: readonly string[] = [],
+) {
   const runner = openRunner({ dbPath: tempDatabase(), onConcurrentRun: "enqueue" });
   const runtime = new CopilotRuntime({ runner, agents: { default: new ScriptAgent(echo) } });
-  const listener = createCopilotNodeListener({ runtime, basePath: BASE_PATH, mode });
-  const threads = { runner, identify: identifyBySession, basePath: BASE_PATH };
-  return serve(application(withThreadsListener(listener, threads)));
+  const cors = { origin: "*", allowHeaders: ["content-type", "authorization"] };
+  const listener = createCopilotNodeListener({ runtime, basePath: BASE_PATH, mode, cors });
+  const threads = { runner, identify: identifyBySession, basePath: BASE_PATH, allowedOrigins };
+  const { origin } = await listening(application(withThreadsListener(listener, threads)));
+  return origin;
 }
 
 async function login(origin: string, user: string, query = ""): Promise<ThreadsPage> {
@@ -155,6 +160,59 @@ describe("useThreads of CopilotKit's React package, in a browser", () => {
       new Set(["GET /threads 200", "PATCH /threads/first 200", "DELETE /threads/first 200"]),
     );
     expect(await ada.alert()).toBe("");
+  });
+
+  it("works as the list of docs/threads.md", async () => {
+    const ada = await login(await startApplication(), "ada");
+    await ada.say("a question");
+    await ada.page.goto(`${new URL("/?documented", ada.page.url())}`);
+    ada.page.on("dialog", (dialog) => dialog.accept("Plans"));
+    await ada.button("a question").waitFor();
+    await ada.button("Rename").click();
+    await ada.button("Plans").click();
+    await ada.shows("You said: a question");
+    await ada.button("Archive").click();
+    await ada.button("Plans").waitFor({ state: "detached" });
+    await expect
+      .poll(() => new Set(ada.requests))
+      .toEqual(
+        new Set([
+          "GET /threads 200",
+          "PATCH /threads/first 200",
+          "POST /threads/first/archive 200",
+        ]),
+      );
+  });
+
+  it("works from a page of an allowed origin, with a token in a header", async () => {
+    const { origin: pages } = await listening(application(() => {}));
+    const query = (runtimeUrl: string) =>
+      `${pages}/?runtimeUrl=${encodeURIComponent(runtimeUrl)}&token=session-of-ada`;
+    const open = async (allowedOrigins: readonly string[]) => {
+      const origin = await startApplication("multi-route", allowedOrigins);
+      const ada = new ThreadsPage(await (await browser.newContext()).newPage());
+      await ada.page.goto(query(`${origin}/api/copilotkit`));
+      return ada;
+    };
+
+    const ada = await open([pages]);
+    await ada.say("a question");
+    await ada.refresh();
+    await ada.lists(["a question"]);
+    await ada.press("first", "Rename");
+    await ada.page.reload();
+    await ada.lists(["a question, renamed"]);
+    await ada.press("first", "Delete");
+    await ada.page.reload();
+    await ada.lists([]);
+    expect(await ada.alert()).toBe("");
+
+    const refused = await open([]);
+    const failure = refused.page.waitForEvent("requestfailed", (request) =>
+      request.url().endsWith("/run"),
+    );
+    await refused.send("a question");
+    expect((await failure).method()).toBe("POST");
   });
 
   it("tells the page of somebody who is not logged in that it cannot", async () => {

@@ -213,4 +213,65 @@ describe("a Node server", () => {
     expect(await ask({ ...base, method: "TRACE" })).toBe(400);
     expect(await ask({ ...base, headers: { host: "a b" } })).toBe(400);
   });
+
+  it("survives a client that leaves before anybody knows who it is", async () => {
+    const asked = Promise.withResolvers<void>();
+    const known = Promise.withResolvers<void>();
+    const identify = async () => {
+      asked.resolve();
+      await known.promise;
+      return { resourceId: "one" };
+    };
+    const server = await startUsersServer({ mount: "Node listener", threads: { identify } });
+    const leaving = new AbortController();
+    const list = server.send("ada", "GET /threads", { signal: leaving.signal });
+    await asked.promise;
+    leaving.abort();
+    await expect(list).rejects.toThrow();
+    known.resolve();
+    expect((await server.send("ada", "GET /threads")).status).toBe(200);
+    expect(server.log).toEqual([]);
+  });
+
+  const large = "x".repeat(200_000);
+  const talkative: Script = function* ({ input }) {
+    yield started(input);
+    for (let n = 0; n < 20; n++) yield { type: "CUSTOM", name: `${n}`, value: large };
+    yield finished(input);
+  };
+
+  it("survives a client that leaves in the middle of the events", async () => {
+    const server = await startUsersServer({ mount: "Node listener", script: talkative });
+    await server.talk("ada", "thread", "run");
+    const leaving = new AbortController();
+    const events = await server.send("ada", "GET /threads/thread/events", {
+      signal: leaving.signal,
+    });
+    const reader = (events.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    leaving.abort();
+    await expect(reader.closed).rejects.toThrow();
+    const whole = await server.send("ada", "GET /threads/thread/events");
+    expect(((await whole.json()) as { events: unknown[] }).events).toHaveLength(22);
+    expect(server.log).toEqual([]);
+  });
+
+  it("cuts the connection when the events cannot be read to their end, and says so in its log", async () => {
+    const server = await startUsersServer({ mount: "Node listener", script: talkative });
+    await server.talk("ada", "thread", "run");
+    const events = server.runner.threads.events.bind(server.runner.threads);
+    server.runner.threads.events = async function* (threadId) {
+      let left = 5;
+      for await (const event of events(threadId)) {
+        if (left-- === 0) throw new Error("the disk is gone");
+        yield event;
+      }
+    };
+    const cut = await server.send("ada", "GET /threads/thread/events");
+    await expect(cut.text()).rejects.toThrow();
+    expect(server.log).toMatchObject([
+      { level: "error", fields: { err: { message: "the disk is gone" } } },
+    ]);
+    expect((await server.send("ada", "GET /threads")).status).toBe(200);
+  });
 });

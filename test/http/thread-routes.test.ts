@@ -176,52 +176,59 @@ describe.each(MOUNTS)("the routes of threads, with a %s", (mount) => {
       ],
     });
   });
-
-  it.each([
-    "GET /threads/unknown/messages",
-    "GET /threads/unknown/events",
-    "GET /threads/unknown/state",
-    "PATCH /threads/unknown",
-    "POST /threads/unknown/archive",
-    "DELETE /threads/unknown",
-  ])("answer 404 for a thread that is not there: %s", async (call) => {
-    const { send } = await start();
-    const body = call.startsWith("GET") ? undefined : { name: "x" };
-    const response = await send("ada", call, { body });
-    expect(response.status).toBe(404);
-    expect(await response.json()).toEqual(NOT_FOUND);
-  });
-
-  it.each([
-    ["POST /threads", "GET"],
-    ["DELETE /threads", "GET"],
-    ["GET /threads/clear", "POST"],
-    ["PUT /threads/thread", "PATCH, DELETE"],
-    ["GET /threads/thread", "PATCH, DELETE"],
-    ["POST /threads/thread/messages", "GET"],
-    ["DELETE /threads/thread/events", "GET"],
-    ["GET /threads/thread/archive", "POST"],
-  ])("answer 405 for a method that a route does not have: %s", async (call, allowed) => {
-    const { send } = await start();
-    const response = await send("ada", call);
-    expect(response.status).toBe(405);
-    expect(response.headers.get("allow")).toBe(allowed);
-    expect(await response.json()).toMatchObject({ code: "METHOD_NOT_ALLOWED" });
-  });
-
-  it.each(WRONG)("refuse a wrong request: $call, $what", async ({ call, body, status, code }) => {
-    const { send } = await start();
-    const response = await send("ada", call, { body });
-    expect(response.status).toBe(status);
-    expect(await response.json()).toEqual({ error: expect.any(String), code });
-  });
-
-  it("change nothing when a request is refused", async () => {
-    const server = await start();
-    await server.talk("ada", "thread", "run 1");
-    for (const { call, body } of WRONG) await server.send("ada", call, { body });
-    expect(await list(server, "ada")).toMatchObject({
-      threads: [{ id: "thread", name: "text of question-run 1", archived: false }],
-    });
-  });
 });
+
+describe.each(["fetch handler", "Node listener"] as const)(
+  "the routes of threads, with a %s",
+  (mount) => {
+    const start = () => startUsersServer({ mount });
+
+    it.each([
+      "GET /threads/unknown/messages",
+      "GET /threads/unknown/events",
+      "GET /threads/unknown/state",
+      "PATCH /threads/unknown",
+      "POST /threads/unknown/archive",
+      "DELETE /threads/unknown",
+    ])("answer 404 for a thread that is not there: %s", async (call) => {
+      const { send } = await start();
+      const body = call.startsWith("GET") ? undefined : { name: "x" };
+      const response = await send("ada", call, { body });
+      expect(response.status).toBe(404);
+      expect(await response.json()).toEqual(NOT_FOUND);
+    });
+
+    it.each([
+      ["POST /threads", "GET"],
+      ["DELETE /threads", "GET"],
+      ["GET /threads/clear", "POST"],
+      ["PUT /threads/thread", "PATCH, DELETE"],
+      ["GET /threads/thread", "PATCH, DELETE"],
+      ["POST /threads/thread/messages", "GET"],
+      ["DELETE /threads/thread/events", "GET"],
+      ["GET /threads/thread/archive", "POST"],
+    ])("answer 405 for a method that a route does not have: %s", async (call, allowed) => {
+      const { send } = await start();
+      const response = await send("ada", call);
+      expect(response.status).toBe(405);
+      expect(response.headers.get("allow")).toBe(allowed);
+      expect(await response.json()).toMatchObject({ code: "METHOD_NOT_ALLOWED" });
+    });
+
+    it.each(WRONG)("refuse a wrong request: $call, $what", async ({ call, body, status, code }) => {
+      const { send } = await start();
+      const response = await send("ada", call, { body });
+      expect(response.status).toBe(status);
+      expect(await response.json()).toEqual({ error: expect.any(String), code });
+    });
+
+    it("change nothing when a request is refused", async () => {
+      const server = await start();
+      await server.talk("ada", "thread", "run 1");
+      for (const { call, body } of WRONG) await server.send("ada", call, { body });
+      expect(await list(server, "ada")).toMatchObject({
+        threads: [{ id: "thread", name: "text of question-run 1", archived: false }],
+      });
+    });
+  },
+);

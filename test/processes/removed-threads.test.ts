@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
+import { countInFiles } from "../support/file-search.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import { isA } from "../support/message-events.ts";
 import { openRunner, replayOf, runIdsIn, runToEnd, typesOf } from "../support/open-runner.ts";
@@ -214,5 +215,30 @@ describe("a purge", () => {
     await verifyWithClients(events);
     expect(events.some(isA("RUN_STARTED"))).toBe(true);
     expect(runIdsIn(await replayOf(here, "t"))).toHaveLength(5);
+  });
+});
+
+describe("erasing", () => {
+  test("a thread while its process is killed: another process carries on", async () => {
+    const { dbPath, other, here } = await largeThread();
+    const erased = other.threads("erase", { threadId: "t" }).catch((error: Error) => error);
+    await eventually(() => rowsOf(dbPath, "t") < RUNS);
+    await other.kill();
+    expect(await erased).toBeInstanceOf(Error);
+    await eventually(() => rowsOf(dbPath, "t") === 0);
+    expect(await replayOf(here, "t")).toEqual([]);
+    expect(await here.threads.erase({ threadId: "t" })).toMatchObject({ verified: true });
+    expect(countInFiles(dbPath, "copy-t-")).toBe(0);
+    const again = here.threads.erase({ threadId: "t" });
+    await expect(again).rejects.toMatchObject({ code: "THREAD_NOT_FOUND" });
+  });
+
+  test("a thread that another process has open", async () => {
+    const { dbPath, other, here } = await largeThread();
+    expect(await replayOf(here, "t")).not.toEqual([]);
+    const erased = await other.threads("erase", { threadId: "t" });
+    expect(erased).toEqual({ threads: 1, runs: RUNS + 1, verified: true });
+    expect(countInFiles(dbPath, "copy-t-")).toBe(0);
+    expect(runIdsIn(await replayOf(here, "neighbour"))).toEqual(["r1"]);
   });
 });

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as nextTask } from "node:timers/promises";
 import { RunStoreError, toRunStoreError } from "../../src/protocol/errors.ts";
 import type * as messages from "../../src/protocol/messages.ts";
+import { isVisible } from "../../src/protocol/scope.ts";
 import { BatchOrder } from "../../src/runs/batch-order.ts";
 import { tellFollower } from "../../src/runs/follow.ts";
 import { fillPage } from "../../src/runs/history-page.ts";
@@ -79,9 +80,11 @@ export class MemoryBackend implements port.Backend {
 
   async running({ threadId, scope }: messages.RunningRequest): Promise<messages.RunningMessage> {
     await this.open();
+    const { resourceId } = this.#database.thread(threadId);
+    const isOthers = resourceId !== undefined && !isVisible(scope, resourceId);
     const thread = this.#database.threadIn(scope, threadId);
     const holder = thread.stop === null ? this.#holderOf(thread) : null;
-    return { run: liveRunOf(holder, this.#instanceId) };
+    return { run: liveRunOf(holder, this.#instanceId), isOthers };
   }
 
   async look({ runs, threads }: messages.LookRequest): Promise<messages.LookMessage> {

@@ -30,6 +30,8 @@ export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: 
     return OK;
   }
   if (op.kind === "updateThread") return NO_THREAD_LIST;
+  if (op.kind === "take") return { ok: true, taken: null };
+  if (op.kind === "settle") return { ok: true, settled: false };
   if (!isOurs || thread.epoch !== op.epoch) {
     return answerUnheld(op, () => thread.storedRun(op.epoch) !== undefined);
   }

@@ -1,12 +1,12 @@
 import { fileURLToPath } from "node:url";
 import type { BaseEvent } from "@ag-ui/core";
-import { ReplaySubject } from "rxjs";
+import { firstValueFrom, ReplaySubject } from "rxjs";
 import { expect } from "vitest";
-import type { PurgeOptions, PurgeResult, SqliteAgentRunnerOptions } from "../../src/index.ts";
+import type { InterruptedRun, PurgeOptions, PurgeResult } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
 import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
-import type { Command, OnAbort, Report, ThreadMethod } from "./runner.child.ts";
+import type { ChildOptions, Command, OnAbort, Report, ThreadMethod } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
 const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
@@ -14,6 +14,14 @@ const CHILD = fileURLToPath(new URL("runner.child.ts", import.meta.url));
 interface Answer {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
+}
+
+export interface RunOptions {
+  readonly onAbort?: OnAbort;
+  /** Ids of the messages of its input. Default: a question. */
+  readonly messages?: readonly string[];
+  /** The run is within `withResource` of it. */
+  readonly resourceId?: string;
 }
 
 /** A run of another process, whose agent emits the events that are given here. */
@@ -33,6 +41,8 @@ export class RunnerProcess {
   readonly #answers = new Map<number, Answer>();
   readonly #streams = new Map<number, ReplaySubject<BaseEvent>>();
   readonly #logged = new ReplaySubject<LogLine>();
+  readonly #interrupted = new ReplaySubject<InterruptedRun>();
+  readonly #reran = new ReplaySubject<string | null>();
   readonly #blocked = Promise.withResolvers<void>();
   #lastId = 0;
 
@@ -43,7 +53,7 @@ export class RunnerProcess {
 
   /** Starts a process; resolves when it has the file open. */
   static async open(
-    options: SqliteAgentRunnerOptions,
+    options: ChildOptions,
     process_: {
       readonly execArgv?: readonly string[];
       readonly env?: NodeJS.ProcessEnv;
@@ -64,9 +74,13 @@ export class RunnerProcess {
   }
 
   /** Begins a run. Does not wait for the agent, whose run may have to wait. */
-  run(threadId: string, runId: string, { onAbort = "end" as OnAbort } = {}): DistantRun {
+  run(
+    threadId: string,
+    runId: string,
+    { onAbort = "end" as OnAbort, ...options }: RunOptions = {},
+  ): DistantRun {
     const run = ++this.#lastId;
-    const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort });
+    const watched = this.#watch({ do: "run", stream: run, threadId, runId, onAbort, ...options });
     return {
       ...watched,
       started: () => this.#ask<void>({ do: "started", run }),
@@ -77,16 +91,44 @@ export class RunnerProcess {
     };
   }
 
-  connect(threadId: string): Watched {
-    return this.#watch({ do: "connect", stream: ++this.#lastId, threadId });
+  /** The runs that its `onInterrupted` has got so far. */
+  readonly interruptedRuns: InterruptedRun[] = [];
+
+  /** Resolves with the first run that its `onInterrupted` gets. */
+  interrupted(): Promise<InterruptedRun> {
+    return firstValueFrom(this.#interrupted);
   }
 
-  stop(threadId: string, runId?: string): Promise<boolean> {
-    return this.#ask({ do: "stop", threadId, runId });
+  /** Resolves when its first rerun is over: with null, or with the code of the error. */
+  reran(): Promise<string | null> {
+    return firstValueFrom(this.#reran);
   }
 
-  isRunning(threadId: string): Promise<boolean> {
-    return this.#ask({ do: "isRunning", threadId });
+  /** The agent of its rerun, with `onInterrupted: "hold"`. Resolves when that agent has begun. */
+  async rerun(): Promise<Pick<DistantRun, "emit" | "finish">> {
+    await this.interrupted();
+    await this.#ask<void>({ do: "started", run: RERUN_STREAM });
+    return {
+      emit: (...events) => this.#ask<void>({ do: "emit", run: RERUN_STREAM, events }),
+      finish: () => this.#ask<void>({ do: "finish", run: RERUN_STREAM }),
+    };
+  }
+
+  /** Resolves when the process has ended by itself. */
+  async died(): Promise<void> {
+    await this.#child.exited;
+  }
+
+  connect(threadId: string, resourceId?: string): Watched {
+    return this.#watch({ do: "connect", stream: ++this.#lastId, threadId, resourceId });
+  }
+
+  stop(threadId: string, runId?: string, resourceId?: string): Promise<boolean> {
+    return this.#ask({ do: "stop", threadId, runId, resourceId });
+  }
+
+  isRunning(threadId: string, resourceId?: string): Promise<boolean> {
+    return this.#ask({ do: "isRunning", threadId, resourceId });
   }
 
   /** Calls a method of its `runner.threads`. */
@@ -199,18 +241,28 @@ export class RunnerProcess {
       case "log":
         this.#logged.next(report.line);
         return;
+      case "interrupted":
+        this.interruptedRuns.push(report.run);
+        this.#interrupted.next(report.run);
+        return;
+      case "reran":
+        this.#reran.next(report.code);
+        return;
       case "blocked":
         this.#blocked.resolve();
     }
   }
 }
 
+/** As runner.child.ts has it: that module cannot be imported, because it is a program. */
+const RERUN_STREAM = -1;
+
 const ids = { threadId: "t", runId: "r" };
 
 /** A process in the middle of run "r" on thread "t". All that its agent emitted is in the file. */
 export async function processInMidRun(
   dbPath: string,
-  options: { readonly leaseMs?: number } = {},
+  options: Omit<ChildOptions, "dbPath"> = {},
   process_ = {},
 ) {
   const owner = await RunnerProcess.open({ dbPath, ...options }, process_);

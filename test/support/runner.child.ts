@@ -7,25 +7,39 @@ import type { Worker } from "node:worker_threads";
 import type { BaseEvent } from "@ag-ui/core";
 import type { Observable, Subscription } from "rxjs";
 import {
+  type InterruptedRun,
   type Logger,
   type PurgeOptions,
+  type Rerun,
+  type RunnableAgent,
+  type RunStoreError,
   SqliteAgentRunner,
   type SqliteAgentRunnerOptions,
+  withResource,
 } from "../../src/index.ts";
 import type { LogLine } from "./open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
-import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
+import {
+  answeringAgent,
+  inputOf,
+  type ScriptEvent,
+  scriptedAgent,
+  started,
+} from "./scripted-agent.ts";
 
 /** What the agent does when it is told to abort. */
 export type OnAbort = "end" | "ignore" | "throw";
 
-export type Command =
+/** The command is executed within `withResource` of `resourceId`, if it has one. */
+export type Command = { readonly resourceId?: string | undefined } & (
   | {
       readonly do: "run";
       readonly stream: number;
       readonly threadId: string;
       readonly runId: string;
       readonly onAbort: OnAbort;
+      /** Ids of the messages of its input. Default: a question. */
+      readonly messages?: readonly string[] | undefined;
     }
   /** Answered when the agent of the run with this stream has begun. */
   | { readonly do: "started"; readonly run: number }
@@ -45,11 +59,36 @@ export type Command =
   /** Opens files until the system has no descriptors left, and closes them again. */
   | { readonly do: "useUpDescriptors" | "freeDescriptors" }
   /** Blocks the main thread, after the report "blocked". */
-  | { readonly do: "block"; readonly ms: number };
+  | { readonly do: "block"; readonly ms: number }
+);
+
+/** What the process does with a run that a crash ended. */
+export type OnInterrupted =
+  | "answer"
+  /** The rerun's agent is the one of the stream `RERUN_STREAM`. */
+  | "hold"
+  | "decline"
+  | "reject"
+  /** `kill -9`, in the handler. */
+  | "die"
+  /** `kill -9` as soon as the rerun has begun, if the thread is "poison"; else like "answer". */
+  | "dieOfPoison"
+  /** `kill -9`, as soon as the rerun has begun. */
+  | "dieInRerun";
+
+/** As in runner-process.ts. */
+const RERUN_STREAM = -1;
+
+export type ChildOptions = Omit<SqliteAgentRunnerOptions, "onInterrupted"> & {
+  readonly onInterrupted?: OnInterrupted | undefined;
+};
 
 export type ThreadMethod = "archive" | "delete" | "erase" | "fork" | "get" | "list";
 
 export type Report =
+  | { readonly kind: "interrupted"; readonly run: InterruptedRun }
+  /** The promise of `rerun`: null when it resolved, else the code of its error. */
+  | { readonly kind: "reran"; readonly code: string | null }
   | { readonly kind: "done"; readonly id: number; readonly value: unknown }
   | { readonly kind: "failed"; readonly id: number; readonly message: string }
   | { readonly kind: "event"; readonly stream: number; readonly event: BaseEvent }
@@ -84,7 +123,42 @@ function tell(stream: number, events: Observable<BaseEvent>): Subscription {
   });
 }
 
-const options = JSON.parse(process.argv[2] ?? "{}") as SqliteAgentRunnerOptions;
+const die = () => process.kill(process.pid, "SIGKILL");
+
+function rerunAgent(onInterrupted: OnInterrupted, { threadId }: InterruptedRun): RunnableAgent {
+  const isPoison = onInterrupted === "dieOfPoison" && threadId === "poison";
+  if (onInterrupted === "answer" || (onInterrupted === "dieOfPoison" && !isPoison)) {
+    return answeringAgent();
+  }
+  if (onInterrupted === "dieInRerun" || isPoison) {
+    return scriptedAgent(async function* ({ input, aborted }) {
+      yield started(input);
+      await runner.flush();
+      die();
+      await aborted;
+    });
+  }
+  const agent = puppetAgent();
+  agents.set(RERUN_STREAM, agent);
+  return agent;
+}
+
+async function handleInterrupted(
+  onInterrupted: OnInterrupted,
+  run: InterruptedRun,
+  rerun: Rerun,
+): Promise<void> {
+  report({ kind: "interrupted", run });
+  if (onInterrupted === "die") die();
+  if (onInterrupted === "reject") throw new Error("this handler fails");
+  if (onInterrupted === "decline") return;
+  await rerun(rerunAgent(onInterrupted, run)).then(
+    () => report({ kind: "reran", code: null }),
+    (error: RunStoreError) => report({ kind: "reran", code: error.code }),
+  );
+}
+
+const { onInterrupted, ...options } = JSON.parse(process.argv[2] ?? "{}") as ChildOptions;
 /** The first thread of a runner, and each of its successors. */
 let writer: Worker | null = null;
 process.on("worker", (thread: Worker) => {
@@ -94,7 +168,13 @@ process.on("worker", (thread: Worker) => {
   });
 });
 
-const runner = new SqliteAgentRunner({ ...options, logger });
+const runner = new SqliteAgentRunner({
+  ...options,
+  ...(onInterrupted !== undefined && {
+    onInterrupted: (run, { rerun }) => handleInterrupted(onInterrupted, run, rerun),
+  }),
+  logger,
+});
 /** By the stream of the run. */
 const agents = new Map<number, PuppetAgent>();
 
@@ -118,10 +198,10 @@ function useUpDescriptors(): void {
 async function obey(command: Command): Promise<unknown> {
   switch (command.do) {
     case "run": {
-      const { stream, threadId, runId, onAbort } = command;
+      const { stream, threadId, runId, onAbort, messages } = command;
       const agent = puppetAgent(ON_ABORT[onAbort]);
       agents.set(stream, agent);
-      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId) }));
+      tell(stream, runner.run({ threadId, agent, input: inputOf(threadId, runId, messages) }));
       return undefined;
     }
     case "started":
@@ -170,10 +250,15 @@ async function obey(command: Command): Promise<unknown> {
   }
 }
 
+function obeyInContext(command: Command): Promise<unknown> {
+  const { resourceId } = command;
+  return resourceId === undefined ? obey(command) : withResource(resourceId, () => obey(command));
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { id, ...command } = JSON.parse(line) as Command & { readonly id: number };
   // Not awaited: the next command may be what this one waits for.
-  obey(command).then(
+  obeyInContext(command).then(
     (value) => report({ kind: "done", id, value }),
     (error: unknown) => report({ kind: "failed", id, message: String(error) }),
   );

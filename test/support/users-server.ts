@@ -57,9 +57,11 @@ export interface UsersServer {
 
 const sessionOf = (user: string) => `session-of-${user}`;
 
-/** The login of an application: a cookie with a secret, and who has it. */
-export const identifyBySession: Identify<readonly unknown[]> = (request) => {
-  const [, session] = /(?:^|; )session=([^;]*)/.exec(request.headers.get("cookie") ?? "") ?? [];
+/** The login of an application: a secret in a cookie, or in a header, and who has it. */
+export const identifyBySession: Identify<readonly unknown[]> = ({ headers }) => {
+  const [, inCookie] = /(?:^|; )session=([^;]*)/.exec(headers.get("cookie") ?? "") ?? [];
+  const [, inHeader] = /^Bearer (.*)$/.exec(headers.get("authorization") ?? "") ?? [];
+  const session = inCookie ?? inHeader;
   const user = ["ada", "grace"].find((name) => sessionOf(name) === session);
   if (user === undefined) return Response.json({ error: "log in first" }, { status: 401 });
   return { resourceId: `user ${user}` };
@@ -105,6 +107,7 @@ export async function startUsersServer(options: UsersServerOptions = {}): Promis
           : { body: typeof body === "string" ? body : JSON.stringify(body) }),
         ...(signal === undefined ? {} : { signal }),
       }),
+      signal,
     );
   };
   return {
@@ -124,7 +127,7 @@ export async function startUsersServer(options: UsersServerOptions = {}): Promis
 
 interface Mounted {
   readonly origin: string;
-  readonly fetch: (request: Request) => Promise<Response>;
+  readonly fetch: (request: Request, signal?: AbortSignal) => Promise<Response>;
 }
 
 type HandlerOptions = Parameters<typeof createCopilotRuntimeHandler>[0] & {
@@ -137,21 +140,18 @@ async function mounted(
   threads: WithThreadsOptions,
 ): Promise<Mounted> {
   switch (mount) {
-    case "fetch handler":
-      return {
-        origin: "http://app.test",
-        fetch: withThreads(createCopilotRuntimeHandler(given), threads),
-      };
+    case "fetch handler": {
+      const handler = withThreads(createCopilotRuntimeHandler(given), threads);
+      return { origin: "http://app.test", fetch: (request) => handler(request) };
+    }
     case "Hono app": {
       const { cors, ...rest } = given;
       const app = createCopilotHonoHandler({
         ...rest,
         ...(typeof cors === "object" ? { cors: cors as never } : {}),
       });
-      return {
-        origin: "http://app.test",
-        fetch: withThreads((request) => app.fetch(request), threads),
-      };
+      const handler = withThreads((request) => app.fetch(request), threads);
+      return { origin: "http://app.test", fetch: (request) => handler(request) };
     }
     case "Node listener":
       return listening(withThreadsListener(createCopilotNodeListener(given), threads));
@@ -166,7 +166,8 @@ async function mounted(
   }
 }
 
-async function listening(listener: RequestListener): Promise<Mounted> {
+/** Serves a listener on a free port until the test ends. */
+export async function listening(listener: RequestListener): Promise<Mounted> {
   const server = createServer(listener);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -177,5 +178,9 @@ async function listening(listener: RequestListener): Promise<Mounted> {
     await closed;
   });
   const { port } = server.address() as AddressInfo;
-  return { origin: `http://127.0.0.1:${port}`, fetch: (request) => fetch(request) };
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    // A Request holds its signal weakly: the garbage collector may take the connection between both away.
+    fetch: (request, signal) => fetch(request, signal === undefined ? {} : { signal }),
+  };
 }

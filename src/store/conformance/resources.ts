@@ -80,6 +80,20 @@ export const resources: Section = {
       assert.deepEqual((await first("every")).runs, ["r"]);
     });
 
+    test("it is another's for all but its resource, and an unknown thread is nobody else's", async ({
+      open,
+    }) => {
+      const store = open();
+      const isOthers = (scope: Scope) => store.port.isOthers?.("t", scope);
+      for (const scope of [ANN, BOB, NOBODY]) assert.equal(await isOthers(scope), false);
+      const run = await store.claimed("t", "r", { resourceId: "ann" });
+      for (const scope of [BOB, NOBODY]) assert.equal(await isOthers(scope), true);
+      for (const scope of [ANN, "every"] as const) assert.equal(await isOthers(scope), false);
+      await run.finish();
+      for (const scope of [BOB, NOBODY]) assert.equal(await isOthers(scope), true);
+      for (const scope of [ANN, "every"] as const) assert.equal(await isOthers(scope), false);
+    });
+
     test("only its resource hears that a run holds the thread", async ({ open }) => {
       const store = open();
       const run = await store.claimed("t", "r", { resourceId: "ann" });

@@ -8,6 +8,7 @@ import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
 import { listedThreads, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
+import { erasedThreads, purgedThreads } from "./purged-threads.ts";
 import {
   forkedThreads,
   removedThreads,
@@ -47,6 +48,8 @@ const SECTIONS: readonly Section[] = [
   removedThreads,
   forkedThreads,
   removedThreadsOfSeveralInstances,
+  purgedThreads,
+  erasedThreads,
 ];
 
 /** `test` of `node:test`, vitest, or any test runner that has one like it. */

@@ -8,9 +8,12 @@ import type {
   KeepViewRequest,
   LookMessage,
   LookRequest,
+  OfferedRun,
   OpResult,
   PageRequest,
   PurgeThreadsRequest,
+  RunInputMessage,
+  RunInputRequest,
   RunningMessage,
   RunningRequest,
   ViewMessage,
@@ -61,6 +64,9 @@ export interface Backend {
 
   /** Keeps a view, so that it need not be made again. Called when making it was much work. */
   keepView?(request: KeepViewRequest): Promise<void>;
+
+  /** The whole input of a stored run. Required of a backend that gives `interrupted` notices. */
+  readRunInput?(request: RunInputRequest): Promise<RunInputMessage>;
 
   /** The run that holds a thread, if its owner is alive and it was not told to stop. */
   running(request: RunningRequest): Promise<RunningMessage>;
@@ -162,6 +168,8 @@ export type BackendNotice =
   | { readonly kind: "changed" }
   /** Another instance asks a run of this instance to end. With `discard`, the run stores nothing. */
   | (RunKey & { readonly kind: "stop"; readonly discard: boolean })
+  /** Runs that a crash ended, and that no live instance has taken. Repeated until they are taken or settled. */
+  | { readonly kind: "interrupted"; readonly runs: readonly OfferedRun[] }
   /** This instance was suspended for longer than its lease: its runs may have been taken over. */
   | { readonly kind: "overslept" }
   /** The database is lost: nothing more is stored, and the runs stored so far cannot be verified. */

@@ -4,7 +4,7 @@ import { serializeValue } from "../../events/json/serialize.ts";
 import { isSnapshot } from "../../events/shared/repeating.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
-import type { FinishOp, OpResult } from "../../protocol/messages.ts";
+import { type FinishOp, type OpResult, START_SEQ } from "../../protocol/messages.ts";
 import type { ClaimedRun as ClaimedRunPort, ClaimRequest } from "../run-store.ts";
 import type { Durability } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
@@ -71,6 +71,20 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     const { json, lost } = serializeValue(input);
     this.#input = json;
     this.#warnLost(lost, "the run's input");
+  }
+
+  begin(start: EventLike): void {
+    const { threadId, epoch } = this;
+    const { json } = serializeValue([start]);
+    const op = {
+      kind: "append",
+      threadId,
+      epoch,
+      seq: START_SEQ,
+      events: json,
+      input: null,
+    } as const;
+    this.#loseIfFailed(this.#path.batcher.enqueue(op));
   }
 
   append(event: EventLike): void {

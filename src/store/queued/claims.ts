@@ -75,7 +75,8 @@ export class Claims {
     const { threadId, runId, agentId, resourceId = null, supersede } = request;
     const { messageIds, messageDigests = [] } = request;
     const ids = { threadId, runId, agentId, resourceId, messageIds, messageDigests };
-    const op = { kind: "claim", number, ...ids, supersede } as const;
+    const rerun = request.rerunOf === undefined ? {} : { rerunOf: request.rerunOf };
+    const op = { kind: "claim", number, ...ids, supersede, ...rerun } as const;
     const askedAt = performance.now();
     const result = await batcher.enqueue(op).catch((error: RunStoreError) => {
       unstored.withdraw(threadId, number);

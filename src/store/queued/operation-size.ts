@@ -19,6 +19,8 @@ export function sizeOf(op: WriterOp): number {
     case "giveUp":
     case "confirm":
     case "stop":
+    case "take":
+    case "settle":
       return OVERHEAD_BYTES;
   }
 }

@@ -21,6 +21,7 @@ import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
 import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
+import { OfferedRuns } from "./offered-runs.ts";
 import { parseEvents } from "./parse-events.ts";
 import { QueuedThreads } from "./queued-threads.ts";
 import { RunTailer } from "./run-tailer.ts";
@@ -54,6 +55,7 @@ export class QueuedRunStore implements RunStore {
   readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
+  readonly interrupted?: OfferedRuns;
   readonly threads?: ThreadStore;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
@@ -96,6 +98,10 @@ export class QueuedRunStore implements RunStore {
       onWanted: () => backend.watch(),
       parse: (json, { threadId, epoch }) => parseEvents(json, logger, { threadId, epoch }),
     });
+    const readRunInput = backend.readRunInput?.bind(backend);
+    if (readRunInput !== undefined) {
+      this.interrupted = new OfferedRuns(this.#batcher, readRunInput);
+    }
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
@@ -145,6 +151,10 @@ export class QueuedRunStore implements RunStore {
   async runningRun(threadId: string, scope: Scope = UNOWNED): Promise<LiveRun | null> {
     const { run } = await this.#backend.running({ threadId, scope });
     return this.#unlessEnded(threadId, run);
+  }
+
+  async isOthers(threadId: string, scope: Scope): Promise<boolean> {
+    return (await this.#backend.running({ threadId, scope })).isOthers;
   }
 
   follow(
@@ -233,6 +243,9 @@ export class QueuedRunStore implements RunStore {
     switch (notice.kind) {
       case "changed":
         this.#tailer.changed();
+        return;
+      case "interrupted":
+        this.interrupted?.offered(notice.runs);
         return;
       case "stop":
         this.#held.find(notice)?.requestStop(notice);

@@ -14,6 +14,8 @@ import type {
   PageRequest,
   PurgeThreadsRequest,
   ReaderRequest,
+  RunInputMessage,
+  RunInputRequest,
   RunningMessage,
   RunningRequest,
   ViewMessage,
@@ -106,7 +108,9 @@ export class SqliteBackend implements Backend {
   constructor(options: SqliteBackendOptions) {
     this.#options = options;
     const { dbPath, instanceId, leaseMs, interruptedNote, durability, logger } = options;
-    const config: WorkerConfig = { dbPath, instanceId, leaseMs, interruptedNote, file: null };
+    const { offersInterrupted } = options;
+    const ids = { dbPath, instanceId, leaseMs, file: null };
+    const config: WorkerConfig = { ...ids, interruptedNote, offersInterrupted };
     this.#config = config;
     const isMemory = dbPath === ":memory:";
     this.#writer = new SqliteWriter({
@@ -192,6 +196,10 @@ export class SqliteBackend implements Backend {
 
   async keepView(view: KeepViewRequest): Promise<void> {
     await this.#writer.request({ kind: "keep-view", view });
+  }
+
+  readRunInput(run: RunInputRequest): Promise<RunInputMessage> {
+    return this.#read({ kind: "run-input", run });
   }
 
   running(request: RunningRequest): Promise<RunningMessage> {
@@ -359,6 +367,7 @@ export class SqliteBackend implements Backend {
         this.#reportMaintenance(RunStoreError.from(notice.fault));
         return;
       case "changed":
+      case "interrupted":
       case "stop":
       case "overslept":
         this.#notify(notice);

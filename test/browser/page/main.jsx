@@ -1,5 +1,6 @@
 import { CopilotChat, CopilotKitProvider, useThreads } from "@copilotkit/react-core/v2";
 import "@copilotkit/react-core/v2/styles.css";
+import { ThreadList as DocumentedList } from "docs:thread-list.jsx";
 import { useState } from "react";
 import { createRoot } from "react-dom/client";
 import "./page.css";
@@ -19,7 +20,11 @@ function App() {
       enableInspector={false}
     >
       <aside>
-        <ThreadList threadId={threadId} onOpen={setThreadId} />
+        {query.has("documented") ? (
+          <DocumentedList onOpen={setThreadId} />
+        ) : (
+          <ThreadList threadId={threadId} onOpen={setThreadId} />
+        )}
       </aside>
       <main>
         <CopilotChat key={threadId} agentId="default" threadId={threadId} />

@@ -14,6 +14,7 @@ export function brokenStore(inner: RunStore, broken: Partial<RunStore>): RunStor
     claim: (request) => inner.claim(request),
     readHistory: (threadId, cursor, options) => inner.readHistory(threadId, cursor, options),
     runningRun: (threadId, scope) => inner.runningRun(threadId, scope),
+    isOthers: (threadId, scope) => inner.isOthers?.(threadId, scope) ?? Promise.resolve(false),
     follow: (threadId, epoch, signal) => inner.follow(threadId, epoch, signal),
     requestStop: (threadId, runId, scope) => inner.requestStop(threadId, runId, scope),
     released: (threadId, signal) => inner.released(threadId, signal),

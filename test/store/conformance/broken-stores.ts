@@ -245,6 +245,19 @@ export const BROKEN_STORES: readonly (readonly [
       }),
   ],
   [
+    "says that no thread is another's",
+    "threads of resources: it is another's for all but its resource, and an unknown thread is nobody else's",
+    (inner) => brokenStore(inner, { isOthers: async () => false }),
+  ],
+  [
+    "says that an unknown thread is another's",
+    "threads of resources: it is another's for all but its resource, and an unknown thread is nobody else's",
+    (inner) =>
+      brokenStore(inner, {
+        isOthers: async (_, scope) => scope !== "every" && scope.resourceId !== "ann",
+      }),
+  ],
+  [
     "tells everybody that a run holds a thread",
     "threads of resources: only its resource hears that a run holds the thread",
     (inner) =>

@@ -1,10 +1,22 @@
+export const ADDED_FOR_REMOVAL: readonly (readonly [
+  table: string,
+  column: string,
+  type: string,
+])[] = [
+  // Whether runs of the thread were removed: the file may have remains of them that nobody can name any more.
+  ["threads", "runs_removed", "INTEGER NOT NULL DEFAULT 0"],
+];
+
 /**
  * `unfinished_threads`: threads that are being removed, or made as a fork, in several transactions. To
- * readers they are unknown, and no run gets them. Whoever is alive carries on with a removal. A fork whose
- * maker is dead is removed.
+ * readers they are unknown, and no run gets them. When the instance that works on one is dead, another one
+ * carries on with a removal, and removes what there is of a fork.
  *
  * `borrowed_logs`: the threads that use values in a log of another thread, from which they were forked.
  * Only the thread in `shared_logs` appends to a log. A log goes to a borrower when its thread is removed.
+ *
+ * `unfinished_erasures`: threads and resources that were removed, and of which the files may still have traces.
+ * A row is deleted before the files are searched.
  *
  * `purge_lease`: one row while an instance purges.
  */
@@ -14,8 +26,10 @@ CREATE TABLE IF NOT EXISTS unfinished_threads (
   resource_id TEXT,
   -- The last row of agent_runs to remove. Later rows of the thread come from another program.
   up_to INTEGER NOT NULL,
-  -- The instance that makes the fork. Null for a removal.
-  maker_id TEXT
+  -- 1 for a fork.
+  is_fork INTEGER NOT NULL,
+  -- The instance that works on it.
+  owner_id TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS borrowed_logs (
   thread_id TEXT NOT NULL,
@@ -23,8 +37,17 @@ CREATE TABLE IF NOT EXISTS borrowed_logs (
   PRIMARY KEY (thread_id, log)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idx_borrowed_logs ON borrowed_logs(log);
+CREATE TABLE IF NOT EXISTS unfinished_erasures (
+  -- Empty for a whole resource.
+  thread_id TEXT NOT NULL,
+  resource_id TEXT,
+  UNIQUE (thread_id, resource_id)
+);
 CREATE TABLE IF NOT EXISTS purge_lease (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   instance_id TEXT NOT NULL
 );
+CREATE TRIGGER IF NOT EXISTS run_removed AFTER DELETE ON agent_runs BEGIN
+  UPDATE threads SET runs_removed = 1 WHERE thread_id = OLD.thread_id AND runs_removed = 0;
+END;
 `;

@@ -1,6 +1,7 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
-import { REMOVAL_TABLES } from "./removal-tables.ts";
+import { ADDED_FOR_INTERRUPTED, INTERRUPTED_INDEX } from "./interrupted-columns.ts";
+import { ADDED_FOR_REMOVAL, REMOVAL_TABLES } from "./removal-tables.ts";
 import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { VIEW_TABLE } from "./view-table.ts";
@@ -191,10 +192,16 @@ export function migrate(db: Database): number {
       db.exec(VERSION_1);
       for (const column of ADDED_TO_VERSION_1) addColumn(db, column);
       db.exec(VERSION_2);
-      for (const column of [...ADDED_TO_VERSION_2, ...ADDED_FOR_VALUES, ...ADDED_FOR_THREADS]) {
-        addColumn(db, column);
-      }
+      const added = [
+        ...ADDED_TO_VERSION_2,
+        ...ADDED_FOR_VALUES,
+        ...ADDED_FOR_THREADS,
+        ...ADDED_FOR_REMOVAL,
+        ...ADDED_FOR_INTERRUPTED,
+      ];
+      for (const column of added) addColumn(db, column);
       db.exec(THREAD_TABLES);
+      db.exec(INTERRUPTED_INDEX);
       db.exec(SHARED_TABLES);
       db.exec(VIEW_TABLE);
       db.exec(REMOVAL_TABLES);

@@ -10,6 +10,12 @@ export interface RunStateRow {
   /** `ClaimOp.number` of the owner's claim. */
   readonly claim_number: number | null;
   readonly stop_requested: number | null;
+  /** The columns of interrupted runs: see `ADDED_FOR_INTERRUPTED`. */
+  readonly agent_id: string | null;
+  readonly attempt: number | null;
+  readonly interrupted_row: number | null;
+  readonly interrupted_start: number | null;
+  readonly taken_by: string | null;
 }
 
 export interface InstanceRow {
@@ -27,13 +33,15 @@ export interface InstanceRow {
 export interface UnfinishedThreadRow {
   readonly resource_id: string | null;
   readonly up_to: number;
-  /** Null for a removal. */
-  readonly maker_id: string | null;
+  /** 0 for a removal. */
+  readonly is_fork: number;
+  /** The instance that works on it. */
+  readonly owner_id: string;
 }
 
 /** The columns of `RunStateRow`. */
-export const RUN_STATE =
-  "thread_id, is_running, current_run_id, epoch, owner_id, updated_at, claim_number, stop_requested";
+export const RUN_STATE = `thread_id, is_running, current_run_id, epoch, owner_id, updated_at,
+  claim_number, stop_requested, agent_id, attempt, interrupted_row, interrupted_start, taken_by`;
 
 /** The columns of `InstanceRow`. */
 const INSTANCE = "instance_id, host, pid, process_start, lease_ms, heartbeat_at, heartbeat_uptime";
@@ -50,7 +58,7 @@ export function prepareOwnerStatements(db: Database) {
       .pluck(),
     // A thread that is being removed or forked: see removal-tables.ts.
     unfinishedThread: db.prepare<[string], UnfinishedThreadRow>(
-      "SELECT resource_id, up_to, maker_id FROM unfinished_threads WHERE thread_id = ?",
+      "SELECT resource_id, up_to, is_fork, owner_id FROM unfinished_threads WHERE thread_id = ?",
     ),
     instance: db.prepare<[string], InstanceRow>(
       `SELECT ${INSTANCE} FROM runner_instances WHERE instance_id = ?`,

@@ -50,6 +50,7 @@ export class Maintenance {
     const onBeat = () => this.#afterBeat();
     this.#heartbeat = new Heartbeat({ context, notify, isFileThere, onBeat });
     if (hasOtherInstances(context)) this.#startWatch();
+    this.#reaper.offerInterrupted();
   }
 
   /** Called before each batch. */

@@ -4,6 +4,7 @@ import { concernsWholeFile, toFault } from "../database/fault.ts";
 import { beat, forgetDeadInstances } from "../instances/instances.ts";
 import { hasLiveOwner } from "../instances/ownership.ts";
 import type { RunStateRow } from "../instances/statements.ts";
+import { offeredRuns } from "../runs/interrupted-runs.ts";
 import { type RecoverOptions, recoverRun } from "../runs/recover.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
 import { JournalScan } from "../state/journal-scan.ts";
@@ -97,5 +98,13 @@ export class Reaper {
     if (recovered.runs > 0 || isNew) this.#notify({ kind: "recovered", ...recovered });
     this.#sentFault = recovered.fault?.message ?? null;
     if (recovered.runs > 0) this.#notify({ kind: "changed" });
+    this.offerInterrupted();
+  }
+
+  /** Tells the main thread which interrupted runs it may run again, if it wants any. */
+  offerInterrupted(): void {
+    if (this.#context.config.offersInterrupted !== true) return;
+    const runs = offeredRuns(this.#context);
+    if (runs.length > 0) this.#notify({ kind: "interrupted", runs });
   }
 }

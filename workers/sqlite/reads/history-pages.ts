@@ -50,9 +50,9 @@ export class HistoryPages {
   }
 
   read({ threadId, scope, cursor, runs, forReplay }: PageRequest): HistoryPageMessage {
-    if (!isThreadVisible(this.#context, threadId, scope)) return UNKNOWN_THREAD;
-    const { from, ...now } =
-      cursor === null ? this.#begin(threadId, runs) : { from: cursor, ...LATER };
+    const begun = this.#begin(threadId, { scope, cursor, runs });
+    if (begun === null) return UNKNOWN_THREAD;
+    const { from, ...now } = begun;
     const seen = { trimmed: false };
     const page = fillPage(this.#rows(threadId, from, forReplay, seen), from);
     return { ...page, ...seen, ...now };
@@ -74,10 +74,18 @@ export class HistoryPages {
     }
   }
 
-  /** Reads in one transaction where the history ends and which run holds the thread. */
-  #begin(threadId: string, runs: number | null): Now & { readonly from: PageCursor } {
+  /**
+   * Reads in one transaction whose thread it is, where the history ends and which run holds the thread. Null
+   * for a thread that the call does not see.
+   */
+  #begin(
+    threadId: string,
+    { scope, cursor, runs }: Pick<PageRequest, "scope" | "cursor" | "runs">,
+  ): (Now & { readonly from: PageCursor }) | null {
     const { statements } = this.#context;
     const begin = () => {
+      if (!isThreadVisible(this.#context, threadId, scope)) return null;
+      if (cursor !== null) return { from: cursor, ...LATER };
       const upToId = statements.lastRowOfThread.get(threadId) ?? 0;
       const before =
         runs === null ? null : (statements.rowBeforeLast.get(threadId, upToId, runs) ?? null);

@@ -2,6 +2,7 @@ import type {
   HistoryPageMessage,
   LookMessage,
   ReaderRequest,
+  RunInputMessage,
   RunningMessage,
   ViewMessage,
   ViewRequest,
@@ -13,6 +14,7 @@ import type {
 } from "../../../src/protocol/thread-messages.ts";
 import { ThreadReader } from "../threads/read-threads.ts";
 import { ValueReader } from "../values/read-values.ts";
+import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
 import type { ReaderContext } from "./reader-context.ts";
@@ -26,13 +28,15 @@ export type ReaderReply =
   | ViewMessage
   | ListThreadsMessage
   | ReadThreadMessage
-  | ListRunsMessage;
+  | ListRunsMessage
+  | RunInputMessage;
 
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
 export class Reading {
   readonly #context: ReaderContext;
   readonly #pages: HistoryPages;
   readonly #views: ViewReader;
+  readonly #inputs: RunInputs;
   readonly #threads: ThreadReader;
 
   constructor(context: ReaderContext) {
@@ -40,6 +44,7 @@ export class Reading {
     const values = new ValueReader(context.statements);
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
+    this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);
     this.#threads = new ThreadReader(context, values);
   }
 
@@ -53,6 +58,8 @@ export class Reading {
         return look(this.#context, request.look);
       case "view":
         return this.#views.read(this.#ofFinished(request.view));
+      case "run-input":
+        return this.#inputs.read(request.run);
       case "threads":
         return this.#threads.list(request);
       case "thread":

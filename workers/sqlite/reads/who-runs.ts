@@ -24,10 +24,22 @@ export function runningRun(
   context: ReaderContext,
   { threadId, scope }: RunningRequest,
 ): RunningMessage {
-  if (!isThreadVisible(context, threadId, scope)) return { run: null };
-  const state = context.statements.stateOfThread.get(threadId);
-  const holder = state?.stop_requested === null ? holderOf(context, state) : null;
-  return { run: liveRunOf(holder, context.config.instanceId) };
+  // In one transaction: the first run of a new thread gives it to a resource.
+  return context.db.transaction(() => {
+    if (!isThreadVisible(context, threadId, scope)) {
+      return { run: null, isOthers: isOthersThread(context, threadId, scope) };
+    }
+    const state = context.statements.stateOfThread.get(threadId);
+    const holder = state?.stop_requested === null ? holderOf(context, state) : null;
+    return { run: liveRunOf(holder, context.config.instanceId), isOthers: false };
+  })();
+}
+
+/** Whether the thread, finished or not, belongs to another than the scope. */
+function isOthersThread({ statements }: ReaderContext, threadId: string, scope: Scope): boolean {
+  const unfinished = statements.unfinishedThread.get(threadId);
+  const owner = unfinished?.resource_id ?? statements.resourceOfThread.get(threadId);
+  return owner !== undefined && !isVisible(scope, owner);
 }
 
 /** Whether no run can have the thread now: a live owner holds it, or it is being removed or forked. */

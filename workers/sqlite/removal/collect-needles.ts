@@ -1,6 +1,6 @@
+import type { EraseStatements } from "./erase-statements.ts";
 import type { Needles } from "./needles.ts";
 import type { Slices } from "./slices.ts";
-import type { EraseStatements } from "./statements.ts";
 
 /** Rows that are read together. */
 const ROWS = 32;

@@ -7,6 +7,11 @@ import { prepareSweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
 import { emptyWal, overwriteFreePages, rewriteFile } from "./clean-files.ts";
 import { collectNeedles } from "./collect-needles.ts";
+import {
+  type EraseStatements,
+  type ErasureTarget,
+  prepareEraseStatements,
+} from "./erase-statements.ts";
 import { searchFiles } from "./file-search.ts";
 import type { Needles } from "./needles.ts";
 import {
@@ -17,7 +22,6 @@ import {
   threadNotFound,
 } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
-import { type EraseStatements, prepareEraseStatements } from "./statements.ts";
 import type { Tally } from "./tally.ts";
 
 /** Threads that are read together. */
@@ -30,6 +34,8 @@ const MERGED_PAGES = 32;
 export interface Unproven {
   readonly needles: Needles;
   readonly removed: Tally;
+  /** Whether there was content that can be searched for no more: it was removed before. */
+  isBlind: boolean;
 }
 
 export interface ErasureOptions {
@@ -54,6 +60,9 @@ export class Erasure {
   readonly #request: EraseThreadsRequest;
   readonly #needles: Needles;
   readonly #removed: Tally;
+  readonly #unproven: Unproven;
+  /** What is erased, from when the first thread is removed. */
+  #target: ErasureTarget | null = null;
 
   constructor({ context, slices, request, unproven }: ErasureOptions) {
     this.#context = context;
@@ -61,6 +70,7 @@ export class Erasure {
     this.#sweep = prepareSweepStatements(context.db);
     this.#slices = slices;
     this.#request = request;
+    this.#unproven = unproven;
     this.#needles = unproven.needles;
     this.#removed = unproven.removed;
   }
@@ -72,11 +82,16 @@ export class Erasure {
     const { db } = this.#context;
     db.pragma("secure_delete = ON");
     try {
-      this.#needles.addText(this.#request.target.resourceId ?? null);
       for (const threadId of threads) await this.#removeThread(threadId);
       await this.#forgetOrigins(new Set(threads));
       await this.#mergeSearchIndex();
-      const verified = await this.#clean();
+      const verified = await this.#clean().catch(async (error: unknown) => {
+        const target = this.#target;
+        if (target !== null && db.open) {
+          await this.#slices.one(() => this.#statements.beginErasure.run(target));
+        }
+        throw error;
+      });
       const { threads: count, runs } = this.#removed.read();
       return { threads: count, runs, verified };
     } finally {
@@ -88,10 +103,14 @@ export class Erasure {
     const { threadId, resourceId } = this.#request.target;
     if (threadId !== undefined) {
       if (this.#isKnown(threadId)) return [threadId];
+      const owner = this.#statements.unfinishedErasure.get(threadId);
+      if (owner === undefined || !isVisible(this.#request.scope, owner)) throw threadNotFound();
       // An earlier call has removed the thread, and its traces may be left.
-      if (this.#needles.size > 0) return [];
-      throw threadNotFound();
+      this.#carryOn({ thread: threadId, resource: owner });
+      return [];
     }
+    const target = { thread: "", resource: resourceId };
+    if (this.#statements.isErasing.get("", resourceId) !== undefined) this.#carryOn(target);
     const found = [...this.#statements.unfinishedOfResource.all(resourceId)];
     let after = "";
     for (;;) {
@@ -102,6 +121,12 @@ export class Erasure {
       after = page.at(-1)?.thread_id ?? after;
       if (page.length < PAGE) return found;
     }
+  }
+
+  /** Goes on where an earlier call has ended, perhaps in another process: then nothing can be searched for. */
+  #carryOn(target: ErasureTarget): void {
+    this.#target = target;
+    if (this.#needles.size === 0) this.#unproven.isBlind = true;
   }
 
   #isKnown(threadId: string): boolean {
@@ -128,6 +153,10 @@ export class Erasure {
   }
 
   async #removeThread(threadId: string): Promise<void> {
+    const thread = this.#statements.threadToErase.get(threadId);
+    // A thread without a row is being removed already: some of its runs are gone.
+    if (thread === undefined || thread.runs_removed === 1) this.#unproven.isBlind = true;
+    this.#needles.addText(this.#request.target.resourceId ?? null);
     await collectNeedles(this.#statements, this.#slices, threadId, this.#needles);
     let sharers: readonly string[] = [];
     let isBegun = false;
@@ -135,6 +164,7 @@ export class Erasure {
       const tally = this.#removed.begin();
       if (!isBegun) {
         sharers = this.#statements.sharers.all({ threadId });
+        this.#rememberTarget(threadId);
         removeWordsOf(this.#context.statements, threadId);
         beginRemoval(this.#context, this.#removalOf(threadId));
         this.#removeJournals(threadId);
@@ -148,6 +178,16 @@ export class Erasure {
     }
   }
 
+  /** So that another call can go on if this one ends early, even in another process. */
+  #rememberTarget(threadId: string): void {
+    const { statements } = this.#context;
+    const unfinished = statements.unfinishedThread.get(threadId)?.resource_id;
+    const resourceId = statements.resourceOfThread.get(threadId) ?? unfinished ?? null;
+    const isThread = this.#request.target.threadId !== undefined;
+    this.#target = { thread: isThread ? threadId : "", resource: resourceId };
+    this.#statements.beginErasure.run(this.#target);
+  }
+
   #removeJournals(threadId: string): void {
     for (const ids of this.#statements.forgetRetainedJournals.all(threadId)) {
       this.#context.statements.deleteSegments.run(ids);
@@ -157,6 +197,7 @@ export class Erasure {
 
   /** Forks of an erased thread stay, and do not say any more where they come from. */
   async #forgetOrigins(threads: ReadonlySet<string>): Promise<void> {
+    if (threads.size === 0) return;
     let after = "";
     for (;;) {
       const page = await this.#slices.look(() => this.#statements.forksAfter.all(after, PAGE * 10));
@@ -196,26 +237,24 @@ export class Erasure {
   async #clean(): Promise<boolean> {
     const { db, file } = this.#context;
     await overwriteFreePages(db, this.#slices);
+    const target = this.#target;
+    if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
     if (file === null) return true;
     await this.#emptyWal();
-    const left = await this.#countLeft(file);
-    if (left === null || left === 0) return left === 0;
+    const left = this.#unproven.isBlind ? null : await this.#countLeft(file);
+    if (left === 0) return true;
     // Remains are in the middle of pages that are in use: only writing the file anew removes them.
     const isRewritten = rewriteFile(db);
     await this.#emptyWal();
-    if (isRewritten && (await this.#countLeft(file)) === 0) return true;
-    throw new RunStoreError(
-      "ERASE_INCOMPLETE",
-      "what was erased may still be in parts of the file: other programs have kept it from being rewritten; call it again",
-    );
+    if (!isRewritten) throw incomplete("other programs have kept the file from being rewritten");
+    const leftNow = await this.#countLeft(file);
+    if (leftNow !== null && leftNow > 0) throw incomplete("it was found in the rewritten file");
+    return leftNow === 0;
   }
 
   async #emptyWal(): Promise<void> {
     if (await emptyWal(this.#context.db)) return;
-    throw new RunStoreError(
-      "ERASE_INCOMPLETE",
-      "what was erased may still be in the WAL: a reader has kept it from being emptied; call it again",
-    );
+    throw incomplete("a reader has kept the WAL from being emptied");
   }
 
   /** How many needles are left in the files. Null if they cannot be searched. */
@@ -223,4 +262,11 @@ export class Erasure {
     const result = await searchFiles({ path, needles: [...this.#needles] });
     return result?.left ?? null;
   }
+}
+
+function incomplete(why: string): RunStoreError {
+  return new RunStoreError(
+    "ERASE_INCOMPLETE",
+    `what was erased may still be in the files, since ${why}: call it again`,
+  );
 }

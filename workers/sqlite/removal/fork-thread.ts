@@ -77,7 +77,7 @@ export class ThreadFork {
     this.#copiedUpTo = 0;
     this.#copied = 0;
     const instance = config.instanceId;
-    removal.insertUnfinished.run(newThreadId, resourceId, Number.MAX_SAFE_INTEGER, instance);
+    removal.insertUnfinished.run(newThreadId, resourceId, Number.MAX_SAFE_INTEGER, 1, instance);
     removal.borrowLogs.run({ borrower: newThreadId, lender: threadId });
   }
 
@@ -99,9 +99,11 @@ export class ThreadFork {
 
   #copyMore(isOver: IsOver): boolean {
     this.#expectSource();
-    const isMine = this.#context.statements.unfinishedThread.get(this.#request.newThreadId);
+    const { statements, config } = this.#context;
+    const unfinished = statements.unfinishedThread.get(this.#request.newThreadId);
+    const isMine = unfinished?.is_fork === 1 && unfinished.owner_id === config.instanceId;
     // Another instance took this one for dead.
-    if (isMine?.maker_id !== this.#context.config.instanceId) throw threadNotFound();
+    if (!isMine) throw threadNotFound();
     if (!this.#copyRuns(isOver) || !this.#readLater(isOver) || !this.#copyMessages(isOver)) {
       return false;
     }
@@ -191,7 +193,7 @@ export class ThreadFork {
   #abandon(): void {
     const { removal } = this.#context;
     const { newThreadId } = this.#request;
-    removal.abandonFork.run(removal.lastRowOfThread.get(newThreadId) ?? 0, newThreadId);
+    removal.abandonFork.run(newThreadId);
     removal.endBorrowing.run(newThreadId);
   }
 }

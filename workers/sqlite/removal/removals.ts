@@ -20,11 +20,9 @@ import { Tally } from "./tally.ts";
 export class Removals {
   readonly #context: RemovalContext;
   readonly #slices: Slices;
-  /** The threads whose removal is under way in this writer. */
-  /** How many forks are under way in this writer. */
-  #forks = 0;
-  readonly #running = new Map<string, Promise<void>>();
-
+  /** How many requests are under way. */
+  #requests = 0;
+  #isResuming = false;
   /** What was erased and may still be in the files, by the target of the request. */
   readonly #unproven = new Map<string, Unproven>();
   readonly #purges = new Map<string, Purge>();
@@ -43,40 +41,35 @@ export class Removals {
    *
    * @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_ALREADY_RUNNING`
    */
-  async delete(request: DeleteThreadRequest): Promise<null> {
-    const { threadId } = request;
-    const isGone = await this.#slices.one((isOver) => {
-      beginRemoval(this.#context, request);
-      return continueRemoval(this.#context, threadId, isOver);
+  delete(request: DeleteThreadRequest): Promise<null> {
+    return this.#during(async () => {
+      let isBegun = false;
+      await this.#slices.until((isOver) => {
+        if (!isBegun) beginRemoval(this.#context, request);
+        isBegun = true;
+        return continueRemoval(this.#context, request.threadId, isOver);
+      });
+      return null;
     });
-    if (!isGone) await this.#finish(threadId);
-    return null;
   }
 
   /** @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_EXISTS`, `RUN_NOT_FOUND` */
-  async fork(request: ForkThreadRequest): Promise<null> {
-    this.#forks++;
-    try {
+  fork(request: ForkThreadRequest): Promise<null> {
+    return this.#during(async () => {
       await new ThreadFork(this.#context, request).make(this.#slices);
-    } catch (error) {
-      // Removes the rows of a fork that was not completed. If this fails, the reaper tries it again.
-      this.resume().catch(() => undefined);
-      throw error;
-    } finally {
-      this.#forks--;
-    }
-    return null;
+      return null;
+    });
   }
 
   async purge(request: PurgeThreadsRequest): Promise<PurgeResult> {
     const { purgeId } = request;
     const purge = new Purge({
-      ...{ context: this.#context, slices: this.#slices, request },
+      ...{ context: this.#context, slices: this.#slices.gentle, request },
       onProgress: (done) => this.#notify({ kind: "purge", purgeId, done }),
     });
     this.#purges.set(purgeId, purge);
     try {
-      return await purge.run();
+      return await this.#during(() => purge.run());
     } finally {
       this.#purges.delete(purgeId);
     }
@@ -88,10 +81,12 @@ export class Removals {
    */
   async erase(request: EraseThreadsRequest): Promise<EraseResult> {
     const key = JSON.stringify(request.target);
-    const unproven = this.#unproven.get(key) ?? { needles: new Needles(), removed: new Tally() };
+    const nothing = { needles: new Needles(), removed: new Tally(), isBlind: false };
+    const unproven = this.#unproven.get(key) ?? nothing;
     this.#unproven.set(key, unproven);
     const options = { context: this.#context, slices: this.#slices, request, unproven };
-    const result = await new Erasure(options).run().catch((error: unknown) => {
+    const erased = this.#during(() => new Erasure(options).run());
+    const result = await erased.catch((error: unknown) => {
       if (unproven.needles.size === 0) this.#unproven.delete(key);
       throw error;
     });
@@ -104,24 +99,38 @@ export class Removals {
     this.#purges.get(purgeId)?.end();
   }
 
-  /** Carries on with removals that a dead process, or a failure, has left unfinished. */
+  /**
+   * Carries on with removals that a dead instance, or a request that failed, has left unfinished. Removes what
+   * they have left of forks.
+   */
   async resume(): Promise<void> {
     const { removal, config } = this.#context;
-    if (removal.hasUnfinished.get() === undefined) return;
-    const { instanceId } = config;
-    // Without a fork under way, a fork of this instance is one of its dead writer.
-    const [alive, dead] = this.#forks > 0 ? [instanceId, ""] : ["", instanceId];
-    await this.#slices.one(() => removal.abandonForks.run(alive, dead));
-    for (const threadId of removal.pendingRemovals.all()) await this.#finish(threadId);
+    if (this.#isResuming || removal.hasUnfinished.get() === undefined) return;
+    this.#isResuming = true;
+    try {
+      const { instanceId } = config;
+      // What this instance works on may be the work of a request that is under way.
+      const own = this.#requests === 0 ? 1 : 0;
+      const left = await this.#slices.one(() => removal.takeOver.all({ instanceId, own }));
+      for (const threadId of left) {
+        await this.#slices.until((isOver) => continueRemoval(this.#context, threadId, isOver));
+      }
+    } finally {
+      this.#isResuming = false;
+    }
   }
 
-  #finish(threadId: string): Promise<void> {
-    const running = this.#running.get(threadId);
-    if (running !== undefined) return running;
-    const removed = this.#slices
-      .until((isOver) => continueRemoval(this.#context, threadId, isOver))
-      .finally(() => this.#running.delete(threadId));
-    this.#running.set(threadId, removed);
-    return removed;
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    this.#requests++;
+    try {
+      return await work();
+    } catch (error) {
+      // Then what the request has left, such as a part of a fork, is removed. If that fails, too, the reaper
+      // tries it again.
+      setImmediate(() => this.resume().catch(() => undefined));
+      throw error;
+    } finally {
+      this.#requests--;
+    }
   }
 }

@@ -30,7 +30,7 @@ export function beginRemoval(context: RemovalContext, request: DeleteThreadReque
   const { threadId, scope } = request;
   const unfinished = statements.unfinishedThread.get(threadId);
   if (unfinished !== undefined) {
-    if (unfinished.maker_id === null && isVisible(scope, unfinished.resource_id)) return;
+    if (unfinished.is_fork === 0 && isVisible(scope, unfinished.resource_id)) return;
     throw threadNotFound();
   }
   const resourceId = statements.resourceOfThread.get(threadId);
@@ -62,7 +62,7 @@ export function markRemoved(
   threadId: string,
   resourceId: string | null,
 ): void {
-  const { statements, removal, journals, messages } = context;
+  const { statements, removal, journals, messages, config } = context;
   const state = statements.stateOfThread.get(threadId);
   const stored = statements.lastEpochOfThread.get(threadId) ?? 0;
   removal.raiseRemovedEpoch.run(Math.max(state?.epoch ?? 0, stored) + 1);
@@ -72,7 +72,7 @@ export function markRemoved(
     journals.addDead(journals.take({ threadId, epoch: state.epoch }));
   }
   const upTo = removal.lastRowOfThread.get(threadId) ?? 0;
-  removal.insertUnfinished.run(threadId, resourceId, upTo, null);
+  removal.insertUnfinished.run(threadId, resourceId, upTo, 0, config.instanceId);
   removal.deleteThread.run(threadId);
   removal.deleteState.run(threadId);
   removal.deleteViews.run(threadId);
@@ -89,7 +89,7 @@ export function continueRemoval(
 ): boolean {
   const unfinished = statements.unfinishedThread.get(threadId);
   // Another instance may have carried on, and be done.
-  if (unfinished === undefined || unfinished.maker_id !== null) return true;
+  if (unfinished === undefined || unfinished.is_fork === 1) return true;
   const steps = [
     () => count(tally, removal.deleteRuns.all(threadId, unfinished.up_to, ROWS)),
     () => removal.deleteMessages.run(threadId, threadId, ROWS).changes,

@@ -7,7 +7,10 @@ import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts
  * Milliseconds of work in one transaction. A batch that arrives meanwhile waits for so long at most, unless
  * a single row takes longer.
  */
-const SLICE_MS = 4;
+const SLICE_MS = 3;
+
+/** The pauses of work that nobody waits for, as a multiple of the work before them. */
+const GENTLE_PAUSE = 3;
 
 /** How long other processes may hold the lock before long work gives up, in milliseconds. */
 const MAX_BUSY_MS = 30_000;
@@ -37,9 +40,18 @@ export class Slices {
   readonly #hooks: SliceHooks;
   #lookedAt = performance.now();
 
-  constructor(context: WriterContext, hooks: SliceHooks) {
+  /** The length of a pause, as a multiple of the work before it. */
+  readonly #pause: number;
+
+  constructor(context: WriterContext, hooks: SliceHooks, pause = 1) {
     this.#context = context;
     this.#hooks = hooks;
+    this.#pause = pause;
+  }
+
+  /** Slices with longer pauses, for work that nobody waits for. */
+  get gentle(): Slices {
+    return new Slices(this.#context, this.#hooks, GENTLE_PAUSE);
   }
 
   /** One transaction. Rejects with the error of `work`, or with `BUSY`. */
@@ -69,8 +81,8 @@ export class Slices {
       const isDone = await this.one(work);
       afterSlice?.();
       this.#checkpointIfDue();
-      // As long a pause as the work took: batches and other processes get half of the time at least.
-      await delay(performance.now() - startedAt);
+      // Batches and other processes get half of the time at least.
+      await delay(this.#pause * (performance.now() - startedAt));
       if (isDone) return;
     }
   }
@@ -79,7 +91,7 @@ export class Slices {
   async look<T>(read: () => T): Promise<T> {
     const spent = performance.now() - this.#lookedAt;
     if (spent >= SLICE_MS) {
-      await delay(Math.min(spent, SLICE_MS));
+      await delay(this.#pause * Math.min(spent, SLICE_MS));
       this.#lookedAt = performance.now();
     }
     this.#hooks.before();

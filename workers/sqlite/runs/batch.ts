@@ -4,6 +4,7 @@ import { beat } from "../instances/instances.ts";
 import { updateThread } from "../threads/update-thread.ts";
 import { claim } from "./claim.ts";
 import { compact, finish } from "./finish.ts";
+import { settleInterrupted, takeInterrupted } from "./interrupted-runs.ts";
 import { append } from "./journal.ts";
 import { confirm } from "./lease.ts";
 import { giveUp, release, withdraw } from "./release.ts";
@@ -30,6 +31,10 @@ function apply(context: WriterContext, op: WriterOp): OpResult {
       return confirm(context, op);
     case "stop":
       return requestStop(context, op);
+    case "take":
+      return takeInterrupted(context, op);
+    case "settle":
+      return settleInterrupted(context, op);
     case "updateThread":
       return updateThread(context.statements, op);
   }

@@ -20,8 +20,9 @@ const NOT_FOUND: OpResult<"claim"> = { ok: true, claim: null, refusal: "THREAD_N
  */
 export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   const { statements, config } = context;
-  const { threadId, runId, number } = op;
+  const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
+  if (op.rerunOf !== undefined) return claimForRerun(context, op, op.rerunOf);
   const known = context.messages.lastClaimOf(threadId);
   if (known?.resourceId === op.resourceId && takeKnown(context, op, known.epoch)) {
     return claimed(context, op, known.epoch + 1);
@@ -32,8 +33,9 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
   }
   if (!giveToResource(context, op)) return NOT_FOUND;
   const first = firstEpochOf(context, threadId);
-  const take = () =>
-    statements.takeFreeThread.get(threadId, runId, instanceId, number, Date.now(), first);
+  const attempt = firstAttempt(context);
+  const ids = [threadId, runId, instanceId, number] as const;
+  const take = () => statements.takeFreeThread.get(...ids, Date.now(), agentId, attempt, first);
   let epoch = take();
   if (epoch === undefined) {
     const state = statements.stateOfThread.get(threadId);
@@ -58,9 +60,13 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
  */
 function giveToResource({ statements }: WriterContext, op: ClaimOp): boolean {
   const { threadId, agentId, resourceId } = op;
-  const owner = statements.resourceOfThread.get(threadId);
+  let owner = statements.resourceOfThread.get(threadId);
+  // A version 1 runner that executes the first run of a thread has no row for the thread yet.
+  const isOfVersion1 =
+    owner === undefined && statements.stateOfThread.get(threadId)?.is_running === 1;
+  if (isOfVersion1) owner = null;
   if (!belongsTo(owner, resourceId)) return false;
-  if (owner === undefined) {
+  if (owner === undefined || isOfVersion1) {
     const now = Date.now();
     statements.insertThread.run(threadId, agentId, resourceId, now, now);
   }
@@ -82,13 +88,42 @@ function firstEpochOf({ statements }: WriterContext, threadId: string): number {
  * if the thread is not free, if another instance has held it since, or if it was removed since: a thread
  * that is made again begins with a higher epoch.
  */
-function takeKnown({ statements, config }: WriterContext, op: ClaimOp, epoch: number): boolean {
-  const { threadId, runId, number } = op;
+function takeKnown(context: WriterContext, op: ClaimOp, epoch: number): boolean {
+  const { statements, config } = context;
+  const { threadId, runId, agentId, number } = op;
+  const ids = [runId, config.instanceId, number] as const;
+  const attempt = firstAttempt(context);
+  const row = [Date.now(), agentId, attempt, threadId, epoch] as const;
+  return statements.takeThreadOfEpoch.run(...ids, ...row).changes === 1;
+}
+
+/** `run_state.attempt` of a run that is no rerun. */
+function firstAttempt({ config }: WriterContext): number | null {
+  return config.offersInterrupted === true ? 0 : null;
+}
+
+/**
+ * Takes the thread of an interrupted run for its rerun, if this instance has taken that run, and no other
+ * run has held the thread since.
+ */
+function claimForRerun(
+  context: WriterContext,
+  op: ClaimOp,
+  interruptedRow: number,
+): OpResult<"claim"> {
+  const { statements, config } = context;
+  const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
-  const now = Date.now();
-  return (
-    statements.takeThreadOfEpoch.run(runId, instanceId, number, now, threadId, epoch).changes === 1
-  );
+  if (statements.unfinishedThread.get(threadId) !== undefined) return HELD;
+  if (!giveToResource(context, op)) return NOT_FOUND;
+  const ids = [runId, instanceId, number] as const;
+  const row = [Date.now(), agentId, threadId, interruptedRow, instanceId] as const;
+  const epoch = statements.takeForRerun.get(...ids, ...row);
+  if (epoch !== undefined) return claimed(context, op, epoch);
+  const state = statements.stateOfThread.get(threadId);
+  const isOurs = state?.owner_id === instanceId && state.claim_number === number;
+  const isRepeated = state?.is_running === 1 && isOurs && state.epoch !== null;
+  return isRepeated ? claimed(context, op, state.epoch) : HELD;
 }
 
 function claimed(context: WriterContext, op: ClaimOp, epoch: number): OpResult<"claim"> {

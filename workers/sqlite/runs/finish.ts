@@ -5,7 +5,7 @@ import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messag
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { OK } from "../../../src/runs/answers.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { endJournal } from "./journal.ts";
+import { dropStart, endJournal } from "./journal.ts";
 import { answerWithoutLease, freeThread, holdsLease } from "./lease.ts";
 import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";
 import { storeRun } from "./store-run.ts";
@@ -15,6 +15,7 @@ export function finish(context: WriterContext, op: FinishOp): OpResult<"finish">
   // Free the thread first: that tells whether the run held it. If storing fails, the rollback undoes it.
   const { changes } = freeThread(context, op, op.finishedAt);
   if (changes === 0) return answerWithoutLease(context, op);
+  if (op.segments === 0) dropStart(context, op);
   if (op.compactMessages !== null) {
     const run = { ...op, input: op.input ?? "{}" };
     const taken = takeOutOfText(op.events, op.large);

@@ -13,6 +13,11 @@ export function append(context: WriterContext, op: AppendOp): OpResult<"append">
   return OK;
 }
 
+/** Deletes the START segment of a run that ends without any other segment in its journal. */
+export function dropStart({ journals, config }: WriterContext, run: RunKey): void {
+  if (config.offersInterrupted === true) journals.addDead(journals.take(run));
+}
+
 /** The last segment of a run, which came with its end and was not journaled. */
 interface LastSegment extends RunKey {
   readonly seq: number;

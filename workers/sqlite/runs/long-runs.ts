@@ -40,7 +40,7 @@ export class LongRun {
         length: this.#length,
       });
       if (journal.input !== null) this.#input = journal.input;
-      else if (journal.segments === 0) {
+      else if (journal.segments === 0 && journal.start === null) {
         // The run ends before a segment that cannot be read, or that would make the run too long.
         this.#read = this.#ids.length;
       }

@@ -2,6 +2,7 @@ import type { EventLike } from "../../../src/events/event.ts";
 import type { MessageDigest } from "../../../src/events/message-digests.ts";
 import { type TakenOut, takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";
+import { START_SEQ } from "../../../src/protocol/messages.ts";
 import { toStoredRun } from "../../../src/runs/stored-run.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
@@ -10,6 +11,8 @@ import type { JournalStatements } from "../state/statements.ts";
 export const INPUT_SEQ = -1;
 
 export interface JournaledRun {
+  /** JSON of the event that begins the run if no other event was journaled, or null: see `START_SEQ`. */
+  readonly start: string | null;
   readonly events: readonly EventLike[];
   /** JSON of the RunAgentInput, or null when it was not journaled. */
   readonly input: string | null;
@@ -38,11 +41,16 @@ export function readJournal(
   before = { segments: 0, length: 0 },
 ): JournaledRun {
   const events: EventLike[] = [];
+  let start: string | null = null;
   let input: string | null = null;
   let segments = 0;
   let lastSeq = INPUT_SEQ;
   let length = before.length;
   for (const row of statements.segments.iterate(JSON.stringify(segmentIds))) {
+    if (row.seq === START_SEQ) {
+      start = row.events;
+      continue;
+    }
     if (row.seq === INPUT_SEQ) {
       input = row.events;
       continue;
@@ -55,7 +63,7 @@ export function readJournal(
     segments++;
     lastSeq = row.seq;
   }
-  return { events, input, segments, lastSeq, length: length - before.length };
+  return { start, events, input, segments, lastSeq, length: length - before.length };
 }
 
 /** The events of a run as they are stored, without the values that other runs have too, and the messages in them. */

@@ -1,9 +1,11 @@
+import type { EventLike } from "../../../src/events/event.ts";
 import { endInterrupted, type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
 import { deleteSegments, retainJournal } from "./journal.ts";
-import { compactEvents, readJournal } from "./read-journal.ts";
+import { compactEvents, type JournaledRun, readJournal } from "./read-journal.ts";
 import { storeRun } from "./store-run.ts";
 import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -28,6 +30,7 @@ export function recoverRun(
 ): void {
   const { statements, journals, config } = context;
   const { retain, end = { ...OWNER_DIED, note: config.interruptedNote } } = options;
+  const isCrash = options.end === undefined;
   const scan = options.scan ?? new JournalScan(statements);
   const { thread_id: threadId, current_run_id: runId } = state;
   const interrupted = { threadId, epoch: epochOf(state) };
@@ -40,23 +43,54 @@ export function recoverRun(
   // The run may belong to this instance: its main thread has given the run up.
   journals.forget(interrupted);
   const journal = readJournal(statements, segmentIds);
-  const ended = endInterrupted({ ...interrupted, runId, events: journal.events }, end);
+  const { events, input } = eventsAndInput(journal);
+  const ended = endInterrupted({ ...interrupted, runId, events }, end);
   if (ended === null) {
     deleteSegments(context, segmentIds);
+    offerRerun(context, state, { isCrash, row: null });
     forgetIfEmpty(context, threadId);
     return;
   }
   const { epoch, closing } = ended;
-  const input = journal.input ?? "{}";
-  const now = Date.now();
-  // Files of earlier versions have threads without a row here until their first run is stored.
-  const isKnown = statements.resourceOfThread.get(threadId) !== undefined;
-  if (!isKnown) statements.insertThread.run(threadId, null, null, now, now);
-  const run = { threadId, runId, epoch, agentId: null, input, finishedAt: now };
-  storeRun(context, run, compactEvents([...journal.events, ...closing], input));
+  const run = { threadId, runId, epoch, agentId: state.agent_id, input, finishedAt: Date.now() };
+  const row = storeRun(context, run, compactEvents([...events, ...closing], input));
+  offerRerun(context, state, { isCrash, row });
   const last = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
   if (retain) retainJournal(context, last, segmentIds);
   else deleteSegments(context, segmentIds);
+}
+
+/**
+ * The events of an interrupted run, and its input. A run of which no event was journaled has the event that
+ * begins it, if that was journaled.
+ */
+function eventsAndInput(journal: JournaledRun): {
+  readonly events: readonly EventLike[];
+  readonly input: string;
+} {
+  const { events, start } = journal;
+  const [first] = events.length > 0 || start === null ? [] : (parseEvents(start) ?? []);
+  if (first === undefined) return { events, input: journal.input ?? "{}" };
+  return { events: [first], input: JSON.stringify(first.input ?? {}) };
+}
+
+/**
+ * Notes whether the interrupted run is offered for a rerun: if a crash ended it, nobody had asked it to
+ * stop, and its instance wants that. `row` is what was stored of it. The input of a rerun is that of the
+ * first run, whatever was stored of the reruns.
+ */
+function offerRerun(
+  { statements }: WriterContext,
+  state: RunStateRow,
+  { isCrash, row }: { readonly isCrash: boolean; readonly row: number | null },
+): void {
+  const { thread_id: threadId, interrupted_row: first, interrupted_start: firstStart } = state;
+  const isOffered = isCrash && state.attempt !== null && state.stop_requested === null;
+  const offered = isOffered ? (first ?? row) : null;
+  if (offered === null && first === null) return;
+  const start = first === null ? state.updated_at : (firstStart ?? state.updated_at);
+  const noted = statements.setInterrupted.run(offered, start, threadId);
+  expectChange(noted, "the rerun of an interrupted run");
 }
 
 /** Forgets a thread of which no run was stored. It then belongs to no resource. */

@@ -3,7 +3,7 @@ import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { OK } from "../../../src/runs/answers.ts";
 import { REST_UNSTORED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
-import { deleteSegments, endJournal } from "./journal.ts";
+import { deleteSegments, dropStart, endJournal } from "./journal.ts";
 import { freeThread, holdsLease } from "./lease.ts";
 import { forgetIfEmpty, recoverRun } from "./recover.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -12,6 +12,7 @@ import type { WriterContext } from "./writer-context.ts";
 export function release(context: WriterContext, op: ReleaseOp): OpResult<"release"> {
   if (!holdsLease(context, op)) return OK;
   if (op.segments > 0) endJournal(context, op, context.journals.take(op));
+  else dropStart(context, op);
   free(context, op);
   return OK;
 }

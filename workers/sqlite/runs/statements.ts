@@ -31,6 +31,26 @@ export function prepareStoredRunStatements(db: Database) {
 
 export type StoredRunStatements = ReturnType<typeof prepareStoredRunStatements>;
 
+/** Runs that a crash ended, and that may be run again. */
+function prepareInterruptedStatements(db: Database) {
+  return {
+    interruptedRuns: db.prepare<[], RunStateRow>(
+      `SELECT ${RUN_STATE} FROM run_state
+       WHERE interrupted_row IS NOT NULL AND +is_running IS NOT 1 ORDER BY attempt`,
+    ),
+    setInterrupted: db.prepare<[row: number | null, start: number, threadId: string]>(
+      `UPDATE run_state SET interrupted_row = ?, interrupted_start = ?, taken_by = NULL
+       WHERE thread_id = ?`,
+    ),
+    takeInterrupted: db.prepare<[takenBy: string, attempt: number, threadId: string]>(
+      "UPDATE run_state SET taken_by = ?, attempt = ? WHERE thread_id = ?",
+    ),
+    settleInterrupted: db.prepare<[threadId: string]>(
+      "UPDATE run_state SET interrupted_row = NULL, taken_by = NULL WHERE thread_id = ?",
+    ),
+  };
+}
+
 /** Claims, ends and stored rows of runs, and the stop requests of other instances. */
 export function prepareRunStatements(db: Database) {
   return {
@@ -56,23 +76,51 @@ export function prepareRunStatements(db: Database) {
          AND NOT EXISTS (SELECT 1 FROM agent_runs WHERE thread_id = ?)`,
     ),
     takeFreeThread: db
-      .prepare<[string, string, string, number, number, number], number>(
-        `INSERT INTO run_state
-           (thread_id, is_running, current_run_id, owner_id, claim_number, updated_at, epoch)
-         VALUES (?, 1, ?, ?, ?, ?, ?)
+      .prepare<
+        [
+          ...[threadId: string, runId: string, ownerId: string, claimNumber: number],
+          ...[now: number, agentId: string | null, attempt: number | null, firstEpoch: number],
+        ],
+        number
+      >(
+        `INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, claim_number,
+           updated_at, agent_id, attempt, epoch)
+         VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (thread_id) DO UPDATE SET
            is_running = 1, current_run_id = excluded.current_run_id, owner_id = excluded.owner_id,
            claim_number = excluded.claim_number, updated_at = excluded.updated_at,
-           stop_requested = NULL, epoch = ${NEXT_EPOCH}
+           agent_id = excluded.agent_id, attempt = excluded.attempt, interrupted_row = NULL,
+           taken_by = NULL, stop_requested = NULL, epoch = ${NEXT_EPOCH}
          WHERE is_running IS NOT 1
          RETURNING epoch`,
       )
       .pluck(),
-    takeThreadOfEpoch: db.prepare<[string, string, number, number, string, number]>(
+    takeThreadOfEpoch: db.prepare<
+      [
+        ...[runId: string, ownerId: string, claimNumber: number, now: number],
+        ...[agentId: string | null, attempt: number | null, threadId: string, epoch: number],
+      ]
+    >(
       `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
-         updated_at = ?, stop_requested = NULL, epoch = epoch + 1
+         updated_at = ?, agent_id = ?, attempt = ?, interrupted_row = NULL, taken_by = NULL,
+         stop_requested = NULL, epoch = epoch + 1
        WHERE thread_id = ? AND +is_running IS NOT 1 AND epoch = ?`,
     ),
+    // `attempt` and `interrupted_row` stay: the rerun may be interrupted, too.
+    takeForRerun: db
+      .prepare<
+        [
+          ...[runId: string, ownerId: string, claimNumber: number, now: number],
+          ...[agentId: string | null, threadId: string, row: number, takenBy: string],
+        ],
+        number
+      >(
+        `UPDATE run_state SET is_running = 1, current_run_id = ?, owner_id = ?, claim_number = ?,
+         updated_at = ?, agent_id = ?, taken_by = NULL, stop_requested = NULL, epoch = epoch + 1
+       WHERE thread_id = ? AND +is_running IS NOT 1 AND +interrupted_row = ? AND taken_by = ?
+       RETURNING epoch`,
+      )
+      .pluck(),
     // Tests the owner too. If the row of an executing run is deleted or replaced, the same epoch can be
     // given again. The events of that run must not get into the run of the next owner.
     isHeldBy: db
@@ -83,7 +131,7 @@ export function prepareRunStatements(db: Database) {
       .pluck(),
     freeThreadHeldBy: db.prepare<[number, string, number, string]>(
       `UPDATE run_state SET is_running = 0, current_run_id = NULL, owner_id = NULL,
-         stop_requested = NULL, updated_at = ?
+         stop_requested = NULL, interrupted_row = NULL, updated_at = ?
        WHERE thread_id = ? AND +is_running = 1 AND epoch = ? AND owner_id = ?`,
     ),
     // Raises the epoch: the owner may only have been suspended, and its late writes must be refused.
@@ -92,6 +140,7 @@ export function prepareRunStatements(db: Database) {
          stop_requested = NULL, updated_at = ?, epoch = ${NEXT_EPOCH}
        WHERE thread_id = ?`,
     ),
+    ...prepareInterruptedStatements(db),
 
     requestStop: db.prepare<[number, string]>(
       `UPDATE run_state SET stop_requested = ?

@@ -15,7 +15,7 @@ export interface RunToStore {
 }
 
 /**
- * Stores one run.
+ * Stores one run. Returns the id of its row.
  *
  * `parent_run_id` stays NULL. A version 1 runner reads a thread along the chain of parents. It treats a
  * run without a parent as a first run of the thread, shows such runs in the order of time, and still
@@ -26,7 +26,7 @@ export function storeRun(
   { statements, messages, values, touches }: WriterContext,
   run: RunToStore,
   events: CompactedEvents,
-): void {
+): number {
   const { threadId, runId, epoch, agentId, finishedAt } = run;
   const input = takeOutOfInput(run.input);
   const recent = messages.recentOf(threadId, epoch);
@@ -45,6 +45,7 @@ export function storeRun(
   const { messages: inEvents, taken } = events;
   touches.note(threadId, finishedAt, agentId);
   messages.add(recent, { id, messages: inEvents, length: lengthOf(taken) });
+  return id;
 }
 
 /** UTF-16 units of the JSON that the values were taken out of. */

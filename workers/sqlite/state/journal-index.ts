@@ -1,3 +1,4 @@
+import { START_SEQ } from "../../../src/protocol/messages.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { expectChange } from "../database/fault.ts";
 import { type JournalRows, JournalScan, keyOfRow } from "./journal-scan.ts";
@@ -9,8 +10,8 @@ const MIN_DEAD = 1000;
 /** Dead rows that one batch deletes at most while runs are in flight. */
 const MAX_DELETED = 500;
 
-/** `lastSeq` of a journal without rows. The lowest seq is that of the input, -1. */
-const NO_SEQ = -2;
+/** `lastSeq` of a journal without rows: lower than every seq. */
+const NO_SEQ = START_SEQ - 1;
 
 /**
  * Which rows of `run_events` belong to which run of this instance, and which rows can be deleted.

@@ -146,6 +146,8 @@ export class MessageIndex {
    */
   #read(threadId: string, epoch: number): RecentRuns {
     const row = this.#statements.threadIndex.get(threadId);
+    // A file of an earlier version has no row for a thread whose first run was in flight.
+    if (row === undefined) this.#statements.addThread.run(threadId, Date.now(), Date.now());
     const isStale = row?.messages_stale === 1;
     if (isStale) {
       this.#statements.deleteMessagesOfThread.run(threadId);

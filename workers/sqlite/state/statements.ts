@@ -76,6 +76,9 @@ export function prepareMessageStatements(db: Database) {
     threadIndex: db.prepare<[string], ThreadIndexRow>(
       "SELECT resource_id, indexed_up_to, messages_stale FROM threads WHERE thread_id = ?",
     ),
+    addThread: db.prepare<[string, number, number]>(
+      "INSERT INTO threads (thread_id, created_at, updated_at) VALUES (?, ?, ?)",
+    ),
     runsBehind: db.prepare<[string, number], StoredEventsRow & { readonly id: number }>(
       "SELECT id, events, shared_events FROM agent_runs WHERE thread_id = ? AND id > ? ORDER BY id",
     ),

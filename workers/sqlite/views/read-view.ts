@@ -34,8 +34,11 @@ export class ViewReader {
     return this.#db.transaction(() => this.#read(request))();
   }
 
-  #read({ threadId, upToId: asked }: ViewRequest): ViewMessage {
-    const upToId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
+  /** The view after the runs up to a row, how many runs these are, and the UTF-16 units that were read. */
+  viewUpTo(
+    threadId: string,
+    upToId: number,
+  ): { readonly view: ThreadView; readonly runs: number; readonly read: number } {
     const kept = this.#statements.keptView.get(threadId, upToId);
     const start = kept === undefined ? undefined : restore(kept);
     const view = start ?? new ThreadView();
@@ -51,16 +54,27 @@ export class ViewReader {
       for (const event of parseEvents(json) ?? []) repair.next(event);
     }
     repair.endRun();
+    return { view, runs, read };
+  }
+
+  #read({ threadId, upToId: asked }: ViewRequest): ViewMessage {
+    const upToId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
+    const { view, runs, read } = this.viewUpTo(threadId, upToId);
     const { messages: list, ...others } = view.toJSON();
-    const messages = chunksOf(
-      list.map((message) => JSON.stringify(message)),
-      CHUNK_LENGTH,
-    );
+    const messages = messageChunks(list);
     const rest = JSON.stringify(others);
     const viewLength = messages.reduce((sum, { length }) => sum + length, rest.length);
     const packed = read < Math.max(MIN_KEPT_LENGTH, viewLength) ? null : packView(messages, rest);
     return { rest, messages, upToId, runs, packed };
   }
+}
+
+/** JSON arrays of messages, none of them much longer than what one task parses. */
+export function messageChunks(messages: readonly unknown[]): readonly string[] {
+  return chunksOf(
+    messages.map((message) => JSON.stringify(message)),
+    CHUNK_LENGTH,
+  );
 }
 
 function restore({ view }: KeptViewRow): ThreadView | undefined {

@@ -1,5 +1,5 @@
 import type { Database } from "better-sqlite3";
-import type { StoredEventsRow } from "../values/statements.ts";
+import type { StoredEventsRow, StoredInputRow } from "../values/statements.ts";
 
 export interface KeptViewRow {
   readonly up_to: number;
@@ -21,6 +21,10 @@ export function prepareReadViewStatements(db: Database) {
     lastRunOfView: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
+    runOfInput: db.prepare<[number, string], RunOfViewRow & StoredInputRow>(
+      `SELECT coalesce(client_run_id, run_id) AS run_id, events, shared_events, input, shared_input
+       FROM agent_runs WHERE id = ? AND thread_id = ?`,
+    ),
     runsOfView: db.prepare<[string, number, number], RunOfViewRow>(
       `SELECT coalesce(client_run_id, run_id) AS run_id, events, shared_events FROM agent_runs
        WHERE thread_id = ? AND id > ? AND id <= ? ORDER BY id`,

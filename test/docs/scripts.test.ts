@@ -1,0 +1,46 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect, onTestFinished, test } from "vitest";
+import { ROOT } from "../support/build.ts";
+
+/** Writes the scripts of a page below the project, where the package finds itself by its name. */
+function scriptsOf(page: string): (...args: readonly string[]) => Promise<object> {
+  mkdirSync(join(ROOT, ".vitest"), { recursive: true });
+  const directory = mkdtempSync(join(ROOT, ".vitest/scripts-"));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const blocks = readFileSync(join(ROOT, "docs", page), "utf8").matchAll(
+    /^```js\n\/\/ (\S+)\n(.*?)^```$/gms,
+  );
+  for (const [, name = "", code = ""] of blocks) writeFileSync(join(directory, name), code);
+  return async (...args) => {
+    // Without type stripping, sources in place of the built package would not run.
+    const env = { ...process.env, NODE_OPTIONS: "--no-experimental-strip-types" };
+    const child = spawn(process.execPath, args, { cwd: directory, env });
+    const [said, errors, [code, signal]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, "close"),
+    ]);
+    return { said, errors, code, signal };
+  };
+}
+
+test("docs/after-a-crash.md: an answer that a crash cut off is given after all", async () => {
+  const run = scriptsOf("after-a-crash.md");
+  expect(await run("carry-on.mjs", "ask")).toMatchObject({ said: "", signal: "SIGKILL" });
+  expect(await run("carry-on.mjs")).toMatchObject({
+    said: "attempt 1: Once upon a time, and they lived on.\n",
+    code: 0,
+  });
+});
+
+test("docs/resources.md: another user's thread is not found", async () => {
+  const run = scriptsOf("resources.md");
+  expect(await run("tenants.mjs")).toEqual({
+    said: "RUN_STARTED RUN_FINISHED\nRUN_ERRORTHREAD_NOT_FOUND\n",
+    ...{ errors: "", code: 0, signal: null },
+  });
+});
