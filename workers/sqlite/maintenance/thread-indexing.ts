@@ -20,7 +20,7 @@ const PIECE_MS = 2;
 const BUSY = 0.3;
 
 /** A pause is so many times as long as the work before it. */
-const PAUSES = { idle: 1, batches: 4, busy: 40 };
+const PAUSES = { idle: 1, batches: 4, busy: 100 };
 
 export interface ThreadIndexingOptions {
   readonly context: WriterContext;

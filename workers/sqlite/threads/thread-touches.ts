@@ -4,7 +4,7 @@ import type { TouchStatements } from "./statements.ts";
 const BURST = 100;
 
 /** Threads that may be written per second for long. */
-const PER_SECOND = 400;
+const PER_SECOND = 250;
 
 /** Threads that are remembered at most. The indexer corrects the others. */
 const MAX_REMEMBERED = 10_000;
