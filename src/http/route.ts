@@ -25,17 +25,15 @@ const PARTS_OF_THREAD = ["messages", "events", "state", "archive"] as const;
 export function routeOf(method: string, path: string): Route {
   const segments = path.split("/").filter((segment) => segment !== "");
   const [last, second, third, fourth] = segments.reverse();
+  const isThreadChange = second === "threads" && (method === "PATCH" || method === "DELETE");
+  if (last === "info" && !isThreadChange) return { name: "info" };
+  if (last === "cpk-debug-events" && !isThreadChange) return { name: "debug events" };
   if (third === "agent" && AGENT_ACTIONS.includes(last)) return OTHER;
   if (fourth === "agent" && second === "stop") return OTHER;
 
-  if (second === "threads" && (method === "PATCH" || method === "DELETE")) {
-    return ofThread("thread", last);
-  }
+  if (isThreadChange) return ofThread("thread", last);
   const part = PARTS_OF_THREAD.find((name) => name === last);
   if (third === "threads" && part !== undefined) return ofThread(part, second);
-
-  if (last === "info") return { name: "info" };
-  if (last === "cpk-debug-events") return { name: "debug events" };
   if (last === "threads") return { name: "list" };
   if (second !== "threads") return OTHER;
   return last === "clear" || last === "subscribe" ? { name: last } : ofThread("thread", last);

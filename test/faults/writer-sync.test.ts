@@ -46,6 +46,23 @@ describe("a run that nothing follows", () => {
     expect(main.syncs).toBe(0);
   });
 
+  test("is synced by the writer, which does not sync what is removed or forked after it", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runner.ready();
+    await runToEnd(runner, "t", "first", answeringAgent());
+    expect(main.syncs).toBe(0);
+    const forked = await runner.threads.fork("t");
+    expect(main.syncs).toBe(1);
+    await runToEnd(runner, "t", "second", answeringAgent());
+    expect(main.syncs).toBe(1);
+    await runner.threads.delete("t");
+    expect(main.syncs).toBe(2);
+    await runToEnd(runner, forked, "second", answeringAgent());
+    expect(main.syncs).toBe(2);
+    await runner.purge({ maxThreads: 0 });
+    expect(main.syncs).toBe(3);
+  });
+
   test("is synced by the main thread after the death of the writer: the WAL may have a hole", async () => {
     const threads = threadsStarted();
     const runner = openRunner({ dbPath: tempDatabase() });

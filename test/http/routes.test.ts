@@ -72,6 +72,15 @@ describe("the route of a path", () => {
   });
 });
 
+describe("the feed of the events of all threads", () => {
+  it("is known wherever the runtime's router finds it, also behind the route of an agent", () => {
+    for (const path of ["/agent/a/stop", "/agent/a", "/threads", "/threads/a", ""]) {
+      expect(matchRoute(`${path}/cpk-debug-events`)).toEqual({ method: "cpk-debug-events" });
+      expect(routeOf("GET", `${path}/cpk-debug-events`)).toEqual({ name: "debug events" });
+    }
+  });
+});
+
 describe("the path below a base path", () => {
   it("is that of the runtime's router", () => {
     const basePath = fc.constantFrom("/", "/api", "/api/", "/threads", "/a/b");

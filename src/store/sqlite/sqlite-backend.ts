@@ -314,6 +314,8 @@ export class SqliteBackend implements Backend {
   async #change<V>(request: WriterRequest): Promise<V> {
     await this.open();
     const value = await this.#writer.request<V>(request);
+    // The writer has committed outside its batches, and has not synced that.
+    this.durability?.noteCommit(null, 0);
     await this.durability?.sync(() => undefined);
     return value;
   }
