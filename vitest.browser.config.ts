@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     environment: "node",
+    // CopilotKit's runtime reads it while it is being loaded, in whatever order a test imports it.
+    env: { COPILOTKIT_TELEMETRY_DISABLED: "true" },
     include: ["test/browser/*.browser.ts"],
     globalSetup: ["test/browser/page.ts"],
     pool: "forks",

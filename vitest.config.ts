@@ -4,6 +4,8 @@ import { COMPILE_CACHE } from "./test/support/compile-cache.ts";
 export default defineConfig({
   test: {
     environment: "node",
+    // CopilotKit's runtime reads it while it is being loaded, in whatever order a test imports it.
+    env: { COPILOTKIT_TELEMETRY_DISABLED: "true" },
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/build.ts", "test/support/compile-cache.ts"],
     setupFiles: ["test/support/quiet-clients.ts"],
