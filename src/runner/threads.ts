@@ -94,11 +94,15 @@ export class Threads {
     return (await this.#view(threadId)).state;
   }
 
-  /** All events of the stored runs, in order, as they were emitted, but for what compaction merges. */
-  async *events(threadId: string): AsyncGenerator<EventLike, void, undefined> {
-    assertId(threadId, "threadId");
-    const { store, scope } = this.#options;
-    yield* storedEvents(store, threadId, scope());
+  /**
+   * All events of the stored runs, in order, as they were emitted, but for what compaction merges. They are
+   * those that the caller may see, whoever iterates over them later.
+   */
+  events(threadId: string): AsyncGenerator<EventLike, void, undefined> {
+    const scoped = this.#scopeFor(threadId);
+    // A wrong call rejects when it is iterated over.
+    scoped.catch(() => undefined);
+    return this.#events(threadId, scoped);
   }
 
   /** A page of the stored runs, oldest first. */
@@ -205,6 +209,16 @@ export class Threads {
     const { threads } = this.#options.store;
     if (threads !== undefined) return threads;
     throw new RunStoreError("THREADS_UNSUPPORTED", "the store of this runner lists no threads");
+  }
+
+  /** The scope of the call that is under way. */
+  async #scopeFor(threadId: string): Promise<Scope> {
+    assertId(threadId, "threadId");
+    return this.#options.scope();
+  }
+
+  async *#events(threadId: string, scope: Promise<Scope>): AsyncGenerator<EventLike, void> {
+    yield* storedEvents(this.#options.store, threadId, await scope);
   }
 
   async #view(threadId: string): Promise<Pick<StoredView, "messages" | "state">> {
