@@ -159,8 +159,7 @@ export class Threads {
    */
   async delete(threadId: string): Promise<void> {
     assertId(threadId, "threadId");
-    const scope = this.#options.scope();
-    await this.#whenIdle(threadId, scope, () => this.#store.delete(threadId, scope));
+    await this.#delete(threadId, this.#options.scope());
   }
 
   /** Deletes all threads of the scope, and resolves with their number. */
@@ -239,7 +238,7 @@ export class Threads {
 
   async #deleteIfThere(threadId: string, scope: Scope): Promise<boolean> {
     try {
-      await this.#whenIdle(threadId, scope, () => this.#store.delete(threadId, scope));
+      await this.#delete(threadId, scope);
       return true;
     } catch (error) {
       if (hasCode(error, "THREAD_NOT_FOUND")) return false;
@@ -247,11 +246,29 @@ export class Threads {
     }
   }
 
-  /** Removes something of a thread, and ends the run that hinders it. Another run may begin meanwhile. */
-  async #whenIdle<T>(threadId: string, scope: Scope, remove: () => Promise<T>): Promise<T> {
+  async #delete(threadId: string, scope: Scope): Promise<void> {
+    await this.#whenIdle(threadId, scope, async (hasEnded) => {
+      try {
+        await this.#store.delete(threadId, scope);
+      } catch (error) {
+        // A thread whose only run was ended is gone with it.
+        if (!(hasEnded && hasCode(error, "THREAD_NOT_FOUND"))) throw error;
+      }
+    });
+  }
+
+  /**
+   * Removes something of a thread, and ends the run that hinders it. Another run may begin meanwhile. `remove` is
+   * told whether a run was ended.
+   */
+  async #whenIdle<T>(
+    threadId: string,
+    scope: Scope,
+    remove: (hasEnded: boolean) => Promise<T>,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await remove();
+        return await remove(attempt > 1);
       } catch (error) {
         const mayPass = hasCode(error, "THREAD_ALREADY_RUNNING") && attempt < MAX_ATTEMPTS;
         if (!mayPass) throw error;

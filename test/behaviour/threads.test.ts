@@ -93,6 +93,21 @@ describe("a list", () => {
   });
 });
 
+test.each(["delete", "clear"] as const)(
+  "%s ends the only run of a thread, and is no failure",
+  async (how) => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = heldAgent();
+    const run = runToEnd(runner, "t", "r", agent);
+    await agent.halfway;
+    if (how === "delete") await runner.threads.delete("t");
+    else expect(await runner.threads.clear()).toBe(1);
+    await run;
+    expect(await runner.threads.get("t")).toBeNull();
+    await expect(runner.threads.delete("t")).rejects.toMatchObject({ code: "THREAD_NOT_FOUND" });
+  },
+);
+
 describe("the pages of runs", () => {
   test("begin without a cursor, undefined or null", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
