@@ -21,10 +21,15 @@ export function assertMetadata(value: unknown): void {
   if (!isPlainObject(value)) {
     throw new TypeError(`expected metadata to be an object, got ${describeValue(value)}`);
   }
+  let json: unknown;
   try {
-    JSON.stringify(value);
+    json = JSON.stringify(value);
   } catch (cause) {
     throw new TypeError("expected metadata to be an object that JSON can hold", { cause });
+  }
+  // A `toJSON`, such as that of a Date, may give something else.
+  if (typeof json !== "string" || !json.startsWith("{")) {
+    throw new TypeError(`expected metadata to be an object in JSON, got ${describeValue(json)}`);
   }
 }
 

@@ -94,11 +94,15 @@ export class Threads {
     return (await this.#view(threadId)).state;
   }
 
-  /** All events of the stored runs, in order, as they were emitted, but for what compaction merges. */
-  async *events(threadId: string): AsyncGenerator<EventLike, void, undefined> {
-    assertId(threadId, "threadId");
-    const { store, scope } = this.#options;
-    yield* storedEvents(store, threadId, scope());
+  /**
+   * All events of the stored runs, in order, as they were emitted, but for what compaction merges. They are
+   * those that the caller may see, whoever iterates over them later.
+   */
+  events(threadId: string): AsyncGenerator<EventLike, void, undefined> {
+    const scoped = this.#scopeFor(threadId);
+    // A wrong call rejects when it is iterated over.
+    scoped.catch(() => undefined);
+    return this.#events(threadId, scoped);
   }
 
   /** A page of the stored runs, oldest first. */
@@ -155,8 +159,7 @@ export class Threads {
    */
   async delete(threadId: string): Promise<void> {
     assertId(threadId, "threadId");
-    const scope = this.#options.scope();
-    await this.#whenIdle(threadId, scope, () => this.#store.delete(threadId, scope));
+    await this.#delete(threadId, this.#options.scope());
   }
 
   /** Deletes all threads of the scope, and resolves with their number. */
@@ -207,6 +210,16 @@ export class Threads {
     throw new RunStoreError("THREADS_UNSUPPORTED", "the store of this runner lists no threads");
   }
 
+  /** The scope of the call that is under way. */
+  async #scopeFor(threadId: string): Promise<Scope> {
+    assertId(threadId, "threadId");
+    return this.#options.scope();
+  }
+
+  async *#events(threadId: string, scope: Promise<Scope>): AsyncGenerator<EventLike, void> {
+    yield* storedEvents(this.#options.store, threadId, await scope);
+  }
+
   async #view(threadId: string): Promise<Pick<StoredView, "messages" | "state">> {
     assertId(threadId, "threadId");
     const { store, scope } = this.#options;
@@ -225,7 +238,7 @@ export class Threads {
 
   async #deleteIfThere(threadId: string, scope: Scope): Promise<boolean> {
     try {
-      await this.#whenIdle(threadId, scope, () => this.#store.delete(threadId, scope));
+      await this.#delete(threadId, scope);
       return true;
     } catch (error) {
       if (hasCode(error, "THREAD_NOT_FOUND")) return false;
@@ -233,11 +246,29 @@ export class Threads {
     }
   }
 
-  /** Removes something of a thread, and ends the run that hinders it. Another run may begin meanwhile. */
-  async #whenIdle<T>(threadId: string, scope: Scope, remove: () => Promise<T>): Promise<T> {
+  async #delete(threadId: string, scope: Scope): Promise<void> {
+    await this.#whenIdle(threadId, scope, async (hasEnded) => {
+      try {
+        await this.#store.delete(threadId, scope);
+      } catch (error) {
+        // A thread whose only run was ended is gone with it.
+        if (!(hasEnded && hasCode(error, "THREAD_NOT_FOUND"))) throw error;
+      }
+    });
+  }
+
+  /**
+   * Removes something of a thread, and ends the run that hinders it. Another run may begin meanwhile. `remove` is
+   * told whether a run was ended.
+   */
+  async #whenIdle<T>(
+    threadId: string,
+    scope: Scope,
+    remove: (hasEnded: boolean) => Promise<T>,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await remove();
+        return await remove(attempt > 1);
       } catch (error) {
         const mayPass = hasCode(error, "THREAD_ALREADY_RUNNING") && attempt < MAX_ATTEMPTS;
         if (!mayPass) throw error;

@@ -175,6 +175,36 @@ describe("erase", () => {
     expect(countInFiles(dbPath, secret)).toBe(0);
   });
 
+  test.each([
+    ["a thread", { threadId: "t" }],
+    ["a resource", { resourceId: "ann" }],
+  ])("leaves nothing of %s whose only run executes", async (_, target) => {
+    const dbPath = tempDatabase();
+    // Journals are retained for the clients of another process.
+    const other = openRunner({ dbPath });
+    const runner = openRunner({ dbPath, lingerMs: 1 });
+    await Promise.all([runner.ready(), other.ready()]);
+    const secret = secretOf("secret");
+    await withResource("ann", async () => {
+      const halfway = Promise.withResolvers<void>();
+      const agent = scriptedAgent(async function* ({ input, aborted }) {
+        yield started(input);
+        yield { type: "CUSTOM", name: "said", value: `${secret} `.repeat(1000) };
+        halfway.resolve();
+        await aborted;
+      });
+      const run = runToEnd(runner, "t", "r", agent);
+      await halfway.promise;
+      await runner.flush();
+      expect(countInFiles(dbPath, secret)).toBeGreaterThan(0);
+      expect(await runner.threads.erase(target)).toMatchObject({ verified: true });
+      await run;
+      expect(await runner.threads.get("t")).toBeNull();
+    });
+    expect(countInFiles(dbPath, secret)).toBe(0);
+    expect(valueIn(dbPath, "SELECT count(*) FROM unfinished_erasures")).toBe(0);
+  });
+
   test("erases a database in memory", async () => {
     const runner = openRunner({});
     await tell(runner, "t", "secret", 2);

@@ -333,6 +333,22 @@ describe("the context of a call", () => {
   });
 });
 
+describe("the stored events of a thread", () => {
+  test("are those that the caller may see, whoever iterates over them", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runAs(runner, "ann", "first");
+    const ofAnn = as("ann", () => runner.threads.events("t"));
+    const ofNobody = as(null, () => runner.threads.events("t"));
+    const typesIn = async (events: AsyncIterable<{ readonly type: string }>) => {
+      const types: string[] = [];
+      for await (const { type } of events) types.push(type);
+      return types;
+    };
+    expect(await as("bob", () => typesIn(ofAnn))).toContain("RUN_FINISHED");
+    expect(await as("ann", () => typesIn(ofNobody))).toEqual([]);
+  });
+});
+
 describe('resources: "required"', () => {
   const CODE = "RESOURCE_REQUIRED";
 

@@ -93,6 +93,36 @@ describe("a list", () => {
   });
 });
 
+test.each(["delete", "clear"] as const)(
+  "%s ends the only run of a thread, and is no failure",
+  async (how) => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const agent = heldAgent();
+    const run = runToEnd(runner, "t", "r", agent);
+    await agent.halfway;
+    if (how === "delete") await runner.threads.delete("t");
+    else expect(await runner.threads.clear()).toBe(1);
+    await run;
+    expect(await runner.threads.get("t")).toBeNull();
+    await expect(runner.threads.delete("t")).rejects.toMatchObject({ code: "THREAD_NOT_FOUND" });
+  },
+);
+
+describe("the pages of runs", () => {
+  test("begin without a cursor, undefined or null", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    for (const runId of ["1", "2", "3"]) await runToEnd(runner, "t", runId, answeringAgent());
+    const ids: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = await runner.threads.runs("t", { limit: 2, cursor });
+      ids.push(...page.runs.map(({ runId }) => runId));
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    expect(ids).toEqual(["1", "2", "3"]);
+  });
+});
+
 describe("metadata", () => {
   test("is stored as JSON has it", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
@@ -105,7 +135,8 @@ describe("metadata", () => {
     expect((await runner.threads.list({ metadata: { date: date.toJSON() } })).threads).toHaveLength(
       1,
     );
-    for (const wrong of [null, [], "x", { loop: 1n }]) {
+    const nothing = { toJSON: () => undefined };
+    for (const wrong of [null, [], "x", { loop: 1n }, date, { toJSON: () => null }, nothing]) {
       await expect(runner.threads.setMetadata("t", wrong as never)).rejects.toThrow(TypeError);
     }
   });

@@ -1,6 +1,8 @@
 import "../support/leak-guard.ts";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { countInFiles } from "../support/file-search.ts";
 import { enlargeThread } from "../support/large-thread.ts";
@@ -11,6 +13,8 @@ import { processInMidRun, RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { Version1 } from "../support/version-1.ts";
+
+const HOLDER = fileURLToPath(new URL("../support/hold-snapshot.child.ts", import.meta.url));
 
 const RUNS = 8000;
 
@@ -94,10 +98,7 @@ describe("a thread that is deleted", () => {
       watching.subscribe({ next: ({ type }) => seen.push(type), complete: resolve });
     });
     await eventually(() => seen.includes("TEXT_MESSAGE_CONTENT"));
-    await here.threads.delete("t").catch((error: { code: string }) => {
-      // Nothing of it was stored before: it is gone with its run.
-      expect(error.code).toBe("THREAD_NOT_FOUND");
-    });
+    await here.threads.delete("t");
     await run.done;
     await done;
     expect(await replayOf(here, "t")).toEqual([]);
@@ -231,6 +232,22 @@ describe("erasing", () => {
     expect(countInFiles(dbPath, "copy-t-")).toBe(0);
     const again = here.threads.erase({ threadId: "t" });
     await expect(again).rejects.toMatchObject({ code: "THREAD_NOT_FOUND" });
+  });
+
+  test("a thread while its process is killed that waits for a reader: it can be called again", async () => {
+    const { dbPath, other, here } = await largeThread();
+    const holder = spawnChild(process.execPath, [HOLDER, dbPath]);
+    expect(await nextLine(holder)).toBe("holding");
+    const erased = other.threads("erase", { threadId: "t" }).catch((error: Error) => error);
+    await eventually(() => rowsOf(dbPath, "t") === 0);
+    await eventually(() => valueIn(dbPath, "PRAGMA freelist_count") === 0);
+    for (const runId of ["r2", "r3"]) await runToEnd(here, "neighbour", runId, answeringAgent());
+    await other.kill();
+    expect(await erased).toBeInstanceOf(Error);
+    holder.process.stdin?.end();
+    expect(countInFiles(dbPath, "copy-t-")).toBeGreaterThan(0);
+    expect(await here.threads.erase({ threadId: "t" })).toMatchObject({ verified: true });
+    expect(countInFiles(dbPath, "copy-t-")).toBe(0);
   });
 
   test("a thread that another process has open", async () => {

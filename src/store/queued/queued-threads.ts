@@ -65,7 +65,8 @@ export class QueuedThreads implements ThreadStore {
   }
 
   async runs(threadId: string, { limit, cursor }: RunQuery, scope: Scope): Promise<RunPage> {
-    const after = cursor === undefined ? null : runRowOf(cursor, threadId);
+    const isFirst = cursor === undefined || cursor === null;
+    const after = isFirst ? null : runRowOf(cursor, threadId);
     const request = { threadId, scope, after, limit: limit ?? DEFAULT_LIMIT };
     const { runs, next } = await this.#options.reads.runs(request);
     return { runs, nextCursor: next === null ? null : runCursor(next, threadId) };

@@ -15,8 +15,8 @@ export const ADDED_FOR_REMOVAL: readonly (readonly [
  * `borrowed_logs`: the threads that use values in a log of another thread, from which they were forked.
  * Only the thread in `shared_logs` appends to a log. A log goes to a borrower when its thread is removed.
  *
- * `unfinished_erasures`: threads and resources that were removed, and of which the files may still have traces.
- * A row is deleted before the files are searched.
+ * `unfinished_erasures`: threads and resources that are erased, and of which the files may still have traces.
+ * They are named by digests of their ids. A row stays until the files were searched, whoever does that.
  *
  * `purge_lease`: one row while an instance purges.
  */

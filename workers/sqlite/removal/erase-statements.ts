@@ -76,8 +76,18 @@ export function prepareEraseStatements(db: Database) {
       )
       .pluck(),
     isErasing: db
-      .prepare<[string, string | null], number>(
-        "SELECT 1 FROM unfinished_erasures WHERE thread_id = ? AND resource_id IS ?",
+      .prepare<[string], number>("SELECT 1 FROM unfinished_erasures WHERE resource_id = ? LIMIT 1")
+      .pluck(),
+    // The threads of a target whose erasure has begun.
+    begunThreads: db
+      .prepare<[ErasureTarget], string>(
+        `SELECT thread_id FROM unfinished_erasures
+         WHERE thread_id <> '' AND resource_id IS @resource AND @thread IN ('', thread_id)`,
+      )
+      .pluck(),
+    journaledThreads: db
+      .prepare<[], string>(
+        "SELECT thread_id FROM retained_journals UNION SELECT thread_id FROM run_events",
       )
       .pluck(),
     beginErasure: db.prepare<[ErasureTarget]>(
@@ -85,8 +95,10 @@ export function prepareEraseStatements(db: Database) {
        WHERE NOT EXISTS (SELECT 1 FROM unfinished_erasures
          WHERE thread_id = @thread AND resource_id IS @resource)`,
     ),
+    // With a resource, all its threads are erased.
     endErasure: db.prepare<[ErasureTarget]>(
-      "DELETE FROM unfinished_erasures WHERE thread_id = @thread AND resource_id IS @resource",
+      `DELETE FROM unfinished_erasures
+       WHERE resource_id IS @resource AND @thread IN ('', thread_id)`,
     ),
     forgetOrigin: db.prepare<[string]>("UPDATE threads SET forked_from = NULL WHERE thread_id = ?"),
     mergeSearch: db.prepare<[number]>(
@@ -95,10 +107,14 @@ export function prepareEraseStatements(db: Database) {
   };
 }
 
-/** What is erased: a thread, or all threads of a resource. */
+/**
+ * What is erased: a thread, or all threads of a resource. Both are digests of ids: the ids themselves have to go
+ * with the rest, while a row that names them stays to the end.
+ */
 export interface ErasureTarget {
   /** Empty for a resource. */
   readonly thread: string;
+  /** Null for threads of nobody. */
   readonly resource: string | null;
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { EraseThreadsRequest } from "../../../src/protocol/messages.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
@@ -78,20 +79,17 @@ export class Erasure {
   /** @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_ALREADY_RUNNING`, `ERASE_INCOMPLETE` */
   async run(): Promise<EraseResult> {
     const threads = await this.#threads();
-    this.#expectIdle(threads);
+    await this.#expectIdle(threads);
     const { db } = this.#context;
     db.pragma("secure_delete = ON");
     try {
       for (const threadId of threads) await this.#removeThread(threadId);
+      await this.#removeJournalsOfGone();
       await this.#forgetOrigins(new Set(threads));
       await this.#mergeSearchIndex();
-      const verified = await this.#clean().catch(async (error: unknown) => {
-        const target = this.#target;
-        if (target !== null && db.open) {
-          await this.#slices.one(() => this.#statements.beginErasure.run(target));
-        }
-        throw error;
-      });
+      const verified = await this.#clean();
+      const target = this.#target;
+      if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
       const { threads: count, runs } = this.#removed.read();
       return { threads: count, runs, verified };
     } finally {
@@ -102,15 +100,16 @@ export class Erasure {
   async #threads(): Promise<readonly string[]> {
     const { threadId, resourceId } = this.#request.target;
     if (threadId !== undefined) {
+      const owner = this.#statements.unfinishedErasure.get(digestOf(threadId));
+      const isBegun = owner !== undefined && this.#mayEraseOf(owner);
+      if (isBegun) this.#carryOn({ thread: digestOf(threadId), resource: owner });
       if (this.#isKnown(threadId)) return [threadId];
-      const owner = this.#statements.unfinishedErasure.get(threadId);
-      if (owner === undefined || !isVisible(this.#request.scope, owner)) throw threadNotFound();
-      // An earlier call has removed the thread, and its traces may be left.
-      this.#carryOn({ thread: threadId, resource: owner });
-      return [];
+      // An earlier call has removed the thread, or ended its only run, and its traces may be left.
+      if (isBegun) return [];
+      throw threadNotFound();
     }
-    const target = { thread: "", resource: resourceId };
-    if (this.#statements.isErasing.get("", resourceId) !== undefined) this.#carryOn(target);
+    const target = { thread: "", resource: digestOf(resourceId) };
+    if (this.#statements.isErasing.get(target.resource) !== undefined) this.#carryOn(target);
     const found = [...this.#statements.unfinishedOfResource.all(resourceId)];
     let after = "";
     for (;;) {
@@ -129,6 +128,13 @@ export class Erasure {
     if (this.#needles.size === 0) this.#unproven.isBlind = true;
   }
 
+  /** Whether this call may erase what belongs to a resource, or to nobody. `owner`: see `ErasureTarget`. */
+  #mayEraseOf(owner: string | null): boolean {
+    const { scope } = this.#request;
+    if (scope === "every") return true;
+    return owner === (scope.resourceId === null ? null : digestOf(scope.resourceId));
+  }
+
   #isKnown(threadId: string): boolean {
     const { statements } = this.#context;
     const unfinished = statements.unfinishedThread.get(threadId);
@@ -137,10 +143,17 @@ export class Erasure {
     return owner !== undefined && isVisible(this.#request.scope, owner);
   }
 
-  /** Nothing is removed when any of the threads has a run. */
-  #expectIdle(threads: readonly string[]): void {
+  /**
+   * Nothing is removed when any of the threads has a run. The caller ends that run, and calls again. By then
+   * what the run has written is deleted, perhaps with the whole thread: the next call has to know of it.
+   */
+  async #expectIdle(threads: readonly string[]): Promise<void> {
     for (const threadId of threads) {
       if (isRunning(this.#context, this.#removalOf(threadId))) {
+        await this.#slices.one(() => {
+          const resource = this.#rememberTarget(threadId);
+          this.#statements.beginErasure.run({ thread: digestOf(threadId), resource });
+        });
         throw new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
       }
     }
@@ -178,14 +191,35 @@ export class Erasure {
     }
   }
 
-  /** So that another call can go on if this one ends early, even in another process. */
-  #rememberTarget(threadId: string): void {
+  /**
+   * So that another call can go on if this one ends early, even in another process. Returns the digest of the
+   * thread's resource.
+   */
+  #rememberTarget(threadId: string): string | null {
     const { statements } = this.#context;
     const unfinished = statements.unfinishedThread.get(threadId)?.resource_id;
     const resourceId = statements.resourceOfThread.get(threadId) ?? unfinished ?? null;
     const isThread = this.#request.target.threadId !== undefined;
-    this.#target = { thread: isThread ? threadId : "", resource: resourceId };
+    const resource = resourceId === null ? null : digestOf(resourceId);
+    this.#target = { thread: isThread ? digestOf(threadId) : "", resource };
     this.#statements.beginErasure.run(this.#target);
+    return resource;
+  }
+
+  /**
+   * Removes the journals of threads that went with their only run, when an earlier call had that run ended. Journals
+   * of ended runs are retained for a while.
+   */
+  async #removeJournalsOfGone(): Promise<void> {
+    const statements = this.#statements;
+    const begun = new Set(this.#target === null ? [] : statements.begunThreads.all(this.#target));
+    if (begun.size === 0) return;
+    for (const threadId of await this.#slices.look(() => statements.journaledThreads.all())) {
+      if (!begun.has(digestOf(threadId)) || this.#isKnown(threadId)) continue;
+      this.#needles.addText(threadId);
+      for (const events of statements.segmentsToErase.all(threadId)) this.#needles.addJson(events);
+      await this.#slices.one(() => this.#removeJournals(threadId));
+    }
   }
 
   #removeJournals(threadId: string): void {
@@ -237,8 +271,6 @@ export class Erasure {
   async #clean(): Promise<boolean> {
     const { db, file } = this.#context;
     await overwriteFreePages(db, this.#slices);
-    const target = this.#target;
-    if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
     if (file === null) return true;
     await this.#emptyWal();
     const left = this.#unproven.isBlind ? null : await this.#countLeft(file);
@@ -269,4 +301,9 @@ function incomplete(why: string): RunStoreError {
     "ERASE_INCOMPLETE",
     `what was erased may still be in the files, since ${why}: call it again`,
   );
+}
+
+/** Names what is erased, without being a part of it. */
+function digestOf(id: string): string {
+  return createHash("sha256").update(id).digest("hex");
 }
