@@ -93,7 +93,8 @@ export interface RunSummary {
 export interface RunQuery {
   /** Runs a page, from 1 to 500. Default 50. */
   readonly limit?: number | undefined;
-  readonly cursor?: string | undefined;
+  /** `RunPage.nextCursor` of the page before. */
+  readonly cursor?: string | null | undefined;
 }
 
 export interface RunPage {
