@@ -4,8 +4,6 @@ import { COMPILE_CACHE } from "./test/support/compile-cache.ts";
 export default defineConfig({
   test: {
     environment: "node",
-    // CopilotKit's runtime reads it while it is being loaded, in whatever order a test imports it.
-    env: { COPILOTKIT_TELEMETRY_DISABLED: "true" },
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/build.ts", "test/support/compile-cache.ts"],
     setupFiles: ["test/support/quiet-clients.ts"],
@@ -17,7 +15,8 @@ export default defineConfig({
     // Long, so that only a test that hangs reaches it: a machine may be busy with something else.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    env: { NODE_COMPILE_CACHE: COMPILE_CACHE },
+    // CopilotKit's runtime reads the second while it is being loaded, in whatever order a test imports it.
+    env: { NODE_COMPILE_CACHE: COMPILE_CACHE, COPILOTKIT_TELEMETRY_DISABLED: "true" },
     watch: false,
   },
 });

@@ -93,6 +93,7 @@ export interface RunSummary {
 export interface RunQuery {
   /** Runs a page, from 1 to 500. Default 50. */
   readonly limit?: number | undefined;
+  /** `RunPage.nextCursor` of the page before. */
   readonly cursor?: string | null | undefined;
 }
 

@@ -61,6 +61,11 @@ export function faultInRetention(retention: unknown): string | null {
   return removesNothing ? `expected one of the limits ${REMOVING.join(", ")}` : null;
 }
 
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
 function faultIn(given: object, rules: Readonly<Record<string, Rule>>): string | null {
   for (const [name, value] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
@@ -68,7 +73,7 @@ function faultIn(given: object, rules: Readonly<Record<string, Rule>>): string |
       return `expected one of the fields ${Object.keys(rules).join(", ")}, got ${JSON.stringify(name)}`;
     }
     if (value !== undefined && !rule.accepts(value))
-      return `expected ${name} to be ${rule.expected}`;
+      return `expected ${name} to be ${rule.expected}, got ${shown(value)}`;
   }
   return null;
 }

@@ -3,6 +3,7 @@ import { RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { InterruptedRuns, OfferedRun, TakenRun } from "../store/interrupted-runs.ts";
 import type { RunInput, RunnableAgent } from "./agent.ts";
+import { agentOfRerun } from "./rerun-agent.ts";
 import { withScope } from "./resource.ts";
 
 /** A run that a crash ended. */
@@ -33,7 +34,8 @@ export interface RerunOptions {
 
 /**
  * Runs an agent on the thread of the interrupted run, with its input. Resolves when the run is over, however
- * it ended: its events are in the thread.
+ * it ended: its events are in the thread. An `AbstractAgent` of AG-UI is cloned, and the clone gets the messages and
+ * the state of the input.
  *
  * Rejects with a `RunStoreError` if the run did not begin: `THREAD_ALREADY_RUNNING` when a user has gone on
  * with the thread meanwhile, `RUNNER_CLOSED`, `QUEUE_FULL`, or why the thread cannot be claimed.
@@ -152,8 +154,11 @@ export class Interruptions {
     const rerun: Rerun = (agent, options = {}) => {
       const { forwardedProps = input.forwardedProps, runId: id = runId } = options;
       const whole = { ...input, forwardedProps, runId: id };
-      const request = { threadId, resourceId, agent, input: whole, rerunOf: row };
-      const over = withScope({ resourceId }, () => this.#options.start(request));
+      const over = withScope({ resourceId }, async () => {
+        const prepared = agentOfRerun(agent, agentId, whole);
+        const request = { threadId, resourceId, agent: prepared, input: whole, rerunOf: row };
+        await this.#options.start(request);
+      });
       // A handler that does not wait for its rerun must not end the process with a rejection.
       reruns.push(over.catch(() => undefined));
       return over;

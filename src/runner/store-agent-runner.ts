@@ -338,6 +338,13 @@ export class StoreAgentRunner {
     }
     const run = new ActiveRun(checked, this.#environment, this.#runs);
     this.#runs.add(run);
+    run.events.subscribe((event) => {
+      if (event.type !== "RUN_ERROR") return;
+      // No client asked for this run, and a run that failed before its first event is not in the thread.
+      const { code, message } = event;
+      const fields = { threadId, runId: request.input.runId, code, message };
+      if (!run.refused) this.#options.logger.warn(fields, "a rerun ended with an error");
+    });
     await run.over();
   }
 

@@ -69,7 +69,7 @@ export class Threads {
   /**
    * A page of threads, newest first.
    *
-   * @throws {RunStoreError} `INVALID_CURSOR`: the cursor is none of this query.
+   * @throws {RunStoreError} `INVALID_CURSOR`: the cursor belongs to another query, or is no cursor.
    */
   async list(query: ListThreadsQuery = {}): Promise<ThreadPage> {
     assertThreadQuery(query);
@@ -138,15 +138,19 @@ export class Threads {
   }
 
   /**
-   * Makes a new thread with the history of this one up to a run, and resolves with its id. The runs are
-   * shared, not copied, and the new thread outlives the old one.
+   * Makes a new thread with the history of this one up to a run, and resolves with its id. Either thread can
+   * be removed without the other.
    *
    * @throws {RunStoreError} `RUN_NOT_FOUND`: the thread has no stored run of the id `atRun`.
    * `THREAD_EXISTS`: there is a thread of the id `newThreadId`.
    */
   async fork(threadId: string, options: ForkOptions = {}): Promise<string> {
-    const { atRun, newThreadId = crypto.randomUUID() } = options;
+    const { atRun, newThreadId = crypto.randomUUID(), ...unknown } = options;
     assertId(threadId, "threadId");
+    for (const name of Object.keys(unknown)) {
+      // With a misspelt `atRun`, the fork would have more runs than it should.
+      throw new TypeError(`fork: expected one of the options atRun, newThreadId, got "${name}"`);
+    }
     assertId(newThreadId, "newThreadId");
     if (atRun !== undefined) assertId(atRun, "atRun");
     await this.#store.fork({ threadId, newThreadId, atRun }, this.#options.scope());
@@ -190,7 +194,11 @@ export class Threads {
     }
     assertId(resourceId, "resourceId");
     const scope = this.#options.scopeOf(resourceId);
-    if (scope === null) throw new RunStoreError("THREAD_NOT_FOUND", "no such resource");
+    if (scope === null)
+      throw new RunStoreError(
+        "THREAD_NOT_FOUND",
+        "erase: the call is within withResource of another resource",
+      );
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#store.erase({ resourceId }, scope);

@@ -11,6 +11,7 @@ import {
   withResource,
 } from "../../src/index.ts";
 import { InertRunStore } from "../../src/store/sqlite/inert-run-store.ts";
+import { ClientAgent0, ClientAgent1 } from "../support/client-agents.ts";
 import { withDatabase } from "../support/database-file.ts";
 import {
   collectingLogger,
@@ -26,6 +27,7 @@ import {
   answeringAgent,
   finished,
   inputOf,
+  type ScriptContext,
   scriptedAgent,
   started,
 } from "../support/scripted-agent.ts";
@@ -125,6 +127,29 @@ describe("rerun", () => {
     expect(await offeredIn(dbPath)).toEqual([]);
   });
 
+  test.each([
+    ["0.0.59", ClientAgent0],
+    ["1.x", ClientAgent1],
+  ])("gives an AbstractAgent of @ag-ui/client %s the input too, in a clone", async (_, Agent) => {
+    const state = { theme: "dark" };
+    const dbPath = await fileOfCrash({ state });
+    const { runner, run, rerun, release } = await openHandling(dbPath);
+    const inputs: RunAgentInput[] = [];
+    const script = function* ({ input }: ScriptContext) {
+      inputs.push(input);
+      yield started(input);
+      yield finished(input);
+    };
+    // One agent for all users, which knows no thread: what a server has.
+    const agent = new Agent(script, { threadId: "another" });
+    await rerun(agent);
+    release();
+    expect(inputs).toMatchObject([{ ...ids, state, messages: run.input.messages }]);
+    expect(run.input.messages).not.toEqual([]);
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r", "r"]);
+    expect(agent).toMatchObject({ threadId: "another", messages: [], state: {} });
+  });
+
   test('gives the agent the forwardedProps that were stored with storeInput: "full"', async () => {
     const forwardedProps = { model: "large" };
     const dbPath = await fileOfCrash({ forwardedProps, storeInput: "full" });
@@ -135,9 +160,9 @@ describe("rerun", () => {
     release();
   });
 
-  test("resolves when the agent has failed, which is the end of the run", async () => {
+  test("resolves when the agent has failed, which is the end of the run, and is logged", async () => {
     const dbPath = await fileOfCrash();
-    const { runner, rerun, release } = await openHandling(dbPath);
+    const { runner, logger, rerun, release } = await openHandling(dbPath);
     await rerun(
       scriptedAgent(function* ({ input }) {
         yield started(input);
@@ -147,6 +172,11 @@ describe("rerun", () => {
     release();
     expect((await replayOf(runner, "t")).at(-1)).toMatchObject({
       ...{ type: "RUN_ERROR", message: "no model" },
+    });
+    expect(logger.lines).toContainEqual({
+      level: "warn",
+      fields: { ...ids, code: "INCOMPLETE_STREAM", message: "no model" },
+      message: "a rerun ended with an error",
     });
     await runner.close();
     expect(await offeredIn(dbPath)).toEqual([]);

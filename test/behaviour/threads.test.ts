@@ -142,6 +142,16 @@ describe("metadata", () => {
   });
 });
 
+describe("a fork", () => {
+  test("is not made with an option that is misspelt", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    const forked = runner.threads.fork("t", { atrun: "r" } as object);
+    await expect(forked).rejects.toThrow('atRun, newThreadId, got "atrun"');
+    expect((await runner.threads.list()).threads).toHaveLength(1);
+  });
+});
+
 describe("a file that another version has written", () => {
   test("is listed and searched: version 1, and what its purge removes is gone", async () => {
     const dbPath = tempDatabase();

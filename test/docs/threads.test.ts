@@ -19,15 +19,6 @@ const snippets = new Map(
 );
 const ROUTE = "app/api/copilotkit/[[...slug]]/route.ts";
 
-/** The login that the page leaves to its reader. */
-const LOGIN = `
-  export async function userOf({ headers }: { headers: object }): Promise<{ id: string } | null> {
-    const token = headers instanceof Headers ? headers.get("x-token") : Reflect.get(headers, "x-token");
-    const [, id] = /^token of (ada|grace)$/.exec(String(token)) ?? [];
-    return id === undefined ? null : { id };
-  }
-`;
-
 /** Serves the route of a Next.js application, and finds its login, as Next.js does. */
 const NEXT = `
   import { registerHooks } from "node:module";
@@ -69,7 +60,6 @@ describe("docs/threads.md", () => {
     directory = mkdtempSync(join(ROOT, ".vitest/threads-"));
     const files = [
       ...snippets,
-      ["login.mts", LOGIN],
       [NEXT_SERVER, NEXT],
       ["tsconfig.json", JSON.stringify(TSCONFIG)],
     ] as const;
@@ -107,7 +97,7 @@ describe("docs/threads.md", () => {
         return fetch(`http://127.0.0.1:${port}/api/copilotkit${path}`, {
           method,
           headers: {
-            ...(user === null ? {} : { "x-token": `token of ${user}` }),
+            ...(user === null ? {} : { "x-user": user }),
             "content-type": "application/json",
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),

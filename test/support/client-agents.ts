@@ -26,6 +26,10 @@ export class ClientAgent0 extends AbstractAgent0 {
     this.#script = script;
   }
 
+  override clone(): ClientAgent0 {
+    return new ClientAgent0(this.#script, this);
+  }
+
   run(input: Input0): Observable<BaseEvent> {
     return play(this.#script, input, this.#abort.promise);
   }
@@ -46,6 +50,10 @@ export class ClientAgent1 extends AbstractAgent1 {
   constructor(script: Script, ids: { threadId: string }) {
     super(ids);
     this.#script = script;
+  }
+
+  override clone(): ClientAgent1 {
+    return new ClientAgent1(this.#script, this);
   }
 
   run(input: Input1): Observable<Event1> {

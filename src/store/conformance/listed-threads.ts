@@ -209,7 +209,11 @@ export const listedThreads: Section = {
         outcome: { type: "interrupt", interrupts: [] },
       };
       await store.storeRun("t", "r3", [started("t", "r3", []), interrupted]);
-      const { runs, nextCursor } = await threadsOf(store).runs("t", { limit: 2 }, NOBODY);
+      const { runs, nextCursor } = await threadsOf(store).runs(
+        "t",
+        { limit: 2, cursor: null },
+        NOBODY,
+      );
       assert.deepEqual(
         runs.map((run) => [run.runId, run.outcome]),
         [

@@ -65,8 +65,7 @@ export class QueuedThreads implements ThreadStore {
   }
 
   async runs(threadId: string, { limit, cursor }: RunQuery, scope: Scope): Promise<RunPage> {
-    const isFirst = cursor === undefined || cursor === null;
-    const after = isFirst ? null : runRowOf(cursor, threadId);
+    const after = typeof cursor === "string" ? runRowOf(cursor, threadId) : null;
     const request = { threadId, scope, after, limit: limit ?? DEFAULT_LIMIT };
     const { runs, next } = await this.#options.reads.runs(request);
     return { runs, nextCursor: next === null ? null : runCursor(next, threadId) };

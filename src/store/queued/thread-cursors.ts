@@ -55,5 +55,8 @@ function unpack(cursor: string): readonly unknown[] {
 }
 
 function invalid(): RunStoreError {
-  return new RunStoreError("INVALID_CURSOR", "the cursor is none of this query");
+  return new RunStoreError(
+    "INVALID_CURSOR",
+    "the cursor belongs to another query, or is no cursor: list again without a cursor",
+  );
 }
