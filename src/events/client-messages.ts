@@ -16,7 +16,10 @@ export interface ListedMessage {
 export interface ClientMessages {
   /** All changes other than new messages at the end of the list, in the order of the list. */
   readonly edits?: readonly ListEdit[];
-  /** Set when the list ends in a known message. If the view begins with this list, it is cut after it. */
+  /**
+   * Set when the list ends in a known message. If the view begins with this list, it is cut after it. So it is if
+   * the view lacks the beginning of the list, because old runs were removed.
+   */
   readonly end?: ListEnd;
   /**
    * The view becomes the list: other messages are dropped. The stored input then has the whole list,

@@ -43,8 +43,10 @@ export class ThreadTitles {
     try {
       await this.#make(thread);
     } catch (cause) {
-      const isClosed = toRunStoreError(cause).code === "RUNNER_CLOSED";
-      logger[isClosed ? "debug" : "error"]({ err: cause, threadId }, "a thread got no title");
+      const { code } = toRunStoreError(cause);
+      // The thread may have been removed meanwhile.
+      const isExpected = code === "RUNNER_CLOSED" || code === "THREAD_NOT_FOUND";
+      logger[isExpected ? "debug" : "error"]({ err: cause, threadId }, "a thread got no title");
     }
   }
 

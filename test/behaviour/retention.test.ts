@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type PurgeResult, type SqliteAgentRunner, withResource } from "../../src/index.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import {
+  collect,
   collectingLogger,
   openRunner,
   replayOf,
@@ -117,6 +118,31 @@ describe("runner.purge", () => {
       expect((await next.threads.get("t"))?.runs).toBe(2);
     },
   );
+
+  test("an answer that was regenerated, before or after it, stays replaced by the new one", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const ask = async (runId: string, messages: readonly string[]) => {
+      const input = inputOf("t", runId, messages);
+      await collect(runner.run({ threadId: "t", agent: answeringAgent(), input }));
+    };
+    const seen = async () => (await runner.threads.messages("t")).map(({ id }) => id);
+    const list: string[] = [];
+    for (const runId of ["1", "2", "3", "4"]) {
+      await ask(runId, [...list, `q${runId}`]);
+      list.push(`q${runId}`, `answer-${runId}`);
+    }
+    await ask("before", list.slice(0, -1));
+    list.splice(-1, 1, "answer-before");
+    await runner.purge({ maxRunsPerThread: 3 });
+    expect(await seen()).toEqual(["q3", "answer-3", "q4", "answer-before"]);
+    await ask("after", list.slice(0, -1));
+    expect(await seen()).toEqual(["q3", "answer-3", "q4", "answer-after"]);
+    await ask("earlier", list.slice(0, 5));
+    expect(await seen()).toEqual(["q3", "answer-earlier"]);
+    // A page that shows more than the thread has left, and asks for something new.
+    await ask("next", [...list.slice(0, 5), "answer-earlier", "q5"]);
+    expect(await seen()).toEqual(["q3", "answer-earlier", "q5", "answer-next"]);
+  });
 
   test("values that later runs use stay readable, and others go", async () => {
     const dbPath = tempDatabase();

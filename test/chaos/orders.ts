@@ -71,8 +71,8 @@ export type Act =
   /** The thread ends by an uncaught error, so many milliseconds later. */
   | { readonly kind: "uncaught"; readonly delayMs: number }
   | { readonly kind: "out-of-memory" }
-  /** The thread ends while another program holds the write lock for so long. */
-  | { readonly kind: "exit-under-lock"; readonly holdMs: number }
+  /** The thread ends while another program holds the write lock: see `signOfLock`. */
+  | { readonly kind: "exit-under-lock" }
   /** The statement takes so long, this time and the next times. */
   | { readonly kind: "slow"; readonly ms: number; readonly times: number }
   /**
@@ -97,3 +97,8 @@ export const ordersInEnvironment = (orders: Orders): Record<string, string> =>
   ordersAsEnvironment(VARIABLE, orders);
 
 export const readOrders = (): Orders => ordersFromEnvironment<Orders>(VARIABLE);
+
+/** The file by which `lock.child.ts` is told to take the write lock, and says that it has it. */
+export function signOfLock(logPath: string): string {
+  return `${logPath}.locked`;
+}

@@ -1,17 +1,13 @@
-import { spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
 import { type LogWriter, now } from "./log.ts";
-import type { Act, Orders, Point, Trap } from "./orders.ts";
+import { type Act, type Orders, type Point, signOfLock, type Trap } from "./orders.ts";
 import type { PointFinder } from "./points.ts";
 
 /** The error of a thread that was told to throw. */
 export const UNCAUGHT = "an error that nobody catches";
-
-const LOCK = fileURLToPath(new URL("lock.child.ts", import.meta.url));
 
 type Driver = typeof import("better-sqlite3");
 
@@ -95,7 +91,7 @@ export class Traps {
         return;
       }
       case "exit-under-lock":
-        haveLocked(this.#orders, act.holdMs);
+        haveLocked(this.#orders);
         process.exit(1);
         return;
       case "slow":
@@ -148,17 +144,14 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-/** Returns when another program has the write lock. That program keeps the lock. */
-function haveLocked({ dbPath, logPath }: Orders, holdMs: number): void {
-  const sign = `${logPath}.locked`;
-  const stdout = openSync(sign, "w");
-  const child = spawn(process.execPath, [LOCK, dbPath, String(holdMs)], {
-    stdio: ["ignore", stdout, "ignore"],
-    detached: true,
-  });
-  child.unref();
-  closeSync(stdout);
-  while (statSync(sign).size === 0) sleep(5);
+/**
+ * Returns when another program has the write lock. That program was started by the round: while a program starts,
+ * other processes could write, and this one would seem to be dead.
+ */
+function haveLocked({ logPath }: Orders): void {
+  const sign = signOfLock(logPath);
+  closeSync(openSync(`${sign}.wanted`, "w"));
+  while (!existsSync(sign)) sleep(1);
 }
 
 /** A thread that kills the process while another thread is inside SQLite. */

@@ -33,14 +33,22 @@ function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Drops what follows the end of a list with which the view begins. */
+/**
+ * Drops what follows the end of a list with which the view begins. Of a thread whose oldest runs were removed, the
+ * view lacks the beginning of the list: then fewer messages are before the end in the view than in the list.
+ */
 function cutAt(places: Place[], { id, count, digest }: ListEnd): void {
   const sent = places.filter(({ message }) => isSentBack(message));
+  const lastAt = sent.findLastIndex(({ message }) => String(message.id) === id);
+  const isBeginning = () => {
+    const ids = sent.slice(0, count).map(({ message }) => String(message.id));
+    return ids.length === count && ids.at(-1) === id && digestOfIds(ids) === digest;
+  };
+  const lacksBeginning = lastAt >= 0 && lastAt < count - 1;
+  const end = lacksBeginning ? lastAt : isBeginning() ? count - 1 : -1;
   // Behind the end there may be activities and reasoning alone: those are not in a client's list.
-  if (sent.length <= count) return;
-  const ids = sent.slice(0, count).map(({ message }) => String(message.id));
-  if (ids.at(-1) !== id || digestOfIds(ids) !== digest) return;
-  const last = sent[count - 1];
+  if (end < 0 || end >= sent.length - 1) return;
+  const last = sent[end];
   if (last !== undefined) places.splice(places.indexOf(last) + 1);
 }
 

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import type { LoadProcess } from "../load-process.ts";
 import { type LogRecord, now } from "../log.ts";
 import { canMakePidNamespaces } from "../namespaces.ts";
+import { signOfLock } from "../orders.ts";
 import type { Round } from "../round.ts";
 import { mountDisk } from "./disk.ts";
 
@@ -41,10 +42,14 @@ export async function lockPastLease(round: Round): Promise<void> {
         point: isLost ? "commit-claim" : "commit-append",
         when: "after",
         skip: random.integer(3, 12),
-        act: { kind: "exit-under-lock", holdMs },
+        act: { kind: "exit-under-lock" },
       },
     ],
   });
+  const sign = signOfLock(child.orders.logPath);
+  const args = [LOCK, round.dbPath, String(holdMs), sign];
+  const locker = spawn(process.execPath, args, { stdio: "ignore" });
+  round.onEnd(() => void locker.kill());
   const other = round.start("p1", { leaseMs: LEASE_MS });
   await other.until("run", 2);
   await round.untilSprung(child);
