@@ -1,0 +1,338 @@
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type {
+  Batch,
+  HistoryPageMessage,
+  LookMessage,
+  LookRequest,
+  OpResult,
+  PageRequest,
+  RunningMessage,
+  RunningRequest,
+  WriterOp,
+} from "../../protocol/messages.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import type { Backend, BackendNotice, BackendStatus, CommittedBatch } from "../queued/backend.ts";
+import { withDeadline } from "../queued/with-deadline.ts";
+import { textArray } from "./binary-arrays.ts";
+import { Compactor, type CompactorWorker } from "./compactor.ts";
+import { Connection } from "./connection.ts";
+import { type DeadHost, Hosts } from "./hosts.ts";
+import { Lane } from "./lane.ts";
+import { NewsChannel } from "./news.ts";
+import { Reads } from "./reads.ts";
+import { migrate } from "./schema.ts";
+import { type Statements, statementsOf } from "./statements.ts";
+import { fromStored, toStored } from "./stored-ids.ts";
+import { STOP_AND_DISCARD } from "./thread-row.ts";
+import { keyValues, type Outcome, type PostgresOp } from "./transaction.ts";
+
+/** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
+const LANES = 2;
+
+const BEATS_PER_LEASE = 3;
+
+/** Milliseconds for which the journal of an ended run is kept for its followers. */
+const RETAIN_MS = 30_000;
+
+export interface PostgresBackendOptions {
+  readonly connectionString: string;
+  /** A connection that no pooler shares, for LISTEN. Default: `connectionString`. */
+  readonly listenUrl?: string | undefined;
+  /** The schema that holds the tables. */
+  readonly schema: string;
+  readonly prepare: boolean;
+  readonly answerTimeoutMs: number;
+  readonly instanceId: string;
+  readonly leaseMs: number;
+  readonly interruptedNote: string | false;
+  readonly logger: Logger;
+  readonly compactorWorker: CompactorWorker;
+}
+
+/** A database of PostgreSQL, shared by any number of hosts. */
+export class PostgresBackend implements Backend {
+  /** A commit of PostgreSQL is durable. */
+  readonly durability = null;
+  readonly #options: PostgresBackendOptions;
+  readonly #statements: Statements;
+  readonly #lanes: readonly Lane[];
+  readonly #connections: readonly Connection[];
+  readonly #control: Connection;
+  readonly #hosts: Hosts;
+  readonly #news: NewsChannel;
+  readonly #reads: Reads;
+  readonly #compactor: Compactor;
+  /** The epochs of the threads that this instance holds. */
+  readonly #held = new Map<string, number>();
+  /** Journals that are kept for followers, and until when. */
+  #retained: { readonly run: RunKey; readonly until: number }[] = [];
+  /** By `Batch.seq`, the batches that may be named by another. */
+  readonly #failed = new Set<number>();
+  readonly #askedToStop = new Set<string>();
+  #notify: (notice: BackendNotice) => void = () => {};
+  #opening: Promise<void> | null = null;
+  #opened = false;
+  /** Whether the last batch failed. */
+  #isShaken = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #lastError: RunStoreError | null = null;
+
+  constructor(options: PostgresBackendOptions) {
+    this.#options = options;
+    const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
+    this.#statements = statementsOf(schema);
+    const statements = this.#statements;
+    const connection = { connectionString, prepare, answerTimeoutMs };
+    const connect = () => new Connection(connection);
+    this.#control = connect();
+    const readConnection = connect();
+    const laneConnections = Array.from({ length: LANES }, connect);
+    this.#connections = [this.#control, readConnection, ...laneConnections];
+    this.#compactor = new Compactor(options.compactorWorker);
+    this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
+    const isAlive = (id: string) => this.#hosts.isAlive(id);
+    const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
+    this.#lanes = laneConnections.map(
+      (lane) =>
+        new Lane(lane, {
+          statements,
+          instanceId,
+          isAlive,
+          expectKnown,
+          interruptedNote: options.interruptedNote,
+          compactor: this.#compactor,
+        }),
+    );
+    this.#reads = new Reads({
+      connection: readConnection,
+      statements,
+      instanceId,
+      isAlive,
+      expectKnown,
+    });
+    this.#news = new NewsChannel({
+      connection: { ...connection, connectionString: options.listenUrl ?? connectionString },
+      statements,
+      schema,
+      instanceId,
+      logger: options.logger,
+      onNews: (news) => this.#hear(news),
+    });
+  }
+
+  onNotice(listener: (notice: BackendNotice) => void): void {
+    this.#notify = listener;
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: RunStoreError) => {
+      this.#opening = null;
+      this.#lastError = error;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async commit({ ops, seq, after }: Batch): Promise<CommittedBatch> {
+    await this.open();
+    const refusal = () =>
+      after !== null && this.#failed.has(after)
+        ? new RunStoreError("STORE_FAILED", "the batch before this one was not committed")
+        : null;
+    // The server may have been restored from a backup that lacks the row of this host.
+    if (this.#isShaken) await this.#hosts.beat();
+    this.#isShaken = false;
+    const results: OpResult[] = [];
+    const parts = this.#lanes.map((lane, at) => {
+      const places = [...ops.keys()].filter((place) => this.#laneOf(ops[place]) === at);
+      if (places.length === 0) return null;
+      const part = places.map((place) => ops[place] as WriterOp);
+      return lane.commit(part, refusal).then((outcomes) => {
+        const answers = outcomes.flatMap((outcome) => outcome.results);
+        for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
+        for (const outcome of outcomes) this.#note(outcome);
+      });
+    });
+    const settled = await Promise.allSettled(parts);
+    const failed = settled.find(({ status }) => status === "rejected") as
+      | PromiseRejectedResult
+      | undefined;
+    this.#failed.clear();
+    if (failed !== undefined) {
+      this.#failed.add(seq);
+      this.#isShaken = true;
+      this.#lastError = toRunStoreError(failed.reason);
+      throw this.#lastError;
+    }
+    return { results };
+  }
+
+  async readPage(request: PageRequest): Promise<HistoryPageMessage> {
+    await this.open();
+    return this.#retrying(() => this.#reads.page(request));
+  }
+
+  async running(request: RunningRequest): Promise<RunningMessage> {
+    await this.open();
+    return this.#retrying(() => this.#reads.running(request));
+  }
+
+  async look(request: LookRequest): Promise<LookMessage> {
+    await this.open();
+    return this.#retrying(() => this.#reads.look(request));
+  }
+
+  watch(): void {
+    this.#news.watch();
+  }
+
+  async check(): Promise<void> {}
+
+  async close(error: RunStoreError, stepMs: () => number): Promise<void> {
+    void error;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    if (this.#opened) {
+      const holdsThreads = this.#held.size > 0;
+      const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
+      await withDeadline(closing, stepMs());
+      if (this.#hosts.hasOthers) this.#news.tell([]);
+    }
+    await withDeadline(this.#news.end(), stepMs());
+    await Promise.all(this.#connections.map((connection) => withDeadline(connection.end(), stepMs())));
+    await this.#compactor.end();
+  }
+
+  status(): BackendStatus {
+    return { opened: this.#opened, walBytes: 0, lastError: this.#lastError };
+  }
+
+  async #open(): Promise<void> {
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    await this.#control.use((send) => migrate(send, this.#options.schema));
+    await this.#hosts.beat();
+    this.#opened = true;
+    await this.#news.open();
+    await this.#reap();
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(async () => {
+      await this.#maintain();
+      this.#schedule();
+    }, this.#options.leaseMs / BEATS_PER_LEASE);
+    this.#timer.unref();
+  }
+
+  /** The heartbeat, and what is due between two of them. */
+  async #maintain(): Promise<void> {
+    const { logger, leaseMs } = this.#options;
+    const wasLate = this.#hosts.sinceBeatMs > leaseMs;
+    try {
+      await this.#hosts.beat();
+      if (wasLate) this.#notify({ kind: "overslept" });
+      await this.#reap();
+      await this.#lookForStops();
+      await this.#forgetJournals();
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#lastError = error;
+      if (!this.#closed) logger.warn({ err: error, code: error.code }, "a heartbeat failed");
+    }
+  }
+
+  /** Ends the runs of dead hosts. */
+  async #reap(): Promise<void> {
+    for (const host of this.#hosts.dead) await this.#endRunsOf(host);
+  }
+
+  async #endRunsOf(host: DeadHost): Promise<void> {
+    const { instanceId: ownerId } = host;
+    const { rows } = await this.#control.use((send) =>
+      send(this.#statements.threadsHeldBy, [ownerId]),
+    );
+    for (const { thread_id } of rows) {
+      const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
+      const lane = this.#lanes[this.#laneOf(op)];
+      for (const outcome of (await lane?.commit([op], () => null)) ?? []) this.#note(outcome);
+    }
+    if (rows.length > 0) {
+      const { logger } = this.#options;
+      logger.warn({ recovered: rows.length, host: ownerId }, "recovered runs of a dead host");
+      this.#notify({ kind: "changed" });
+    }
+    await this.#hosts.forget(host);
+  }
+
+  #note({ isNews, stopped, ended, held }: Outcome): void {
+    for (const [threadId, epoch] of held) {
+      if (epoch === null) this.#held.delete(threadId);
+      else this.#held.set(threadId, epoch);
+    }
+    const until = performance.now() + RETAIN_MS;
+    for (const run of ended) this.#retained.push({ run, until });
+    if (isNews && this.#hosts.hasOthers) this.#news.tell(stopped);
+  }
+
+  #hear({ isStop, isHello }: { readonly isStop: boolean; readonly isHello: boolean }): void {
+    if (this.#closed) return;
+    this.#notify({ kind: "changed" });
+    const quietly = (step: Promise<void>) =>
+      void step.catch((err: RunStoreError) => {
+        this.#options.logger.debug({ err }, "what another host said could not be looked up");
+      });
+    if (isHello) quietly(this.#hosts.beat());
+    if (isStop) quietly(this.#lookForStops());
+  }
+
+  async #lookForStops(): Promise<void> {
+    if (this.#held.size === 0) return;
+    const { instanceId } = this.#options;
+    const ids = textArray([...this.#held.keys()].map(toStored));
+    const { rows } = await this.#control.use((send) =>
+      send(this.#statements.ownStops, [ids, instanceId]),
+    );
+    for (const { thread_id, epoch, stop } of rows) {
+      const run = { threadId: fromStored(thread_id), epoch: Number(epoch) };
+      const key = `${stop} ${keyOf(run)}`;
+      if (this.#askedToStop.has(key)) continue;
+      this.#askedToStop.add(key);
+      if (this.#askedToStop.size > 1000) this.#askedToStop.clear();
+      this.#notify({ kind: "stop", ...run, discard: stop === STOP_AND_DISCARD });
+    }
+  }
+
+  async #forgetJournals(): Promise<void> {
+    const now = performance.now();
+    const due = this.#retained.filter(({ until }) => until <= now).map(({ run }) => run);
+    if (due.length === 0) return;
+    await this.#control.use((send) => send(this.#statements.deleteJournals, keyValues(due)));
+    this.#retained = this.#retained.filter(({ until }) => until > now);
+  }
+
+  async #expectKnown(ids: readonly string[]): Promise<void> {
+    const { instanceId } = this.#options;
+    const isNew = (id: string) => id !== instanceId && !this.#hosts.isKnown(id);
+    if (ids.some(isNew)) await this.#hosts.beat();
+  }
+
+  /** Reads are tried again when the connection was lost: the server may only have been restarted. */
+  async #retrying<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (cause) {
+      if (this.#closed || !toRunStoreError(cause).retryable) throw cause;
+      return read();
+    }
+  }
+
+  #laneOf(op: PostgresOp | undefined): number {
+    let hash = 0;
+    for (const char of op?.threadId ?? "") hash = (Math.imul(hash, 31) + char.charCodeAt(0)) | 0;
+    return (hash >>> 0) % this.#lanes.length;
+  }
+}

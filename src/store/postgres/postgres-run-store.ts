@@ -1,0 +1,19 @@
+import { compactJournal } from "../../events/compact/compact-journal.ts";
+import { QueuedRunStore, type QueuedRunStoreOptions } from "../queued/queued-run-store.ts";
+import type { RunStore } from "../run-store.ts";
+import { PostgresBackend, type PostgresBackendOptions } from "./postgres-backend.ts";
+
+export type PostgresRunStoreOptions = Omit<QueuedRunStoreOptions, "backend"> &
+  Omit<PostgresBackendOptions, "compactorWorker">;
+
+/** A store in a database of PostgreSQL. */
+export function postgresRunStore(options: PostgresRunStoreOptions): RunStore {
+  const compactorWorker = {
+    compact: async (journal: Parameters<typeof compactJournal>[0]) => compactJournal(journal),
+    end: async () => undefined,
+  };
+  return new QueuedRunStore({
+    ...options,
+    backend: new PostgresBackend({ ...options, compactorWorker }),
+  });
+}
