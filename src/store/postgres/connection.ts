@@ -1,16 +1,18 @@
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
 import {
   failureOf,
+  isRefusal,
   loadDriver,
   type PgClient,
   type PgNotification,
   type PgResult,
   types,
 } from "./driver.ts";
+import type { Statement } from "./statements.ts";
 
 export interface ConnectionOptions {
   readonly connectionString: string;
-  /** Milliseconds to wait for a connection, and for the answers of one transaction or read. */
+  /** Milliseconds to wait for a connection, and for the answer to a statement. */
   readonly answerTimeoutMs: number;
   /** Whether the server prepares statements. False behind a pooler that does not keep them. */
   readonly prepare: boolean;
@@ -19,14 +21,7 @@ export interface ConnectionOptions {
   readonly onLost?: () => void;
 }
 
-/** A statement, named so that the server prepares it once per connection. */
-export interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
-
-/** Error codes of a server that is there and refuses to let anyone in, for a reason that stays. */
-const REFUSED = /^(28|3D|42501)/;
+export type Send = (statement: Statement, values?: readonly unknown[]) => Promise<PgResult>;
 
 /**
  * One connection to the server. Opened when it is first used, and again after it was lost. Its statements
@@ -36,42 +31,36 @@ export class Connection {
   readonly #options: ConnectionOptions;
   #client: Promise<PgClient> | null = null;
   #open: PgClient | null = null;
+  /** Whether there ever was a connection: the server then has accepted the user and the password. */
+  #wasOpen = false;
   #ended = false;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
   }
 
-  get isOpen(): boolean {
-    return this.#open !== null;
-  }
-
   /**
    * Runs `use` with a function that sends statements. Ends the connection when `use` fails in a way that
-   * leaves it in an unknown state, or takes longer than `answerTimeoutMs`: a socket may be half open.
+   * leaves it in an unknown state, or when an answer takes longer than `answerTimeoutMs`: a socket may be
+   * half open.
    *
    * @throws {RunStoreError}
    */
   async use<T>(use: (send: Send) => Promise<T>): Promise<T> {
     const client = await this.#connect();
     const { answerTimeoutMs, prepare } = this.#options;
+    const answers = new ExpectedAnswers(answerTimeoutMs);
     const send: Send = ({ name, text }, values = []) =>
-      client.query({ text, values, ...(prepare && name !== "" && { name }) });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const message = `PostgreSQL gave no answer within ${answerTimeoutMs} ms`;
-        reject(new RunStoreError("CONNECTION_LOST", message));
-      }, answerTimeoutMs);
-    });
+      answers.expect(client.query({ text, values, ...(prepare && name !== "" && { name }) }));
     try {
-      return await Promise.race([use(send), late]);
+      return await Promise.race([use(send), answers.late]);
     } catch (cause) {
-      const { error, endsConnection } = failureOf(cause);
-      if (endsConnection) this.#drop(client);
-      throw error;
+      const failure = failureOf(cause);
+      if (failure === null) throw cause;
+      if (failure.endsConnection) this.#drop(client);
+      throw failure.error;
     } finally {
-      clearTimeout(timer);
+      answers.forget();
     }
   }
 
@@ -87,10 +76,8 @@ export class Connection {
   }
 
   #connect(): Promise<PgClient> {
-    if (this.#ended) {
-      return Promise.reject(new RunStoreError("RUNNER_CLOSED", "the runner is closed"));
-    }
-    this.#client ??= this.#openClient().catch((error: RunStoreError) => {
+    if (this.#ended) return Promise.reject(closedError());
+    this.#client ??= this.#openClient().catch((error: unknown) => {
       this.#client = null;
       throw error;
     });
@@ -98,11 +85,38 @@ export class Connection {
   }
 
   async #openClient(): Promise<PgClient> {
-    const Client = await loadDriver();
-    const { connectionString, answerTimeoutMs, onNotification } = this.#options;
-    let client: PgClient;
+    const client = await this.#newClient();
+    // Without a listener, the end of an idle connection would end the process.
+    client.on("error", () => this.#drop(client));
+    client.on("end", () => this.#drop(client));
+    const { onNotification } = this.#options;
+    if (onNotification !== undefined) client.on("notification", onNotification);
     try {
-      client = new Client({
+      await client.connect();
+      // A client of a pooler, or of a name that follows the primary, may get a standby for a while.
+      const { rows } = await client.query({ text: "SELECT pg_is_in_recovery() AS standby" });
+      if (rows[0]?.standby === true) throw new Error("the server is a standby: it takes no writes");
+    } catch (cause) {
+      destroySocket(client);
+      // Whom the server has accepted before, it will accept again: a password may be changing.
+      const code = isRefusal(cause) && !this.#wasOpen ? "CANNOT_OPEN" : "CANNOT_CONNECT";
+      const reason = messageOf(cause) || String((cause as { code?: unknown } | null)?.code);
+      throw new RunStoreError(code, `cannot connect to PostgreSQL: ${reason}`, { cause });
+    }
+    if (this.#ended) {
+      destroySocket(client);
+      throw closedError();
+    }
+    this.#wasOpen = true;
+    this.#open = client;
+    return client;
+  }
+
+  async #newClient(): Promise<PgClient> {
+    const Client = await loadDriver();
+    const { connectionString, answerTimeoutMs } = this.#options;
+    try {
+      return new Client({
         connectionString,
         pipeline: true,
         connectionTimeoutMillis: answerTimeoutMs,
@@ -113,29 +127,6 @@ export class Connection {
     } catch (cause) {
       throw new RunStoreError("CANNOT_OPEN", `connectionString: ${messageOf(cause)}`, { cause });
     }
-    // Without a listener, the end of an idle connection would end the process.
-    client.on("error", () => this.#drop(client));
-    client.on("end", () => this.#drop(client));
-    if (onNotification !== undefined) client.on("notification", onNotification);
-    try {
-      await client.connect();
-      const { rows } = await client.query({ text: "SELECT pg_is_in_recovery() AS standby" });
-      if (rows[0]?.standby === true) {
-        throw new RunStoreError("CANNOT_CONNECT", "the server is a standby: it takes no writes");
-      }
-    } catch (cause) {
-      destroySocket(client);
-      const state = String((cause as { code?: unknown } | null)?.code ?? "");
-      const code = REFUSED.test(state) ? "CANNOT_OPEN" : "CANNOT_CONNECT";
-      const message = `cannot connect to PostgreSQL: ${messageOf(cause) || state}`;
-      throw new RunStoreError(code, message, { cause });
-    }
-    if (this.#ended) {
-      destroySocket(client);
-      throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
-    }
-    this.#open = client;
-    return client;
   }
 
   #drop(client: PgClient): void {
@@ -147,7 +138,44 @@ export class Connection {
   }
 }
 
-export type Send = (statement: Statement, values?: readonly unknown[]) => Promise<PgResult>;
+/** The statements under way. Time in which the server owes no answer does not count. */
+class ExpectedAnswers {
+  /** Rejects when an answer is late. */
+  readonly late: Promise<never>;
+  readonly #timeoutMs: number;
+  readonly #reject: (error: RunStoreError) => void;
+  #expected = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.late = promise;
+    this.#reject = reject;
+  }
+
+  async expect<T>(answer: Promise<T>): Promise<T> {
+    this.#expected++;
+    this.#timer ??= setTimeout(() => {
+      const message = `PostgreSQL gave no answer within ${this.#timeoutMs} ms`;
+      this.#reject(new RunStoreError("CONNECTION_LOST", message));
+    }, this.#timeoutMs);
+    try {
+      return await answer;
+    } finally {
+      this.#expected--;
+      if (this.#expected === 0) this.forget();
+      else this.#timer?.refresh();
+    }
+  }
+
+  forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+const closedError = () => new RunStoreError("RUNNER_CLOSED", "the runner is closed");
 
 function destroySocket(client: PgClient): void {
   client.connection?.stream?.destroy();

@@ -71,38 +71,88 @@ export async function loadDriver(): Promise<PgClientClass> {
   }
 }
 
-/** What an error means for the connection that it came from, and for whoever waits for the answer. */
+/** What an error of the driver means. */
 export interface Failure {
   readonly error: RunStoreError;
   /** Whether the connection is of no more use: it is closed, or its server no longer takes writes. */
   readonly endsConnection: boolean;
 }
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-export function failureOf(cause: unknown): Failure {
-  if (cause instanceof RunStoreError) return { error: cause, endsConnection: true };
-  const sqlState = (cause as { code?: unknown } | null)?.code;
-  const state = typeof sqlState === "string" && /^[0-9A-Z]{5}$/.test(sqlState) ? sqlState : null;
-  // An error without an SQLSTATE is the socket's: "Connection terminated unexpectedly" has no code at all.
-  if (state === null) return failure("CONNECTION_LOST", cause, true);
-  // The server was shut down, crashed, or is starting up.
-  if (/^57P0[1-5]$/.test(state) || state.startsWith("08")) {
-    return failure("CONNECTION_LOST", cause, true);
+/**
+ * What an error means for the connection that it came from, and for a later try. Null for an error that is
+ * no error of the driver. https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function failureOf(cause: unknown): Failure | null {
+  if (cause instanceof RunStoreError) {
+    return { error: cause, endsConnection: cause.code === "CONNECTION_LOST" };
   }
-  // A server that became a standby, or the standby of a failover: connect again, to the new primary.
-  if (state === "25006") return failure("CONNECTION_LOST", cause, true);
-  if (state === "53100") return failure("DISK_FULL", cause, false);
-  if (state.startsWith("53")) return failure("CONNECTION_LOST", cause, true);
-  // Serialization, deadlock, a lock that was not free, a statement that was cancelled.
-  if (["40001", "40P01", "55P03", "57014", "25P03"].includes(state)) {
-    return failure("BUSY", cause, state === "25P03");
+  const state = sqlStateOf(cause);
+  if (state === null) {
+    // What the socket says: "Connection terminated unexpectedly" has no code at all.
+    return isOfSocket(cause) ? failure("CONNECTION_LOST", cause, true) : null;
   }
-  if (state.startsWith("58")) return failure("IO_ERROR", cause, true);
-  if (state === "XX001" || state === "XX002") return failure("CORRUPT", cause, false);
+  switch (state.slice(0, 2)) {
+    case "08":
+      return failure("CONNECTION_LOST", cause, true);
+    case "53":
+      // 53100: the disk is full, and the connection is as good as any other.
+      if (state === "53100") return failure("DISK_FULL", cause, false);
+      return failure("CONNECTION_LOST", cause, true);
+    case "57":
+      // 57014: a statement was cancelled. Else the server was shut down, crashed or starts.
+      if (state === "57014") return failure("BUSY", cause, false);
+      return failure("CONNECTION_LOST", cause, true);
+    case "58":
+      return failure("IO_ERROR", cause, true);
+  }
+  switch (state) {
+    // A standby: the server that this name leads to has changed its role. Connect again, to the new primary.
+    case "25006":
+      return failure("CONNECTION_LOST", cause, true);
+    // Ended by the server, which held the locks of a transaction for too long.
+    case "25P03":
+    case "25P04":
+      return failure("CONNECTION_LOST", cause, true);
+    // A prepared statement that another connection of a pooler has, or has not.
+    case "26000":
+    case "42P05":
+      return failure("CONNECTION_LOST", cause, true, "; behind a pooler, set prepare: false");
+    // Serialization, deadlock, a lock that was not free.
+    case "40001":
+    case "40P01":
+    case "55P03":
+      return failure("BUSY", cause, false);
+    case "42501":
+      return failure("CANNOT_OPEN", cause, false);
+    case "XX001":
+    case "XX002":
+      return failure("CORRUPT", cause, false);
+  }
   return failure("STORE_FAILED", cause, false);
 }
 
-function failure(code: RunStoreErrorCode, cause: unknown, endsConnection: boolean): Failure {
-  const error = new RunStoreError(code, `PostgreSQL: ${messageOf(cause)}`, { cause });
+/** Whether the server is there and lets nobody in, for a reason that stays. */
+export function isRefusal(cause: unknown): boolean {
+  return /^(28|3D|42501)/.test(sqlStateOf(cause) ?? "");
+}
+
+function sqlStateOf(cause: unknown): string | null {
+  const code = (cause as { code?: unknown } | null)?.code;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+}
+
+/** Errors of sockets have a `syscall` or a code. Those of the driver itself are plain `Error`s. */
+function isOfSocket(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  return cause.constructor === Error || Object.hasOwn(cause, "code");
+}
+
+function failure(
+  code: RunStoreErrorCode,
+  cause: unknown,
+  endsConnection: boolean,
+  advice = "",
+): Failure {
+  const error = new RunStoreError(code, `PostgreSQL: ${messageOf(cause)}${advice}`, { cause });
   return { error, endsConnection };
 }

@@ -1,5 +1,6 @@
-import type { RunStoreError } from "../../protocol/errors.ts";
 import { toRunStoreError } from "../../protocol/errors.ts";
+import type { Batch } from "../../protocol/messages.ts";
+import { BatchOrder } from "../../runs/batch-order.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Connection } from "./connection.ts";
 import { toStored } from "./stored-ids.ts";
@@ -22,6 +23,11 @@ const MAX_KNOWN = 10_000;
 export class Lane {
   readonly #connection: Connection;
   readonly #context: TransactionContext;
+  /**
+   * The batches that this lane has committed its part of. The other lane may have failed with its part: then
+   * the whole batch comes again, and what was committed is recognised.
+   */
+  readonly #order = new BatchOrder();
   /** Threads that have a row, as far as this instance knows. The oldest come first. */
   readonly #known = new Set<string>();
   #last: Promise<unknown> = Promise.resolve();
@@ -32,15 +38,25 @@ export class Lane {
   }
 
   /**
-   * Commits the operations behind those that were given before. Resolves with their outcomes: one, or one
-   * for each operation when they do not succeed together.
+   * Commits this lane's part of a batch, which may be empty. Resolves with the outcomes: one, or one for each
+   * operation when they do not succeed together.
    */
-  commit(ops: readonly PostgresOp[], isRefused: () => RunStoreError | null): Promise<Outcome[]> {
-    const committed = this.#last.then(() => {
-      const refusal = isRefused();
-      if (refusal !== null) throw refusal;
-      return this.#commit(ops);
+  commit(batch: Pick<Batch, "seq" | "after">, ops: readonly PostgresOp[]): Promise<Outcome[]> {
+    return this.#inTurn(async () => {
+      this.#order.expectNext(batch);
+      const outcomes = ops.length === 0 ? [] : await this.#commit(ops);
+      this.#order.committed(batch);
+      return outcomes;
     });
+  }
+
+  /** Commits operations that belong to no batch. */
+  commitApart(ops: readonly PostgresOp[]): Promise<Outcome[]> {
+    return this.#inTurn(() => this.#commit(ops));
+  }
+
+  #inTurn(commit: () => Promise<Outcome[]>): Promise<Outcome[]> {
+    const committed = this.#last.then(commit);
     this.#last = committed.catch(() => undefined);
     return committed;
   }
@@ -70,15 +86,17 @@ export class Lane {
   }
 
   async #inTransaction(ops: readonly PostgresOp[]): Promise<Outcome> {
-    await this.#addRows(ops);
-    try {
-      return await this.#connection.use((send) => new Transaction(this.#context, send).run(ops));
-    } catch (error) {
-      if (!(error instanceof UnknownThread)) throw error;
-      // The row was removed since: it is made again.
-      this.#known.clear();
+    const attempt = async () => {
       await this.#addRows(ops);
       return this.#connection.use((send) => new Transaction(this.#context, send).run(ops));
+    };
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof UnknownThread)) throw error;
+      // A row was removed since: it is made again.
+      this.#known.clear();
+      return attempt();
     }
   }
 
@@ -93,9 +111,9 @@ export class Lane {
     }
     if (ids.size === 0) return;
     const { begin, relaxed, addThreads, commit } = this.#context.statements;
-    const stored = [...ids].map(toStored);
+    const stored = textArray(Array.from(ids, toStored));
     await this.#connection.use((send) =>
-      Promise.all([send(begin), send(relaxed), send(addThreads, [textArray(stored)]), send(commit)]),
+      Promise.all([send(begin), send(relaxed), send(addThreads, [stored]), send(commit)]),
     );
     for (const id of ids) this.#known.add(id);
     for (const id of this.#known) {

@@ -10,11 +10,16 @@ const GATHER_MS = 10;
 const SELF_TEST_MS = 2000;
 /** Milliseconds between two looks where LISTEN does not work, while somebody waits. */
 const POLL_MS = 100;
+/** Instances that one notification names at most: PostgreSQL takes 8000 bytes. */
+const MAX_NAMED = 100;
+/** Stands for all instances. */
+const EVERYBODY = "*";
 
 /** The payload of a notification: who has written, and whose runs were asked to stop. */
 interface News {
   readonly from: string;
   readonly stop: readonly string[];
+  /** The sender has come or gone. */
   readonly hello?: boolean;
 }
 
@@ -47,7 +52,7 @@ export class NewsChannel {
 
   constructor(options: NewsOptions) {
     this.#options = options;
-    this.#channel = `durable_agent_runner_${options.schema}`;
+    this.#channel = `dar_${options.schema}`;
     this.#connection = new Connection({
       ...options.connection,
       onNotification: ({ payload = "" }) => this.#hear(payload),
@@ -74,6 +79,11 @@ export class NewsChannel {
     this.#pollIfNeeded();
   }
 
+  /** This instance goes: others look at once at what it held. */
+  async sayGoodbye(): Promise<void> {
+    await this.#send({ hello: true });
+  }
+
   async end(): Promise<void> {
     this.#ended = true;
     if (this.#poll !== null) clearInterval(this.#poll);
@@ -84,9 +94,7 @@ export class NewsChannel {
     const heard = new Promise<void>((resolve) => {
       this.#isHeard = resolve;
     });
-    await this.#connection.use((send) =>
-      send({ name: "", text: `LISTEN ${this.#channel}` }),
-    );
+    await this.#connection.use((send) => send({ name: "", text: `LISTEN ${this.#channel}` }));
     await this.#send({});
     this.#isListening = await Promise.race([
       heard.then(() => true),
@@ -132,7 +140,7 @@ export class NewsChannel {
   async #tell(): Promise<void> {
     this.#isGathering = false;
     if (this.#ended) return;
-    const stop = [...this.#stops];
+    const stop = this.#stops.size > MAX_NAMED ? [EVERYBODY] : [...this.#stops];
     this.#stops.clear();
     try {
       await this.#send({ stop });
@@ -152,7 +160,7 @@ export class NewsChannel {
     const { instanceId, onNews } = this.#options;
     const { from, stop = [], hello = false } = parseNews(payload);
     if (from === instanceId) this.#isHeard?.();
-    else onNews({ isStop: stop.includes(instanceId), isHello: hello });
+    else onNews({ isStop: stop.includes(instanceId) || stop.includes(EVERYBODY), isHello: hello });
   }
 }
 

@@ -21,16 +21,15 @@ import { type DeadHost, Hosts } from "./hosts.ts";
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
 import { Reads } from "./reads.ts";
+import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
 import { type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
-import { keyValues, type Outcome, type PostgresOp } from "./transaction.ts";
+import type { Outcome, PostgresOp } from "./transaction.ts";
 
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
 const LANES = 2;
-
-const BEATS_PER_LEASE = 3;
 
 /** Milliseconds for which the journal of an ended run is kept for its followers. */
 const RETAIN_MS = 30_000;
@@ -67,8 +66,6 @@ export class PostgresBackend implements Backend {
   readonly #held = new Map<string, number>();
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
-  /** By `Batch.seq`, the batches that may be named by another. */
-  readonly #failed = new Set<number>();
   readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
@@ -111,6 +108,7 @@ export class PostgresBackend implements Backend {
       instanceId,
       isAlive,
       expectKnown,
+      compactor: this.#compactor,
     });
     this.#news = new NewsChannel({
       connection: { ...connection, connectionString: options.listenUrl ?? connectionString },
@@ -135,38 +133,26 @@ export class PostgresBackend implements Backend {
     return this.#opening;
   }
 
-  async commit({ ops, seq, after }: Batch): Promise<CommittedBatch> {
+  async commit(batch: Batch): Promise<CommittedBatch> {
     await this.open();
-    const refusal = () =>
-      after !== null && this.#failed.has(after)
-        ? new RunStoreError("STORE_FAILED", "the batch before this one was not committed")
-        : null;
-    // The server may have been restored from a backup that lacks the row of this host.
-    if (this.#isShaken) await this.#hosts.beat();
-    this.#isShaken = false;
+    // After a failure, the server may be one that was restored without the row of this host.
+    if (this.#isShaken || this.#hosts.isLate) await this.#beat();
+    const { ops } = batch;
     const results: OpResult[] = [];
-    const parts = this.#lanes.map((lane, at) => {
+    const parts = this.#lanes.map(async (lane, at) => {
       const places = [...ops.keys()].filter((place) => this.#laneOf(ops[place]) === at);
-      if (places.length === 0) return null;
       const part = places.map((place) => ops[place] as WriterOp);
-      return lane.commit(part, refusal).then((outcomes) => {
-        const answers = outcomes.flatMap((outcome) => outcome.results);
-        for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
-        for (const outcome of outcomes) this.#note(outcome);
-      });
+      const outcomes = await lane.commit(batch, part);
+      const answers = outcomes.flatMap((outcome) => outcome.results);
+      for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
+      for (const outcome of outcomes) this.#note(outcome);
     });
     const settled = await Promise.allSettled(parts);
-    const failed = settled.find(({ status }) => status === "rejected") as
-      | PromiseRejectedResult
-      | undefined;
-    this.#failed.clear();
-    if (failed !== undefined) {
-      this.#failed.add(seq);
-      this.#isShaken = true;
-      this.#lastError = toRunStoreError(failed.reason);
-      throw this.#lastError;
-    }
-    return { results };
+    const failed = settled.find((part) => part.status === "rejected");
+    if (failed === undefined) return { results };
+    this.#isShaken = true;
+    this.#lastError = toRunStoreError(failed.reason);
+    throw this.#lastError;
   }
 
   async readPage(request: PageRequest): Promise<HistoryPageMessage> {
@@ -198,10 +184,16 @@ export class PostgresBackend implements Backend {
       const holdsThreads = this.#held.size > 0;
       const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
       await withDeadline(closing, stepMs());
-      if (this.#hosts.hasOthers) this.#news.tell([]);
+      const told = this.#hosts.hasOthers ? this.#news.sayGoodbye() : Promise.resolve();
+      await withDeadline(
+        told.catch(() => undefined),
+        stepMs(),
+      );
     }
     await withDeadline(this.#news.end(), stepMs());
-    await Promise.all(this.#connections.map((connection) => withDeadline(connection.end(), stepMs())));
+    await Promise.all(
+      this.#connections.map((connection) => withDeadline(connection.end(), stepMs())),
+    );
     await this.#compactor.end();
   }
 
@@ -212,7 +204,7 @@ export class PostgresBackend implements Backend {
   async #open(): Promise<void> {
     if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
     await this.#control.use((send) => migrate(send, this.#options.schema));
-    await this.#hosts.beat();
+    await this.#beat();
     this.#opened = true;
     await this.#news.open();
     await this.#reap();
@@ -224,17 +216,15 @@ export class PostgresBackend implements Backend {
     this.#timer = setTimeout(async () => {
       await this.#maintain();
       this.#schedule();
-    }, this.#options.leaseMs / BEATS_PER_LEASE);
+    }, this.#hosts.intervalMs);
     this.#timer.unref();
   }
 
   /** The heartbeat, and what is due between two of them. */
   async #maintain(): Promise<void> {
-    const { logger, leaseMs } = this.#options;
-    const wasLate = this.#hosts.sinceBeatMs > leaseMs;
+    const { logger } = this.#options;
     try {
-      await this.#hosts.beat();
-      if (wasLate) this.#notify({ kind: "overslept" });
+      await this.#beat();
       await this.#reap();
       await this.#lookForStops();
       await this.#forgetJournals();
@@ -243,6 +233,12 @@ export class PostgresBackend implements Backend {
       this.#lastError = error;
       if (!this.#closed) logger.warn({ err: error, code: error.code }, "a heartbeat failed");
     }
+  }
+
+  async #beat(): Promise<void> {
+    const { overslept } = await this.#hosts.beat();
+    this.#isShaken = false;
+    if (overslept) this.#notify({ kind: "overslept" });
   }
 
   /** Ends the runs of dead hosts. */
@@ -258,7 +254,7 @@ export class PostgresBackend implements Backend {
     for (const { thread_id } of rows) {
       const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
       const lane = this.#lanes[this.#laneOf(op)];
-      for (const outcome of (await lane?.commit([op], () => null)) ?? []) this.#note(outcome);
+      for (const outcome of (await lane?.commitApart([op])) ?? []) this.#note(outcome);
     }
     if (rows.length > 0) {
       const { logger } = this.#options;
@@ -285,7 +281,7 @@ export class PostgresBackend implements Backend {
       void step.catch((err: RunStoreError) => {
         this.#options.logger.debug({ err }, "what another host said could not be looked up");
       });
-    if (isHello) quietly(this.#hosts.beat());
+    if (isHello) quietly(this.#beat().then(() => this.#reap()));
     if (isStop) quietly(this.#lookForStops());
   }
 
@@ -315,9 +311,7 @@ export class PostgresBackend implements Backend {
   }
 
   async #expectKnown(ids: readonly string[]): Promise<void> {
-    const { instanceId } = this.#options;
-    const isNew = (id: string) => id !== instanceId && !this.#hosts.isKnown(id);
-    if (ids.some(isNew)) await this.#hosts.beat();
+    if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
   }
 
   /** Reads are tried again when the connection was lost: the server may only have been restarted. */

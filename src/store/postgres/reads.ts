@@ -1,33 +1,33 @@
-import { chunksOf } from "../../events/json/chunks.ts";
 import type {
-  FollowMessage,
   FollowRequest,
   HistoryPageMessage,
-  HoldingRun,
   LookMessage,
   LookRequest,
   PageCursor,
   PageRequest,
-  PageSegment,
   RunningMessage,
   RunningRequest,
 } from "../../protocol/messages.ts";
-import { keyOf } from "../../protocol/run-key.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import { isVisible, type Scope } from "../../protocol/scope.ts";
+import { tellFollower } from "../../runs/follow.ts";
+import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../runs/history-page.ts";
+import { liveRunOf, threadNow } from "../../runs/holder.ts";
 import { bigintArray, textArray } from "./binary-arrays.ts";
-import type { Connection, Send } from "./connection.ts";
-import type { Statements, ThreadColumns } from "./statements.ts";
+import type { Compactor } from "./compactor.ts";
+import type { Connection } from "./connection.ts";
+import { keyValues } from "./row-writes.ts";
+import type { Statement, Statements, ThreadColumns } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
-import { type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { holderOf, type ThreadRow, threadRowOf } from "./thread-row.ts";
 
-/** UTF-16 units of JSON that a page holds at most, unless one event alone is longer. */
-const PAGE_LENGTH = 64 * 1024;
-/** Runs that one statement reads at most. */
+/** Runs that one page has at most. */
 const PAGE_RUNS = 100;
 /** How many long runs are kept as chunks for the pages that follow. */
 const CUT_RUNS = 4;
-/** Segments that one look reads at most. */
+/** Segments, and bytes of them, that one look reads at most. */
 const LOOK_SEGMENTS = 500;
+const LOOK_BYTES = 1024 * 1024;
 
 export interface ReadsOptions {
   readonly connection: Connection;
@@ -36,15 +36,23 @@ export interface ReadsOptions {
   readonly isAlive: (instanceId: string) => boolean;
   /** Reads the hosts again when the owner of a thread is not known yet. */
   readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
+  readonly compactor: Compactor;
 }
 
 interface PageRow {
   readonly epoch: number;
   readonly run_id: string;
+  /** Null for a run that is longer than a page. */
   readonly events: string | null;
 }
 
-const NOTHING: HistoryPageMessage = { segments: [], next: null, live: null, endedUpTo: 0 };
+interface SegmentRow {
+  readonly thread_id: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly events: string;
+  readonly bytes: number;
+}
 
 /** The reads of a `PostgresBackend`. */
 export class Reads {
@@ -57,169 +65,138 @@ export class Reads {
   }
 
   async page({ threadId, scope, cursor, runs }: PageRequest): Promise<HistoryPageMessage> {
-    const { connection, statements } = this.#options;
-    const { thread, lastRun } = await this.#threadNow(threadId);
-    if (!isSeen(thread, scope)) return NOTHING;
-    const live = this.#liveRun(thread);
-    const endedUpTo = thread === null ? 0 : thread.epoch - (thread.holder === null ? 0 : 1);
-    const now = cursor === null ? { live, endedUpTo } : { live: null, endedUpTo: 0 };
+    const { statements, instanceId, isAlive } = this.#options;
+    const { thread, lastRun } = await this.#thread(threadId, scope);
+    const now =
+      cursor === null
+        ? threadNow(holderOf(thread, isAlive), thread?.epoch ?? 0, instanceId)
+        : { live: null, endedUpTo: 0 };
+    if (thread === null) return { segments: [], next: null, ...now };
     const from = cursor ?? (await this.#begin(threadId, runs, lastRun));
-    const segments: PageSegment[] = [];
-    let { afterId, chunk } = from;
-    let length = 0;
-    for (;;) {
-      const rows = await connection.use(async (send) => {
-        const values = [toStored(threadId), afterId, from.upToId, PAGE_LENGTH, PAGE_RUNS];
-        return (await send(statements.page, values)).rows as PageRow[];
-      });
-      for (const row of rows) {
-        const runId = fromStored(row.run_id);
-        const chunks = await this.#chunksOf(threadId, row);
-        for (; chunk < chunks.length; chunk++) {
-          const events = chunks[chunk] ?? "[]";
-          if (length > 0 && length + events.length > PAGE_LENGTH) {
-            return { segments, next: { afterId, chunk, upToId: from.upToId }, ...now };
-          }
-          length += events.length;
-          const last = chunk === chunks.length - 1;
-          segments.push({ runId, first: chunk === 0, last, events });
-        }
-        afterId = row.epoch;
-        chunk = 0;
-      }
-      if (rows.length < PAGE_RUNS) return { segments, next: null, ...now };
+    const { afterId, upToId } = from;
+    const values = [toStored(threadId), afterId, upToId, PAGE_LENGTH, PAGE_RUNS];
+    const found = await this.#query<PageRow>(statements.page, values);
+    const rows: HistoryRow[] = [];
+    for (const row of found) {
+      const chunks = await this.#chunksOf(threadId, row);
+      rows.push({ id: row.epoch, runId: fromStored(row.run_id), chunks });
     }
+    const { segments, next } = fillPage(rows, from);
+    const last = rows.at(-1)?.id ?? upToId;
+    const rest = last < upToId ? { afterId: last, chunk: 0, upToId } : null;
+    return { segments, next: next ?? rest, ...now };
   }
 
   async running({ threadId, scope }: RunningRequest): Promise<RunningMessage> {
-    const { thread } = await this.#threadNow(threadId);
+    const { instanceId, isAlive } = this.#options;
+    const { thread } = await this.#thread(threadId, scope);
     const isTold = thread !== null && thread.stop > 0;
-    return { run: isSeen(thread, scope) && !isTold ? this.#liveRun(thread) : null };
+    return { run: isTold ? null : liveRunOf(holderOf(thread, isAlive), instanceId) };
   }
 
   async look({ runs, threads }: LookRequest): Promise<LookMessage> {
-    const { connection, statements } = this.#options;
+    const { statements, isAlive } = this.#options;
     const ids = [...new Set([...runs.map(({ threadId }) => threadId), ...threads])];
-    const found = await connection.use(async (send) => {
-      // The states first: a run that is over by then has all its segments in the journal.
-      const states = await send(statements.statesOf, [textArray(ids.map(toStored))]);
-      const segments = runs.length === 0 ? null : await this.#segmentsOf(send, runs);
-      return { states: states.rows as ThreadColumns[], segments };
-    });
-    const states = new Map<string, ThreadRow>();
-    for (const row of found.states.map(threadRowOf)) states.set(row.threadId, row);
+    // The states first: a run that is over by then has all its segments in the journal.
+    const columns = await this.#query<ThreadColumns>(statements.statesOf, [
+      textArray(ids.map(toStored)),
+    ]);
+    const states = new Map(columns.map(threadRowOf).map((row) => [row.threadId, row]));
     await this.#expectOwnersKnown([...states.values()]);
-    const isLimited = (found.segments?.length ?? 0) >= LOOK_SEGMENTS;
-    const news = new Map<string, { seq: number; events: string }[]>();
-    for (const { thread_id, epoch, seq, events } of found.segments ?? []) {
-      const key = keyOf({ threadId: fromStored(thread_id), epoch });
-      const known = news.get(key) ?? [];
-      known.push({ seq, events });
-      news.set(key, known);
-    }
-    const told: FollowMessage[] = [];
-    for (const run of runs) {
-      const segments = news.get(keyOf(run)) ?? [];
-      const state = states.get(run.threadId);
-      const running = state?.epoch === run.epoch && state.holder !== null;
-      const last = segments.at(-1)?.seq;
-      const afterId = last === undefined ? run.afterId : last + 1;
-      const stored = running || run.begun ? null : await this.#storedEvents(run);
-      told.push(
-        stored === null
-          ? { segments: segments.map(({ events }) => events), afterId, more: isLimited, running, stored }
-          : { segments: [], afterId, more: false, running, stored },
-      );
-    }
-    const held = threads.map((id) => this.#liveRun(states.get(id) ?? null) !== null);
+    const segments = runs.length === 0 ? [] : await this.#segmentsBehind(runs);
+    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    const more = segments.length >= LOOK_SEGMENTS || bytes > LOOK_BYTES;
+    const byRun = Map.groupBy(segments, ({ thread_id, epoch }) =>
+      keyOf({ threadId: fromStored(thread_id), epoch }),
+    );
+    const isRunning = ({ threadId, epoch }: RunKey) => {
+      const state = states.get(threadId);
+      return state?.epoch === epoch && state.claim !== null;
+    };
+    const stored = await this.#storedEvents(runs.filter((run) => !run.begun && !isRunning(run)));
+    const told = runs.map((run) => {
+      const found = byRun.get(keyOf(run)) ?? [];
+      const news = {
+        segments: found.map(({ events }) => events),
+        afterId: (found.at(-1)?.seq ?? run.afterId - 1) + 1,
+        more,
+        running: isRunning(run),
+      };
+      return tellFollower(run, news, () => stored.get(keyOf(run)) ?? null);
+    });
+    const held = threads.map((id) => holderOf(states.get(id), isAlive)?.isAlive === true);
     return { runs: told, held };
   }
 
-  async #segmentsOf(send: Send, runs: readonly FollowRequest[]) {
-    const { rows } = await send(this.#options.statements.segmentsBehind, [
-      textArray(runs.map(({ threadId }) => toStored(threadId))),
-      bigintArray(runs.map(({ epoch }) => epoch)),
+  #segmentsBehind(runs: readonly FollowRequest[]): Promise<SegmentRow[]> {
+    return this.#query<SegmentRow>(this.#options.statements.segmentsBehind, [
+      ...keyValues(runs),
       bigintArray(runs.map(({ afterId }) => afterId)),
       LOOK_SEGMENTS,
+      LOOK_BYTES,
     ]);
-    return rows as { thread_id: string; epoch: number; seq: number; events: string }[];
   }
 
-  async #storedEvents({ threadId, epoch }: FollowRequest): Promise<string | null> {
-    const { connection, statements } = this.#options;
-    const { rows } = await connection.use((send) =>
-      send(statements.eventsOfRun, [toStored(threadId), epoch]),
+  /** By run, the events of those that are stored. */
+  async #storedEvents(runs: readonly RunKey[]): Promise<Map<string, string>> {
+    if (runs.length === 0) return new Map();
+    type Row = { readonly thread_id: string; readonly epoch: number; readonly events: string };
+    const { eventsOfRuns } = this.#options.statements;
+    const rows = await this.#query<Row>(eventsOfRuns, keyValues(runs));
+    return new Map(
+      rows.map(({ thread_id, epoch, events }) => [
+        keyOf({ threadId: fromStored(thread_id), epoch }),
+        events,
+      ]),
     );
-    return rows[0]?.events ?? null;
   }
 
   async #begin(threadId: string, runs: number | null, lastRun: number): Promise<PageCursor> {
-    const { connection, statements } = this.#options;
+    const { statements } = this.#options;
     if (runs === null) return { afterId: 0, chunk: 0, upToId: lastRun };
-    const { rows } = await connection.use((send) =>
-      send(statements.runBeforeLast, [toStored(threadId), runs]),
-    );
-    return { afterId: rows[0]?.epoch ?? 0, chunk: 0, upToId: lastRun };
+    const values = [toStored(threadId), runs];
+    const [before] = await this.#query<{ epoch: number }>(statements.runBeforeLast, values);
+    return { afterId: before?.epoch ?? 0, chunk: 0, upToId: lastRun };
   }
 
-  async #threadNow(threadId: string): Promise<{ thread: ThreadRow | null; lastRun: number }> {
-    const { connection, statements } = this.#options;
-    const { rows } = await connection.use((send) =>
-      send(statements.threadNow, [toStored(threadId)]),
-    );
-    const [row] = rows as (ThreadColumns & { readonly last_run: number | null })[];
-    if (row === undefined) return { thread: null, lastRun: 0 };
-    const thread = threadRowOf(row);
+  /** Null for a thread that is unknown, or that `scope` does not see. */
+  async #thread(
+    threadId: string,
+    scope: Scope,
+  ): Promise<{ readonly thread: ThreadRow | null; readonly lastRun: number }> {
+    type Row = ThreadColumns & { readonly last_run: number | null };
+    const { statements } = this.#options;
+    const [row] = await this.#query<Row>(statements.threadNow, [toStored(threadId)]);
+    const thread = row === undefined ? null : threadRowOf(row);
+    if (thread === null || !isVisible(scope, thread.resourceId ?? null)) {
+      return { thread: null, lastRun: 0 };
+    }
     await this.#expectOwnersKnown([thread]);
-    return { thread, lastRun: row.last_run ?? 0 };
+    return { thread, lastRun: row?.last_run ?? 0 };
   }
 
   async #expectOwnersKnown(threads: readonly ThreadRow[]): Promise<void> {
-    const owners = threads.flatMap(({ holder }) => (holder === null ? [] : [holder.ownerId]));
+    const owners = threads.flatMap(({ claim }) => claim?.ownerId ?? []);
     if (owners.length > 0) await this.#options.expectKnown(owners);
-  }
-
-  #liveRun(thread: ThreadRow | null): HoldingRun | null {
-    const { instanceId, isAlive } = this.#options;
-    if (thread === null || thread.holder === null || !isAlive(thread.holder.ownerId)) return null;
-    const { runId, ownerId, claimNumber } = thread.holder;
-    const ownClaim = ownerId === instanceId ? claimNumber : null;
-    return { runId, epoch: thread.epoch, ownClaim };
   }
 
   async #chunksOf(threadId: string, { epoch, events }: PageRow): Promise<readonly string[]> {
     if (events !== null) return [events];
-    const key = keyOf({ threadId, epoch });
+    const run = { threadId, epoch };
+    const key = keyOf(run);
     const known = this.#cutRuns.get(key);
     if (known !== undefined) return known;
-    const { connection, statements } = this.#options;
-    const { rows } = await connection.use((send) =>
-      send(statements.eventsOfRun, [toStored(threadId), epoch]),
-    );
     // The run may have been purged since the first page. Then it counts as a run without events.
-    const json = (rows[0]?.events as string | undefined) ?? "[]";
-    const chunks = cut(json);
+    const json = (await this.#storedEvents([run])).get(key) ?? "[]";
+    const chunks = await this.#options.compactor.cut(json);
     this.#cutRuns.set(key, chunks);
     const [oldest = key] = this.#cutRuns.keys();
     if (this.#cutRuns.size > CUT_RUNS) this.#cutRuns.delete(oldest);
     return chunks;
   }
-}
 
-/** Text that is no JSON array stays whole. */
-function cut(json: string): readonly string[] {
-  try {
-    const events: unknown = JSON.parse(json);
-    if (!Array.isArray(events)) return [json];
-    return chunksOf(
-      events.map((event) => JSON.stringify(event)),
-      PAGE_LENGTH,
-    );
-  } catch {
-    return [json];
+  async #query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+    const { rows } = await this.#options.connection.use((send) => send(statement, values));
+    return rows as Row[];
   }
-}
-
-function isSeen(thread: ThreadRow | null, scope: Scope): boolean {
-  return isVisible(scope, thread?.resourceId ?? null);
 }

@@ -85,7 +85,9 @@ export async function migrate(send: Send, schema: string): Promise<void> {
   await run("BEGIN");
   try {
     await run(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
-    await run(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+    // The privilege to make a schema is needed only where there is none.
+    const found = await run(`SELECT to_regnamespace('${schema}') IS NOT NULL AS is_there`);
+    if (found.rows[0]?.is_there !== true) await run(`CREATE SCHEMA ${schema}`);
     const { rows } = await run(
       `SELECT to_regclass('${schema}.schema_version') IS NOT NULL AS is_there`,
     );
@@ -93,8 +95,8 @@ export async function migrate(send: Send, schema: string): Promise<void> {
       for (const text of statementsOf(TABLES(schema))) await run(text);
       await run(`INSERT INTO ${schema}.schema_version VALUES (${SCHEMA_VERSION})`);
     } else {
-      const found = await run(`SELECT max(version) AS version FROM ${schema}.schema_version`);
-      const version = Number(found.rows[0]?.version ?? 0);
+      const versions = await run(`SELECT max(version) AS version FROM ${schema}.schema_version`);
+      const version = Number(versions.rows[0]?.version ?? 0);
       if (version > SCHEMA_VERSION) {
         throw new RunStoreError(
           "SCHEMA_TOO_NEW",
@@ -104,7 +106,8 @@ export async function migrate(send: Send, schema: string): Promise<void> {
     }
     await run("COMMIT");
   } catch (error) {
-    await run("ROLLBACK");
+    // Fails where the connection is gone, and then says nothing new.
+    await run("ROLLBACK").catch(() => undefined);
     throw error;
   }
 }

@@ -1,4 +1,8 @@
-import type { Statement } from "./connection.ts";
+/** A statement, named so that the server prepares it once per connection. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
@@ -12,6 +16,8 @@ export function statementsOf(schema: string) {
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
+    /** Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. */
+    bounded: named("bounded", "SET LOCAL idle_in_transaction_session_timeout TO '60s'"),
     /** The row of a new thread may be lost with the server: it is made again. */
     relaxed: named("relaxed", "SET LOCAL synchronous_commit TO off"),
 
@@ -57,7 +63,7 @@ export function statementsOf(schema: string) {
     ),
     runsKnown: named(
       "runs_known",
-      `SELECT r.thread_id, r.epoch, r.run_id
+      `SELECT r.thread_id, r.epoch
        FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
        JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch = q.epoch`,
     ),
@@ -84,14 +90,8 @@ export function statementsOf(schema: string) {
          beat = excluded.beat, closed = false, seen_at = clock_timestamp()`,
     ),
     hosts: named("hosts", `SELECT instance_id, lease_ms, beat, closed FROM ${s}.hosts`),
-    closeHost: named(
-      "close_host",
-      `UPDATE ${s}.hosts SET closed = true WHERE instance_id = $1`,
-    ),
-    forgetHost: named(
-      "forget_host",
-      `DELETE FROM ${s}.hosts WHERE instance_id = $1 AND beat = $2`,
-    ),
+    closeHost: named("close_host", `UPDATE ${s}.hosts SET closed = true WHERE instance_id = $1`),
+    forgetHost: named("forget_host", `DELETE FROM ${s}.hosts WHERE instance_id = $1 AND beat = $2`),
     // Reads the whole table: there is no index by owner. Needed only when a host has died.
     threadsHeldBy: named(
       "threads_held_by",
@@ -116,27 +116,36 @@ export function statementsOf(schema: string) {
       "run_before_last",
       `SELECT epoch FROM ${s}.runs WHERE thread_id = $1 ORDER BY epoch DESC LIMIT 1 OFFSET $2`,
     ),
+    // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.
     page: named(
       "page",
-      `SELECT epoch, run_id, CASE WHEN octet_length(events) <= $4 THEN events END AS events
-       FROM ${s}.runs WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3
-       ORDER BY epoch LIMIT $5`,
+      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events FROM (
+         SELECT epoch, run_id, events, bytes, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
+         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
+           WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
+       WHERE before <= $4 ORDER BY epoch`,
     ),
-    eventsOfRun: named(
-      "events_of_run",
-      `SELECT events FROM ${s}.runs WHERE thread_id = $1 AND epoch = $2`,
+    eventsOfRuns: named(
+      "events_of_runs",
+      `SELECT r.thread_id, r.epoch, r.events
+       FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
+       JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch = q.epoch`,
     ),
     statesOf: named(
       "states_of",
       `SELECT ${THREAD} FROM ${s}.threads WHERE thread_id = ANY($1::text[])`,
     ),
+    // At most $4 segments, and up to the one that makes $5 bytes.
     segmentsBehind: named(
       "segments_behind",
-      `SELECT j.thread_id, j.epoch, j.seq, j.events
-       FROM unnest($1::text[], $2::int8[], $3::int8[]) AS q(thread_id, epoch, seq)
-       JOIN ${s}.journal AS j
-         ON j.thread_id = q.thread_id AND j.epoch = q.epoch AND j.seq >= q.seq AND j.seq >= 0
-       ORDER BY j.thread_id, j.epoch, j.seq LIMIT $4`,
+      `SELECT thread_id, epoch, seq, events, bytes FROM (
+         SELECT *, sum(bytes) OVER (ORDER BY thread_id, epoch, seq) - bytes AS before FROM (
+           SELECT j.thread_id, j.epoch, j.seq, j.events, octet_length(j.events) AS bytes
+           FROM unnest($1::text[], $2::int8[], $3::int8[]) AS q(thread_id, epoch, seq)
+           JOIN ${s}.journal AS j
+             ON j.thread_id = q.thread_id AND j.epoch = q.epoch AND j.seq >= q.seq AND j.seq >= 0
+           ORDER BY j.thread_id, j.epoch, j.seq LIMIT $4) AS s) AS q
+       WHERE before <= $5 ORDER BY thread_id, epoch, seq`,
     ),
     ownStops: named(
       "own_stops",
