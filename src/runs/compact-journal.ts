@@ -1,6 +1,6 @@
 import type { EventLike } from "../events/event.ts";
 import { chunksOf } from "../events/json/chunks.ts";
-import type { MessageDigest } from "../events/message-digests.ts";
+import type { CompactedRun } from "../protocol/compactor-messages.ts";
 import { PAGE_LENGTH } from "./history-page.ts";
 import { toStoredRun } from "./stored-run.ts";
 
@@ -10,12 +10,6 @@ export interface Journal {
   readonly input: string | null;
   /** JSON arrays of events, in order. */
   readonly segments: readonly string[];
-}
-
-export interface CompactedRun {
-  /** JSON array of events. */
-  readonly events: string;
-  readonly messages: readonly MessageDigest[];
 }
 
 /** What is stored of a journaled run. */

@@ -1,37 +1,34 @@
-import {
-  type CompactedRun,
-  compactJournal,
-  cutRun,
-  type Journal,
-} from "../../runs/compact-journal.ts";
+import type { CompactedRun, CompactorRequest } from "../../protocol/compactor-messages.ts";
+import { compactJournal, cutRun, type Journal } from "../../runs/compact-journal.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
 
 /** UTF-16 units of JSON up to which a run is compacted on the main thread: sending it costs as much. */
 const MAX_ON_MAIN_THREAD = 64 * 1024;
 
-/** Compacts journaled runs and cuts stored ones into pages. Long ones outside the main thread. */
+/**
+ * Compacts journaled runs, and cuts stored ones into pages. Long ones in a worker thread, which is started
+ * for the first of them.
+ */
 export class Compactor {
-  readonly #worker: CompactorWorker;
-
-  constructor(worker: CompactorWorker) {
-    this.#worker = worker;
-  }
+  readonly #pool = new WorkerPool<CompactorRequest>({
+    worker: "compactor",
+    threads: 1,
+    config: null,
+    diedCode: "WRITER_DIED",
+  });
 
   async compact(journal: Journal): Promise<CompactedRun> {
     const length = journal.segments.reduce((sum, segment) => sum + segment.length, 0);
-    return length <= MAX_ON_MAIN_THREAD ? compactJournal(journal) : this.#worker.compact(journal);
+    if (length <= MAX_ON_MAIN_THREAD) return compactJournal(journal);
+    return this.#pool.request<CompactedRun>({ kind: "compact", ...journal });
   }
 
   async cut(events: string): Promise<readonly string[]> {
-    return events.length <= MAX_ON_MAIN_THREAD ? cutRun(events) : this.#worker.cut(events);
+    if (events.length <= MAX_ON_MAIN_THREAD) return cutRun(events);
+    return this.#pool.request<readonly string[]>({ kind: "cut", events });
   }
 
   end(): Promise<void> {
-    return this.#worker.end();
+    return this.#pool.destroy();
   }
-}
-
-export interface CompactorWorker {
-  compact(journal: Journal): Promise<CompactedRun>;
-  cut(events: string): Promise<readonly string[]>;
-  end(): Promise<void>;
 }

@@ -15,7 +15,7 @@ import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import type { Backend, BackendNotice, BackendStatus, CommittedBatch } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import { textArray } from "./binary-arrays.ts";
-import { Compactor, type CompactorWorker } from "./compactor.ts";
+import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
 import { Lane } from "./lane.ts";
@@ -46,7 +46,6 @@ export interface PostgresBackendOptions {
   readonly leaseMs: number;
   readonly interruptedNote: string | false;
   readonly logger: Logger;
-  readonly compactorWorker: CompactorWorker;
 }
 
 /** A database of PostgreSQL, shared by any number of hosts. */
@@ -61,7 +60,7 @@ export class PostgresBackend implements Backend {
   readonly #hosts: Hosts;
   readonly #news: NewsChannel;
   readonly #reads: Reads;
-  readonly #compactor: Compactor;
+  readonly #compactor = new Compactor();
   /** The epochs of the threads that this instance holds. */
   readonly #held = new Map<string, number>();
   /** Journals that are kept for followers, and until when. */
@@ -87,7 +86,6 @@ export class PostgresBackend implements Backend {
     const readConnection = connect();
     const laneConnections = Array.from({ length: LANES }, connect);
     this.#connections = [this.#control, readConnection, ...laneConnections];
-    this.#compactor = new Compactor(options.compactorWorker);
     this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
     const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
