@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type {
@@ -30,6 +31,9 @@ import type { Outcome, PostgresOp } from "./transaction.ts";
 
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
 const LANES = 2;
+
+/** Milliseconds between two tries of a read, at most. */
+const MAX_RETRY_MS = 500;
 
 /** Milliseconds for which the journal of an ended run is kept for its followers. */
 const RETAIN_MS = 30_000;
@@ -165,7 +169,8 @@ export class PostgresBackend implements Backend {
 
   async look(request: LookRequest): Promise<LookMessage> {
     await this.open();
-    return this.#retrying(() => this.#reads.look(request));
+    // Followers wait until the server is back, however long that takes.
+    return this.#retrying(() => this.#reads.look(request), Number.POSITIVE_INFINITY);
   }
 
   watch(): void {
@@ -312,13 +317,20 @@ export class PostgresBackend implements Backend {
     if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
   }
 
-  /** Reads are tried again when the connection was lost: the server may only have been restarted. */
-  async #retrying<T>(read: () => Promise<T>): Promise<T> {
-    try {
-      return await read();
-    } catch (cause) {
-      if (this.#closed || !toRunStoreError(cause).retryable) throw cause;
-      return read();
+  /** Tries a read again while the server is away: it may only have been restarted. */
+  async #retrying<T>(
+    read: () => Promise<T>,
+    patienceMs = this.#options.answerTimeoutMs,
+  ): Promise<T> {
+    const deadline = performance.now() + patienceMs;
+    for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
+      try {
+        return await read();
+      } catch (error) {
+        const isLast = performance.now() + waitMs > deadline;
+        if (isLast || this.#closed || !toRunStoreError(error).retryable) throw error;
+        await delay(waitMs, undefined, { ref: false });
+      }
     }
   }
 
