@@ -10,6 +10,7 @@ import "../behaviour/join-live-run.test.ts";
 import "../behaviour/reload.test.ts";
 import "../behaviour/reloaded-conversations.test.ts";
 import "../behaviour/replay-pages.test.ts";
+import "../behaviour/replayed-view.test.ts";
 import "../behaviour/run-end.test.ts";
 import "../behaviour/run.test.ts";
 import "../behaviour/stop.test.ts";

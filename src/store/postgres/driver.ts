@@ -45,11 +45,13 @@ export type PgClientClass = new (config: PgClientConfig) => PgClient;
 const INT8 = 20;
 const INT4 = 23;
 const BOOL = 16;
+const BYTEA = 17;
 
 /** Texts as they are; numbers that JavaScript holds exactly. */
 export const types = {
   getTypeParser: (oid: number) => {
     if (oid === INT8 || oid === INT4) return Number;
+    if (oid === BYTEA) return (value: string) => Buffer.from(value.slice(2), "hex");
     if (oid === BOOL) return (value: string) => value === "t";
     return (value: string) => value;
   },

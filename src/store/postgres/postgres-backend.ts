@@ -4,12 +4,15 @@ import type { Logger } from "../../protocol/logger.ts";
 import type {
   Batch,
   HistoryPageMessage,
+  KeepViewRequest,
   LookMessage,
   LookRequest,
   OpResult,
   PageRequest,
   RunningMessage,
   RunningRequest,
+  ViewMessage,
+  ViewRequest,
   WriterOp,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
@@ -28,6 +31,7 @@ import { type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
 import type { Outcome, PostgresOp } from "./transaction.ts";
+import { Views } from "./views.ts";
 
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
 const LANES = 2;
@@ -64,6 +68,7 @@ export class PostgresBackend implements Backend {
   readonly #hosts: Hosts;
   readonly #news: NewsChannel;
   readonly #reads: Reads;
+  readonly #views: Views;
   readonly #compactor = new Compactor();
   /** The epochs of the threads that this instance holds. */
   readonly #held = new Map<string, number>();
@@ -112,6 +117,7 @@ export class PostgresBackend implements Backend {
       expectKnown,
       compactor: this.#compactor,
     });
+    this.#views = new Views({ connection: readConnection, statements, compactor: this.#compactor });
     this.#news = new NewsChannel({
       connection: { ...connection, connectionString: options.listenUrl ?? connectionString },
       statements,
@@ -160,6 +166,16 @@ export class PostgresBackend implements Backend {
   async readPage(request: PageRequest): Promise<HistoryPageMessage> {
     await this.open();
     return this.#retrying(() => this.#reads.page(request));
+  }
+
+  async readView(request: ViewRequest): Promise<ViewMessage> {
+    await this.open();
+    return this.#retrying(() => this.#views.read(request));
+  }
+
+  async keepView(request: KeepViewRequest): Promise<void> {
+    await this.open();
+    await this.#views.keep(request);
   }
 
   async running(request: RunningRequest): Promise<RunningMessage> {

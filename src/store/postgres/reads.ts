@@ -3,7 +3,6 @@ import type {
   HistoryPageMessage,
   LookMessage,
   LookRequest,
-  PageCursor,
   PageRequest,
   RunningMessage,
   RunningRequest,
@@ -67,12 +66,16 @@ export class Reads {
   async page({ threadId, scope, cursor, runs }: PageRequest): Promise<HistoryPageMessage> {
     const { statements, instanceId, isAlive } = this.#options;
     const { thread, lastRun } = await this.#thread(threadId, scope);
+    const before = cursor === null ? await this.#runBefore(threadId, runs, lastRun) : null;
     const now =
       cursor === null
-        ? threadNow(holderOf(thread, isAlive), thread?.epoch ?? 0, instanceId)
+        ? {
+            ...threadNow(holderOf(thread, isAlive), thread?.epoch ?? 0, instanceId),
+            views: { before, end: lastRun },
+          }
         : { live: null, endedUpTo: 0 };
     if (thread === null) return { segments: [], next: null, ...now };
-    const from = cursor ?? (await this.#begin(threadId, runs, lastRun));
+    const from = cursor ?? { afterId: before ?? 0, chunk: 0, upToId: lastRun };
     const { afterId, upToId } = from;
     const values = [toStored(threadId), afterId, upToId, PAGE_LENGTH, PAGE_RUNS];
     const found = await this.#query<PageRow>(statements.page, values);
@@ -151,12 +154,13 @@ export class Reads {
     );
   }
 
-  async #begin(threadId: string, runs: number | null, lastRun: number): Promise<PageCursor> {
-    const { statements } = this.#options;
-    if (runs === null) return { afterId: 0, chunk: 0, upToId: lastRun };
-    const values = [toStored(threadId), runs];
-    const [before] = await this.#query<{ epoch: number }>(statements.runBeforeLast, values);
-    return { afterId: before?.epoch ?? 0, chunk: 0, upToId: lastRun };
+  /** The run before the last `runs` up to `lastRun`, or null if there is none. */
+  async #runBefore(threadId: string, runs: number | null, lastRun: number): Promise<number | null> {
+    if (runs === null) return null;
+    const { runBeforeLast } = this.#options.statements;
+    const values = [toStored(threadId), lastRun, runs];
+    const [before] = await this.#query<{ epoch: number }>(runBeforeLast, values);
+    return before?.epoch ?? null;
   }
 
   /** Null for a thread that is unknown, or that `scope` does not see. */

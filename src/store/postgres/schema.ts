@@ -71,6 +71,17 @@ CREATE TABLE ${schema}.messages (
   digest int8 NOT NULL,
   PRIMARY KEY (thread_id, message_id)
 );
+CREATE TABLE ${schema}.views (
+  thread_id text COLLATE "C" NOT NULL,
+  -- The epoch of the last run that the view shows.
+  up_to int8 NOT NULL,
+  -- How many runs of the thread there are up to that one.
+  runs int8 NOT NULL,
+  -- Deflated JSON.
+  view bytea NOT NULL,
+  PRIMARY KEY (thread_id, up_to)
+);
+ALTER TABLE ${schema}.views ALTER COLUMN view SET STORAGE EXTERNAL;
 CREATE TABLE ${schema}.schema_version (version int8 PRIMARY KEY);
 `;
 

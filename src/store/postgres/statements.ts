@@ -114,7 +114,8 @@ export function statementsOf(schema: string) {
     // The last runs of a thread, so many of them, begin behind this one.
     runBeforeLast: named(
       "run_before_last",
-      `SELECT epoch FROM ${s}.runs WHERE thread_id = $1 ORDER BY epoch DESC LIMIT 1 OFFSET $2`,
+      `SELECT epoch FROM ${s}.runs WHERE thread_id = $1 AND epoch <= $2
+       ORDER BY epoch DESC LIMIT 1 OFFSET $3`,
     ),
     // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.
     page: named(
@@ -130,6 +131,36 @@ export function statementsOf(schema: string) {
       `SELECT r.thread_id, r.epoch, r.events
        FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
        JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch = q.epoch`,
+    ),
+    lastRun: named("last_run", `SELECT max(epoch) AS epoch FROM ${s}.runs WHERE thread_id = $1`),
+    // Runs up to the one that makes $4 bytes, and at most $5.
+    runsOfView: named(
+      "runs_of_view",
+      `SELECT epoch, run_id, events FROM (
+         SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
+         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
+           WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
+       WHERE before <= $4 ORDER BY epoch`,
+    ),
+    keptView: named(
+      "kept_view",
+      `SELECT up_to, runs, view FROM ${s}.views WHERE thread_id = $1 AND up_to <= $2
+       ORDER BY up_to DESC LIMIT 1`,
+    ),
+    // Runs may have been removed since the view was made: then it shows what is gone.
+    keepView: named(
+      "keep_view",
+      `INSERT INTO ${s}.views (thread_id, up_to, runs, view) SELECT $1::text, $2::int8, $3::int8, $4::bytea
+       WHERE (SELECT count(*) FROM ${s}.runs WHERE thread_id = $1 AND epoch <= $2) = $3
+       ON CONFLICT DO NOTHING`,
+    ),
+    keptViews: named(
+      "kept_views",
+      `SELECT up_to, runs FROM ${s}.views WHERE thread_id = $1 ORDER BY up_to`,
+    ),
+    dropViews: named(
+      "drop_views",
+      `DELETE FROM ${s}.views WHERE thread_id = $1 AND up_to = ANY($2::int8[])`,
     ),
     statesOf: named(
       "states_of",
