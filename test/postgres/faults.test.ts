@@ -1,4 +1,5 @@
 import "../support/leak-guard.ts";
+import { Client } from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { PostgresAgentRunner, type PostgresAgentRunnerOptions } from "../../src/postgres.ts";
 import { closing, delta, isA, opening, says } from "../support/message-events.ts";
@@ -166,4 +167,55 @@ test("a host whose runs were taken over while it could reach nothing loses them"
   const replay = await replayOf(cutOff, "t");
   expect(runIdsIn(replay)).toEqual(["r", "next"]);
   expect(spokenIn(replay)).not.toContain("too late");
+});
+
+test("a server that becomes a standby is left for the new primary: what it refuses is sent again", async () => {
+  const url = await server.newDatabase();
+  const name = new URL(url).pathname.slice(1);
+  const runner = open(url);
+  const { agent, run, end } = await runInTheMiddle(runner);
+  // A standby refuses writes with the code that this setting gives.
+  await server.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
+  await endSessions(name);
+  agent.emit(delta("m", "meanwhile"));
+  await run.until(says("meanwhile"));
+  await eventually(() => /read-only/.test(runner.stats().lastError?.message ?? ""));
+  await server.query(`ALTER DATABASE ${name} RESET default_transaction_read_only`);
+  await endSessions(name);
+  expect((await end()).at(-1)?.type).toBe("RUN_FINISHED");
+  expect(spokenIn(await replayOf(runner, "t"))).toBe("before meanwhile");
+});
+
+/** As a server does that is shut down. */
+const endSessions = (database: string) =>
+  server.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`,
+  );
+
+test("a lock of another program delays a run, and its agent does not notice", async () => {
+  const url = await server.newDatabase();
+  const runner = open(url, { answerTimeoutMs: 300 });
+  const { agent, run, end } = await runInTheMiddle(runner);
+  const other = new Client({ connectionString: url });
+  await other.connect();
+  await other.query("BEGIN");
+  await other.query("LOCK TABLE durable_agent_runner.threads");
+  agent.emit(delta("m", "meanwhile"));
+  await run.until(says("meanwhile"));
+  await eventually(() => runner.stats().lastError !== null);
+  await other.query("COMMIT");
+  await other.end();
+  expect((await end()).at(-1)?.type).toBe("RUN_FINISHED");
+  expect(spokenIn(await replayOf(runner, "t"))).toBe("before meanwhile");
+});
+
+test("closing ends in time while the server is away, and says what is not stored", async () => {
+  const { proxy, url } = await TcpProxy.before(await server.newDatabase());
+  const runner = open(url, { closeTimeoutMs: 1000 });
+  const { agent, run } = await runInTheMiddle(runner);
+  proxy.mode = "blackhole";
+  agent.emit(delta("m", "lost"));
+  await run.until(says("lost"));
+  await expect(runner.close()).rejects.toMatchObject({ code: "CLOSE_INCOMPLETE" });
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_ERROR", code: "PERSISTENCE_FAILED" });
 });

@@ -1,13 +1,17 @@
 import "../support/leak-guard.ts";
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
+import { spawnChild } from "../support/child-process.ts";
 import { closing, delta, isA, opening, says } from "../support/message-events.ts";
 import { schemaOf } from "../support/new-runner.ts";
 import { asReplayed, runIdsIn, spokenIn, typesOf } from "../support/open-runner.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
 import { finished, started } from "../support/scripted-agent.ts";
+
+const UNCLOSED = join(import.meta.dirname, "../behaviour/children/unclosed.ts");
 
 /** Two hosts are two processes on one database. */
 let server: PostgresServer;
@@ -152,3 +156,11 @@ test("every key begins with thread_id, so that tables can be distributed by it",
   expect(sequences).toEqual([{ n: 0 }]);
   await host.close();
 });
+
+test.each(["unused", "idle", "unwritten run"])(
+  "a process that never closes its runner ends by itself: %s",
+  async (scenario) => {
+    const child = spawnChild(process.execPath, [UNCLOSED, scenario, randomUUID()]);
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+  },
+);

@@ -31,6 +31,8 @@ export class Connection {
   readonly #options: ConnectionOptions;
   #client: Promise<PgClient> | null = null;
   #open: PgClient | null = null;
+  /** How many callers of `use` there are. While there are none, the socket does not keep the process alive. */
+  #users = 0;
   /** Whether there ever was a connection: the server then has accepted the user and the password. */
   #wasOpen = false;
   #ended = false;
@@ -47,7 +49,17 @@ export class Connection {
    * @throws {RunStoreError}
    */
   async use<T>(use: (send: Send) => Promise<T>): Promise<T> {
-    const client = await this.#connect();
+    this.#users++;
+    try {
+      return await this.#use(await this.#connect(), use);
+    } finally {
+      this.#users--;
+      if (this.#users === 0 && this.#open !== null) socketOf(this.#open)?.unref();
+    }
+  }
+
+  async #use<T>(client: PgClient, use: (send: Send) => Promise<T>): Promise<T> {
+    socketOf(client)?.ref();
     const { answerTimeoutMs, prepare } = this.#options;
     const answers = new ExpectedAnswers(answerTimeoutMs);
     const send: Send = ({ name, text }, values = []) =>
@@ -70,6 +82,7 @@ export class Connection {
     if (client === null) return;
     this.#open = null;
     this.#client = null;
+    socketOf(client)?.ref();
     const timer = setTimeout(() => destroySocket(client), 1000);
     await client.end().catch(() => undefined);
     clearTimeout(timer);
@@ -177,6 +190,8 @@ class ExpectedAnswers {
 
 const closedError = () => new RunStoreError("RUNNER_CLOSED", "the runner is closed");
 
+const socketOf = (client: PgClient) => client.connection?.stream;
+
 function destroySocket(client: PgClient): void {
-  client.connection?.stream?.destroy();
+  socketOf(client)?.destroy();
 }

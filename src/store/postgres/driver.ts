@@ -8,7 +8,14 @@ export interface PgClient {
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "notification", listener: (notification: PgNotification) => void): unknown;
-  readonly connection?: { readonly stream?: { destroy(): void } };
+  /** Its socket. With TLS, another one than before the connection was made. */
+  readonly connection?: { readonly stream?: PgSocket };
+}
+
+export interface PgSocket {
+  ref(): unknown;
+  unref(): unknown;
+  destroy(): unknown;
 }
 
 export interface PgQuery {

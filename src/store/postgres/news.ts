@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Connection, type ConnectionOptions, type Send } from "./connection.ts";
 import type { Statements } from "./statements.ts";
 
 /** Milliseconds in which news gather. A notification for each commit would cost most of the throughput. */
@@ -94,12 +94,11 @@ export class NewsChannel {
     const heard = new Promise<void>((resolve) => {
       this.#isHeard = resolve;
     });
-    await this.#connection.use((send) => send({ name: "", text: `LISTEN ${this.#channel}` }));
-    await this.#send({});
-    this.#isListening = await Promise.race([
-      heard.then(() => true),
-      delay(SELF_TEST_MS, false, { ref: false }),
-    ]);
+    this.#isListening = await this.#connection.use(async (send) => {
+      await send({ name: "", text: `LISTEN ${this.#channel}` });
+      await send(...this.#notification({}));
+      return Promise.race([heard.then(() => true), delay(SELF_TEST_MS, false, { ref: false })]);
+    });
     if (!this.#isListening && !this.#ended) {
       this.#options.logger.warn(
         {},
@@ -151,9 +150,13 @@ export class NewsChannel {
   }
 
   async #send(news: Partial<News>): Promise<void> {
+    await this.#connection.use((send) => send(...this.#notification(news)));
+  }
+
+  #notification(news: Partial<News>): Parameters<Send> {
     const { statements, instanceId: from } = this.#options;
     const payload = JSON.stringify({ from, stop: [], ...news });
-    await this.#connection.use((send) => send(statements.notify, [this.#channel, payload]));
+    return [statements.notify, [this.#channel, payload]];
   }
 
   #hear(payload: string): void {

@@ -345,7 +345,7 @@ export class PostgresBackend implements Backend {
       } catch (error) {
         const isLast = performance.now() + waitMs > deadline;
         if (isLast || this.#closed || !toRunStoreError(error).retryable) throw error;
-        await delay(waitMs, undefined, { ref: false });
+        await delay(waitMs);
       }
     }
   }
