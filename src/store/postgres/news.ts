@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
-import { Connection, type ConnectionOptions, type Send } from "./connection.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { Statements } from "./statements.ts";
 
 /** Milliseconds in which news gather. A notification for each commit would cost most of the throughput. */
@@ -24,7 +24,10 @@ interface News {
 }
 
 export interface NewsOptions {
+  /** For LISTEN. */
   readonly connection: Omit<ConnectionOptions, "onNotification" | "onLost">;
+  /** For NOTIFY. */
+  readonly notifier: Connection;
   readonly statements: Statements;
   readonly schema: string;
   readonly instanceId: string;
@@ -34,9 +37,9 @@ export interface NewsOptions {
 }
 
 /**
- * Tells the other instances that this one has written, and hears it of them, by LISTEN and NOTIFY on a
- * connection of its own. A pooler may drop a LISTEN without a word: the first notification, to itself, shows
- * whether it works. Where it does not, this instance looks from time to time.
+ * Tells the other instances that this one has written, and hears it of them, by LISTEN on a connection
+ * of its own. A pooler may drop a LISTEN without a word: the first notification, to itself, shows whether it
+ * works. Where it does not, this instance looks from time to time.
  */
 export class NewsChannel {
   readonly #options: NewsOptions;
@@ -62,7 +65,6 @@ export class NewsChannel {
 
   async open(): Promise<void> {
     await this.#listen();
-    await this.#send({ hello: true });
   }
 
   /** Others are told within some milliseconds. */
@@ -91,21 +93,24 @@ export class NewsChannel {
   }
 
   async #listen(): Promise<void> {
-    const heard = new Promise<void>((resolve) => {
-      this.#isHeard = resolve;
+    const heard = new Promise<true>((resolve) => {
+      this.#isHeard = () => resolve(true);
     });
-    this.#isListening = await this.#connection.use(async (send) => {
-      await send({ name: "", text: `LISTEN ${this.#channel}` });
-      await send(...this.#notification({}));
-      return Promise.race([heard.then(() => true), delay(SELF_TEST_MS, false, { ref: false })]);
-    });
-    if (!this.#isListening && !this.#ended) {
-      this.#options.logger.warn(
-        {},
-        "PostgreSQL's LISTEN does not work on this connection, probably because of a pooler; runs of other hosts are looked for every 100 ms. Give listenUrl, a direct connection",
-      );
-    }
+    await this.#connection.use((send) => send({ name: "", text: `LISTEN ${this.#channel}` }));
+    await this.#send({ hello: true });
+    void this.#judge(heard);
+  }
+
+  /** Until the first notification has come, and if it does not come, this instance looks. */
+  async #judge(heard: Promise<true>): Promise<void> {
+    const late = delay(SELF_TEST_MS, false, { ref: false });
+    this.#isListening = await Promise.race([heard, late]);
     this.#pollIfNeeded();
+    if (this.#isListening || this.#ended) return;
+    this.#options.logger.warn(
+      {},
+      "PostgreSQL's LISTEN does not work on this connection, probably because of a pooler; runs of other hosts are looked for every 100 ms. Give listenUrl, a direct connection",
+    );
   }
 
   async #listenAgain(): Promise<void> {
@@ -149,14 +154,11 @@ export class NewsChannel {
     }
   }
 
+  /** A pooler passes on what a session tells itself, so this is sent over another connection. */
   async #send(news: Partial<News>): Promise<void> {
-    await this.#connection.use((send) => send(...this.#notification(news)));
-  }
-
-  #notification(news: Partial<News>): Parameters<Send> {
-    const { statements, instanceId: from } = this.#options;
+    const { statements, instanceId: from, notifier } = this.#options;
     const payload = JSON.stringify({ from, stop: [], ...news });
-    return [statements.notify, [this.#channel, payload]];
+    await notifier.use((send) => send(statements.notify, [this.#channel, payload]));
   }
 
   #hear(payload: string): void {

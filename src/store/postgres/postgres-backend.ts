@@ -120,6 +120,7 @@ export class PostgresBackend implements Backend {
     this.#views = new Views({ connection: readConnection, statements, compactor: this.#compactor });
     this.#news = new NewsChannel({
       connection: { ...connection, connectionString: options.listenUrl ?? connectionString },
+      notifier: this.#control,
       statements,
       schema,
       instanceId,
