@@ -7,6 +7,7 @@ import { spawnChild } from "../support/child-process.ts";
 import { closing, delta, isA, opening, says } from "../support/message-events.ts";
 import { schemaOf } from "../support/new-runner.ts";
 import { asReplayed, runIdsIn, spokenIn, typesOf } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
 import { finished, started } from "../support/scripted-agent.ts";
@@ -164,3 +165,25 @@ test.each(["unused", "idle", "unwritten run"])(
     expect(await child.exited).toEqual({ code: 0, stderr: "" });
   },
 );
+
+test("the journals that a dead host kept are removed by another, and those of live runs stay", async () => {
+  const url = process.env.RUNNER_POSTGRES_URL;
+  const dbPath = randomUUID();
+  const schema = schemaOf(dbPath);
+  const owner = await RunnerProcess.open({ dbPath, lingerMs: 5 });
+  const run = await runOn(owner);
+  await server.query(
+    `INSERT INTO ${schema}.threads (thread_id, epoch, updated_at) VALUES ('old', 7, '2020-01-01')`,
+    url,
+  );
+  await server.query(`INSERT INTO ${schema}.journal VALUES ('old', 7, 0, '[]')`, url);
+  // Its first heartbeat after opening looks for them.
+  await RunnerProcess.open({ dbPath, leaseMs: 300 });
+  const threads = async () =>
+    (await server.query(`SELECT DISTINCT thread_id FROM ${schema}.journal`, url)).map(
+      ({ thread_id }) => thread_id,
+    );
+  await eventually(async () => !(await threads()).includes("old"));
+  expect(await threads()).toEqual(["t"]);
+  await run.finish();
+});

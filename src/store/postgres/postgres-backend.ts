@@ -36,6 +36,9 @@ import { Views } from "./views.ts";
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
 const LANES = 2;
 
+/** Milliseconds between two searches for journals that a host left which died while it kept them. */
+const SWEEP_MS = 600_000;
+
 /** Milliseconds between two tries of a read, at most. */
 const MAX_RETRY_MS = 500;
 
@@ -74,6 +77,7 @@ export class PostgresBackend implements Backend {
   readonly #held = new Map<string, number>();
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
+  #nextSweepAt = 0;
   readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
@@ -324,10 +328,15 @@ export class PostgresBackend implements Backend {
 
   async #forgetJournals(): Promise<void> {
     const now = performance.now();
+    const { deleteJournals, deleteOldJournals } = this.#statements;
     const due = this.#retained.filter(({ until }) => until <= now).map(({ run }) => run);
-    if (due.length === 0) return;
-    await this.#control.use((send) => send(this.#statements.deleteJournals, keyValues(due)));
-    this.#retained = this.#retained.filter(({ until }) => until > now);
+    if (due.length > 0) {
+      await this.#control.use((send) => send(deleteJournals, keyValues(due)));
+      this.#retained = this.#retained.filter(({ until }) => until > now);
+    }
+    if (now < this.#nextSweepAt) return;
+    this.#nextSweepAt = now + SWEEP_MS;
+    await this.#control.use((send) => send(deleteOldJournals));
   }
 
   async #expectKnown(ids: readonly string[]): Promise<void> {
