@@ -328,10 +328,17 @@ export class PostgresBackend implements Backend {
 
   async #forgetJournals(): Promise<void> {
     const now = performance.now();
-    const { deleteJournals, deleteOldJournals } = this.#statements;
+    const { begin, bounded, deleteJournals, deleteOldJournals, commit } = this.#statements;
     const due = this.#retained.filter(({ until }) => until <= now).map(({ run }) => run);
     if (due.length > 0) {
-      await this.#control.use((send) => send(deleteJournals, keyValues(due)));
+      await this.#control.use((send) =>
+        Promise.all([
+          send(begin),
+          send(bounded),
+          send(deleteJournals, keyValues(due)),
+          send(commit),
+        ]),
+      );
       this.#retained = this.#retained.filter(({ until }) => until > now);
     }
     if (now < this.#nextSweepAt) return;

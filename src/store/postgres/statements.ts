@@ -16,8 +16,16 @@ export function statementsOf(schema: string) {
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
-    /** Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. */
-    bounded: named("bounded", "SET LOCAL idle_in_transaction_session_timeout TO '60s'"),
+    /**
+     * Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. Each row
+     * is found by its key. The server would else read small tables whole, and keep that plan while they grow.
+     */
+    bounded: named(
+      "bounded",
+      `SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
+         set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+         set_config('enable_mergejoin', 'off', true)`,
+    ),
     /** The row of a new thread may be lost with the server: it is made again. */
     relaxed: named("relaxed", "SET LOCAL synchronous_commit TO off"),
 
@@ -166,15 +174,18 @@ export function statementsOf(schema: string) {
       "states_of",
       `SELECT ${THREAD} FROM ${s}.threads WHERE thread_id = ANY($1::text[])`,
     ),
-    // At most $4 segments, and up to the one that makes $5 bytes.
+    // At most $4 segments, and up to the one that makes $5 bytes. LATERAL: each run is found by its key.
     segmentsBehind: named(
       "segments_behind",
       `SELECT thread_id, epoch, seq, events, bytes FROM (
          SELECT *, sum(bytes) OVER (ORDER BY thread_id, epoch, seq) - bytes AS before FROM (
-           SELECT j.thread_id, j.epoch, j.seq, j.events, octet_length(j.events) AS bytes
-           FROM unnest($1::text[], $2::int8[], $3::int8[]) AS q(thread_id, epoch, seq)
-           JOIN ${s}.journal AS j
-             ON j.thread_id = q.thread_id AND j.epoch = q.epoch AND j.seq >= q.seq AND j.seq >= 0
+           SELECT j.* FROM unnest($1::text[], $2::int8[], $3::int8[]) AS q(thread_id, epoch, seq)
+           CROSS JOIN LATERAL (
+             SELECT thread_id, epoch, seq, events, octet_length(events) AS bytes
+             FROM ${s}.journal AS own
+             WHERE own.thread_id = q.thread_id AND own.epoch = q.epoch AND own.seq >= q.seq
+               AND own.seq >= 0
+             ORDER BY own.seq LIMIT $4) AS j
            ORDER BY j.thread_id, j.epoch, j.seq LIMIT $4) AS s) AS q
        WHERE before <= $5 ORDER BY thread_id, epoch, seq`,
     ),
