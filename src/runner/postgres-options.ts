@@ -11,7 +11,7 @@ import {
 } from "./options.ts";
 
 /** Options that mean the same for a runner on SQLite. */
-type SharedOptions = Omit<RunnerOptions, "retention" | "titleFor"> &
+type SharedOptions = Omit<RunnerOptions, "retention" | "titleFor" | "onInterrupted" | "maxReruns"> &
   Pick<
     SqliteAgentRunnerOptions,
     | "lingerMs"
@@ -63,6 +63,8 @@ const {
   readers: _readers,
   retention: _retention,
   titleFor: _titleFor,
+  onInterrupted: _onInterrupted,
+  maxReruns: _maxReruns,
   ...SHARED_RULES
 } = RULES;
 
@@ -98,6 +100,8 @@ export function resolvePostgresOptions(options: PostgresAgentRunnerOptions): Res
     readers: _noReaders,
     retention: _noRetention,
     titleFor: _noTitles,
+    onInterrupted: _noReruns,
+    maxReruns: _noMaximum,
     ...shared
   } = DEFAULTS;
   const resolved = resolveWith<PostgresAgentRunnerOptions>(

@@ -19,6 +19,8 @@ export function newRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner 
     readers: __,
     retention: ___,
     titleFor: ____,
+    onInterrupted: _____,
+    maxReruns: ______,
     ...rest
   } = options;
   return new PostgresAgentRunner({ ...rest, connectionString, schema: schemaOf(dbPath) });

@@ -53,6 +53,14 @@ interface SegmentRow {
   readonly bytes: number;
 }
 
+interface ThreadInScope {
+  readonly thread: ThreadRow | null;
+  /** The epoch of its last stored run, or 0. */
+  readonly lastRun: number;
+  /** Whether it exists and the scope does not see it. */
+  readonly isOthers: boolean;
+}
+
 /** The reads of a `PostgresBackend`. */
 export class Reads {
   readonly #options: ReadsOptions;
@@ -92,9 +100,9 @@ export class Reads {
 
   async running({ threadId, scope }: RunningRequest): Promise<RunningMessage> {
     const { instanceId, isAlive } = this.#options;
-    const { thread } = await this.#thread(threadId, scope);
+    const { thread, isOthers } = await this.#thread(threadId, scope);
     const isTold = thread !== null && thread.stop > 0;
-    return { run: isTold ? null : liveRunOf(holderOf(thread, isAlive), instanceId) };
+    return { run: isTold ? null : liveRunOf(holderOf(thread, isAlive), instanceId), isOthers };
   }
 
   async look({ runs, threads }: LookRequest): Promise<LookMessage> {
@@ -163,20 +171,19 @@ export class Reads {
     return before?.epoch ?? null;
   }
 
-  /** Null for a thread that is unknown, or that `scope` does not see. */
-  async #thread(
-    threadId: string,
-    scope: Scope,
-  ): Promise<{ readonly thread: ThreadRow | null; readonly lastRun: number }> {
+  /** The thread is null if it is unknown, or if `scope` does not see it. */
+  async #thread(threadId: string, scope: Scope): Promise<ThreadInScope> {
     type Row = ThreadColumns & { readonly last_run: number | null };
     const { statements } = this.#options;
     const [row] = await this.#query<Row>(statements.threadNow, [toStored(threadId)]);
-    const thread = row === undefined ? null : threadRowOf(row);
-    if (thread === null || !isVisible(scope, thread.resourceId ?? null)) {
-      return { thread: null, lastRun: 0 };
+    if (row === undefined) return { thread: null, lastRun: 0, isOthers: false };
+    const thread = threadRowOf(row);
+    const { resourceId } = thread;
+    if (!isVisible(scope, resourceId ?? null)) {
+      return { thread: null, lastRun: 0, isOthers: resourceId !== undefined };
     }
     await this.#expectOwnersKnown([thread]);
-    return { thread, lastRun: row?.last_run ?? 0 };
+    return { thread, lastRun: row.last_run ?? 0, isOthers: false };
   }
 
   async #expectOwnersKnown(threads: readonly ThreadRow[]): Promise<void> {

@@ -161,6 +161,9 @@ export class Transaction {
     if (op.kind === "claim") return this.#claim(op, row);
     if (op.kind === "stop") return this.#stop(op, row);
     if (op.kind === "updateThread") return NO_THREAD_LIST;
+    // No run is offered to be run again: `PostgresBackend` gives no `interrupted` notices.
+    if (op.kind === "take") return { ok: true, taken: null };
+    if (op.kind === "settle") return { ok: true, settled: false };
     if (op.kind === "recover") {
       const isDead = row?.claim?.ownerId === op.ownerId && !isAlive(op.ownerId);
       if (isDead) await this.#recover(row, this.#ownerDied());
