@@ -1,5 +1,5 @@
 // `npm start`: an ordinary CopilotKit runtime on a durable runner. Environment: PORT, DB_PATH,
-// AGENT_PACE_MS (milliseconds that the demo agent takes for a token), OPENAI_API_KEY (adds
+// DATABASE_URL (a PostgreSQL database, instead of the file of DB_PATH; any number of servers may share it), AGENT_PACE_MS (milliseconds that the demo agent takes for a token), OPENAI_API_KEY (adds
 // "assistant"), ALLOWED_HOSTS (further host names, separated by commas, under which it may be called
 // and whose pages may call it).
 import "./no-telemetry.ts";
@@ -10,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
 import { type Logger, SqliteAgentRunner } from "../src/index.ts";
+import { PostgresAgentRunner } from "../src/postgres.ts";
 import { curlLines } from "./curl-lines.ts";
 import { Gate } from "./gate.ts";
 import { ShowcaseAgent } from "./showcase-agent.ts";
@@ -21,6 +22,9 @@ const FAREWELL_MS = 500;
 const port = wholeNumber("PORT", 4141, 65_535);
 const paceMs = wholeNumber("AGENT_PACE_MS", 25, 60_000);
 const dbPath = process.env.DB_PATH || "./data/threads.db";
+const connectionString = process.env.DATABASE_URL;
+/** The URL holds a password. */
+const place = connectionString ? "the database of DATABASE_URL" : dbPath;
 
 // The default logger prints whole errors. Here, a line for each is enough.
 const logger: Logger = { debug() {}, info() {}, warn: report, error: report };
@@ -47,11 +51,17 @@ announce();
 async function openRunner() {
   try {
     // "reject" gives a second run on a busy thread a RUN_ERROR, which its client can see.
-    const opened = new SqliteAgentRunner({ dbPath, onConcurrentRun: "reject", logger });
+    const options = { onConcurrentRun: "reject", logger } as const;
+    const opened = connectionString
+      ? new PostgresAgentRunner({ ...options, connectionString })
+      : new SqliteAgentRunner({ ...options, dbPath });
     await opened.ready();
     return opened;
   } catch (error) {
-    return exit(1, `Cannot open the database ${dbPath}: ${messageOf(error)}`);
+    return exit(
+      1,
+      `Cannot open ${connectionString ? place : `the database ${dbPath}`}: ${messageOf(error)}`,
+    );
   }
 }
 
@@ -68,7 +78,7 @@ async function listen() {
 
 function announce() {
   const url = `http://${HOST}:${(server.address() as AddressInfo).port}${BASE_PATH}`;
-  console.log(`CopilotKit runtime at ${url}\nThreads in ${dbPath}`);
+  console.log(`CopilotKit runtime at ${url}\nThreads in ${place}`);
   for (const { title, command } of curlLines(url)) console.log(`\n# ${title}\n${command}`);
 }
 

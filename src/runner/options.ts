@@ -123,16 +123,16 @@ export interface SqliteAgentRunnerOptions extends RunnerOptions {
   storeRawEvents?: boolean | undefined;
 }
 
-export type ResolvedOptions = {
-  readonly [Name in keyof SqliteAgentRunnerOptions]-?: Exclude<
-    SqliteAgentRunnerOptions[Name],
-    undefined
-  >;
+/** Options with their defaults. */
+export type Resolved<Options> = {
+  readonly [Name in keyof Options]-?: Exclude<Options[Name], undefined>;
 };
+
+export type ResolvedOptions = Resolved<SqliteAgentRunnerOptions>;
 
 export const DEFAULT_MAX_RERUNS = 3;
 
-const DEFAULTS: ResolvedOptions = {
+export const DEFAULTS: ResolvedOptions = {
   dbPath: ":memory:",
   onConcurrentRun: "throw",
   durability: "full",
@@ -158,28 +158,32 @@ const DEFAULTS: ResolvedOptions = {
 };
 
 /** The longest delay that a timer of Node takes. https://nodejs.org/api/timers.html */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
-interface Rule {
+export interface Rule {
   readonly expected: string;
   readonly accepts: (value: unknown) => boolean;
   /** What to write instead of a rejected value. Null if there is no advice. */
   readonly advice?: (value: unknown) => string | null;
+  /** Whether the value is a secret, which no error message shows. */
+  readonly isSecret?: boolean;
 }
+
+export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
 function oneOf(...values: readonly string[]): Rule {
   const expected = values.map((value) => JSON.stringify(value)).join(" or ");
   return { expected, accepts: (value) => values.some((allowed) => allowed === value) };
 }
 
-function integer(min: number, max: number, unit: string): Rule {
+export function integer(min: number, max: number, unit: string): Rule {
   return {
     expected: `a whole number of ${unit} from ${min} to ${max}`,
     accepts: (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
   };
 }
 
-const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
+export const RULES: Rules<SqliteAgentRunnerOptions> = {
   dbPath: {
     expected: 'a non-empty path without NUL, or ":memory:"',
     accepts: (value) =>
@@ -235,7 +239,7 @@ const RULES: { readonly [Name in keyof ResolvedOptions]: Rule } = {
   },
 };
 
-function isOptionName(name: string): name is keyof ResolvedOptions {
+function isOptionName(name: string): name is keyof SqliteAgentRunnerOptions {
   return Object.hasOwn(RULES, name);
 }
 
@@ -246,7 +250,7 @@ function isOptionName(name: string): name is keyof ResolvedOptions {
  */
 export function checkRunnerOptions<Options extends RunnerOptions>(options: Options): Options {
   for (const [name, value] of Object.entries(options)) {
-    if (isOptionName(name)) checkOption("StoreAgentRunner", name, value);
+    if (isOptionName(name)) checkOption("StoreAgentRunner", name, value, RULES[name]);
   }
   const { onConcurrentRun, stopTimeoutMs, closeTimeoutMs, storeInput, logger } = DEFAULTS;
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
@@ -254,36 +258,51 @@ export function checkRunnerOptions<Options extends RunnerOptions>(options: Optio
   return { ...defaults, ...Object.fromEntries(given) } as Options;
 }
 
-function checkOption(runner: string, name: keyof ResolvedOptions, value: unknown): void {
-  const { accepts, expected, advice }: Rule = RULES[name];
+function checkOption(runner: string, name: string, value: unknown, rule: Rule): void {
+  const { accepts, expected, advice, isSecret = false } = rule;
   if (value === undefined || accepts(value)) return;
   const instead = advice?.(value) ?? null;
+  const got = isSecret ? "another value" : describeValue(value);
   throw new TypeError(
-    `${runner}: expected ${name} to be ${expected}, got ${describeValue(value)}${instead === null ? "" : `; ${instead}`}`,
+    `${runner}: expected ${name} to be ${expected}, got ${got}${instead === null ? "" : `; ${instead}`}`,
   );
 }
 
 /**
- * Checks options and adds their defaults.
+ * Checks the options of `SqliteAgentRunner` and adds their defaults.
  *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
  */
 export function resolveOptions(options: unknown): ResolvedOptions {
-  if (options === undefined) return DEFAULTS;
+  return resolveWith<SqliteAgentRunnerOptions>("SqliteAgentRunner", options, RULES, DEFAULTS);
+}
+
+/**
+ * Checks the options of a runner and adds their defaults.
+ *
+ * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
+ */
+export function resolveWith<Options>(
+  runner: string,
+  options: unknown,
+  rules: Rules<Options>,
+  defaults: Resolved<Options>,
+): Resolved<Options> {
+  if (options === undefined) return defaults;
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new TypeError(
-      `SqliteAgentRunner: expected an object of options, got ${describeValue(options)}`,
-    );
+    throw new TypeError(`${runner}: expected an object of options, got ${describeValue(options)}`);
   }
+  const byName: Readonly<Record<string, Rule>> = rules;
   for (const [name, value] of Object.entries(options)) {
-    if (!isOptionName(name)) {
-      const known = Object.keys(RULES).join(", ");
+    const rule = Object.hasOwn(byName, name) ? byName[name] : undefined;
+    if (rule === undefined) {
+      const known = Object.keys(rules).join(", ");
       throw new TypeError(
-        `SqliteAgentRunner: expected one of the options ${known}, got ${describeValue(name)}`,
+        `${runner}: expected one of the options ${known}, got ${describeValue(name)}`,
       );
     }
-    checkOption("SqliteAgentRunner", name, value);
+    checkOption(runner, name, value, rule);
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...DEFAULTS, ...Object.fromEntries(given) };
+  return { ...defaults, ...Object.fromEntries(given) };
 }

@@ -1,30 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
-import { RunStoreError } from "../protocol/errors.ts";
 import { guardLogger } from "../protocol/logger.ts";
-import { InertRunStore } from "../store/sqlite/inert-run-store.ts";
 import { sqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
-import { isOwnThread } from "../store/sqlite/worker-pool.ts";
+import { InertRunStore } from "../store/worker-threads/inert-run-store.ts";
+import { isOwnThread } from "../store/worker-threads/worker-pool.ts";
+import { assertNodeVersion } from "./node-version.ts";
 import { resolveOptions, type SqliteAgentRunnerOptions } from "./options.ts";
 import { StoreAgentRunner } from "./store-agent-runner.ts";
 
-/** The oldest Node that better-sqlite3 13 and type stripping in worker threads work on. */
-const MIN_NODE: readonly [major: number, minor: number] = [22, 18];
-
 let warnedMemory = false;
-
-/**
- * Throws on a Node that is too old: there, better-sqlite3 13 ends the process with a segmentation
- * fault.
- */
-function assertNodeVersion(): void {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) return;
-  throw new RunStoreError(
-    "NODE_TOO_OLD",
-    `durable-agent-runner: expected Node ${MIN_NODE.join(".")} or newer, got ${process.versions.node}`,
-  );
-}
 
 /**
  * Warns once that threads are kept in memory. Memory is the default, so an unset environment variable

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { EventLike, RunInput, SqliteAgentRunner } from "../../src/index.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "../events/clients.ts";
+import { storedText } from "../support/database-file.ts";
 import { collect, openRunner, replayOf, watch } from "../support/open-runner.ts";
 import { scriptedAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
@@ -107,8 +108,7 @@ describe.each(cases)("a client that reloads: $name", (played) => {
     await expectView(secondTab, live);
     await expectView(await replayOf(runner, threadId), live);
     await runner.close();
-    const bytes = readFileSync(dbPath, "latin1");
-    if (secret !== undefined) expect(bytes).not.toContain(secret);
+    if (secret !== undefined) expect(storedText(dbPath)).not.toContain(secret);
     const reopened = openRunner({ dbPath });
     await expectView(await replayOf(reopened, threadId), live);
   });

@@ -10,7 +10,7 @@ import {
   StoreAgentRunner,
   withResource,
 } from "../../src/index.ts";
-import { InertRunStore } from "../../src/store/sqlite/inert-run-store.ts";
+import { InertRunStore } from "../../src/store/worker-threads/inert-run-store.ts";
 import { ClientAgent0, ClientAgent1 } from "../support/client-agents.ts";
 import { withDatabase } from "../support/database-file.ts";
 import {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
 import type * as Piscina from "piscina";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { WorkerPool, type WorkerPoolOptions } from "../../src/store/sqlite/worker-pool.ts";
+import { WorkerPool, type WorkerPoolOptions } from "../../src/store/worker-threads/worker-pool.ts";
 import { eventually } from "../support/poll.ts";
 import { tempDirectory } from "../support/temp-file.ts";
 import { exitOf, threadsStarted } from "../support/threads-started.ts";

@@ -1,12 +1,13 @@
 import { lastValueFrom, type Observable, toArray } from "rxjs";
 import { onTestFinished } from "vitest";
 import { shownStart } from "../../src/events/replay/shown-input.ts";
-import {
-  type EventLike,
-  type Logger,
+import type {
+  EventLike,
+  Logger,
   SqliteAgentRunner,
-  type SqliteAgentRunnerOptions,
+  SqliteAgentRunnerOptions,
 } from "../../src/index.ts";
+import { newRunner } from "./new-runner.ts";
 import { inputOf, type ScriptEvent } from "./scripted-agent.ts";
 
 export interface LogLine {
@@ -34,7 +35,7 @@ export function collectingLogger(): CollectingLogger {
 
 /** A runner that is closed at the end of the test at the latest, and logs nothing to stderr. */
 export function openRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner {
-  const runner = new SqliteAgentRunner({ logger: collectingLogger(), ...options });
+  const runner = newRunner({ logger: collectingLogger(), ...options });
   onTestFinished(async () => {
     // A second close does nothing. A run that a test made unstorable is not an error of closing.
     await runner.close().catch(() => undefined);

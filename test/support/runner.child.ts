@@ -13,10 +13,10 @@ import {
   type Rerun,
   type RunnableAgent,
   type RunStoreError,
-  SqliteAgentRunner,
   type SqliteAgentRunnerOptions,
   withResource,
 } from "../../src/index.ts";
+import { newRunner } from "./new-runner.ts";
 import type { LogLine } from "./open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "./puppet-agent.ts";
 import {
@@ -168,7 +168,7 @@ process.on("worker", (thread: Worker) => {
   });
 });
 
-const runner = new SqliteAgentRunner({
+const runner = newRunner({
   ...options,
   ...(onInterrupted !== undefined && {
     onInterrupted: (run, { rerun }) => handleInterrupted(onInterrupted, run, rerun),

@@ -1,5 +1,5 @@
 import type { Worker } from "node:worker_threads";
-import { openGates } from "../../src/store/sqlite/load-gates.ts";
+import { openGates } from "../../src/store/worker-threads/load-gates.ts";
 import { eventually } from "./poll.ts";
 
 /**

@@ -5,7 +5,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
-import { WorkerPool } from "./worker-pool.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
 
 /** A thread that makes a backup. */
 export interface BackupThread {

@@ -35,6 +35,7 @@ import type {
 } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
 import { Backups } from "./backups.ts";
 import { oneByOne } from "./one-by-one.ts";
@@ -42,7 +43,6 @@ import { enterFile, leaveFile } from "./open-files.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
 import { WalSize } from "./wal-size.ts";
 import { WalSync } from "./wal-sync.ts";
-import { WorkerPool } from "./worker-pool.ts";
 import { isSyncedByWriter } from "./writer-syncs.ts";
 
 export interface SqliteBackendOptions extends Omit<WorkerConfig, "file"> {

@@ -8,7 +8,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
-import { WorkerPool } from "./worker-pool.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
 import { WriterReopening } from "./writer-reopening.ts";
 
 export interface SqliteWriterOptions {

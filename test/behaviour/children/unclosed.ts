@@ -1,6 +1,7 @@
 // `node unclosed.ts SCENARIO DB_PATH`: uses a runner, never closes it, never calls process.exit.
 // It prints what it saw. Its parent checks that it ends by itself.
-import { SqliteAgentRunner } from "../../../src/index.ts";
+import type { SqliteAgentRunner } from "../../../src/index.ts";
+import { newRunner } from "../../support/new-runner.ts";
 import {
   answeringAgent,
   finished,
@@ -40,4 +41,4 @@ const scenarios: Readonly<Record<string, (runner: SqliteAgentRunner) => void>> =
   },
 };
 
-scenarios[scenario]?.(new SqliteAgentRunner({ dbPath, lingerMs: 200 }));
+scenarios[scenario]?.(newRunner({ dbPath, lingerMs: 200 }));

@@ -1,12 +1,7 @@
 import type { Database } from "better-sqlite3";
 import type { KeepViewRequest } from "../../../src/protocol/messages.ts";
-import { type KeptViewRow, prepareKeepViewStatements } from "./statements.ts";
-
-/** How many runs lie between the two views of a thread, so that the older one serves a folded history. */
-const RUNS_BETWEEN = 50;
-
-/** Of a thread with a larger view, in bytes, only one is kept: attachments do not deflate. */
-const MAX_TWO_BYTES = 512 * 1024;
+import { viewsToDrop } from "../../../src/runs/kept-views.ts";
+import { prepareKeepViewStatements } from "./statements.ts";
 
 /** Keeps two views of a thread: the latest, and an older one. */
 export class KeptViews {
@@ -19,11 +14,9 @@ export class KeptViews {
       if (statements.countRuns.get(threadId, upToId) !== runs) return;
       statements.keepView.run(threadId, upToId, runs, packed);
       const kept = statements.keptViews.all(threadId);
-      const dropped =
-        packed.length > MAX_TWO_BYTES
-          ? kept.filter(({ up_to: upTo }) => upTo !== upToId)
-          : droppedOf(kept, upToId);
-      for (const { up_to: upTo } of dropped) statements.dropView.run(threadId, upTo);
+      for (const dropped of viewsToDrop(kept, upToId, packed.length)) {
+        statements.dropView.run(threadId, dropped.upToId);
+      }
     };
     this.#keep = db.transaction(keep).immediate;
   }
@@ -31,13 +24,4 @@ export class KeptViews {
   keep(request: KeepViewRequest): void {
     this.#keep(request);
   }
-}
-
-type Kept = Omit<KeptViewRow, "view">;
-
-/** Which of three views to drop after `added` was added to two. They are in the order of the thread. */
-function droppedOf([oldest, middle, latest]: readonly Kept[], added: number): readonly Kept[] {
-  if (oldest === undefined || middle === undefined || latest === undefined) return [];
-  const isFarApart = middle.runs - oldest.runs >= RUNS_BETWEEN;
-  return [latest.up_to === added && !isFarApart ? middle : oldest];
 }

@@ -5,9 +5,10 @@ import type {
   RunInputMessage,
   RunInputRequest,
 } from "../../../src/protocol/messages.ts";
+import { messageChunks } from "../../../src/runs/made-view.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
-import { messageChunks, type ViewReader } from "./read-view.ts";
+import type { ViewReader } from "./read-view.ts";
 import type { ReadViewStatements } from "./statements.ts";
 
 /** Makes the whole input of a stored run, of which only the messages that were new are stored. */

@@ -1,21 +1,17 @@
-import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Database } from "better-sqlite3";
-import { chunksOf } from "../../../src/events/json/chunks.ts";
-import { ReplayRepair } from "../../../src/events/repair/repair.ts";
+import type { EventLike } from "../../../src/events/event.ts";
 import { ThreadView } from "../../../src/events/view/thread-view.ts";
 import type { ViewMessage, ViewRequest } from "../../../src/protocol/messages.ts";
+import {
+  addRuns,
+  isWorthKeeping,
+  madeView,
+  packView,
+  restoreView,
+} from "../../../src/runs/made-view.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
-import type { KeptViewRow, ReadViewStatements } from "./statements.ts";
-
-/** UTF-16 units of the JSON of messages that the main thread parses in one task. */
-const CHUNK_LENGTH = 64 * 1024;
-
-/**
- * UTF-16 units of runs from which on a view is kept, if they are not fewer than those of the view itself.
- * Reading fewer again costs less than keeping the view.
- */
-const MIN_KEPT_LENGTH = 128 * 1024;
+import type { ReadViewStatements } from "./statements.ts";
 
 /** Makes the view of a thread: from the view that was kept, and the runs behind it. */
 export class ViewReader {
@@ -40,54 +36,33 @@ export class ViewReader {
     upToId: number,
   ): { readonly view: ThreadView; readonly runs: number; readonly read: number } {
     const kept = this.#statements.keptView.get(threadId, upToId);
-    const start = kept === undefined ? undefined : restore(kept);
+    const start = kept === undefined ? undefined : restoreView(kept.view);
     const view = start ?? new ThreadView();
-    const repair = new ReplayRepair(threadId, (event) => view.applyStored(event));
-    let runs = start === undefined ? 0 : (kept?.runs ?? 0);
-    let read = 0;
     const afterId = start === undefined ? 0 : (kept?.up_to ?? 0);
-    for (const row of this.#statements.runsOfView.iterate(threadId, afterId, upToId)) {
-      const json = this.#values.eventsOf(row);
-      read += json.length;
-      runs++;
-      repair.startRun(row.run_id);
-      for (const event of parseEvents(json) ?? []) repair.next(event);
-    }
-    repair.endRun();
-    return { view, runs, read };
+    const read = { runs: start === undefined ? 0 : (kept?.runs ?? 0), length: 0 };
+    addRuns(view, threadId, this.#runs(threadId, afterId, upToId, read));
+    return { view, runs: read.runs, read: read.length };
   }
 
   #read({ threadId, upToId: asked }: ViewRequest): ViewMessage {
     const upToId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
     const { view, runs, read } = this.viewUpTo(threadId, upToId);
-    const { messages: list, ...others } = view.toJSON();
-    const messages = messageChunks(list);
-    const rest = JSON.stringify(others);
-    const viewLength = messages.reduce((sum, { length }) => sum + length, rest.length);
-    const packed = read < Math.max(MIN_KEPT_LENGTH, viewLength) ? null : packView(messages, rest);
-    return { rest, messages, upToId, runs, packed };
+    const made = madeView(view);
+    const packed = isWorthKeeping(made, read) ? packView(made) : null;
+    return { ...made, upToId, runs, packed };
   }
-}
 
-/** JSON arrays of messages, none of them much longer than what one task parses. */
-export function messageChunks(messages: readonly unknown[]): readonly string[] {
-  return chunksOf(
-    messages.map((message) => JSON.stringify(message)),
-    CHUNK_LENGTH,
-  );
-}
-
-function restore({ view }: KeptViewRow): ThreadView | undefined {
-  try {
-    return ThreadView.restore(JSON.parse(inflateRawSync(view).toString()));
-  } catch {
-    // Another program has written it. The view is made from the first run.
-    return undefined;
+  *#runs(
+    threadId: string,
+    afterId: number,
+    upToId: number,
+    read: { runs: number; length: number },
+  ): Generator<{ readonly runId: string; readonly events: readonly EventLike[] }> {
+    for (const row of this.#statements.runsOfView.iterate(threadId, afterId, upToId)) {
+      const json = this.#values.eventsOf(row);
+      read.length += json.length;
+      read.runs++;
+      yield { runId: row.run_id, events: parseEvents(json) ?? [] };
+    }
   }
-}
-
-/** The JSON of a view, deflated. */
-function packView(messages: readonly string[], rest: string): Uint8Array {
-  const list = messages.map((chunk) => chunk.slice(1, -1)).filter((chunk) => chunk !== "");
-  return deflateRawSync(`{"messages":[${list.join(",")}],${rest.slice(1)}`);
 }

@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import type { KeptView } from "../../../src/runs/kept-views.ts";
 import type { StoredEventsRow, StoredInputRow } from "../values/statements.ts";
 
 export interface KeptViewRow {
@@ -45,8 +46,8 @@ export function prepareKeepViewStatements(db: Database) {
       `INSERT INTO thread_views (thread_id, up_to, runs, view) VALUES (?, ?, ?, ?)
        ON CONFLICT DO NOTHING`,
     ),
-    keptViews: db.prepare<[string], Omit<KeptViewRow, "view">>(
-      "SELECT up_to, runs FROM thread_views WHERE thread_id = ? ORDER BY up_to",
+    keptViews: db.prepare<[string], KeptView>(
+      "SELECT up_to AS upToId, runs FROM thread_views WHERE thread_id = ? ORDER BY up_to",
     ),
     dropView: db.prepare<[string, number]>(
       "DELETE FROM thread_views WHERE thread_id = ? AND up_to = ?",

@@ -28,6 +28,10 @@ const WORKERS = {
     url: new URL("../../../workers/backup.js", import.meta.url),
     resolve: () => require.resolve("../../../workers/backup.js"),
   },
+  compactor: {
+    url: new URL("../../../workers/compactor.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/compactor.js"),
+  },
 };
 
 function fileOf(worker: keyof typeof WORKERS): string {
@@ -55,7 +59,8 @@ export function isOwnThread(): boolean {
 export interface WorkerPoolOptions {
   readonly worker: keyof typeof WORKERS;
   readonly threads: number;
-  readonly config: WorkerConfig;
+  /** How the threads reach their database. Null for threads that open none. */
+  readonly config: WorkerConfig | null;
   /** The code of the error when a thread ends before it has answered a request. */
   readonly diedCode: "WRITER_DIED" | "READER_DIED";
   /** Called when a thread has ended without being told to. */
@@ -75,7 +80,7 @@ type Pool<Request> = Piscina<Request, Reply<unknown>>;
  */
 export class WorkerPool<Request> {
   readonly #options: WorkerPoolOptions;
-  #config: WorkerConfig;
+  #config: WorkerConfig | null;
   #pool: { readonly piscina: Pool<Request>; readonly gate: LoadGate } | null = null;
   #destroyed = false;
   readonly #pending = new Set<(error: RunStoreError) => void>();
@@ -118,7 +123,7 @@ export class WorkerPool<Request> {
     await this.#endPool();
   }
 
-  #threadConfig(gate: LoadGate): ThreadConfig {
+  #threadConfig(gate: LoadGate): Pick<ThreadConfig, "loading"> {
     const thread = { [OWN_THREAD]: this.#options.worker, loading: gate.cell };
     return { ...this.#config, ...thread };
   }

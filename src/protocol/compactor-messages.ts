@@ -1,0 +1,42 @@
+import type { MessageDigest } from "../events/message-digests.ts";
+
+/** What the compactor thread is asked. */
+export type CompactorRequest =
+  /** Compact a journaled run. */
+  | {
+      readonly kind: "compact";
+      readonly input: string | null;
+      readonly segments: readonly string[];
+    }
+  /** Cut the events of a stored run into JSON arrays that fit a page. */
+  | { readonly kind: "cut"; readonly events: string }
+  | ({ readonly kind: "view" } & ViewStepRequest);
+
+/** Add runs to the view of a thread. */
+export interface ViewStepRequest {
+  readonly threadId: string;
+  /** The view so far, packed. Null for a view without runs. */
+  readonly start: Uint8Array | null;
+  /** `events` is a JSON array. */
+  readonly runs: readonly { readonly runId: string; readonly events: string }[];
+  /** UTF-16 units of runs that were added in earlier steps. */
+  readonly lengthBefore: number;
+  readonly isLast: boolean;
+}
+
+/** A view, as in `ViewMessage`. A step that is not the last has it packed. */
+export interface ViewStep {
+  readonly rest: string;
+  readonly messages: readonly string[];
+  readonly packed: Uint8Array | null;
+  /** False when `start` was no view: another program has written it. */
+  readonly isRestored: boolean;
+}
+
+export interface CompactedRun {
+  /** JSON array of events. */
+  readonly events: string;
+  readonly messages: readonly MessageDigest[];
+}
+
+export type CompactorReply = CompactedRun | readonly string[] | ViewStep;

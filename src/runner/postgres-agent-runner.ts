@@ -1,0 +1,38 @@
+import { randomUUID } from "node:crypto";
+import { guardLogger } from "../protocol/logger.ts";
+import { postgresRunStore } from "../store/postgres/postgres-run-store.ts";
+import { InertRunStore } from "../store/worker-threads/inert-run-store.ts";
+import { isOwnThread } from "../store/worker-threads/worker-pool.ts";
+import { assertNodeVersion } from "./node-version.ts";
+import { type PostgresAgentRunnerOptions, resolvePostgresOptions } from "./postgres-options.ts";
+import { StoreAgentRunner } from "./store-agent-runner.ts";
+
+/**
+ * An AgentRunner for `CopilotRuntime` that keeps its threads in a PostgreSQL database. Any number of hosts
+ * may have a runner on one database: each follows and stops the runs of the others, and ends those of a host
+ * that died.
+ *
+ * The constructor only checks its options. The first use (`ready`, `run`, `connect`, `isRunning`, `stop`)
+ * connects, and makes the tables if they are not there. The package `pg` has to be installed beside this
+ * one. A database that cannot be opened is reported to the logger, to `ready`, and to every `run` and
+ * `connect` as a RUN_ERROR with a code. While a server that was open is away, runs go on: what they emit is
+ * stored when it is back, up to `maxPendingBytes`.
+ *
+ * There is no list of threads yet: `runner.threads`, `purge` and `erase` reject with `THREADS_UNSUPPORTED`.
+ *
+ * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
+ * @throws {RunStoreError} `NODE_TOO_OLD`.
+ */
+export class PostgresAgentRunner extends StoreAgentRunner {
+  constructor(options: PostgresAgentRunnerOptions) {
+    const resolved = resolvePostgresOptions(options);
+    assertNodeVersion();
+    if (isOwnThread()) {
+      super({ ...resolved, store: new InertRunStore() });
+      return;
+    }
+    const logger = guardLogger(resolved.logger);
+    const store = postgresRunStore({ ...resolved, logger, instanceId: randomUUID() });
+    super({ ...resolved, store });
+  }
+}

@@ -1,0 +1,47 @@
+import type {
+  CompactedRun,
+  CompactorRequest,
+  ViewStep,
+  ViewStepRequest,
+} from "../../protocol/compactor-messages.ts";
+import { compactJournal, cutRun, type Journal } from "../../runs/compact-journal.ts";
+import { makeViewStep } from "../../runs/view-step.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
+
+/** UTF-16 units of JSON up to which a run is compacted on the main thread: sending it costs as much. */
+const MAX_ON_MAIN_THREAD = 64 * 1024;
+
+/**
+ * Compacts journaled runs, cuts stored ones into pages, and makes views of them. Long ones in a worker thread, which is started
+ * for the first of them.
+ */
+export class Compactor {
+  readonly #pool = new WorkerPool<CompactorRequest>({
+    worker: "compactor",
+    threads: 1,
+    config: null,
+    diedCode: "WRITER_DIED",
+  });
+
+  async compact(journal: Journal): Promise<CompactedRun> {
+    const length = journal.segments.reduce((sum, segment) => sum + segment.length, 0);
+    if (length <= MAX_ON_MAIN_THREAD) return compactJournal(journal);
+    return this.#pool.request<CompactedRun>({ kind: "compact", ...journal });
+  }
+
+  async cut(events: string): Promise<readonly string[]> {
+    if (events.length <= MAX_ON_MAIN_THREAD) return cutRun(events);
+    return this.#pool.request<readonly string[]>({ kind: "cut", events });
+  }
+
+  async makeView(request: ViewStepRequest): Promise<ViewStep> {
+    const length = request.runs.reduce((sum, { events }) => sum + events.length, 0);
+    const isShort = length + (request.start?.length ?? 0) <= MAX_ON_MAIN_THREAD;
+    if (isShort) return makeViewStep(request);
+    return this.#pool.request<ViewStep>({ kind: "view", ...request });
+  }
+
+  end(): Promise<void> {
+    return this.#pool.destroy();
+  }
+}

@@ -1,0 +1,375 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
+import type { Logger } from "../../protocol/logger.ts";
+import type {
+  Batch,
+  HistoryPageMessage,
+  KeepViewRequest,
+  LookMessage,
+  LookRequest,
+  OpResult,
+  PageRequest,
+  RunningMessage,
+  RunningRequest,
+  ViewMessage,
+  ViewRequest,
+  WriterOp,
+} from "../../protocol/messages.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import type { Backend, BackendNotice, BackendStatus, CommittedBatch } from "../queued/backend.ts";
+import { withDeadline } from "../queued/with-deadline.ts";
+import { textArray } from "./binary-arrays.ts";
+import { Compactor } from "./compactor.ts";
+import { Connection } from "./connection.ts";
+import { type DeadHost, Hosts } from "./hosts.ts";
+import { Lane } from "./lane.ts";
+import { NewsChannel } from "./news.ts";
+import { Reads } from "./reads.ts";
+import { keyValues } from "./row-writes.ts";
+import { migrate } from "./schema.ts";
+import { type Statements, statementsOf } from "./statements.ts";
+import { fromStored, toStored } from "./stored-ids.ts";
+import { STOP_AND_DISCARD } from "./thread-row.ts";
+import type { Outcome, PostgresOp } from "./transaction.ts";
+import { Views } from "./views.ts";
+
+/** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
+const LANES = 2;
+
+/** Milliseconds between two searches for journals that a host left which died while it kept them. */
+const SWEEP_MS = 600_000;
+
+/** Milliseconds between two tries of a read, at most. */
+const MAX_RETRY_MS = 500;
+
+/** Milliseconds for which the journal of an ended run is kept for its followers. */
+const RETAIN_MS = 30_000;
+
+export interface PostgresBackendOptions {
+  readonly connectionString: string;
+  /** A connection that no pooler shares, for LISTEN. Default: `connectionString`. */
+  readonly listenUrl?: string | undefined;
+  /** The schema that holds the tables. */
+  readonly schema: string;
+  readonly prepare: boolean;
+  readonly answerTimeoutMs: number;
+  readonly instanceId: string;
+  readonly leaseMs: number;
+  readonly interruptedNote: string | false;
+  readonly logger: Logger;
+}
+
+/** A database of PostgreSQL, shared by any number of hosts. */
+export class PostgresBackend implements Backend {
+  /** A commit of PostgreSQL is durable. */
+  readonly durability = null;
+  readonly #options: PostgresBackendOptions;
+  readonly #statements: Statements;
+  readonly #lanes: readonly Lane[];
+  readonly #connections: readonly Connection[];
+  readonly #control: Connection;
+  readonly #hosts: Hosts;
+  readonly #news: NewsChannel;
+  readonly #reads: Reads;
+  readonly #views: Views;
+  readonly #compactor = new Compactor();
+  /** The epochs of the threads that this instance holds. */
+  readonly #held = new Map<string, number>();
+  /** Journals that are kept for followers, and until when. */
+  #retained: { readonly run: RunKey; readonly until: number }[] = [];
+  #nextSweepAt = 0;
+  readonly #askedToStop = new Set<string>();
+  #notify: (notice: BackendNotice) => void = () => {};
+  #opening: Promise<void> | null = null;
+  #opened = false;
+  /** Whether the last batch failed. */
+  #isShaken = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+  #lastError: RunStoreError | null = null;
+
+  constructor(options: PostgresBackendOptions) {
+    this.#options = options;
+    const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
+    this.#statements = statementsOf(schema);
+    const statements = this.#statements;
+    const connection = { connectionString, prepare, answerTimeoutMs };
+    const connect = () => new Connection(connection);
+    this.#control = connect();
+    const readConnection = connect();
+    const laneConnections = Array.from({ length: LANES }, connect);
+    this.#connections = [this.#control, readConnection, ...laneConnections];
+    this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
+    const isAlive = (id: string) => this.#hosts.isAlive(id);
+    const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
+    this.#lanes = laneConnections.map(
+      (lane) =>
+        new Lane(lane, {
+          statements,
+          instanceId,
+          isAlive,
+          expectKnown,
+          interruptedNote: options.interruptedNote,
+          compactor: this.#compactor,
+        }),
+    );
+    this.#reads = new Reads({
+      connection: readConnection,
+      statements,
+      instanceId,
+      isAlive,
+      expectKnown,
+      compactor: this.#compactor,
+    });
+    this.#views = new Views({ connection: readConnection, statements, compactor: this.#compactor });
+    this.#news = new NewsChannel({
+      connection: { ...connection, connectionString: options.listenUrl ?? connectionString },
+      notifier: this.#control,
+      statements,
+      schema,
+      instanceId,
+      logger: options.logger,
+      onNews: (news) => this.#hear(news),
+    });
+  }
+
+  onNotice(listener: (notice: BackendNotice) => void): void {
+    this.#notify = listener;
+  }
+
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: RunStoreError) => {
+      this.#opening = null;
+      this.#lastError = error;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async commit(batch: Batch): Promise<CommittedBatch> {
+    await this.open();
+    // After a failure, the server may be one that was restored without the row of this host.
+    if (this.#isShaken || this.#hosts.isLate) await this.#beat();
+    const { ops } = batch;
+    const results: OpResult[] = [];
+    const parts = this.#lanes.map(async (lane, at) => {
+      const places = [...ops.keys()].filter((place) => this.#laneOf(ops[place]) === at);
+      const part = places.map((place) => ops[place] as WriterOp);
+      const outcomes = await lane.commit(batch, part);
+      const answers = outcomes.flatMap((outcome) => outcome.results);
+      for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
+      for (const outcome of outcomes) this.#note(outcome);
+    });
+    const settled = await Promise.allSettled(parts);
+    const failed = settled.find((part) => part.status === "rejected");
+    if (failed === undefined) return { results };
+    this.#isShaken = true;
+    this.#lastError = toRunStoreError(failed.reason);
+    throw this.#lastError;
+  }
+
+  async readPage(request: PageRequest): Promise<HistoryPageMessage> {
+    await this.open();
+    return this.#retrying(() => this.#reads.page(request));
+  }
+
+  async readView(request: ViewRequest): Promise<ViewMessage> {
+    await this.open();
+    return this.#retrying(() => this.#views.read(request));
+  }
+
+  async keepView(request: KeepViewRequest): Promise<void> {
+    await this.open();
+    await this.#views.keep(request);
+  }
+
+  async running(request: RunningRequest): Promise<RunningMessage> {
+    await this.open();
+    return this.#retrying(() => this.#reads.running(request));
+  }
+
+  async look(request: LookRequest): Promise<LookMessage> {
+    await this.open();
+    // Followers wait until the server is back, however long that takes.
+    return this.#retrying(() => this.#reads.look(request), Number.POSITIVE_INFINITY);
+  }
+
+  watch(): void {
+    this.#news.watch();
+  }
+
+  async check(): Promise<void> {}
+
+  async close(error: RunStoreError, stepMs: () => number): Promise<void> {
+    void error;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    if (this.#opened) {
+      const holdsThreads = this.#held.size > 0;
+      const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
+      await withDeadline(closing, stepMs());
+      const told = this.#hosts.hasOthers ? this.#news.sayGoodbye() : Promise.resolve();
+      await withDeadline(
+        told.catch(() => undefined),
+        stepMs(),
+      );
+    }
+    await withDeadline(this.#news.end(), stepMs());
+    await Promise.all(
+      this.#connections.map((connection) => withDeadline(connection.end(), stepMs())),
+    );
+    await this.#compactor.end();
+  }
+
+  status(): BackendStatus {
+    return { opened: this.#opened, walBytes: 0, lastError: this.#lastError };
+  }
+
+  async #open(): Promise<void> {
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    await this.#control.use((send) => migrate(send, this.#options.schema));
+    await this.#beat();
+    this.#opened = true;
+    await this.#news.open();
+    await this.#reap();
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(async () => {
+      await this.#maintain();
+      this.#schedule();
+    }, this.#hosts.intervalMs);
+    this.#timer.unref();
+  }
+
+  /** The heartbeat, and what is due between two of them. */
+  async #maintain(): Promise<void> {
+    const { logger } = this.#options;
+    try {
+      await this.#beat();
+      await this.#reap();
+      await this.#lookForStops();
+      await this.#forgetJournals();
+    } catch (cause) {
+      const error = toRunStoreError(cause);
+      this.#lastError = error;
+      if (!this.#closed) logger.warn({ err: error, code: error.code }, "a heartbeat failed");
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const { overslept } = await this.#hosts.beat();
+    this.#isShaken = false;
+    if (overslept) this.#notify({ kind: "overslept" });
+  }
+
+  /** Ends the runs of dead hosts. */
+  async #reap(): Promise<void> {
+    for (const host of this.#hosts.dead) await this.#endRunsOf(host);
+  }
+
+  async #endRunsOf(host: DeadHost): Promise<void> {
+    const { instanceId: ownerId } = host;
+    const { rows } = await this.#control.use((send) =>
+      send(this.#statements.threadsHeldBy, [ownerId]),
+    );
+    for (const { thread_id } of rows) {
+      const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
+      const lane = this.#lanes[this.#laneOf(op)];
+      for (const outcome of (await lane?.commitApart([op])) ?? []) this.#note(outcome);
+    }
+    if (rows.length > 0) {
+      const { logger } = this.#options;
+      logger.warn({ recovered: rows.length, host: ownerId }, "recovered runs of a dead host");
+      this.#notify({ kind: "changed" });
+    }
+    await this.#hosts.forget(host);
+  }
+
+  #note({ isNews, stopped, ended, held }: Outcome): void {
+    for (const [threadId, epoch] of held) {
+      if (epoch === null) this.#held.delete(threadId);
+      else this.#held.set(threadId, epoch);
+    }
+    const until = performance.now() + RETAIN_MS;
+    for (const run of ended) this.#retained.push({ run, until });
+    if (isNews && this.#hosts.hasOthers) this.#news.tell(stopped);
+  }
+
+  #hear({ isStop, isHello }: { readonly isStop: boolean; readonly isHello: boolean }): void {
+    if (this.#closed) return;
+    this.#notify({ kind: "changed" });
+    const quietly = (step: Promise<void>) =>
+      void step.catch((err: RunStoreError) => {
+        this.#options.logger.debug({ err }, "what another host said could not be looked up");
+      });
+    if (isHello) quietly(this.#beat().then(() => this.#reap()));
+    if (isStop) quietly(this.#lookForStops());
+  }
+
+  async #lookForStops(): Promise<void> {
+    if (this.#held.size === 0) return;
+    const { instanceId } = this.#options;
+    const ids = textArray([...this.#held.keys()].map(toStored));
+    const { rows } = await this.#control.use((send) =>
+      send(this.#statements.ownStops, [ids, instanceId]),
+    );
+    for (const { thread_id, epoch, stop } of rows) {
+      const run = { threadId: fromStored(thread_id), epoch: Number(epoch) };
+      const key = `${stop} ${keyOf(run)}`;
+      if (this.#askedToStop.has(key)) continue;
+      this.#askedToStop.add(key);
+      if (this.#askedToStop.size > 1000) this.#askedToStop.clear();
+      this.#notify({ kind: "stop", ...run, discard: stop === STOP_AND_DISCARD });
+    }
+  }
+
+  async #forgetJournals(): Promise<void> {
+    const now = performance.now();
+    const { begin, bounded, deleteJournals, deleteOldJournals, commit } = this.#statements;
+    const due = this.#retained.filter(({ until }) => until <= now).map(({ run }) => run);
+    if (due.length > 0) {
+      await this.#control.use((send) =>
+        Promise.all([
+          send(begin),
+          send(bounded),
+          send(deleteJournals, keyValues(due)),
+          send(commit),
+        ]),
+      );
+      this.#retained = this.#retained.filter(({ until }) => until > now);
+    }
+    if (now < this.#nextSweepAt) return;
+    this.#nextSweepAt = now + SWEEP_MS;
+    await this.#control.use((send) => send(deleteOldJournals));
+  }
+
+  async #expectKnown(ids: readonly string[]): Promise<void> {
+    if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
+  }
+
+  /** Tries a read again while the server is away: it may only have been restarted. */
+  async #retrying<T>(
+    read: () => Promise<T>,
+    patienceMs = this.#options.answerTimeoutMs,
+  ): Promise<T> {
+    const deadline = performance.now() + patienceMs;
+    for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
+      try {
+        return await read();
+      } catch (error) {
+        const isLast = performance.now() + waitMs > deadline;
+        if (isLast || this.#closed || !toRunStoreError(error).retryable) throw error;
+        await delay(waitMs);
+      }
+    }
+  }
+
+  #laneOf(op: PostgresOp | undefined): number {
+    let hash = 0;
+    for (const char of op?.threadId ?? "") hash = (Math.imul(hash, 31) + char.charCodeAt(0)) | 0;
+    return (hash >>> 0) % this.#lanes.length;
+  }
+}

@@ -1,0 +1,213 @@
+import type {
+  FollowRequest,
+  HistoryPageMessage,
+  LookMessage,
+  LookRequest,
+  PageRequest,
+  RunningMessage,
+  RunningRequest,
+} from "../../protocol/messages.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import { isVisible, type Scope } from "../../protocol/scope.ts";
+import { tellFollower } from "../../runs/follow.ts";
+import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../runs/history-page.ts";
+import { liveRunOf, threadNow } from "../../runs/holder.ts";
+import { bigintArray, textArray } from "./binary-arrays.ts";
+import type { Compactor } from "./compactor.ts";
+import type { Connection } from "./connection.ts";
+import { keyValues } from "./row-writes.ts";
+import type { Statement, Statements, ThreadColumns } from "./statements.ts";
+import { fromStored, toStored } from "./stored-ids.ts";
+import { holderOf, type ThreadRow, threadRowOf } from "./thread-row.ts";
+
+/** Runs that one page has at most. */
+const PAGE_RUNS = 100;
+/** How many long runs are kept as chunks for the pages that follow. */
+const CUT_RUNS = 4;
+/** Segments, and bytes of them, that one look reads at most. */
+const LOOK_SEGMENTS = 500;
+const LOOK_BYTES = 1024 * 1024;
+
+export interface ReadsOptions {
+  readonly connection: Connection;
+  readonly statements: Statements;
+  readonly instanceId: string;
+  readonly isAlive: (instanceId: string) => boolean;
+  /** Reads the hosts again when the owner of a thread is not known yet. */
+  readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
+  readonly compactor: Compactor;
+}
+
+interface PageRow {
+  readonly epoch: number;
+  readonly run_id: string;
+  /** Null for a run that is longer than a page. */
+  readonly events: string | null;
+}
+
+interface SegmentRow {
+  readonly thread_id: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly events: string;
+  readonly bytes: number;
+}
+
+interface ThreadInScope {
+  readonly thread: ThreadRow | null;
+  /** The epoch of its last stored run, or 0. */
+  readonly lastRun: number;
+  /** Whether it exists and the scope does not see it. */
+  readonly isOthers: boolean;
+}
+
+/** The reads of a `PostgresBackend`. */
+export class Reads {
+  readonly #options: ReadsOptions;
+  /** By run, the events of long runs in chunks. The oldest come first. */
+  readonly #cutRuns = new Map<string, readonly string[]>();
+
+  constructor(options: ReadsOptions) {
+    this.#options = options;
+  }
+
+  async page({ threadId, scope, cursor, runs }: PageRequest): Promise<HistoryPageMessage> {
+    const { statements, instanceId, isAlive } = this.#options;
+    const { thread, lastRun } = await this.#thread(threadId, scope);
+    const before = cursor === null ? await this.#runBefore(threadId, runs, lastRun) : null;
+    const now =
+      cursor === null
+        ? {
+            ...threadNow(holderOf(thread, isAlive), thread?.epoch ?? 0, instanceId),
+            views: { before, end: lastRun },
+          }
+        : { live: null, endedUpTo: 0 };
+    if (thread === null) return { segments: [], next: null, ...now };
+    const from = cursor ?? { afterId: before ?? 0, chunk: 0, upToId: lastRun };
+    const { afterId, upToId } = from;
+    const values = [toStored(threadId), afterId, upToId, PAGE_LENGTH, PAGE_RUNS];
+    const found = await this.#query<PageRow>(statements.page, values);
+    const rows: HistoryRow[] = [];
+    for (const row of found) {
+      const chunks = await this.#chunksOf(threadId, row);
+      rows.push({ id: row.epoch, runId: fromStored(row.run_id), chunks });
+    }
+    const { segments, next } = fillPage(rows, from);
+    const last = rows.at(-1)?.id ?? upToId;
+    const rest = last < upToId ? { afterId: last, chunk: 0, upToId } : null;
+    return { segments, next: next ?? rest, ...now };
+  }
+
+  async running({ threadId, scope }: RunningRequest): Promise<RunningMessage> {
+    const { instanceId, isAlive } = this.#options;
+    const { thread, isOthers } = await this.#thread(threadId, scope);
+    const isTold = thread !== null && thread.stop > 0;
+    return { run: isTold ? null : liveRunOf(holderOf(thread, isAlive), instanceId), isOthers };
+  }
+
+  async look({ runs, threads }: LookRequest): Promise<LookMessage> {
+    const { statements, isAlive } = this.#options;
+    const ids = [...new Set([...runs.map(({ threadId }) => threadId), ...threads])];
+    // The states first: a run that is over by then has all its segments in the journal.
+    const columns = await this.#query<ThreadColumns>(statements.statesOf, [
+      textArray(ids.map(toStored)),
+    ]);
+    const states = new Map(columns.map(threadRowOf).map((row) => [row.threadId, row]));
+    await this.#expectOwnersKnown([...states.values()]);
+    const segments = runs.length === 0 ? [] : await this.#segmentsBehind(runs);
+    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    const more = segments.length >= LOOK_SEGMENTS || bytes > LOOK_BYTES;
+    const byRun = Map.groupBy(segments, ({ thread_id, epoch }) =>
+      keyOf({ threadId: fromStored(thread_id), epoch }),
+    );
+    const isRunning = ({ threadId, epoch }: RunKey) => {
+      const state = states.get(threadId);
+      return state?.epoch === epoch && state.claim !== null;
+    };
+    const stored = await this.#storedEvents(runs.filter((run) => !run.begun && !isRunning(run)));
+    const told = runs.map((run) => {
+      const found = byRun.get(keyOf(run)) ?? [];
+      const news = {
+        segments: found.map(({ events }) => events),
+        afterId: (found.at(-1)?.seq ?? run.afterId - 1) + 1,
+        more,
+        running: isRunning(run),
+      };
+      return tellFollower(run, news, () => stored.get(keyOf(run)) ?? null);
+    });
+    const held = threads.map((id) => holderOf(states.get(id), isAlive)?.isAlive === true);
+    return { runs: told, held };
+  }
+
+  #segmentsBehind(runs: readonly FollowRequest[]): Promise<SegmentRow[]> {
+    return this.#query<SegmentRow>(this.#options.statements.segmentsBehind, [
+      ...keyValues(runs),
+      bigintArray(runs.map(({ afterId }) => afterId)),
+      LOOK_SEGMENTS,
+      LOOK_BYTES,
+    ]);
+  }
+
+  /** By run, the events of those that are stored. */
+  async #storedEvents(runs: readonly RunKey[]): Promise<Map<string, string>> {
+    if (runs.length === 0) return new Map();
+    type Row = { readonly thread_id: string; readonly epoch: number; readonly events: string };
+    const { eventsOfRuns } = this.#options.statements;
+    const rows = await this.#query<Row>(eventsOfRuns, keyValues(runs));
+    return new Map(
+      rows.map(({ thread_id, epoch, events }) => [
+        keyOf({ threadId: fromStored(thread_id), epoch }),
+        events,
+      ]),
+    );
+  }
+
+  /** The run before the last `runs` up to `lastRun`, or null if there is none. */
+  async #runBefore(threadId: string, runs: number | null, lastRun: number): Promise<number | null> {
+    if (runs === null) return null;
+    const { runBeforeLast } = this.#options.statements;
+    const values = [toStored(threadId), lastRun, runs];
+    const [before] = await this.#query<{ epoch: number }>(runBeforeLast, values);
+    return before?.epoch ?? null;
+  }
+
+  /** The thread is null if it is unknown, or if `scope` does not see it. */
+  async #thread(threadId: string, scope: Scope): Promise<ThreadInScope> {
+    type Row = ThreadColumns & { readonly last_run: number | null };
+    const { statements } = this.#options;
+    const [row] = await this.#query<Row>(statements.threadNow, [toStored(threadId)]);
+    if (row === undefined) return { thread: null, lastRun: 0, isOthers: false };
+    const thread = threadRowOf(row);
+    const { resourceId } = thread;
+    if (!isVisible(scope, resourceId ?? null)) {
+      return { thread: null, lastRun: 0, isOthers: resourceId !== undefined };
+    }
+    await this.#expectOwnersKnown([thread]);
+    return { thread, lastRun: row.last_run ?? 0, isOthers: false };
+  }
+
+  async #expectOwnersKnown(threads: readonly ThreadRow[]): Promise<void> {
+    const owners = threads.flatMap(({ claim }) => claim?.ownerId ?? []);
+    if (owners.length > 0) await this.#options.expectKnown(owners);
+  }
+
+  async #chunksOf(threadId: string, { epoch, events }: PageRow): Promise<readonly string[]> {
+    if (events !== null) return [events];
+    const run = { threadId, epoch };
+    const key = keyOf(run);
+    const known = this.#cutRuns.get(key);
+    if (known !== undefined) return known;
+    // The run may have been purged since the first page. Then it counts as a run without events.
+    const json = (await this.#storedEvents([run])).get(key) ?? "[]";
+    const chunks = await this.#options.compactor.cut(json);
+    this.#cutRuns.set(key, chunks);
+    const [oldest = key] = this.#cutRuns.keys();
+    if (this.#cutRuns.size > CUT_RUNS) this.#cutRuns.delete(oldest);
+    return chunks;
+  }
+
+  async #query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+    const { rows } = await this.#options.connection.use((send) => send(statement, values));
+    return rows as Row[];
+  }
+}

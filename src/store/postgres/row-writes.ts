@@ -1,0 +1,130 @@
+import type { MessageDigest } from "../../events/message-digests.ts";
+import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import { bigintArray, textArray } from "./binary-arrays.ts";
+import type { Send } from "./connection.ts";
+import type { Statements } from "./statements.ts";
+import { toStored, toStoredMessage, toStoredOrNull } from "./stored-ids.ts";
+import type { ThreadRow } from "./thread-row.ts";
+
+export interface RunRow extends RunKey {
+  readonly runId: string;
+  readonly agentId: string | null;
+  readonly finishedAt: number;
+  /** JSON of the RunAgentInput. */
+  readonly input: string;
+  /** JSON array of events. */
+  readonly events: string;
+}
+
+export interface SegmentRow extends RunKey {
+  /** -1 for the input of the run. */
+  readonly seq: number;
+  readonly events: string;
+}
+
+/** What a transaction is to write, gathered so that one statement a table writes it. */
+export class RowWrites {
+  readonly #runs = new Map<string, RunRow>();
+  readonly #segments = new Map<string, SegmentRow>();
+  /** By thread, the digests of messages. */
+  readonly #messages = new Map<string, Map<string, number>>();
+  readonly #deletedJournals: RunKey[] = [];
+
+  addRun(run: RunRow, messages: readonly MessageDigest[]): void {
+    this.#runs.set(keyOf(run), run);
+    const digests = this.#messages.get(run.threadId) ?? new Map<string, number>();
+    this.#messages.set(run.threadId, digests);
+    for (const [id, digest] of messages) digests.set(toStoredMessage(id), digest);
+  }
+
+  addSegment(segment: SegmentRow): void {
+    this.#segments.set(`${segment.seq} ${keyOf(segment)}`, segment);
+  }
+
+  deleteJournal(run: RunKey): void {
+    this.#deletedJournals.push(run);
+  }
+
+  hasRun(run: RunKey): boolean {
+    return this.#runs.has(keyOf(run));
+  }
+
+  /** The segments of a run, by seq. */
+  segmentsOf({ threadId, epoch }: RunKey): Map<number, string> {
+    const segments = new Map<number, string>();
+    for (const segment of this.#segments.values()) {
+      if (segment.threadId !== threadId || segment.epoch !== epoch) continue;
+      segments.set(segment.seq, segment.events);
+    }
+    return segments;
+  }
+
+  /** The digest of a message that this transaction stores. `id` as it is stored. */
+  digestOf(threadId: string, id: string): number | undefined {
+    return this.#messages.get(threadId)?.get(id);
+  }
+
+  /** Sends the statements that write these rows and `threads`. */
+  send(send: Send, statements: Statements, threads: readonly ThreadRow[]): Promise<unknown>[] {
+    const runs = [...this.#runs.values()];
+    const segments = [...this.#segments.values()];
+    const deleted = this.#deletedJournals;
+    const messages = [...this.#messages].flatMap(([threadId, digests]) =>
+      Array.from(digests, ([id, digest]) => [toStored(threadId), id, digest] as const),
+    );
+    const sent: Promise<unknown>[] = [];
+    if (threads.length > 0) sent.push(send(statements.saveThreads, threadValues(threads)));
+    if (runs.length > 0) sent.push(send(statements.addRuns, runValues(runs)));
+    if (segments.length > 0) sent.push(send(statements.addSegments, segmentValues(segments)));
+    if (deleted.length > 0) sent.push(send(statements.deleteJournals, keyValues(deleted)));
+    if (messages.length > 0) {
+      const values = [
+        textArray(messages.map(([threadId]) => threadId)),
+        textArray(messages.map(([, id]) => id)),
+        bigintArray(messages.map(([, , digest]) => digest)),
+      ];
+      sent.push(send(statements.addMessages, values));
+    }
+    return sent;
+  }
+}
+
+/** The parameters of a statement about runs. */
+export function keyValues(runs: readonly RunKey[]): readonly Buffer[] {
+  return [
+    textArray(runs.map(({ threadId }) => toStored(threadId))),
+    bigintArray(runs.map(({ epoch }) => epoch)),
+  ];
+}
+
+function threadValues(rows: readonly ThreadRow[]): readonly Buffer[] {
+  return [
+    ...keyValues(rows),
+    textArray(rows.map(({ claim }) => toStoredOrNull(claim?.runId ?? null))),
+    textArray(rows.map(({ claim }) => claim?.ownerId ?? null)),
+    bigintArray(rows.map(({ claim }) => claim?.claimNumber ?? null)),
+    bigintArray(rows.map(({ stop }) => stop)),
+    textArray(rows.map(({ resourceId }) => toStoredOrNull(resourceId ?? null))),
+    textArray(rows.map(({ agentId }) => toStoredOrNull(agentId))),
+    bigintArray(rows.map(({ runs }) => runs)),
+  ];
+}
+
+function runValues(rows: readonly RunRow[]): readonly Buffer[] {
+  return [
+    ...keyValues(rows),
+    textArray(rows.map(({ runId }) => toStored(runId))),
+    textArray(rows.map(({ agentId }) => toStoredOrNull(agentId))),
+    bigintArray(rows.map(({ finishedAt }) => finishedAt)),
+    textArray(rows.map(({ input }) => input)),
+    textArray(rows.map(({ events }) => events)),
+  ];
+}
+
+function segmentValues(rows: readonly SegmentRow[]): readonly Buffer[] {
+  return [
+    ...keyValues(rows),
+    bigintArray(rows.map(({ seq }) => seq)),
+    textArray(rows.map(({ events }) => events)),
+  ];
+}

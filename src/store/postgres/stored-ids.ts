@@ -1,0 +1,37 @@
+import { createHash } from "node:crypto";
+
+/*
+ * PostgreSQL's `text` holds neither the character NUL nor half of a surrogate pair, and ids may contain both.
+ * Such an id is stored escaped. So is an id with a backslash, so that no two ids look alike. All others are
+ * stored as they are.
+ */
+
+const ESCAPED = /[\\\0]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/** An entry of an index has at most 2700 bytes. */
+const MAX_MESSAGE_ID = 500;
+
+const isPlain = (id: string) => id.isWellFormed() && !id.includes("\0") && !id.includes("\\");
+
+export function toStored(id: string): string {
+  if (isPlain(id)) return id;
+  return id.replaceAll(ESCAPED, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+export function fromStored(stored: string): string {
+  if (!stored.includes("\\")) return stored;
+  return stored.replaceAll(/\\u([0-9a-f]{4})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+export const toStoredOrNull = (id: string | null) => (id === null ? null : toStored(id));
+
+export const fromStoredOrNull = (stored: string | null) =>
+  stored === null ? null : fromStored(stored);
+
+/** Message ids are only compared. Long ones are stored as their hash. */
+export function toStoredMessage(id: string): string {
+  if (id.length <= MAX_MESSAGE_ID) return toStored(id);
+  return `\\sha256 ${createHash("sha256").update(JSON.stringify(id)).digest("hex")}`;
+}

@@ -1,0 +1,56 @@
+import type { ThreadHolder } from "../../runs/holder.ts";
+import type { ThreadColumns } from "./statements.ts";
+import { fromStored, fromStoredOrNull } from "./stored-ids.ts";
+
+/** The run has to stop. */
+export const STOP = 1;
+/** The run has to stop, and stores nothing. */
+export const STOP_AND_DISCARD = 2;
+
+/** The claim that holds a thread. */
+export interface Claim {
+  readonly runId: string;
+  readonly ownerId: string;
+  readonly claimNumber: number;
+}
+
+/** A thread, as the transaction that has locked it changes it. */
+export interface ThreadRow {
+  readonly threadId: string;
+  /** The epoch of the last claim. */
+  epoch: number;
+  /** Null when the thread is free. */
+  claim: Claim | null;
+  stop: number;
+  /** Null for a thread of nobody, undefined for one that belongs to whoever claims it first. */
+  resourceId: string | null | undefined;
+  agentId: string | null;
+  /** Stored runs. */
+  runs: number;
+  isChanged: boolean;
+}
+
+export function threadRowOf(columns: ThreadColumns): ThreadRow {
+  const { epoch, run_id: runId, owner_id: ownerId, claim_number: claimNumber } = columns;
+  const { stop, runs, resource_id: resourceId, agent_id: agentId } = columns;
+  const isHeld = ownerId !== null && runId !== null && claimNumber !== null;
+  return {
+    threadId: fromStored(columns.thread_id),
+    epoch,
+    claim: isHeld ? { runId: fromStored(runId), ownerId, claimNumber } : null,
+    stop,
+    resourceId: isHeld || runs > 0 ? fromStoredOrNull(resourceId) : undefined,
+    agentId: fromStoredOrNull(agentId),
+    runs,
+    isChanged: false,
+  };
+}
+
+/** The holder of a thread as the rules of src/runs take it. Null for a thread without a row. */
+export function holderOf(
+  row: ThreadRow | null | undefined,
+  isAlive: (instanceId: string) => boolean,
+): ThreadHolder | null {
+  if (row?.claim == null) return null;
+  return { ...row.claim, epoch: row.epoch, isAlive: isAlive(row.claim.ownerId) };
+}

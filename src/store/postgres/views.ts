@@ -1,0 +1,88 @@
+import type { KeepViewRequest, ViewMessage, ViewRequest } from "../../protocol/messages.ts";
+import { viewsToDrop } from "../../runs/kept-views.ts";
+import { bigintArray } from "./binary-arrays.ts";
+import type { Compactor } from "./compactor.ts";
+import type { Connection } from "./connection.ts";
+import type { Statement, Statements } from "./statements.ts";
+import { fromStored, toStored } from "./stored-ids.ts";
+
+/** Bytes of runs, and runs, that one step takes: so much is in memory at a time. */
+const STEP_BYTES = 2 * 1024 * 1024;
+const STEP_RUNS = 500;
+
+export interface ViewsOptions {
+  readonly connection: Connection;
+  readonly statements: Statements;
+  readonly compactor: Compactor;
+}
+
+interface KeptRow {
+  readonly up_to: number;
+  readonly runs: number;
+  readonly view: Uint8Array;
+}
+
+interface RunRow {
+  readonly epoch: number;
+  readonly run_id: string;
+  readonly events: string;
+}
+
+/** Makes the views of threads from the runs behind the views that are kept, and keeps them. */
+export class Views {
+  readonly #options: ViewsOptions;
+
+  constructor(options: ViewsOptions) {
+    this.#options = options;
+  }
+
+  async read({ threadId, upToId: asked }: ViewRequest): Promise<ViewMessage> {
+    const { statements } = this.#options;
+    const id = toStored(threadId);
+    const [last] = await this.#query<{ epoch: number | null }>(statements.lastRun, [id]);
+    const upToId = asked ?? last?.epoch ?? 0;
+    const [kept] = await this.#query<KeptRow>(statements.keptView, [id, upToId]);
+    const view = await this.#make(threadId, upToId, kept ?? null);
+    // Where another program has written the view, it is made from the first run.
+    return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+  }
+
+  async keep({ threadId, upToId, runs, packed }: KeepViewRequest): Promise<void> {
+    const { statements } = this.#options;
+    const id = toStored(threadId);
+    await this.#query(statements.keepView, [id, upToId, runs, packed]);
+    const rows = await this.#query<Omit<KeptRow, "view">>(statements.keptViews, [id]);
+    const kept = rows.map(({ up_to, runs: count }) => ({ upToId: up_to, runs: count }));
+    const dropped = viewsToDrop(kept, upToId, packed.length).map((view) => view.upToId);
+    if (dropped.length > 0) await this.#query(statements.dropViews, [id, bigintArray(dropped)]);
+  }
+
+  /** Null when the view that was kept is none. */
+  async #make(threadId: string, upToId: number, kept: KeptRow | null): Promise<ViewMessage | null> {
+    const { statements, compactor } = this.#options;
+    let start = kept?.view ?? null;
+    let afterId = kept?.up_to ?? 0;
+    let runs = kept?.runs ?? 0;
+    let lengthBefore = 0;
+    for (;;) {
+      const values = [toStored(threadId), afterId, upToId, STEP_BYTES, STEP_RUNS];
+      const rows = await this.#query<RunRow>(statements.runsOfView, values);
+      afterId = rows.at(-1)?.epoch ?? upToId;
+      runs += rows.length;
+      const isLast = afterId >= upToId;
+      const added = rows.map(({ run_id, events }) => ({ runId: fromStored(run_id), events }));
+      const request = { threadId, start, runs: added, lengthBefore, isLast };
+      const step = await compactor.makeView(request);
+      if (!step.isRestored) return null;
+      const { rest, messages, packed } = step;
+      if (isLast) return { rest, messages, upToId, runs, packed };
+      start = packed;
+      for (const { events } of rows) lengthBefore += events.length;
+    }
+  }
+
+  async #query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+    const { rows } = await this.#options.connection.use((send) => send(statement, values));
+    return rows as Row[];
+  }
+}

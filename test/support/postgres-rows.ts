@@ -1,0 +1,18 @@
+import { execFileSync } from "node:child_process";
+
+/** Executes a query in another process, which this one waits for. */
+const SCRIPT = `
+  const [url, text, ...values] = process.argv.slice(1);
+  const { Client } = require("pg");
+  const client = new Client({ connectionString: url });
+  client.connect()
+    .then(() => client.query(text, values))
+    .then(({ rows }) => { process.stdout.write(JSON.stringify(rows)); return client.end(); });
+`;
+
+/** The rows of a query. Waits, as SQLite does: the same tests run on both. */
+export function postgresRows<Row>(url: string, text: string, ...values: readonly string[]): Row[] {
+  const args = ["-e", SCRIPT, url, text, ...values];
+  const output = execFileSync(process.execPath, args, { cwd: import.meta.dirname });
+  return JSON.parse(String(output)) as Row[];
+}
