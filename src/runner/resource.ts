@@ -63,7 +63,17 @@ export function scopeOfResource(resourceId: string): Scope | null {
   return isOther ? null : { resourceId };
 }
 
-/** The scope of a purge: the current resource, or all threads outside any `withResource`. */
-export function purgedScope(): Scope {
-  return scopes.getStore() ?? "every";
+/**
+ * The scope of a purge: the current resource, or all threads outside any `withResource`.
+ *
+ * @throws {RunStoreError} `RESOURCE_REQUIRED`
+ */
+export function purgedScope(resources: Resources): Scope {
+  const scope = scopes.getStore();
+  if (scope !== undefined) return scope;
+  if (resources === "optional") return "every";
+  throw new RunStoreError(
+    "RESOURCE_REQUIRED",
+    'the runner has resources: "required": to purge threads of all resources, call purge within withResource(EVERY_RESOURCE, fn)',
+  );
 }

@@ -226,22 +226,24 @@ export class StoreAgentRunner {
 
   /**
    * Removes old threads and runs, in short steps beside the runs that go on. Threads that a run holds are
-   * left alone. Within `withResource`, only threads of that resource are removed. Resolves with what was
-   * removed.
+   * left alone. Within `withResource`, only threads of that resource are removed. Outside, threads of all
+   * resources are; with `resources: "required"`, that takes `withResource(EVERY_RESOURCE, ...)`. Resolves
+   * with what was removed.
    *
    * What is removed is gone for `connect` and for `runner.threads`. The messages of removed runs stay
    * known: a client that sends them again does not add them again.
    *
    * @throws {TypeError} a limit is wrong.
-   * @throws {RunStoreError} `THREADS_UNSUPPORTED`, `RUNNER_CLOSED`, and the codes of a store that cannot be
-   * written.
+   * @throws {RunStoreError} `RESOURCE_REQUIRED`, `THREADS_UNSUPPORTED`, `RUNNER_CLOSED`, and the codes of a
+   * store that cannot be written.
    */
   async purge(options: PurgeOptions): Promise<PurgeResult> {
     const { dryRun, onProgress, signal, ...limits } = options ?? {};
     const fault = faultInLimits(limits);
     if (fault !== null) throw new TypeError(`purge: ${fault}`);
     if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
-    return this.#threads.purge({ ...limits, dryRun, onProgress, signal, scope: purgedScope() });
+    const scope = purgedScope(this.#options.resources ?? "optional");
+    return this.#threads.purge({ ...limits, dryRun, onProgress, signal, scope });
   }
 
   /**

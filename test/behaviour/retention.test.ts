@@ -1,7 +1,12 @@
 import "../support/leak-guard.ts";
 import { statSync } from "node:fs";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { type PurgeResult, type SqliteAgentRunner, withResource } from "../../src/index.ts";
+import {
+  EVERY_RESOURCE,
+  type PurgeResult,
+  type SqliteAgentRunner,
+  withResource,
+} from "../../src/index.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import {
   collect,
@@ -61,6 +66,20 @@ describe("runner.purge", () => {
     expect(valueIn(dbPath, "SELECT count(DISTINCT thread_id) FROM thread_messages")).toBeLessThan(
       2,
     );
+  });
+
+  test("of all resources takes EVERY_RESOURCE where a resource is required", async () => {
+    const runner = openRunner({ dbPath: tempDatabase(), resources: "required" });
+    for (const user of ["ada", "grace"]) {
+      await withResource(user, () => store(runner, `thread of ${user}`, 1));
+    }
+    await expect(runner.purge({ maxThreads: 0 })).rejects.toMatchObject({
+      code: "RESOURCE_REQUIRED",
+    });
+    const ofAda = await withResource("ada", () => runner.purge({ maxThreads: 0 }));
+    expect(ofAda).toMatchObject({ threads: 1 });
+    const ofAll = await withResource(EVERY_RESOURCE, () => runner.purge({ maxThreads: 0 }));
+    expect(ofAll).toMatchObject({ threads: 1 });
   });
 
   test("removes the oldest threads of too many, and of too many bytes", async () => {
