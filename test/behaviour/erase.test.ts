@@ -9,6 +9,7 @@ import { nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { countInFiles } from "../support/file-search.ts";
 import { openRunner, replayOf, runIdsIn, runToEnd } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import {
   answeringAgent,
   finished,
@@ -203,6 +204,23 @@ describe("erase", () => {
     });
     expect(countInFiles(dbPath, secret)).toBe(0);
     expect(valueIn(dbPath, "SELECT count(*) FROM unfinished_erasures")).toBe(0);
+  });
+
+  test("that close cuts off says that the runner is closed, and can be called again", async () => {
+    const dbPath = tempDatabase();
+    const secret = secretOf("secret");
+    const runner = openRunner({ dbPath });
+    await tell(runner, "t", secret, 2);
+    const holder = spawnChild(process.execPath, [HOLDER, dbPath]);
+    expect(await nextLine(holder)).toBe("holding");
+    const erased = runner.threads.erase({ threadId: "t" }).catch(({ code }) => code);
+    await eventually(() => valueIn(dbPath, "SELECT count(*) FROM threads") === 0);
+    await runner.close();
+    expect(await erased).toBe("RUNNER_CLOSED");
+    holder.process.stdin?.end();
+    const next = openRunner({ dbPath });
+    expect(await next.threads.erase({ threadId: "t" })).toMatchObject({ verified: true });
+    expect(countInFiles(dbPath, secret)).toBe(0);
   });
 
   test("erases a database in memory", async () => {

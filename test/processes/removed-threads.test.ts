@@ -1,5 +1,6 @@
 import "../support/leak-guard.ts";
 import { fileURLToPath } from "node:url";
+import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
@@ -248,6 +249,30 @@ describe("erasing", () => {
     expect(countInFiles(dbPath, "copy-t-")).toBeGreaterThan(0);
     expect(await here.threads.erase({ threadId: "t" })).toMatchObject({ verified: true });
     expect(countInFiles(dbPath, "copy-t-")).toBe(0);
+  });
+
+  test("of two processes at once, in a file that cannot give its pages back", async () => {
+    const dbPath = tempDatabase();
+    const ids = Array.from({ length: 6 }, (_, at) => `t${at}`);
+    const old = new Database(dbPath);
+    const version1 = new Version1(old);
+    for (const id of ids) {
+      for (let at = 0; at < 8; at++) version1.storeRun(id, `run-of-${id}-${at}`);
+    }
+    old.exec("UPDATE agent_runs SET input = json_object('said', hex(randomblob(60000)))");
+    old.close();
+    const processes = [await RunnerProcess.open({ dbPath }), await RunnerProcess.open({ dbPath })];
+    const erased = await Promise.all(
+      processes.map(async (process, half) => {
+        const results: unknown[] = [];
+        for (const threadId of ids.slice(half * 3, half * 3 + 3)) {
+          results.push(await process.threads("erase", { threadId }));
+        }
+        return results;
+      }),
+    );
+    expect(erased.flat()).toEqual(ids.map(() => ({ threads: 1, runs: 8, verified: true })));
+    expect(countInFiles(dbPath, "run-of-t")).toBe(0);
   });
 
   test("a thread that another process has open", async () => {

@@ -313,7 +313,10 @@ export class SqliteBackend implements Backend {
   /** Long work of the writer. */
   async #change<V>(request: WriterRequest): Promise<V> {
     await this.open();
-    const value = await this.#writer.request<V>(request);
+    const value = await this.#writer.request<V>(request).catch((cause: unknown) => {
+      // `close` ends the writer in the middle of long work.
+      throw this.#closed ? closedError(cause) : cause;
+    });
     // The writer has committed outside its batches, and has not synced that.
     this.durability?.noteCommit(null, 0);
     await this.durability?.sync(() => undefined);
@@ -403,4 +406,10 @@ export class SqliteBackend implements Backend {
     const { logger, dbPath } = this.#options;
     logger.error({ err: error, code: error.code, dbPath }, message);
   }
+}
+
+function closedError(cause: unknown): RunStoreError {
+  const error = toRunStoreError(cause);
+  if (error.code !== "WRITER_DIED") return error;
+  return new RunStoreError("RUNNER_CLOSED", "the runner was closed", { cause });
 }

@@ -24,12 +24,13 @@ export async function overwriteFreePages(db: Database, slices: Slices): Promise<
     await giveSpaceBack(db, slices, () => false);
     return;
   }
-  await slices.one(() => db.exec("CREATE TABLE IF NOT EXISTS erase_fill (zeros BLOB)"));
-  const fill = db.prepare<[number]>("INSERT INTO erase_fill (zeros) VALUES (zeroblob(?))");
-  const empty = db.prepare(
-    "DELETE FROM erase_fill WHERE rowid IN (SELECT rowid FROM erase_fill LIMIT 4)",
-  );
+  // Another process may do the same, and drop the table at any time: each slice makes it anew if it is gone.
+  const inTable = (sql: string) => {
+    db.exec("CREATE TABLE IF NOT EXISTS erase_fill (zeros BLOB)");
+    return db.prepare<unknown[]>(sql);
+  };
   await slices.until((isOver) => {
+    const fill = inTable("INSERT INTO erase_fill (zeros) VALUES (zeroblob(?))");
     const pageSize = Number(db.pragma("page_size", { simple: true }));
     while (Number(db.pragma("freelist_count", { simple: true })) > FILL_BYTES / pageSize + 8) {
       if (isOver()) return false;
@@ -39,6 +40,9 @@ export async function overwriteFreePages(db: Database, slices: Slices): Promise<
     return true;
   });
   await slices.until((isOver) => {
+    const empty = inTable(
+      "DELETE FROM erase_fill WHERE rowid IN (SELECT rowid FROM erase_fill LIMIT 4)",
+    );
     while (empty.run().changes > 0) if (isOver()) return false;
     db.exec("DROP TABLE erase_fill");
     return true;
