@@ -71,7 +71,7 @@ test.each<[string, RepeatingTalk, number, SqliteAgentRunnerOptions]>([
   [tools.name, tools, 60, {}],
   [attachment.name, attachment, 6, {}],
 ])(
-  "pitfall 50: what is stored grows with the talk, not with its square: %s",
+  "what is stored grows with the talk, not with its square: %s",
   async (_name, talk, turns, options) => {
     const none = await sizesAfter(talk, 0, options);
     const half = await sizesAfter(talk, turns, options);
@@ -85,7 +85,7 @@ test.each<[string, RepeatingTalk, number, SqliteAgentRunnerOptions]>([
   },
 );
 
-test("pitfall 50: an attachment is stored once, however many snapshots hold it", async () => {
+test("an attachment is stored once, however many snapshots hold it", async () => {
   const { text } = await sizesAfter(attachment, 4);
   expect(text).toBeLessThan(1.1 * attachment.saidIn(4));
 });
