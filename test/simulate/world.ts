@@ -40,8 +40,8 @@ export class World {
   readonly #allTroubles: TroubleRecord[] = [];
   readonly #taken: TakenRecord[] = [];
   #outageUntil = -1;
-  /** By place, until when no writer opens the database. */
-  readonly #writerDeadUntil: number[] = [];
+  /** Until when no writer of a process opens the database. A process that closes may outlast its place. */
+  readonly #writerDeadUntil = new Map<ProcessRecord, number>();
   #troubles: (Trouble & Period)[] = [];
   #unstorable: { on: number; threadId: string; until: number }[] = [];
 
@@ -141,7 +141,7 @@ export class World {
     const process = startProcess(record, {
       time: this.#time,
       database: this.#database,
-      conditions: this.#conditionsOf(place),
+      conditions: this.#conditionsOf(place, record),
     });
     this.#processes[place] = process;
     this.#records.push(record);
@@ -156,7 +156,7 @@ export class World {
     return process;
   }
 
-  #conditionsOf(place: number): Conditions {
+  #conditionsOf(place: number, record: ProcessRecord): Conditions {
     const isNow = ({ on, until }: { on: number; until: number }) =>
       on === place && until > this.#time.now;
     return {
@@ -169,21 +169,23 @@ export class World {
       },
       isUnstorable: (threadId) =>
         this.#unstorable.some((each) => each.threadId === threadId && isNow(each)),
-      isWriterDead: () => this.#isWriterDead(place),
-      writeFault: () => this.#writeFault(place),
+      isWriterDead: () => this.#isWriterDead(record),
+      writeFault: () => this.#writeFault(record),
       noteTaken: (taken) => void this.#taken.push(taken),
     };
   }
 
-  #isWriterDead(place: number): boolean {
-    return (this.#writerDeadUntil[place] ?? -1) > this.#time.now;
+  #isWriterDead(record: ProcessRecord): boolean {
+    return (this.#writerDeadUntil.get(record) ?? -1) > this.#time.now;
   }
 
-  #writeFault(place: number): RunStoreError | null {
+  #writeFault(record: ProcessRecord): RunStoreError | null {
     if (this.#time.now < this.#outageUntil) {
       return new RunStoreError("DISK_FULL", "the simulated disk is full");
     }
-    return this.#isWriterDead(place) ? new RunStoreError("NO_WRITER", "no simulated writer") : null;
+    return this.#isWriterDead(record)
+      ? new RunStoreError("NO_WRITER", "no simulated writer")
+      : null;
   }
 
   #do(action: Action): void {
@@ -222,7 +224,7 @@ export class World {
         this.#say(record.name, `loses its writer for ${action.ms} ms`);
         record.silences.push({ from: at, until });
         this.#allTroubles.push({ on, from: at, until });
-        this.#writerDeadUntil[on] = Math.max(this.#writerDeadUntil[on] ?? 0, until);
+        this.#writerDeadUntil.set(record, Math.max(this.#writerDeadUntil.get(record) ?? 0, until));
         this.#time.as(owner, () => backend.loseWriter());
         return;
       case "trouble":
