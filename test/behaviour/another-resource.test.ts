@@ -1,7 +1,8 @@
 import "../support/leak-guard.ts";
 import { expect, it } from "vitest";
-import { withResource } from "../../src/index.ts";
-import { collect, openRunner, watch } from "../support/open-runner.ts";
+import { EVERY_RESOURCE, withResource } from "../../src/index.ts";
+import { withDatabase } from "../support/database-file.ts";
+import { collect, openRunner, runToEnd, watch } from "../support/open-runner.ts";
 import { answeringAgent, heldAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -59,4 +60,24 @@ it("to another resource, a thread is unknown to whatever would change it, also w
     archived: false,
     runs: 1,
   });
+});
+
+it("a thread that is being removed shows its runs to nobody, neither to its resource nor to others", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  await withResource("ada", () => runToEnd(runner, "thread", "run", answeringAgent()));
+  const seenBy = (resourceId: string | typeof EVERY_RESOURCE) =>
+    withResource(resourceId, () => runner.threads.runs("thread"));
+  expect((await seenBy("ada")).runs).toHaveLength(1);
+  // As the removal of a long thread leaves it between two steps. Another process goes on with it.
+  withDatabase(dbPath, (db) => {
+    db.exec(`INSERT INTO unfinished_threads (thread_id, resource_id, up_to, is_fork, owner_id)
+      SELECT 'thread', resource_id, 1, 0, instance_id FROM threads, runner_instances`);
+    db.exec("DELETE FROM threads");
+  });
+  const nothing = { runs: [], nextCursor: null };
+  expect(await runner.threads.runs("thread")).toEqual(nothing);
+  for (const resourceId of ["ada", "grace", EVERY_RESOURCE] as const) {
+    expect(await seenBy(resourceId)).toEqual(nothing);
+  }
 });

@@ -8,11 +8,12 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../../src/runs/history-page.ts";
 import { parseEvents } from "../database/parse-events.ts";
+import { isThreadVisible } from "../instances/ownership.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
-import { isThreadVisible, readThreadNow } from "./who-runs.ts";
+import { readThreadNow } from "./who-runs.ts";
 
 /** How many long rows are kept as chunks for the pages that follow. */
 const CUT_ROWS = 4;
@@ -84,7 +85,7 @@ export class HistoryPages {
   ): (Now & { readonly from: PageCursor }) | null {
     const { statements } = this.#context;
     const begin = () => {
-      if (!isThreadVisible(this.#context, threadId, scope)) return null;
+      if (!isThreadVisible(this.#context.statements, threadId, scope)) return null;
       if (cursor !== null) return { from: cursor, ...LATER };
       const upToId = statements.lastRowOfThread.get(threadId) ?? 0;
       const before =

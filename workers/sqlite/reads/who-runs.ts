@@ -5,19 +5,8 @@ import type {
 } from "../../../src/protocol/messages.ts";
 import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
 import { liveRunOf, threadNow, VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
-import { holderOf } from "../instances/ownership.ts";
+import { holderOf, isThreadVisible } from "../instances/ownership.ts";
 import type { ReaderContext } from "./reader-context.ts";
-
-/** Whether a call with `scope` sees the thread. A thread that is unknown is one of nobody. */
-export function isThreadVisible(
-  { statements }: Pick<ReaderContext, "statements">,
-  threadId: string,
-  scope: Scope,
-): boolean {
-  if (statements.unfinishedThread.get(threadId) !== undefined) return false;
-  if (scope === "every") return true;
-  return isVisible(scope, statements.resourceOfThread.get(threadId) ?? null);
-}
 
 /** The run that holds a thread, if its owner is alive and the run was not told to stop. */
 export function runningRun(
@@ -26,7 +15,7 @@ export function runningRun(
 ): RunningMessage {
   // In one transaction: the first run of a new thread gives it to a resource.
   return context.db.transaction(() => {
-    if (!isThreadVisible(context, threadId, scope)) {
+    if (!isThreadVisible(context.statements, threadId, scope)) {
       return { run: null, isOthers: isOthersThread(context, threadId, scope) };
     }
     const state = context.statements.stateOfThread.get(threadId);

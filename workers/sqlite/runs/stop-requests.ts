@@ -1,8 +1,7 @@
 import type { OpResult, StopOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
-import { isVisible } from "../../../src/protocol/scope.ts";
 import { isStoppable } from "../../../src/runs/holder.ts";
-import { holderOf } from "../instances/ownership.ts";
+import { holderOf, isThreadVisible } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
 
 /** Value of `run_state.stop_requested`: the run has to stop, and is stored. */
@@ -17,8 +16,7 @@ export const STOP_AND_DISCARD = 2;
  */
 export function requestStop(context: WriterContext, op: StopOp): OpResult<"stop"> {
   const { statements, config } = context;
-  const resourceId = statements.resourceOfThread.get(op.threadId) ?? null;
-  if (!isVisible(op.scope, resourceId)) return { ok: true, stopped: false };
+  if (!isThreadVisible(statements, op.threadId, op.scope)) return { ok: true, stopped: false };
   const state = statements.stateOfThread.get(op.threadId);
   if (!isStoppable(holderOf(context, state), op, config.instanceId)) {
     return { ok: true, stopped: false };

@@ -1,5 +1,4 @@
 import type { Database } from "better-sqlite3";
-import { isVisible, type Scope } from "../../../src/protocol/scope.ts";
 import type {
   ListRunsMessage,
   ListRunsRequest,
@@ -8,6 +7,7 @@ import type {
   ReadThreadMessage,
   ReadThreadRequest,
 } from "../../../src/protocol/thread-messages.ts";
+import { isThreadVisible } from "../instances/ownership.ts";
 import type { OwnerStatements } from "../instances/statements.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import { ThreadLists } from "./list-threads.ts";
@@ -16,7 +16,8 @@ import { type SummaryContext, summaryOfThread } from "./thread-summaries.ts";
 
 export interface ThreadReadContext extends SummaryContext {
   readonly db: Database;
-  readonly statements: SummaryContext["statements"] & Pick<OwnerStatements, "resourceOfThread">;
+  readonly statements: SummaryContext["statements"] &
+    Pick<OwnerStatements, "resourceOfThread" | "unfinishedThread">;
 }
 
 /** Answers the reads of threads, in a reader or in the writer of a database in memory. */
@@ -39,7 +40,7 @@ export class ThreadReader {
 
   get({ threadId, scope }: ReadThreadRequest): ReadThreadMessage {
     const read = this.#context.db.transaction(() =>
-      this.#isVisible(threadId, scope)
+      isThreadVisible(this.#context.statements, threadId, scope)
         ? summaryOfThread(this.#context, this.#values, threadId)
         : null,
     );
@@ -47,15 +48,11 @@ export class ThreadReader {
   }
 
   runs({ threadId, scope, after, limit }: ListRunsRequest): ListRunsMessage {
-    if (!this.#isVisible(threadId, scope)) return { runs: [], next: null };
-    const rows = this.#context.statements.runsAfter.all(threadId, after ?? 0, limit + 1);
+    const { statements } = this.#context;
+    if (!isThreadVisible(statements, threadId, scope)) return { runs: [], next: null };
+    const rows = statements.runsAfter.all(threadId, after ?? 0, limit + 1);
     const listed = rows.slice(0, limit);
     const next = rows.length > limit ? (listed.at(-1)?.id ?? null) : null;
     return { runs: listed.map((row) => summaryOf(row)), next };
-  }
-
-  #isVisible(threadId: string, scope: Scope): boolean {
-    if (scope === "every") return true;
-    return isVisible(scope, this.#context.statements.resourceOfThread.get(threadId) ?? null);
   }
 }
