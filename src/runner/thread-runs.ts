@@ -15,7 +15,8 @@ interface Thread {
  * The runs of this runner, by thread and resource. Runs of different resources on one thread do not wait
  * for each other: the store decides whose thread it is, and refuses the others.
  *
- * A thread is remembered only while it has a run that is not stored. Starting and ending a run searches no list, because tens of thousands of runs may wait.
+ * A thread is remembered only while it has a run that is not stored. Starting and ending a run searches no
+ * list, because tens of thousands of runs may wait.
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();

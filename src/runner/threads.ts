@@ -147,8 +147,9 @@ export class Threads {
   async fork(threadId: string, options: ForkOptions = {}): Promise<string> {
     const { atRun, newThreadId = crypto.randomUUID(), ...unknown } = options;
     assertId(threadId, "threadId");
-    for (const name of Object.keys(unknown)) {
-      // With a misspelt `atRun`, the fork would have more runs than it should.
+    // With a misspelt `atRun`, the fork would have more runs than it should.
+    const [name] = Object.keys(unknown);
+    if (name !== undefined) {
       throw new TypeError(`fork: expected one of the options atRun, newThreadId, got "${name}"`);
     }
     assertId(newThreadId, "newThreadId");
@@ -190,7 +191,8 @@ export class Threads {
     if (threadId !== undefined) {
       assertId(threadId, "threadId");
       const scope = this.#options.scope();
-      return this.#whenIdle(threadId, scope, () => this.#store.erase({ threadId }, scope));
+      const endRun = () => this.#options.endRun(threadId, scope);
+      return this.#whenIdle(endRun, () => this.#store.erase({ threadId }, scope));
     }
     assertId(resourceId, "resourceId");
     const scope = this.#options.scopeOf(resourceId);
@@ -199,17 +201,12 @@ export class Threads {
         "THREAD_NOT_FOUND",
         "erase: the call is within withResource of another resource",
       );
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#store.erase({ resourceId }, scope);
-      } catch (error) {
-        const mayPass = hasCode(error, "THREAD_ALREADY_RUNNING") && attempt < MAX_ATTEMPTS;
-        if (!mayPass) throw error;
-      }
+    const endRuns = async () => {
       for await (const { id, isRunning } of this.#each(scope)) {
         if (isRunning) await this.#options.endRun(id, scope);
       }
-    }
+    };
+    return this.#whenIdle(endRuns, () => this.#store.erase({ resourceId }, scope));
   }
 
   get #store(): ThreadStore {
@@ -255,7 +252,8 @@ export class Threads {
   }
 
   async #delete(threadId: string, scope: Scope): Promise<void> {
-    await this.#whenIdle(threadId, scope, async (hasEnded) => {
+    const endRun = () => this.#options.endRun(threadId, scope);
+    await this.#whenIdle(endRun, async (hasEnded) => {
       try {
         await this.#store.delete(threadId, scope);
       } catch (error) {
@@ -266,12 +264,11 @@ export class Threads {
   }
 
   /**
-   * Removes something of a thread, and ends the run that hinders it. Another run may begin meanwhile. `remove` is
-   * told whether a run was ended.
+   * Removes something, and ends the runs that hinder it. Other runs may begin meanwhile. `remove` is told
+   * whether runs were ended.
    */
   async #whenIdle<T>(
-    threadId: string,
-    scope: Scope,
+    endRuns: () => Promise<void>,
     remove: (hasEnded: boolean) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -281,7 +278,7 @@ export class Threads {
         const mayPass = hasCode(error, "THREAD_ALREADY_RUNNING") && attempt < MAX_ATTEMPTS;
         if (!mayPass) throw error;
       }
-      await this.#options.endRun(threadId, scope);
+      await endRuns();
       await delay(attempt);
     }
   }

@@ -313,7 +313,8 @@ export class Batcher {
 
   /**
    * Storing has failed for long. Calls every `onStalled`, and rejects the claims and what waits for an
-   * answer: a run that has not begun is better refused than left waiting. Returns the operations of `batch` that are still to be sent.
+   * answer: a run that has not begun is better refused than left waiting. Returns the operations of `batch`
+   * that are still to be sent.
    */
   #reportStall(
     batch: readonly QueuedOperation[],

@@ -1,9 +1,9 @@
-import { setImmediate as nextTask } from "node:timers/promises";
 import { RunStoreError } from "../../protocol/errors.ts";
-import type { FoundRunInput, OfferedRun } from "../../protocol/messages.ts";
+import type { OfferedRun } from "../../protocol/messages.ts";
 import type { InterruptedRuns, TakenRun } from "../interrupted-runs.ts";
 import type { Backend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
+import { parseChunks } from "./parse-chunks.ts";
 
 /** The interrupted runs of a backend that reads the inputs of runs. */
 export class OfferedRuns implements InterruptedRuns {
@@ -37,7 +37,8 @@ export class OfferedRuns implements InterruptedRuns {
       await this.settle(run);
       return null;
     }
-    return { runId: found.runId, agentId, resourceId, startedAt, input: await parseInput(found) };
+    const input = await parseChunks(found);
+    return { runId: found.runId, agentId, resourceId, startedAt, input };
   }
 
   async settle({ threadId, row }: OfferedRun): Promise<boolean> {
@@ -45,14 +46,4 @@ export class OfferedRuns implements InterruptedRuns {
     if (!result.ok) throw RunStoreError.from(result.fault);
     return result.settled;
   }
-}
-
-/** Parses an input in several tasks, so that a long one does not hold up the loop. */
-async function parseInput({ rest, messages: chunks }: FoundRunInput): Promise<object> {
-  const messages: unknown[] = [];
-  for (const chunk of chunks) {
-    for (const message of JSON.parse(chunk) as unknown[]) messages.push(message);
-    await nextTask();
-  }
-  return { ...(JSON.parse(rest) as object), messages };
 }

@@ -1,11 +1,10 @@
-import { setImmediate as nextTask } from "node:timers/promises";
-import type { Message } from "../../events/view/message.ts";
 import type { StoredView } from "../../events/view/thread-view.ts";
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HistoryPageMessage, ViewMessage } from "../../protocol/messages.ts";
 import type { HistoryViews, ViewPoint } from "../run-store.ts";
 import type { Backend } from "./backend.ts";
+import { parseChunks } from "./parse-chunks.ts";
 
 /** UTF-16 units of snapshots after which a view is made unasked. */
 const MIN_UNREAD_LENGTH = 1024 * 1024;
@@ -61,7 +60,7 @@ export class StoredViews {
   }
 
   async read(threadId: string, point: ViewPoint): Promise<StoredView> {
-    return parseView(await this.#readAndKeep(threadId, (point as RowPoint).row));
+    return parseChunks<StoredView>(await this.#readAndKeep(threadId, (point as RowPoint).row));
   }
 
   /** A run with `length` UTF-16 units of snapshots was stored. */
@@ -100,14 +99,4 @@ export class StoredViews {
       this.#logger.debug({ err, threadId }, "the view of a thread was not kept");
     });
   }
-}
-
-/** Parses a view in several tasks, so that a long one does not hold up the loop. */
-async function parseView({ rest, messages: chunks }: ViewMessage): Promise<StoredView> {
-  const messages: Message[] = [];
-  for (const [at, chunk] of chunks.entries()) {
-    if (at > 0) await nextTask();
-    for (const message of JSON.parse(chunk) as Message[]) messages.push(message);
-  }
-  return { ...(JSON.parse(rest) as Omit<StoredView, "messages">), messages };
 }

@@ -9,7 +9,7 @@ import type { LendingStatements, RemovalStatements } from "./statements.ts";
 import type { Counts } from "./tally.ts";
 
 /** Rows that one statement deletes at most. The time is checked between statements. */
-const ROWS = 16;
+export const ROWS = 16;
 
 export interface RemovalContext extends WriterContext {
   readonly removal: RemovalStatements & LendingStatements;

@@ -5,12 +5,9 @@ import { ValueReader } from "../values/read-values.ts";
 import { prepareSweepStatements, type SweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
 import { prepareShortenStatements, type ShortenStatements } from "./purge-statements.ts";
-import { count, type RemovalContext } from "./remove-thread.ts";
+import { count, type RemovalContext, ROWS } from "./remove-thread.ts";
 import type { IsOver } from "./slices.ts";
 import type { Counts } from "./tally.ts";
-
-/** Rows that one statement deletes at most. The time is checked between statements. */
-const ROWS = 16;
 
 export interface ShorteningContext extends RemovalContext {
   readonly shortening: ShortenStatements & SweepStatements;

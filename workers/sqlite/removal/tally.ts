@@ -12,7 +12,7 @@ export class Tally {
   readonly #done: Counts = { threads: 0, runs: 0, bytes: 0 };
   #open: Counts = { threads: 0, runs: 0, bytes: 0 };
 
-  /** Begins a transaction. If the one before was rolled back, call `forget` first. */
+  /** Begins a transaction. The one before it is over. */
   begin(): Counts {
     this.add(this.#open);
     this.#open = { threads: 0, runs: 0, bytes: 0 };
