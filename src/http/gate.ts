@@ -1,5 +1,5 @@
+import { describeValue } from "../protocol/describe-value.ts";
 import { guardLogger, isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
-import { describeValue } from "../runner/describe-value.ts";
 import { withResource } from "../runner/resource.ts";
 import type { Threads } from "../runner/threads.ts";
 import { MAX_CHANGE_BYTES, parseJson, type RequestBody } from "./body.ts";

@@ -1,4 +1,5 @@
-import { describeValue } from "../runner/describe-value.ts";
+import { describeValue } from "../protocol/describe-value.ts";
+import { isId } from "../protocol/ids.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface Identity {
@@ -31,9 +32,7 @@ export async function identified<Rest extends readonly unknown[]>(
   }
   if (answer instanceof Response) return answer;
   const { resourceId } = (answer ?? {}) as { readonly resourceId?: unknown };
-  if (typeof resourceId === "string" && resourceId !== "" && resourceId.isWellFormed()) {
-    return { resourceId };
-  }
+  if (isId(resourceId)) return { resourceId };
   throw identifyFailed(
     new TypeError(
       "identify: expected { resourceId: a non-empty string of well-formed Unicode } or a Response, got " +

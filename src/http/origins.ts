@@ -1,4 +1,4 @@
-import { describeValue } from "../runner/describe-value.ts";
+import { describeValue } from "../protocol/describe-value.ts";
 
 const SAFE_METHODS: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { describeValue } from "../runner/describe-value.ts";
+import { describeValue } from "../protocol/describe-value.ts";
 import { Gate, notFound, type WithThreadsOptions } from "./gate.ts";
 import { NodeBody, requestOf } from "./node-request.ts";
 import { rewriteBody, sendResponse } from "./node-response.ts";

@@ -1,4 +1,4 @@
-import { describeValue } from "../runner/describe-value.ts";
+import { describeValue } from "../protocol/describe-value.ts";
 import { bodyOf } from "./body.ts";
 import { Gate, notFound, type WithThreadsOptions } from "./gate.ts";
 import { withThreadEndpoints } from "./runtime-info.ts";

@@ -1,3 +1,4 @@
+import { describeValue } from "../protocol/describe-value.ts";
 import type { PurgeLimits } from "../protocol/threads.ts";
 
 /** Which threads and runs are removed by themselves, and how often that is done. */
@@ -37,7 +38,7 @@ const REMOVING: readonly (keyof PurgeLimits)[] = [
 ];
 
 /** The longest delay that a timer of Node takes. https://nodejs.org/api/timers.html */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 const RETENTION: Readonly<Record<keyof Retention, Rule>> = {
   ...LIMITS,
@@ -61,11 +62,6 @@ export function faultInRetention(retention: unknown): string | null {
   return removesNothing ? `expected one of the limits ${REMOVING.join(", ")}` : null;
 }
 
-function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  return typeof value === "object" && value !== null ? "an object" : String(value);
-}
-
 function faultIn(given: object, rules: Readonly<Record<string, Rule>>): string | null {
   for (const [name, value] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
@@ -73,7 +69,7 @@ function faultIn(given: object, rules: Readonly<Record<string, Rule>>): string |
       return `expected one of the fields ${Object.keys(rules).join(", ")}, got ${JSON.stringify(name)}`;
     }
     if (value !== undefined && !rule.accepts(value))
-      return `expected ${name} to be ${rule.expected}, got ${shown(value)}`;
+      return `expected ${name} to be ${rule.expected}, got ${describeValue(value)}`;
   }
   return null;
 }

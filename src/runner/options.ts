@@ -1,7 +1,7 @@
+import { describeValue } from "../protocol/describe-value.ts";
 import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
-import { faultInRetention, type Retention } from "../retention/limits.ts";
+import { faultInRetention, MAX_TIMER_MS, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
-import { describeValue } from "./describe-value.ts";
 import type { OnInterrupted } from "./interruptions.ts";
 import type { InputMessages } from "./read-input.ts";
 import type { Resources } from "./resource.ts";
@@ -156,9 +156,6 @@ export const DEFAULTS: ResolvedOptions = {
   titleFor: false,
   logger: STDERR_LOGGER,
 };
-
-/** The longest delay that a timer of Node takes. https://nodejs.org/api/timers.html */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface Rule {
   readonly expected: string;

@@ -1,7 +1,7 @@
+import { MAX_TIMER_MS } from "../retention/limits.ts";
 import {
   DEFAULTS,
   integer,
-  MAX_TIMER_MS,
   type Resolved,
   RULES,
   type Rules,
@@ -57,19 +57,30 @@ const url = {
   isSecret: true,
 };
 
-const {
-  dbPath: _dbPath,
-  durability: _durability,
-  readers: _readers,
-  retention: _retention,
-  titleFor: _titleFor,
-  onInterrupted: _onInterrupted,
-  maxReruns: _maxReruns,
-  ...SHARED_RULES
-} = RULES;
+/** Options of a runner on SQLite that this one does not have. */
+const SQLITE_ONLY = [
+  "dbPath",
+  "durability",
+  "readers",
+  "retention",
+  "titleFor",
+  "onInterrupted",
+  "maxReruns",
+] as const;
+
+type SqliteOnly = (typeof SQLITE_ONLY)[number];
+
+/** `values` by option, without those of SQLite alone. */
+function shared<Values extends Record<SqliteOnly, unknown>>(
+  values: Values,
+): Omit<Values, SqliteOnly> {
+  const rest: Partial<Values> = { ...values };
+  for (const name of SQLITE_ONLY) delete rest[name];
+  return rest as Omit<Values, SqliteOnly>;
+}
 
 const POSTGRES_RULES: Rules<PostgresAgentRunnerOptions> = {
-  ...SHARED_RULES,
+  ...shared(RULES),
   connectionString: url,
   listenUrl: url,
   schema: {
@@ -94,22 +105,12 @@ type ResolvedOptions = Resolved<Omit<PostgresAgentRunnerOptions, "listenUrl">> &
  */
 export function resolvePostgresOptions(options: PostgresAgentRunnerOptions): ResolvedOptions {
   const { connectionString, listenUrl = connectionString } = options ?? {};
-  const {
-    dbPath: _noPath,
-    durability: _noDurability,
-    readers: _noReaders,
-    retention: _noRetention,
-    titleFor: _noTitles,
-    onInterrupted: _noReruns,
-    maxReruns: _noMaximum,
-    ...shared
-  } = DEFAULTS;
   const resolved = resolveWith<PostgresAgentRunnerOptions>(
     "PostgresAgentRunner",
     options,
     POSTGRES_RULES,
     {
-      ...shared,
+      ...shared(DEFAULTS),
       maxBatchBytes: 256 * 1024,
       connectionString,
       listenUrl,

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { describeValue } from "../protocol/describe-value.ts";
 import { RunStoreError } from "../protocol/errors.ts";
+import { isId } from "../protocol/ids.ts";
 import { isVisible, type Scope, UNOWNED } from "../protocol/scope.ts";
-import { describeValue } from "./describe-value.ts";
 
 /** In place of a resource: all threads, whosever they are. For operators' tools. */
 export const EVERY_RESOURCE: unique symbol = Symbol("every resource");
@@ -28,7 +29,7 @@ export function withScope<T>(scope: Scope, fn: () => T): T {
 
 function scopeOf(resourceId: unknown): Scope {
   if (resourceId === EVERY_RESOURCE) return "every";
-  if (typeof resourceId !== "string" || resourceId === "" || !resourceId.isWellFormed()) {
+  if (!isId(resourceId)) {
     throw new TypeError(
       `withResource: expected a non-empty string of well-formed Unicode, got ${describeValue(resourceId)}`,
     );
@@ -45,13 +46,8 @@ export type Resources = "optional" | "required";
  * @throws {RunStoreError} `RESOURCE_REQUIRED`
  */
 export function currentScope(resources: Resources): Scope {
-  const scope = scopes.getStore();
-  if (scope !== undefined) return scope;
-  if (resources === "optional") return UNOWNED;
-  throw new RunStoreError(
-    "RESOURCE_REQUIRED",
-    'the runner has resources: "required", and this call is outside any withResource(resourceId, fn)',
-  );
+  const missing = "this call is outside any withResource(resourceId, fn)";
+  return scopeOr(UNOWNED, resources, missing);
 }
 
 /**
@@ -69,11 +65,15 @@ export function scopeOfResource(resourceId: string): Scope | null {
  * @throws {RunStoreError} `RESOURCE_REQUIRED`
  */
 export function purgedScope(resources: Resources): Scope {
+  const missing = "a purge of all threads has to be within withResource(EVERY_RESOURCE, fn)";
+  return scopeOr("every", resources, missing);
+}
+
+/** The scope of the call that is under way. `outside`: that of a call outside any `withResource`. */
+function scopeOr(outside: Scope, resources: Resources, missing: string): Scope {
   const scope = scopes.getStore();
   if (scope !== undefined) return scope;
-  if (resources === "optional") return "every";
-  throw new RunStoreError(
-    "RESOURCE_REQUIRED",
-    'the runner has resources: "required": to purge threads of all resources, call purge within withResource(EVERY_RESOURCE, fn)',
-  );
+  if (resources === "optional") return outside;
+  const message = `the runner has resources: "required", and ${missing}`;
+  throw new RunStoreError("RESOURCE_REQUIRED", message);
 }

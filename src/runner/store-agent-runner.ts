@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
+import { describeValue } from "../protocol/describe-value.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import { guardLogger, type Logger } from "../protocol/logger.ts";
 import type { Scope } from "../protocol/scope.ts";
@@ -18,7 +19,6 @@ import type {
   StopRequest,
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
-import { describeValue } from "./describe-value.ts";
 import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";

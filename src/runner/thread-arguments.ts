@@ -1,4 +1,6 @@
-import { describeValue } from "./describe-value.ts";
+import { isFields } from "../events/view/message.ts";
+import { describeValue } from "../protocol/describe-value.ts";
+import { isId } from "../protocol/ids.ts";
 
 /** The most threads or runs that one page has. */
 const MAX_LIMIT = 500;
@@ -8,8 +10,7 @@ const MAX_FIELDS = 20;
 
 /** @throws {TypeError} */
 export function assertId(value: unknown, name: string): asserts value is string {
-  // UTF-8 cannot hold a lone surrogate: a store would give back a different id.
-  if (typeof value !== "string" || value === "" || !value.isWellFormed()) {
+  if (!isId(value)) {
     throw new TypeError(
       `expected ${name} to be a non-empty string of well-formed Unicode, got ${describeValue(value)}`,
     );
@@ -18,7 +19,7 @@ export function assertId(value: unknown, name: string): asserts value is string 
 
 /** @throws {TypeError} */
 export function assertMetadata(value: unknown): void {
-  if (!isPlainObject(value)) {
+  if (!isFields(value)) {
     throw new TypeError(`expected metadata to be an object, got ${describeValue(value)}`);
   }
   let json: unknown;
@@ -56,7 +57,7 @@ const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
     {
       expected: `an object of at most ${MAX_FIELDS} strings, numbers, booleans and nulls`,
       accepts: (value) =>
-        isPlainObject(value) &&
+        isFields(value) &&
         Object.keys(value).length <= MAX_FIELDS &&
         Object.values(value).every(isScalar),
     },
@@ -72,7 +73,7 @@ const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
 
 /** @throws {TypeError} */
 export function assertThreadQuery(query: object): void {
-  if (!isPlainObject(query)) {
+  if (!isFields(query)) {
     throw new TypeError(`expected an object of options, got ${describeValue(query)}`);
   }
   for (const [name, value] of Object.entries(query)) {
@@ -84,10 +85,6 @@ export function assertThreadQuery(query: object): void {
     if (value === undefined || rule.accepts(value)) continue;
     throw new TypeError(`expected ${name} to be ${rule.expected}, got ${describeValue(value)}`);
   }
-}
-
-function isPlainObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isScalar(value: unknown): boolean {

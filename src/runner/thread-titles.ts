@@ -1,8 +1,8 @@
 import type { Message } from "../events/view/message.ts";
+import { describeValue } from "../protocol/describe-value.ts";
 import { toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { RunStore } from "../store/run-store.ts";
-import { describeValue } from "./describe-value.ts";
 import { readStoredView } from "./stored-view.ts";
 
 /** A thread whose first run was stored. */

@@ -1,31 +1,11 @@
 import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
-import { viewOf } from "../../src/events/view/thread-view.ts";
 import type { SqliteAgentRunner } from "../../src/index.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
-import { collect, openRunner, runToEnd } from "../support/open-runner.ts";
+import { noting, shownBy } from "../support/folded-talk.ts";
+import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
-import { finished, scriptedAgent, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
-
-/** A state that is so long that the view of a few runs is kept. */
-const NOTES = "notes ".repeat(15_000);
-
-const noting = () =>
-  scriptedAgent(function* ({ input }) {
-    yield started(input);
-    yield* text(`answer-${input.runId}`, `answer to ${input.runId}. `);
-    yield { type: "STATE_SNAPSHOT", snapshot: { notes: NOTES, last: input.runId } };
-    yield finished(input);
-  });
-
-/** What a client shows that replays the last run, after a view of the runs before it. */
-async function shownBy(runner: SqliteAgentRunner): Promise<string> {
-  const headers = { "x-replay-runs": "1" };
-  const { messages } = viewOf(await collect(runner.connect({ threadId: "t", headers })));
-  const answers = messages.filter(({ role }) => role === "assistant");
-  return answers.map(({ content }) => content).join("");
-}
 
 async function keepView(dbPath: string, runner: SqliteAgentRunner): Promise<void> {
   await shownBy(runner);

@@ -1,21 +1,14 @@
 import "../support/leak-guard.ts";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { viewOf } from "../../src/events/view/thread-view.ts";
 import { PostgresAgentRunner } from "../../src/postgres.ts";
 import { verifyWithClients } from "../events/clients.ts";
+import { noting, shownBy } from "../support/folded-talk.ts";
 import { closing, delta, opening } from "../support/message-events.ts";
-import {
-  collect,
-  collectingLogger,
-  replayOf,
-  runToEnd,
-  spokenIn,
-  watch,
-} from "../support/open-runner.ts";
+import { collectingLogger, replayOf, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
-import { finished, inputOf, scriptedAgent, started, text } from "../support/scripted-agent.ts";
+import { finished, inputOf, scriptedAgent, started } from "../support/scripted-agent.ts";
 import { threadsStarted } from "../support/threads-started.ts";
 
 let server: PostgresServer;
@@ -74,24 +67,6 @@ test("one event may have megabytes, NUL and half a surrogate pair; a bigint is l
   // JSON has no such number. It is lost alone.
   expect(number?.value).toEqual({ yes: 1 });
 });
-
-const NOTES = "notes ".repeat(15_000);
-
-const noting = () =>
-  scriptedAgent(function* ({ input }) {
-    yield started(input);
-    yield* text(`answer-${input.runId}`, `answer to ${input.runId}. `);
-    yield { type: "STATE_SNAPSHOT", snapshot: { notes: NOTES, last: input.runId } };
-    yield finished(input);
-  });
-
-/** What a client shows that replays the last run, after a view of the runs before it. */
-async function shownBy(runner: PostgresAgentRunner): Promise<string> {
-  const headers = { "x-replay-runs": "1" };
-  const { messages } = viewOf(await collect(runner.connect({ threadId: "t", headers })));
-  const answers = messages.filter(({ role }) => role === "assistant");
-  return answers.map(({ content }) => content).join("");
-}
 
 test("a view that was much work is kept, and a view that is none is made again", async () => {
   const url = await server.newDatabase();
