@@ -355,7 +355,7 @@ export class ActiveRun {
         resourceId: this.resourceId,
         messageIds,
         messageDigests,
-        supersede: !isRerun && onConcurrentRun === "supersede",
+        supersede: () => !isRerun && onConcurrentRun === "supersede" && this.#isIn("claiming"),
         ...(isRerun && { rerunOf }),
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),

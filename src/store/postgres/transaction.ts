@@ -204,13 +204,12 @@ export class Transaction {
     const { threadId, runId, agentId, resourceId, number: claimNumber } = op;
     if (row === undefined) throw new UnknownThread();
     if (!belongsTo(row.resourceId, resourceId)) {
-      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND", heldIn: null };
     }
     const holder = holderOf(row, isAlive);
     const decision = decideClaim({ instanceId, claimNumber, holder });
     if (decision.kind === "refuse") {
-      if (op.supersede) this.#askToStop(row, STOP_AND_DISCARD);
-      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING", heldIn: row.epoch };
     }
     if (decision.kind === "recover") await this.#recover(row, this.#ownerDied());
     if (decision.kind !== "repeat") {
