@@ -64,7 +64,7 @@ test("another thread moves the pages of the WAL, and batches that are written me
 });
 
 test("the writer moves the last pages of a large WAL, which then begins anew", async () => {
-  write(5000);
+  write(7000);
   onAsked = () => {
     // A commit during a checkpoint stays in the WAL: here a reader keeps the checkpoint from moving it.
     other.exec("BEGIN");

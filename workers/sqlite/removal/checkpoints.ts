@@ -4,11 +4,14 @@ import type { WriterNotice } from "../../../src/protocol/messages.ts";
 /** Pages that wait in the WAL, from which on they are moved into the database. */
 const DUE_PAGES = 1000;
 
-/** The size of the WAL in pages with which all of them are moved, so that the next commit begins it anew. */
-const RESTART_PAGES = 4000;
+/**
+ * The size of the WAL in pages with which all of them are moved, so that the next commit begins it anew. That
+ * commit syncs, so it should be rare. From 8000 pages on, SQLite makes checkpoints within commits: see `open.ts`.
+ */
+const RESTART_PAGES = 5000;
 
 /** Pages that the writer moves itself, at most: so few take little time. */
-const FEW_PAGES = 200;
+const FEW_PAGES = 400;
 
 /** Asks for checkpoints in another thread. */
 export class CheckpointRequests {

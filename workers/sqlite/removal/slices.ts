@@ -10,8 +10,8 @@ import type { Checkpoints } from "./checkpoints.ts";
  */
 const SLICE_MS = 3;
 
-/** The same for work that nobody waits for. */
-const GENTLE_SLICE_MS = 1;
+/** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
+const GENTLE_SLICE_MS = 2;
 
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
 const GENTLE_PAUSE = 3;
