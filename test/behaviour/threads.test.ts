@@ -325,7 +325,7 @@ describe("the events of a thread", () => {
     for await (const event of runner.threads.events("t")) {
       if (turnsOf.length === 0) setImmediate(count);
       turnsOf.push(turns);
-      if (event.type === EventType.CUSTOM) values.push(event["value"]);
+      if (event.type === EventType.CUSTOM) values.push(event.value);
     }
     isOver = true;
     expect(values).toEqual(deltas);
