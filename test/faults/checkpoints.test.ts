@@ -57,6 +57,7 @@ describe("long work", () => {
     await fill(runner, dbPath);
     // The runs above have filled a part of the WAL.
     withDatabase(dbPath, (db) => db.pragma("wal_checkpoint(TRUNCATE)"));
+    const sizeBefore = statSync(dbPath).size;
     let isPurged = false;
     const purged = runner.purge({ maxRunsPerThread: 1 }).finally(() => {
       isPurged = true;
@@ -65,6 +66,7 @@ describe("long work", () => {
       await runToEnd(runner, `beside-${run}`, `beside-${run}`, answeringAgent());
     }
     expect(await purged).toMatchObject({ runs: RUNS });
+    expect(statSync(dbPath).size).toBeLessThan(sizeBefore / 10);
     // Without its checkpoints, SQLite's own would come at 8000 pages.
     expect(statSync(`${dbPath}-wal`).size).toBeLessThan(7800 * PAGE_BYTES);
     await expectWhole(runner, dbPath);

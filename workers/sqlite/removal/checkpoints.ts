@@ -61,12 +61,23 @@ export class Checkpoints {
    * when the file is closed by then.
    */
   async ifDue(before: () => void): Promise<void> {
-    if (this.#waiting.pages < DUE_PAGES) return;
+    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, RESTART_PAGES);
+  }
+
+  /** Moves all pages now, so that the file gets smaller. `before`: see `ifDue`. */
+  async now(before: () => void): Promise<void> {
+    const { pages } = this.#waiting;
+    if (pages > FEW_PAGES) await this.#make(before, 0);
+    else if (pages > 0) this.#db.pragma("wal_checkpoint(PASSIVE)");
+  }
+
+  /** Moves the last pages, too, if the WAL has so many pages. */
+  async #make(before: () => void, whole: number): Promise<void> {
     const isDone = await this.#requests.ask();
     before();
     const { pages, all } = this.#waiting;
     const isSmall = pages <= FEW_PAGES;
-    if (!isDone || (isSmall && all >= RESTART_PAGES)) this.#db.pragma("wal_checkpoint(PASSIVE)");
+    if (!isDone || (isSmall && all >= whole)) this.#db.pragma("wal_checkpoint(PASSIVE)");
   }
 
   /** Pages of the WAL that are not in the database, and all its pages. Negative for a database in memory. */

@@ -100,6 +100,11 @@ export class Slices {
     }
   }
 
+  /** Moves what is in the WAL into the database, as far as readers let it. */
+  async moveWal(): Promise<void> {
+    await this.#options.checkpoints.now(this.#hooks.before);
+  }
+
   /** Reads something small, now or after a pause. */
   async look<T>(read: () => T): Promise<T> {
     const spent = performance.now() - this.#lookedAt;
