@@ -183,7 +183,7 @@ export const FAULTS: readonly Fault[] = [
     run: removeMuch,
   },
   {
-    name: "failing-syncs-removals",
+    name: "failing-removals",
     what: "the same, with syncs of runs and of these checkpoints that fail",
     run: removeMuch,
     failedSyncs: (random) => ({
