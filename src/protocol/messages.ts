@@ -505,9 +505,21 @@ export type WriterRequest =
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | ({ readonly kind: "purge" } & PurgeThreadsRequest)
   | ({ readonly kind: "erase" } & EraseThreadsRequest)
+  /** A checkpoint that the writer has asked for is over. */
+  | ({ readonly kind: "checkpointed" } & CheckpointOutcome)
   /** End a purge early. */
   | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };
+
+export interface CheckpointOutcome {
+  /** False: the writer has to make the checkpoint itself. */
+  readonly isDone: boolean;
+}
+
+/** What the thread is asked that moves the WAL into the database while long work fills the WAL. */
+export type CheckpointerRequest =
+  /** Open the file. Later failures of the disk to write the WAL are then noticed. */
+  { readonly kind: "open" } | { readonly kind: "checkpoint" } | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
 export interface BackupRequest {
@@ -574,6 +586,8 @@ export type WriterNotice =
   | BackupNotice
   /** What a purge has removed so far. */
   | { readonly kind: "purge"; readonly purgeId: string; readonly done: PurgeResult }
+  /** Long work waits for a checkpoint in another thread, and then for a `checkpointed` request. */
+  | { readonly kind: "checkpoint" }
   /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended. `fault` says why a run could not be ended. */

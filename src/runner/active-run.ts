@@ -251,7 +251,7 @@ export class ActiveRun {
     try {
       const { threadId, resourceId } = this;
       const isOthers = (await store.isOthers?.(threadId, { resourceId })) ?? false;
-      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "there is no such thread");
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#refuse(error.code, error.message);

@@ -40,7 +40,9 @@ function as<T>(who: Who | typeof EVERY_RESOURCE, fn: () => T): T {
   return who === null ? outside.exit(fn) : withResource(who, fn);
 }
 
-const NOT_FOUND = [{ type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "Thread not found" }];
+const NOT_FOUND = [
+  { type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "there is no such thread" },
+];
 const OTHERS: readonly Who[] = ["bob", "ANN", "ann ", null];
 const POLICIES = ["throw", "reject", "supersede", "enqueue"] as const;
 const ids = { threadId: "t", runId: "live" };

@@ -10,7 +10,11 @@ const REFUSALS: Readonly<Record<ClaimRefusal, ClaimOutcome>> = {
     code: "THREAD_ALREADY_RUNNING",
     message: "Thread already running",
   },
-  THREAD_NOT_FOUND: { kind: "refused", code: "THREAD_NOT_FOUND", message: "Thread not found" },
+  THREAD_NOT_FOUND: {
+    kind: "refused",
+    code: "THREAD_NOT_FOUND",
+    message: "there is no such thread",
+  },
 };
 
 /** Makes the claims of a store: numbers them, and keeps track of those without an answer. */

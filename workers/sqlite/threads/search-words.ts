@@ -29,10 +29,18 @@ export function wordsOf(text: string): Set<string> {
   return words;
 }
 
-/** For each word of a search, the query that finds its beginnings. Empty if the search has no word. */
-export function queriesOf(search: string): string[] {
+/** What finds a word of a search in the index of words. */
+export interface WordQueries {
+  readonly whole: string;
+  /** Finds the words that begin with it, itself included. */
+  readonly beginning: string;
+}
+
+/** The queries for each word of a search. Empty if the search has no word. */
+export function queriesOf(search: string): WordQueries[] {
   // Words have no quotes.
-  return [...wordsOf(search)].slice(0, MAX_QUERY_WORDS).map((word) => `"${word}"*`);
+  const quoted = [...wordsOf(search)].slice(0, MAX_QUERY_WORDS).map((word) => `"${word}"`);
+  return quoted.map((whole) => ({ whole, beginning: `${whole}*` }));
 }
 
 function isAscii(text: string): boolean {
