@@ -27,6 +27,7 @@ export type WorkloadName =
   | "model-pace"
   | "start"
   | "connect"
+  | "folded"
   | "storage"
   | "reconnect"
   | "follow"

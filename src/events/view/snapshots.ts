@@ -38,6 +38,23 @@ export function applyMessagesSnapshot(list: MessageList, event: EventLike): void
   list.reset(places);
 }
 
+/**
+ * Whether `list` is `next` after a MESSAGES_SNAPSHOT of `next`, of which each message has an id of its own:
+ * what `applyMessagesSnapshot` does with the messages of the list, without making a list.
+ */
+export function snapshotGives(list: MessageList, next: MessageList): boolean {
+  const roles = new Set(next.places.map(({ message }) => message.role));
+  let at = 0;
+  for (const { message } of list.places) {
+    if ((message.role === "activity" || message.role === "reasoning") && !roles.has(message.role)) {
+      return false;
+    }
+    if (next.find(message.id) === undefined) continue;
+    if (next.places[at++]?.message.id !== message.id) return false;
+  }
+  return true;
+}
+
 /** Those of `value` that are messages, or undefined if it is no list. */
 function readMessages(value: unknown): Message[] | undefined {
   if (!Array.isArray(value)) return undefined;
