@@ -250,8 +250,8 @@ class ThreadReplay {
 
   #next(event: EventLike): void {
     // Another program may have stored null as an event.
-    if (event?.type !== "RUN_STARTED") return this.#repair.next(event);
-    this.#view.takeStart(event);
-    this.#repair.next(this.#view.shownOf(event));
+    const isStart = event?.type === "RUN_STARTED";
+    if (isStart) this.#view.takeStart(event);
+    this.#repair.next(isStart ? this.#view.shownOf(event) : event);
   }
 }
