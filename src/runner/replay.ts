@@ -57,6 +57,8 @@ class ThreadReplay {
   readonly #subscriber: Subscriber<EventLike>;
   readonly #repair: ReplayRepair;
   readonly #view = new ReplayView();
+  /** The view of the folded runs. */
+  #folded: StoredView | undefined;
   /** Whether the client's view is corrected at each RUN_STARTED, and not at the end of the history. */
   #correctsAtStart = false;
   #sinceTask = 0;
@@ -172,12 +174,13 @@ class ThreadReplay {
 
   #readView(point: ViewPoint | null | undefined): Promise<StoredView> | null {
     const { store, threadId } = this.#request;
-    return point == null ? null : (store.readView?.(threadId, point) ?? null);
+    return point == null ? null : (store.readView?.(threadId, point, this.#folded) ?? null);
   }
 
   async #expect(coming: Promise<StoredView> | null): Promise<void> {
     if (coming === null) return;
-    for (const _ of this.#view.expect(await coming)) await nextTask();
+    this.#folded = await coming;
+    for (const _ of this.#view.expect(this.#folded)) await nextTask();
   }
 
   /** The pages of the thread's history. The next page is read while the current page is emitted. */

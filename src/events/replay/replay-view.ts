@@ -118,10 +118,12 @@ export class ReplayView {
    * and keeps activities and reasoning if the snapshot has none. So a first snapshot of placeholders
    * may have to clear the list. It cannot clear activities where `messages` has none, nor reasoning.
    */
-  *#snapshotsOf(messages: readonly Message[], expected: ThreadView): InParts<EventLike> {
+  *#snapshotsOf(messages: readonly Message[], expected: ThreadView): InParts<EventLike | null> {
     if (!this.#shown.becomes(expected)) {
       yield { type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) };
     }
+    // Whoever takes a long snapshot needs a while for it.
+    yield null;
     yield { type: "MESSAGES_SNAPSHOT", messages };
   }
 

@@ -43,12 +43,11 @@ export function applyMessagesSnapshot(list: MessageList, event: EventLike): void
  * what `applyMessagesSnapshot` does with the messages of the list, without making a list.
  */
 export function snapshotGives(list: MessageList, next: MessageList): boolean {
-  const roles = new Set(next.places.map(({ message }) => message.role));
+  const has = (role: unknown) => next.places.some(({ message }) => message.role === role);
+  const lacks = new Set(["activity", "reasoning"].filter((role) => !has(role)));
   let at = 0;
   for (const { message } of list.places) {
-    if ((message.role === "activity" || message.role === "reasoning") && !roles.has(message.role)) {
-      return false;
-    }
+    if (lacks.has(message.role as string)) return false;
     if (next.find(message.id) === undefined) continue;
     if (next.places[at++]?.message.id !== message.id) return false;
   }
