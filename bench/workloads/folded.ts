@@ -86,7 +86,7 @@ function connect(runner: BenchRunner, threadId: string): Promise<Connected> {
 
 const threadOf = (length: number, copy: number) => `folded-${length}-${copy}`;
 
-export function writeThreads(dbPath: string, lengths: readonly number[]): void {
+function writeThreads(dbPath: string, lengths: readonly number[]): void {
   const db = new Database(dbPath);
   db.pragma("synchronous = OFF");
   createVersion1Schema(db);

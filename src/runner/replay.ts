@@ -57,8 +57,8 @@ class ThreadReplay {
   readonly #subscriber: Subscriber<EventLike>;
   readonly #repair: ReplayRepair;
   readonly #view = new ReplayView();
-  /** The view of the folded runs. */
-  #folded: StoredView | undefined;
+  /** The view that was read last: the next one shares its messages. */
+  #readLast: StoredView | undefined;
   /** Whether the client's view is corrected at each RUN_STARTED, and not at the end of the history. */
   #correctsAtStart = false;
   #sinceTask = 0;
@@ -143,8 +143,9 @@ class ThreadReplay {
       }
       if (this.#subscriber.closed) break;
     }
-    if (isTrimmed && !this.#subscriber.closed)
+    if (isTrimmed && !this.#subscriber.closed) {
       await this.#expect(this.#readView(first?.views?.end));
+    }
     await this.#correct();
     this.#repair.endRun();
     return first ?? { live: null, endedUpTo: 0 };
@@ -174,13 +175,13 @@ class ThreadReplay {
 
   #readView(point: ViewPoint | null | undefined): Promise<StoredView> | null {
     const { store, threadId } = this.#request;
-    return point == null ? null : (store.readView?.(threadId, point, this.#folded) ?? null);
+    return point == null ? null : (store.readView?.(threadId, point, this.#readLast) ?? null);
   }
 
   async #expect(coming: Promise<StoredView> | null): Promise<void> {
     if (coming === null) return;
-    this.#folded = await coming;
-    for (const _ of this.#view.expect(this.#folded)) await nextTask();
+    this.#readLast = await coming;
+    for (const _ of this.#view.expect(this.#readLast)) await nextTask();
   }
 
   /** The pages of the thread's history. The next page is read while the current page is emitted. */

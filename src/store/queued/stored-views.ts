@@ -6,6 +6,7 @@ import type { HistoryViews, ViewPoint } from "../run-store.ts";
 import type { Backend } from "./backend.ts";
 import type { StoredLength } from "./claimed-run.ts";
 import { parseChunks } from "./parse-chunks.ts";
+import { withDeadline } from "./with-deadline.ts";
 
 /** UTF-16 units of snapshots after which a view is made unasked. */
 const MIN_UNREAD_LENGTH = 1024 * 1024;
@@ -18,6 +19,9 @@ const UNREAD_VIEWS = 4;
  * that is kept. So a replay reads about as much behind a kept view at most.
  */
 const MIN_UNREAD_FOLDED = 256 * 1024;
+
+/** Milliseconds that a replay waits for a view to be kept. To make it again takes as long. */
+const MAX_KEEP_WAIT_MS = 100;
 
 /** How many threads are remembered. */
 const MAX_THREADS = 4096;
@@ -118,8 +122,10 @@ export class StoredViews {
     earlier: StoredView,
     since: number,
   ): Promise<StoredView | null> {
-    // The later view is made from the earlier one, which may be about to be kept.
-    await this.#threads.get(threadId)?.keeping;
+    // The later view is made from the earlier one, which may be about to be kept. Another program may hold up
+    // the writer, and the replay with it.
+    const keeping = this.#threads.get(threadId)?.keeping ?? null;
+    if (keeping !== null) await withDeadline(keeping, MAX_KEEP_WAIT_MS);
     const read = await this.#readView({ threadId, upToId, leaveOut: 0, since });
     const { same } = read;
     if (same === null) return null;
