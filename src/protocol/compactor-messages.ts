@@ -1,4 +1,5 @@
 import type { MessageDigest } from "../events/message-digests.ts";
+import type { SameMessages } from "./messages.ts";
 
 /** What the compactor thread is asked. */
 export type CompactorRequest =
@@ -19,8 +20,12 @@ export interface ViewStepRequest {
   readonly start: Uint8Array | null;
   /** `events` is a JSON array. */
   readonly runs: readonly { readonly runId: string; readonly events: string }[];
+  /** After how many of these runs the view is that of `ViewRequest.since`. Null if it is after none. */
+  readonly runsToSince: number | null;
   /** UTF-16 units of runs that were added in earlier steps. */
   readonly lengthBefore: number;
+  /** Bytes of the view that the first step began with. Null if it began without runs. */
+  readonly keptBytes: number | null;
   readonly isLast: boolean;
 }
 
@@ -28,6 +33,7 @@ export interface ViewStepRequest {
 export interface ViewStep {
   readonly rest: string;
   readonly messages: readonly string[];
+  readonly same: SameMessages | null;
   readonly packed: Uint8Array | null;
   /** False when `start` was no view: another program has written it. */
   readonly isRestored: boolean;

@@ -28,6 +28,11 @@ interface RunRow {
   readonly events: string;
 }
 
+interface Making extends Pick<ViewRequest, "threadId" | "since"> {
+  readonly upToId: number;
+  readonly kept: KeptRow | null;
+}
+
 /** Makes the views of threads from the runs behind the views that are kept, and keeps them. */
 export class Views {
   readonly #options: ViewsOptions;
@@ -36,15 +41,20 @@ export class Views {
     this.#options = options;
   }
 
-  async read({ threadId, upToId: asked }: ViewRequest): Promise<ViewMessage> {
+  async read({ threadId, upToId: asked, leaveOut, since }: ViewRequest): Promise<ViewMessage> {
     const { statements } = this.#options;
     const id = toStored(threadId);
     const [last] = await this.#query<{ epoch: number | null }>(statements.lastRun, [id]);
-    const upToId = asked ?? last?.epoch ?? 0;
-    const [kept] = await this.#query<KeptRow>(statements.keptView, [id, upToId]);
-    const view = await this.#make(threadId, upToId, kept ?? null);
+    let upToId = asked ?? last?.epoch ?? 0;
+    if (leaveOut > 0) {
+      const values = [id, upToId, leaveOut];
+      const [before] = await this.#query<{ epoch: number }>(statements.runBeforeLast, values);
+      upToId = before?.epoch ?? 0;
+    }
+    const [kept] = await this.#query<KeptRow>(statements.keptView, [id, since ?? upToId]);
+    const view = await this.#make({ threadId, upToId, since, kept: kept ?? null });
     // Where another program has written the view, it is made from the first run.
-    return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+    return view ?? ((await this.#make({ threadId, upToId, since, kept: null })) as ViewMessage);
   }
 
   async keep({ threadId, upToId, runs, packed }: KeepViewRequest): Promise<void> {
@@ -58,8 +68,9 @@ export class Views {
   }
 
   /** Null when the view that was kept is none. */
-  async #make(threadId: string, upToId: number, kept: KeptRow | null): Promise<ViewMessage | null> {
+  async #make({ threadId, upToId, since, kept }: Making): Promise<ViewMessage | null> {
     const { statements, compactor } = this.#options;
+    const keptBytes = kept?.view.length ?? null;
     let start = kept?.view ?? null;
     let afterId = kept?.up_to ?? 0;
     let runs = kept?.runs ?? 0;
@@ -67,15 +78,26 @@ export class Views {
     for (;;) {
       const values = [toStored(threadId), afterId, upToId, STEP_BYTES, STEP_RUNS];
       const rows = await this.#query<RunRow>(statements.runsOfView, values);
+      const begunAfter = afterId;
       afterId = rows.at(-1)?.epoch ?? upToId;
       runs += rows.length;
       const isLast = afterId >= upToId;
-      const added = rows.map(({ run_id, events }) => ({ runId: fromStored(run_id), events }));
-      const request = { threadId, start, runs: added, lengthBefore, isLast };
-      const step = await compactor.makeView(request);
+      const step = await compactor.makeView({
+        threadId,
+        start,
+        runs: rows.map(({ run_id, events }) => ({ runId: fromStored(run_id), events })),
+        // Both views are in memory together only in one step.
+        runsToSince:
+          since === null || !isLast || since < begunAfter
+            ? null
+            : rows.filter(({ epoch }) => epoch <= since).length,
+        lengthBefore,
+        keptBytes,
+        isLast,
+      });
       if (!step.isRestored) return null;
-      const { rest, messages, packed } = step;
-      if (isLast) return { rest, messages, upToId, runs, packed };
+      const { rest, messages, same, packed } = step;
+      if (isLast) return { rest, messages, same, upToId, runs, packed, keptBytes: keptBytes ?? 0 };
       start = packed;
       for (const { events } of rows) lengthBefore += events.length;
     }
