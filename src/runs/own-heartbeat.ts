@@ -14,6 +14,8 @@ export class OwnHeartbeat {
   readonly leaseMs: number;
   #intervalMs: number;
   #beatenAt = performance.now();
+  /** Since the heartbeat that was written last. */
+  #attempts = 0;
 
   constructor(leaseMs: number) {
     this.leaseMs = leaseMs;
@@ -37,14 +39,22 @@ export class OwnHeartbeat {
     return performance.now() - this.#beatenAt > 2 * this.#intervalMs;
   }
 
+  /** Called before a heartbeat is written. */
+  beginning(): void {
+    this.#attempts++;
+  }
+
   /**
    * Called when a heartbeat was written. `lockedMs` is for how long this instance kept the others from
-   * writing. A heartbeat is late when no instance could write: that time counts against no instance.
+   * writing. A heartbeat is late, or an attempt to write it has failed, when no instance could write: that time
+   * counts against no instance.
    */
   beaten(lockedMs = 0): Beaten {
     const sinceMs = performance.now() - this.#beatenAt;
-    const writableMs = this.isLate ? 0 : Math.max(0, sinceMs - lockedMs);
+    const hasFailed = this.#attempts > 1;
+    const writableMs = this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - lockedMs);
     this.#beatenAt = performance.now();
+    this.#attempts = 0;
     return { overslept: sinceMs >= this.leaseMs, writableMs };
   }
 }

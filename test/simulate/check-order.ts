@@ -1,4 +1,4 @@
-import { isSuperseded } from "./check-stored.ts";
+import { isSuperseded, wasReportedLost } from "./check-stored.ts";
 import type { Facts, Report, RunRecord } from "./records.ts";
 import { storeCodeOf } from "./stored.ts";
 
@@ -96,10 +96,15 @@ function checkClaims({ taken }: Facts, report: Report): void {
   }
 }
 
-/** A run loses its thread only if its process was silent. */
-function checkLosses({ runs }: Facts, report: Report): void {
+/**
+ * A run loses its thread only if its process was silent. One that could not be stored may also be ended by the
+ * next run of its process, before the answer that says so has come.
+ */
+function checkLosses({ runs, troubles }: Facts, report: Report): void {
   for (const run of runs) {
     if (storeCodeOf(run) !== "LEASE_LOST") continue;
+    const { place } = run.process;
+    if (troubles.some(({ on, isForGood }) => isForGood && on === place)) continue;
     if (wasSilent(run, run.completedAt ?? Number.POSITIVE_INFINITY)) continue;
     report("nobody-is-robbed", `${nameOf(run)} lost its thread, and its process was not silent`);
   }
@@ -116,7 +121,10 @@ function checkRefusals({ runs }: Facts, report: Report): void {
     );
     const isHeld = others.some(
       // What the store lost may hold the thread until it can be written.
-      (other) => (other.completedAt ?? at) >= run.requestedAt || storeCodeOf(other) !== null,
+      (other) =>
+        (other.completedAt ?? at) >= run.requestedAt ||
+        storeCodeOf(other) !== null ||
+        wasReportedLost(other),
     );
     if (!isHeld)
       report("refused-for-a-reason", `${nameOf(run)} was refused, and nobody had the thread`);

@@ -135,6 +135,7 @@ export class MemoryBackend implements port.Backend {
 
   /** Writes the heartbeat, judges those of the others, and ends the runs of the dead. */
   #beat(): void {
+    this.#own.beginning();
     this.write(() => this.#writeRow());
     const { overslept, writableMs } = this.#own.beaten();
     if (overslept) this.#tell({ kind: "overslept" });

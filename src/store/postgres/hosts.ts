@@ -106,6 +106,7 @@ export class Hosts {
   async #writeBeat(): Promise<Beaten> {
     const { connection, statements, instanceId, leaseMs } = this.#options;
     this.#beat = Math.max(this.#beat + 1, Date.now());
+    this.#own.beginning();
     const { rows } = await connection.use(async (send) => {
       const [, hosts] = await Promise.all([
         send(statements.beat, [instanceId, leaseMs, this.#beat]),

@@ -79,6 +79,7 @@ export class Heartbeat {
 
   #beat(): void {
     const { context, notify, onBeat } = this.#options;
+    this.#own.beginning();
     beat(context);
     const { overslept, writableMs } = this.#own.beaten(this.#lockedMs);
     this.#lockedMs = 0;
