@@ -1,5 +1,6 @@
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { Send } from "./connection.ts";
+import { THREAD_TABLES } from "./threads/thread-tables.ts";
 
 /** The schema version that this code writes. A database of a newer version is refused. */
 export const SCHEMA_VERSION = 1;
@@ -25,6 +26,8 @@ CREATE TABLE ${schema}.hosts (
   beat int8 NOT NULL,
   -- The host ends no more runs: what it holds can be taken at once.
   closed boolean NOT NULL DEFAULT false,
+  -- Its runs are offered for a rerun when it dies.
+  offers_interrupted boolean NOT NULL DEFAULT false,
   seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE ${schema}.threads (
@@ -82,6 +85,7 @@ CREATE TABLE ${schema}.views (
   PRIMARY KEY (thread_id, up_to)
 );
 ALTER TABLE ${schema}.views ALTER COLUMN view SET STORAGE EXTERNAL;
+${THREAD_TABLES(schema)}
 CREATE TABLE ${schema}.schema_version (version int8 PRIMARY KEY);
 `;
 
