@@ -5,8 +5,8 @@ import type {
   StoredThread,
   ThreadPlace,
 } from "../../../src/protocol/thread-messages.ts";
+import { wordsOfSearch } from "../../../src/runs/search-words.ts";
 import { RANGE_OF_ROW } from "./search-rows.ts";
-import { queriesOf } from "./search-words.ts";
 
 /**
  * A filter that at most this many threads pass drives the search: all its threads are read, and sorted.
@@ -141,7 +141,7 @@ export class ThreadLists {
 }
 
 function filtersOf({ query, metadata }: ListThreadsRequest): Filter[] {
-  const byWord = queriesOf(query.search ?? "").map((word): Filter => {
+  const byWord = wordsOfSearch(query.search ?? "").map((word): Filter => {
     const rows = "SELECT rowid FROM thread_search WHERE thread_search MATCH ?";
     // The plus has SQLite make a set of the ranges once, and look each thread up in it.
     const ranges = `SELECT ${RANGE_OF_ROW} FROM thread_search WHERE thread_search MATCH ?`;
@@ -150,7 +150,7 @@ function filtersOf({ query, metadata }: ListThreadsRequest): Filter[] {
       passes: `EXISTS (SELECT 1 FROM search_ranges r
         WHERE r.thread_id = t.thread_id AND +r.range IN (${ranges}))`,
       rows,
-      params: [word],
+      params: [`"${word}"*`],
     };
   });
   const byField = metadata.map((field): Filter => {
