@@ -2,6 +2,8 @@ import type { CompactorReply, CompactorRequest } from "../src/protocol/compactor
 import { toRunStoreError } from "../src/protocol/errors.ts";
 import type { Reply } from "../src/protocol/messages.ts";
 import { compactJournal, cutRun } from "../src/runs/compact-journal.ts";
+import { makeFacts } from "../src/runs/facts-step.ts";
+import { makeRunInput } from "../src/runs/run-input.ts";
 import { makeViewStep } from "../src/runs/view-step.ts";
 
 /** Computes what would block the main thread of a runner whose store has no writer thread. */
@@ -22,5 +24,9 @@ function answer(request: CompactorRequest): CompactorReply {
       return cutRun(request.events);
     case "view":
       return makeViewStep(request);
+    case "facts":
+      return makeFacts(request);
+    case "input":
+      return makeRunInput(request);
   }
 }

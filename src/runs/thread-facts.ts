@@ -1,17 +1,7 @@
 import type { EventLike } from "../events/event.ts";
 import { endOf, factsOf, type RunEnd } from "../events/run-facts.ts";
+import type { StoredRunFacts, ThreadFacts } from "../protocol/thread-messages.ts";
 import type { RunSummary, TokenUsage } from "../protocol/threads.ts";
-
-/** What is derived from the runs of a thread. */
-export interface ThreadFacts {
-  /** The default title. */
-  readonly title: string | null;
-  readonly runs: number;
-  readonly messages: number;
-  readonly bytes: number;
-  readonly tokens: TokenUsage | null;
-  readonly lastRun: RunSummary | null;
-}
 
 export const NO_FACTS: ThreadFacts = {
   title: null,
@@ -31,9 +21,6 @@ export function parseFacts(json: string | null): ThreadFacts {
     return NO_FACTS;
   }
 }
-
-/** A stored run, but for how it ended. */
-export type StoredRunFacts = Omit<RunSummary, "outcome" | "errorCode">;
 
 /** What was read of the events of a run. */
 export interface ReadRun {

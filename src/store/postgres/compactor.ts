@@ -1,10 +1,16 @@
 import type {
   CompactedRun,
   CompactorRequest,
+  FactsOfThread,
+  FactsRequest,
   ViewStep,
   ViewStepRequest,
+  WholeInputRequest,
 } from "../../protocol/compactor-messages.ts";
+import type { FoundRunInput } from "../../protocol/messages.ts";
 import { compactJournal, cutRun, type Journal } from "../../runs/compact-journal.ts";
+import { makeFacts } from "../../runs/facts-step.ts";
+import { makeRunInput } from "../../runs/run-input.ts";
 import { makeViewStep } from "../../runs/view-step.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";
 
@@ -12,8 +18,8 @@ import { WorkerPool } from "../worker-threads/worker-pool.ts";
 const MAX_ON_MAIN_THREAD = 64 * 1024;
 
 /**
- * Compacts journaled runs, cuts stored ones into pages, and makes views of them. Long ones in a worker thread, which is started
- * for the first of them.
+ * Compacts journaled runs, cuts stored ones into pages, and makes views, facts and inputs of them. Long ones
+ * in a worker thread, which is started for the first of them.
  */
 export class Compactor {
   readonly #pool = new WorkerPool<CompactorRequest>({
@@ -39,6 +45,23 @@ export class Compactor {
     const isShort = length + (request.start?.length ?? 0) <= MAX_ON_MAIN_THREAD;
     if (isShort) return makeViewStep(request);
     return this.#pool.request<ViewStep>({ kind: "view", ...request });
+  }
+
+  async makeFacts(request: FactsRequest): Promise<readonly FactsOfThread[]> {
+    let length = 0;
+    for (const { runs } of request.threads) {
+      for (const { events, tail } of runs) length += (events ?? tail ?? "").length;
+    }
+    if (length <= MAX_ON_MAIN_THREAD) return makeFacts(request);
+    return this.#pool.request<readonly FactsOfThread[]>({ kind: "facts", ...request });
+  }
+
+  async makeRunInput(request: WholeInputRequest): Promise<FoundRunInput> {
+    const { view, events, input } = request;
+    let length = view.rest.length + events.length + input.length;
+    for (const messages of view.messages) length += messages.length;
+    if (length <= MAX_ON_MAIN_THREAD) return makeRunInput(request);
+    return this.#pool.request<FoundRunInput>({ kind: "input", ...request });
   }
 
   end(): Promise<void> {

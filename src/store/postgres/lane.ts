@@ -81,7 +81,7 @@ export class Lane {
       const { retryable, code, message } = toRunStoreError(cause);
       if (retryable) throw cause;
       const results = [{ ok: false as const, fault: { code, message } }];
-      return { results, isNews: false, stopped: [], ended: [], held: new Map() };
+      return { results, isNews: false, stopped: [], ended: [], stored: [], held: new Map() };
     }
   }
 

@@ -1,8 +1,7 @@
-/** A statement, named so that the server prepares it once per connection. */
-export interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
+import type { Statement } from "./statement.ts";
+import { threadStatementsOf } from "./threads/thread-statements.ts";
+
+export type { Statement } from "./statement.ts";
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
@@ -93,11 +92,14 @@ export function statementsOf(schema: string) {
 
     beat: named(
       "beat",
-      `INSERT INTO ${s}.hosts (instance_id, lease_ms, beat) VALUES ($1, $2, $3)
+      `INSERT INTO ${s}.hosts (instance_id, lease_ms, beat, offers_interrupted) VALUES ($1, $2, $3, $4)
        ON CONFLICT (instance_id) DO UPDATE SET
          beat = excluded.beat, closed = false, seen_at = clock_timestamp()`,
     ),
-    hosts: named("hosts", `SELECT instance_id, lease_ms, beat, closed FROM ${s}.hosts`),
+    hosts: named(
+      "hosts",
+      `SELECT instance_id, lease_ms, beat, closed, offers_interrupted FROM ${s}.hosts`,
+    ),
     closeHost: named("close_host", `UPDATE ${s}.hosts SET closed = true WHERE instance_id = $1`),
     forgetHost: named("forget_host", `DELETE FROM ${s}.hosts WHERE instance_id = $1 AND beat = $2`),
     // Reads the whole table: there is no index by owner. Needed only when a host has died.
@@ -195,6 +197,7 @@ export function statementsOf(schema: string) {
        WHERE thread_id = ANY($1::text[]) AND owner_id = $2 AND stop > 0`,
     ),
     notify: named("notify", "SELECT pg_notify($1, $2)"),
+    ...threadStatementsOf(schema),
   };
 }
 

@@ -10,9 +10,9 @@ import type {
 } from "../../protocol/messages.ts";
 import type { RunKey } from "../../protocol/run-key.ts";
 import { isVisible } from "../../protocol/scope.ts";
-import { answerUnheld, NO_THREAD_LIST, OK, type RunOp } from "../../runs/answers.ts";
+import { answerUnheld, OK, type RunOp } from "../../runs/answers.ts";
 import { belongsTo, decideClaim } from "../../runs/claim.ts";
-import { eventsOf, type Journal } from "../../runs/compact-journal.ts";
+import { eventsOf } from "../../runs/compact-journal.ts";
 import { isStoppable } from "../../runs/holder.ts";
 import {
   endInterrupted,
@@ -24,16 +24,15 @@ import { messagesSeen } from "../../runs/messages-seen.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Compactor } from "./compactor.ts";
 import type { Send } from "./connection.ts";
+import { InterruptedRuns, type InterruptedRunsContext } from "./interrupted-runs.ts";
+import { crashedJournal, INPUT_SEQ, type ReadJournal, readJournal } from "./read-journal.ts";
 import { keyValues, RowWrites } from "./row-writes.ts";
-import type { Statements, ThreadColumns } from "./statements.ts";
+import type { ThreadColumns } from "./statements.ts";
 import { fromStored, toStored, toStoredMessage } from "./stored-ids.ts";
 import { holderOf, STOP, STOP_AND_DISCARD, type ThreadRow, threadRowOf } from "./thread-row.ts";
-
-/** The seq of a run's input in its journal. */
-const INPUT_SEQ = -1;
-
-/** UTF-16 units of JSON that a stored run has at most: V8 allows twice this length, PostgreSQL 1 GB. */
-const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
+import { ListWrites } from "./threads/list-writes.ts";
+import type { ThreadTouches, Touch } from "./threads/thread-touches.ts";
+import { updateThread } from "./threads/update-thread.ts";
 
 /** End the run of a host that died, if that host still holds the thread. */
 export interface RecoverOp {
@@ -42,17 +41,18 @@ export interface RecoverOp {
   readonly ownerId: string;
 }
 
-export type PostgresOp = WriterOp | RecoverOp;
+/** Write to the list of threads what was put off. */
+export interface TouchOp extends Touch {
+  readonly kind: "touch";
+  readonly threadId: string;
+}
 
-export interface TransactionContext {
-  readonly statements: Statements;
-  /** The instance that writes. */
-  readonly instanceId: string;
+export type PostgresOp = WriterOp | RecoverOp | TouchOp;
+
+export interface TransactionContext extends InterruptedRunsContext {
   readonly interruptedNote: string | false;
-  readonly isAlive: (instanceId: string) => boolean;
-  /** Reads the hosts again when one of these is not known yet: it would count as dead. */
-  readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
   readonly compactor: Compactor;
+  readonly touches: ThreadTouches;
 }
 
 /** A thread that a claim needs has no row yet. */
@@ -67,6 +67,8 @@ export interface Outcome {
   readonly stopped: readonly string[];
   /** Ended runs whose journal is kept for followers. */
   readonly ended: readonly RunKey[];
+  /** Threads of which a run was stored. */
+  readonly stored: readonly string[];
   /** The threads of the operations, and the epoch in which this instance holds each, or null. */
   readonly held: ReadonlyMap<string, number | null>;
 }
@@ -83,13 +85,17 @@ export class Transaction {
   /** By thread, the stored digests of the messages that the claims ask for. Ids as they are stored. */
   readonly #digests = new Map<string, Map<string, number>>();
   readonly #writes = new RowWrites();
+  readonly #list = new ListWrites();
+  readonly #interrupted: InterruptedRuns;
   readonly #ended: RunKey[] = [];
+  readonly #stored: string[] = [];
   readonly #stopped: string[] = [];
   #isNews = false;
 
   constructor(context: TransactionContext, send: Send) {
     this.#context = context;
     this.#send = send;
+    this.#interrupted = new InterruptedRuns(context, send);
   }
 
   async run(ops: readonly PostgresOp[]): Promise<Outcome> {
@@ -104,7 +110,7 @@ export class Transaction {
         held.set(threadId, claim?.ownerId === instanceId ? epoch : null);
       }
       const [isNews, stopped, ended] = [this.#isNews, this.#stopped, this.#ended];
-      return { results, isNews, stopped, ended, held };
+      return { results, isNews, stopped, ended, stored: this.#stored, held };
     } catch (error) {
       // Fails where the connection is gone, and then says nothing new.
       await this.#send(statements.rollback).catch(() => undefined);
@@ -160,13 +166,19 @@ export class Transaction {
     const row = this.#threads.get(op.threadId);
     if (op.kind === "claim") return this.#claim(op, row);
     if (op.kind === "stop") return this.#stop(op, row);
-    if (op.kind === "updateThread") return NO_THREAD_LIST;
-    // No run is offered to be run again: `PostgresBackend` gives no `interrupted` notices.
-    if (op.kind === "take") return { ok: true, taken: null };
-    if (op.kind === "settle") return { ok: true, settled: false };
+    if (op.kind === "take") return this.#interrupted.take(row, op);
+    if (op.kind === "settle") return this.#interrupted.settle(row, op);
+    if (op.kind === "updateThread") {
+      await updateThread(this.#send, this.#context.statements, row, op);
+      return OK;
+    }
+    if (op.kind === "touch") {
+      this.#list.touchLate(op.threadId, op);
+      return OK;
+    }
     if (op.kind === "recover") {
       const isDead = row?.claim?.ownerId === op.ownerId && !isAlive(op.ownerId);
-      if (isDead) await this.#recover(row, this.#ownerDied());
+      if (isDead) await this.#recoverCrashed(row, op.ownerId);
       return OK;
     }
     const isOurs = row?.claim?.ownerId === instanceId;
@@ -193,7 +205,10 @@ export class Transaction {
         this.#endJournal(op);
         return this.#free(row);
       case "giveUp":
-        if (op.keep) return this.#recover(row, REST_UNSTORED);
+        if (op.keep) {
+          await this.#recover(row, REST_UNSTORED);
+          return;
+        }
         this.#writes.deleteJournal(op);
         return this.#free(row);
     }
@@ -208,6 +223,10 @@ export class Transaction {
     }
     const holder = holderOf(row, isAlive);
     const decision = decideClaim({ instanceId, claimNumber, holder });
+    const isRerun = op.rerunOf !== undefined && decision.kind !== "repeat";
+    if (isRerun && !(await this.#interrupted.mayRerun(row, op.rerunOf))) {
+      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+    }
     if (decision.kind === "refuse") {
       if (op.supersede) this.#askToStop(row, STOP_AND_DISCARD);
       return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
@@ -220,6 +239,8 @@ export class Transaction {
       row.resourceId = resourceId;
       row.agentId = agentId;
       row.isChanged = true;
+      this.#list.touch(threadId, agentId);
+      if (isRerun) await this.#interrupted.began(row);
     }
     const known = messagesSeen(op, (id) => this.#digestOf(threadId, toStoredMessage(id)));
     return { ok: true, claim: { epoch: row.epoch, ...known, isFirst: row.runs === 0 } };
@@ -263,18 +284,23 @@ export class Transaction {
     const { threadId, epoch, runId, agentId, finishedAt } = op;
     const run = { threadId, epoch, runId, agentId, finishedAt, input: input ?? "{}", events };
     this.#writes.addRun(run, messages);
+    this.#stored.push(threadId);
     row.runs++;
     this.#endJournal(op);
     this.#free(row);
   }
 
-  /** Ends a run that nobody executes. Its owner may only have been suspended: the epoch is raised. */
-  async #recover(row: ThreadRow, end: InterruptedEnd): Promise<void> {
+  /**
+   * Ends a run that nobody executes. Its owner may only have been suspended: the epoch is raised. Resolves with
+   * the epoch under which the run is stored, or null if nothing is.
+   */
+  async #recover(row: ThreadRow, end: InterruptedEnd): Promise<number | null> {
     const { threadId, epoch, claim, agentId } = row;
-    if (claim === null) return;
+    if (claim === null) return null;
     const { runId } = claim;
     const key = { threadId, epoch };
-    const { input, segments } = await this.#readJournal(key);
+    const journaled = await this.#readJournal(key);
+    const { input, segments } = crashedJournal(journaled);
     const ended = endInterrupted({ ...key, runId, events: eventsOf(segments) }, end);
     if (ended === null) {
       this.#writes.deleteJournal(key);
@@ -284,12 +310,21 @@ export class Transaction {
       const { events, messages } = await this.#context.compactor.compact(journal);
       const run = { threadId, epoch: ended.epoch, runId, agentId, finishedAt: Date.now() };
       this.#writes.addRun({ ...run, input: input ?? "{}", events }, messages);
+      this.#stored.push(threadId);
       row.runs++;
-      this.#writes.addSegment({ ...key, seq: segments.length, events: closing });
+      this.#writes.addSegment({ ...key, seq: journaled.segments.length, events: closing });
       this.#ended.push(key);
     }
     this.#free(row);
     row.epoch = epoch + 1;
+    return ended?.epoch ?? null;
+  }
+
+  /** Ends the run of an instance that died, and offers it for a rerun. */
+  async #recoverCrashed(row: ThreadRow, ownerId: string): Promise<void> {
+    const { epoch, stop } = row;
+    const storedAs = await this.#recover(row, this.#ownerDied());
+    await this.#interrupted.offer(row, { ownerId, epoch, storedAs, isStopped: stop > 0 });
   }
 
   #ownerDied(): InterruptedEnd {
@@ -298,7 +333,12 @@ export class Transaction {
 
   /** Followers get the last events of a journaled run from the journal, which is kept for a while. */
   #endJournal({ threadId, epoch, segments, seq, events }: FinishOp | ReleaseOp): void {
-    if (segments === 0) return;
+    if (segments === 0) {
+      // Only the event that begins the run may be there: see `START_SEQ`.
+      const { offersInterrupted, instanceId } = this.#context;
+      if (offersInterrupted(instanceId)) this.#writes.deleteJournal({ threadId, epoch });
+      return;
+    }
     this.#writes.addSegment({ threadId, epoch, seq, events });
     this.#ended.push({ threadId, epoch });
   }
@@ -306,7 +346,12 @@ export class Transaction {
   #free(row: ThreadRow): void {
     row.claim = null;
     row.stop = 0;
-    if (row.runs === 0) row.resourceId = undefined;
+    if (row.runs === 0) {
+      row.resourceId = undefined;
+      this.#list.forget(row.threadId);
+    } else {
+      this.#list.touch(row.threadId, row.agentId);
+    }
     row.isChanged = true;
     this.#isNews = true;
   }
@@ -324,32 +369,18 @@ export class Transaction {
     return rows.length > 0;
   }
 
-  /**
-   * The journal, with what this transaction adds to it, up to the first segment that is missing or that would
-   * make the run too long. `length` is its length where that is known.
-   */
-  async #readJournal(run: RunKey, length = Number.POSITIVE_INFINITY): Promise<Journal> {
+  #readJournal(run: RunKey, length?: number): Promise<ReadJournal> {
     const added = this.#writes.segmentsOf(run);
-    if (length === 0) return { input: null, segments: [] };
-    const { statements } = this.#context;
-    const { rows } = await this.#send(statements.journal, [toStored(run.threadId), run.epoch]);
-    const bySeq = new Map<number, string>(rows.map(({ seq, events }) => [seq, events]));
-    for (const [seq, events] of added) if (!bySeq.has(seq)) bySeq.set(seq, events);
-    const segments: string[] = [];
-    let units = 0;
-    while (segments.length < length) {
-      const events = bySeq.get(segments.length);
-      units += events?.length ?? 0;
-      if (events === undefined || units > MAX_JOURNAL_LENGTH) break;
-      segments.push(events);
-    }
-    return { input: bySeq.get(INPUT_SEQ) ?? null, segments };
+    return readJournal(this.#send, this.#context.statements, run, added, length);
   }
 
   async #save(): Promise<void> {
     const { statements } = this.#context;
     const threads = [...this.#threads.values()].filter(({ isChanged }) => isChanged);
-    const written = this.#writes.send(this.#send, statements, threads);
+    const written = [
+      ...this.#writes.send(this.#send, statements, threads),
+      ...this.#list.send(this.#send, statements, this.#context.touches, this.#threads),
+    ];
     const committed = this.#send(statements.commit);
     // All are awaited: an answer that comes later would be an unhandled rejection.
     const answers = await Promise.allSettled([...written, committed]);

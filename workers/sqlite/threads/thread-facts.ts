@@ -1,5 +1,6 @@
 import type { EventLike } from "../../../src/events/event.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
+import type { StoredRunFacts, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
 import type { RunSummary } from "../../../src/protocol/threads.ts";
 import * as facts from "../../../src/runs/thread-facts.ts";
 import { parseEvents } from "../database/parse-events.ts";
@@ -8,7 +9,7 @@ import type { RunRow } from "./statements.ts";
 
 /** Adds a row of `agent_runs` to the facts of its thread: see `addRun` of `src/runs`. */
 export function addRow(
-  before: facts.ThreadFacts,
+  before: ThreadFacts,
   row: RunRow,
   values: ValueReader,
 ): ReturnType<typeof facts.addRun> {
@@ -23,7 +24,7 @@ export function summaryOfRow(row: RunRow): RunSummary {
   return facts.summaryOf(storedRunOf(row), facts.endOfTail(tailOf(row)));
 }
 
-function storedRunOf(row: RunRow): facts.StoredRunFacts {
+function storedRunOf(row: RunRow): StoredRunFacts {
   const { run_id: runId, epoch, agent_id: agentId, created_at: endedAt } = row;
   return { runId, epoch: epoch ?? 0, agentId, endedAt, bytes: row.bytes + sharedLength(row) };
 }

@@ -1,7 +1,7 @@
-import type { StoredThread } from "../../../src/protocol/thread-messages.ts";
+import type { StoredThread, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
 import type { ForkOrigin, ThreadMetadata } from "../../../src/protocol/threads.ts";
 import { liveRunOf } from "../../../src/runs/holder.ts";
-import { parseFacts, type ThreadFacts } from "../../../src/runs/thread-facts.ts";
+import { parseFacts } from "../../../src/runs/thread-facts.ts";
 import { holderOf, type OwnershipContext } from "../instances/ownership.ts";
 import type { OwnerStatements } from "../instances/statements.ts";
 import type { ValueReader } from "../values/read-values.ts";

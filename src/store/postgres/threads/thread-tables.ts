@@ -3,13 +3,13 @@
  * change with each run: a row there is updated within its page as long as no index has what changes.
  *
  * A row of `thread_list` is made with the first claim of a thread, and deleted when that run stored nothing.
- * `thread_facts` and `thread_words` are made from the runs, after they are stored: see `ThreadIndexer`. Ids of
- * resources and agents are hashed where they are long: an entry of an index has at most 2700 bytes.
+ * `thread_facts` and `thread_words` are made from the runs, after they are stored: see `ThreadIndexer`. Long
+ * ids of resources are hashed, and of agents the beginning is indexed: an entry of an index has at most 2700 bytes.
  */
 export const THREAD_TABLES = (schema: string) => `
 CREATE TABLE ${schema}.thread_list (
   thread_id text COLLATE "C" PRIMARY KEY,
-  -- Empty for a thread of nobody.
+  -- See \`toResourceKey\`. Empty for a thread of nobody.
   resource_id text COLLATE "C" NOT NULL,
   -- The agent of the last run that has one.
   agent_id text COLLATE "C",
@@ -24,13 +24,13 @@ CREATE TABLE ${schema}.thread_list (
   forked_from text
 ) WITH (fillfactor = 85);
 CREATE INDEX thread_list_updated ON ${schema}.thread_list
-  (resource_id, archived, updated_at, thread_id, agent_id);
+  (resource_id, archived, updated_at, thread_id, left(agent_id, 100));
 CREATE INDEX thread_list_created ON ${schema}.thread_list
-  (resource_id, archived, created_at, thread_id, agent_id);
+  (resource_id, archived, created_at, thread_id, left(agent_id, 100));
 CREATE INDEX thread_list_all_updated ON ${schema}.thread_list
-  (archived, updated_at, thread_id, agent_id);
+  (archived, updated_at, thread_id, left(agent_id, 100));
 CREATE INDEX thread_list_all_created ON ${schema}.thread_list
-  (archived, created_at, thread_id, agent_id);
+  (archived, created_at, thread_id, left(agent_id, 100));
 CREATE TABLE ${schema}.thread_metadata (
   thread_id text COLLATE "C" PRIMARY KEY,
   -- JSON of an object. A thread without metadata has no row.
