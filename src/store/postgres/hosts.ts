@@ -78,7 +78,7 @@ export class Hosts {
   }
 
   /** Whether the runs of an instance are offered for a rerun when it dies. */
-  offersInterrupted(instanceId: string): boolean {
+  offers(instanceId: string): boolean {
     return this.#rows.get(instanceId)?.offers_interrupted ?? false;
   }
 

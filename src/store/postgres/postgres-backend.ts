@@ -9,6 +9,8 @@ import type {
   LookRequest,
   OpResult,
   PageRequest,
+  RunInputMessage,
+  RunInputRequest,
   RunningMessage,
   RunningRequest,
   ViewMessage,
@@ -16,12 +18,19 @@ import type {
   WriterOp,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
-import type { Backend, BackendNotice, BackendStatus, CommittedBatch } from "../queued/backend.ts";
+import type {
+  Backend,
+  BackendNotice,
+  BackendStatus,
+  CommittedBatch,
+  ThreadReads,
+} from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
+import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts";
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
 import { Reads } from "./reads.ts";
@@ -30,6 +39,9 @@ import { migrate } from "./schema.ts";
 import { type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
+import { PostgresThreadReads } from "./threads/thread-reads.ts";
+import { ThreadTouches, type Touch } from "./threads/thread-touches.ts";
+import { ThreadUpkeep } from "./threads/thread-upkeep.ts";
 import type { Outcome, PostgresOp } from "./transaction.ts";
 import { Views } from "./views.ts";
 
@@ -56,6 +68,8 @@ export interface PostgresBackendOptions {
   readonly instanceId: string;
   readonly leaseMs: number;
   readonly interruptedNote: string | false;
+  /** Whether the runs of this instance are offered for a rerun after a crash, and whether it takes such runs. */
+  readonly offersInterrupted: boolean;
   readonly logger: Logger;
 }
 
@@ -63,6 +77,7 @@ export interface PostgresBackendOptions {
 export class PostgresBackend implements Backend {
   /** A commit of PostgreSQL is durable. */
   readonly durability = null;
+  readonly threads: ThreadReads;
   readonly #options: PostgresBackendOptions;
   readonly #statements: Statements;
   readonly #lanes: readonly Lane[];
@@ -72,6 +87,8 @@ export class PostgresBackend implements Backend {
   readonly #news: NewsChannel;
   readonly #reads: Reads;
   readonly #views: Views;
+  readonly #upkeep: ThreadUpkeep;
+  readonly #interruptedContext: InterruptedRunsContext;
   readonly #compactor = new Compactor();
   /** The epochs of the threads that this instance holds. */
   readonly #held = new Map<string, number>();
@@ -91,28 +108,37 @@ export class PostgresBackend implements Backend {
   constructor(options: PostgresBackendOptions) {
     this.#options = options;
     const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
+    const { offersInterrupted, logger } = options;
     this.#statements = statementsOf(schema);
     const statements = this.#statements;
     const connection = { connectionString, prepare, answerTimeoutMs };
     const connect = () => new Connection(connection);
     this.#control = connect();
     const readConnection = connect();
+    // A search takes longer than other reads: these do not wait for it.
+    const listConnection = connect();
     const laneConnections = Array.from({ length: LANES }, connect);
-    this.#connections = [this.#control, readConnection, ...laneConnections];
-    this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
+    this.#connections = [this.#control, readConnection, listConnection, ...laneConnections];
+    const own = { statements, instanceId };
+    this.#hosts = new Hosts({ connection: this.#control, ...own, leaseMs, offersInterrupted });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
     const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
-    this.#lanes = laneConnections.map(
-      (lane) =>
-        new Lane(lane, {
-          statements,
-          instanceId,
-          isAlive,
-          expectKnown,
-          interruptedNote: options.interruptedNote,
-          compactor: this.#compactor,
-        }),
-    );
+    this.#interruptedContext = {
+      ...own,
+      ...{ isAlive, expectKnown },
+      offersInterrupted: (id) => (id === instanceId ? offersInterrupted : this.#hosts.offers(id)),
+    };
+    const compactor = this.#compactor;
+    const touches = new ThreadTouches();
+    const { interruptedNote } = options;
+    const context = { ...this.#interruptedContext, interruptedNote, compactor, touches };
+    this.#lanes = laneConnections.map((lane) => new Lane(lane, context));
+    const lists = { connection: listConnection, ...own, isAlive, expectKnown, compactor };
+    this.threads = this.#whenOpen(new PostgresThreadReads(lists, schema));
+    this.#upkeep = new ThreadUpkeep({
+      ...{ connection: listConnection, statements, compactor, touches, logger },
+      write: (late) => this.#touchLate(late),
+    });
     this.#reads = new Reads({
       connection: readConnection,
       statements,
@@ -128,7 +154,7 @@ export class PostgresBackend implements Backend {
       statements,
       schema,
       instanceId,
-      logger: options.logger,
+      logger,
       onNews: (news) => this.#hear(news),
     });
   }
@@ -178,6 +204,11 @@ export class PostgresBackend implements Backend {
     return this.#retrying(() => this.#views.read(request));
   }
 
+  async readRunInput({ threadId, row }: RunInputRequest): Promise<RunInputMessage> {
+    await this.open();
+    return this.#retrying(() => this.#views.readRunInput(threadId, row));
+  }
+
   async keepView(request: KeepViewRequest): Promise<void> {
     await this.open();
     await this.#views.keep(request);
@@ -205,8 +236,9 @@ export class PostgresBackend implements Backend {
     this.#closed = true;
     clearTimeout(this.#timer);
     if (this.#opened) {
-      const holdsThreads = this.#held.size > 0;
-      const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
+      const hasThreadsLeft = await this.#endUpkeep(stepMs());
+      const leavesWork = this.#held.size > 0 || hasThreadsLeft;
+      const closing = this.#hosts.close({ leavesWork }).catch(() => undefined);
       await withDeadline(closing, stepMs());
       const told = this.#hosts.hasOthers ? this.#news.sayGoodbye() : Promise.resolve();
       await withDeadline(
@@ -232,6 +264,7 @@ export class PostgresBackend implements Backend {
     this.#opened = true;
     await this.#news.open();
     await this.#reap();
+    await this.#offerInterrupted();
     this.#schedule();
   }
 
@@ -250,6 +283,7 @@ export class PostgresBackend implements Backend {
     try {
       await this.#beat();
       await this.#reap();
+      await this.#offerInterrupted();
       await this.#lookForStops();
       await this.#forgetJournals();
     } catch (cause) {
@@ -285,10 +319,54 @@ export class PostgresBackend implements Backend {
       logger.warn({ recovered: rows.length, host: ownerId }, "recovered runs of a dead host");
       this.#notify({ kind: "changed" });
     }
-    await this.#hosts.forget(host);
+    if (await this.#hosts.forget(host)) this.#upkeep.sweep();
   }
 
-  #note({ isNews, stopped, ended, held }: Outcome): void {
+  /** Tells of the interrupted runs that this instance may run again, if it wants any. */
+  async #offerInterrupted(): Promise<void> {
+    if (!this.#options.offersInterrupted) return;
+    const runs = await this.#control.use((send) => offeredRuns(this.#interruptedContext, send));
+    if (runs.length > 0) this.#notify({ kind: "interrupted", runs });
+  }
+
+  async #touchLate(touches: ReadonlyMap<string, Touch>): Promise<void> {
+    const ops = Array.from(
+      touches,
+      ([threadId, touch]): PostgresOp => ({ kind: "touch", threadId, ...touch }),
+    );
+    const parts = this.#lanes.map(async (lane, at) => {
+      const part = ops.filter((op) => this.#laneOf(op) === at);
+      const outcomes = part.length === 0 ? [] : await lane.commitApart(part);
+      for (const outcome of outcomes) this.#note(outcome);
+    });
+    await Promise.all(parts);
+  }
+
+  /** Resolves with whether lists lack something that another host has to find. */
+  async #endUpkeep(timeoutMs: number): Promise<boolean> {
+    let isLeft = true;
+    const ended = this.#upkeep.end(timeoutMs).then((left) => {
+      isLeft = left;
+    });
+    await withDeadline(ended, timeoutMs);
+    return isLeft;
+  }
+
+  /** Reads that open the database first, and that are tried again while the server is away. */
+  #whenOpen(reads: ThreadReads): ThreadReads {
+    const read = async <T>(ask: () => Promise<T>): Promise<T> => {
+      await this.open();
+      return this.#retrying(ask);
+    };
+    return {
+      list: (request) => read(() => reads.list(request)),
+      get: (request) => read(() => reads.get(request)),
+      runs: (request) => read(() => reads.runs(request)),
+    };
+  }
+
+  #note({ isNews, stopped, ended, stored, held }: Outcome): void {
+    this.#upkeep.note(stored);
     for (const [threadId, epoch] of held) {
       if (epoch === null) this.#held.delete(threadId);
       else this.#held.set(threadId, epoch);

@@ -1,4 +1,9 @@
-import type { KeepViewRequest, ViewMessage, ViewRequest } from "../../protocol/messages.ts";
+import type {
+  KeepViewRequest,
+  RunInputMessage,
+  ViewMessage,
+  ViewRequest,
+} from "../../protocol/messages.ts";
 import { viewsToDrop } from "../../runs/kept-views.ts";
 import { bigintArray } from "./binary-arrays.ts";
 import type { Compactor } from "./compactor.ts";
@@ -45,6 +50,18 @@ export class Views {
     const view = await this.#make(threadId, upToId, kept ?? null);
     // Where another program has written the view, it is made from the first run.
     return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+  }
+
+  /** The whole input of a stored run. */
+  async readRunInput(threadId: string, row: number): Promise<RunInputMessage> {
+    type Row = { readonly run_id: string; readonly events: string; readonly input: string };
+    const { statements, compactor } = this.#options;
+    const [run] = await this.#query<Row>(statements.runOfInput, [toStored(threadId), row]);
+    if (run === undefined) return { found: null };
+    const view = await this.read({ threadId, upToId: row - 1 });
+    const { events, input } = run;
+    const request = { threadId, runId: fromStored(run.run_id), view, events, input };
+    return { found: await compactor.makeRunInput(request) };
   }
 
   async keep({ threadId, upToId, runs, packed }: KeepViewRequest): Promise<void> {

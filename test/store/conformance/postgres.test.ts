@@ -19,7 +19,13 @@ runStoreSuite({
   name: "PostgreSQL",
   test: suiteTest,
   describe,
-  supports: { restart: true, severalInstances: true, resources: true, threads: false },
+  supports: {
+    restart: true,
+    severalInstances: true,
+    resources: true,
+    threads: true,
+    removal: false,
+  },
   setUp: () => {
     // A schema is made faster than a database.
     const schema = `test_${randomUUID().replaceAll("-", "")}`;
@@ -33,6 +39,7 @@ runStoreSuite({
           instanceId: randomUUID(),
           leaseMs: 15_000,
           interruptedNote: false,
+          offersInterrupted: false,
           lingerMs: 5,
           maxBatchBytes: 1024 * 1024,
           maxPendingBytes: 64 * 1024 * 1024,

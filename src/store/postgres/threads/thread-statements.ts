@@ -5,7 +5,7 @@ const MAX_READ_BYTES = 512 * 1024;
 
 /** Characters at the end of a long run that are read: they have its last event, unless that is very long. */
 export const LONG_TAIL = 64 * 1024;
-const SHORT_TAIL = 2048;
+export const SHORT_TAIL = 2048;
 
 const RUN = `r.epoch, r.run_id, r.agent_id, r.finished_at,
   octet_length(r.events) + octet_length(r.input) AS bytes`;
@@ -80,6 +80,10 @@ export function threadStatementsOf(schema: string) {
       `SELECT thread_id, run_epoch, offered_in, rerun_epoch, attempt, started_at, taken_by
        FROM ${s}.interrupted_runs WHERE thread_id = $1`,
     ),
+    runOfInput: named(
+      "run_of_input",
+      `SELECT run_id, events, input FROM ${s}.runs WHERE thread_id = $1 AND epoch = $2`,
+    ),
     // When the claim was written that holds the thread, unless its run was asked to stop.
     claimedAt: named(
       "claimed_at",
@@ -148,12 +152,12 @@ export function threadStatementsOf(schema: string) {
     ),
     runsAfter: named(
       "runs_after",
-      `SELECT r.thread_id, ${RUN}, NULL AS events, right(r.events, ${SHORT_TAIL}) AS tail
+      `SELECT r.thread_id, ${RUN}, NULL AS events, right(r.events, $4::int4) AS tail
        FROM ${s}.runs AS r WHERE r.thread_id = $1 AND r.epoch > $2 ORDER BY r.epoch LIMIT $3`,
     ),
     tailsOfRuns: named(
       "tails_of_runs",
-      `SELECT r.epoch, right(r.events, ${LONG_TAIL}) AS tail
+      `SELECT r.epoch, right(r.events, $3::int4) AS tail
        FROM ${s}.runs AS r WHERE r.thread_id = $1 AND r.epoch = ANY($2::int8[])`,
     ),
 
@@ -229,7 +233,7 @@ export function threadStatementsOf(schema: string) {
     ),
     listedOf: named(
       "listed_of",
-      `SELECT thread_id, agent_id, updated_at FROM ${s}.thread_list WHERE thread_id = ANY($1::text[])`,
+      `SELECT thread_id, updated_at FROM ${s}.thread_list WHERE thread_id = ANY($1::text[])`,
     ),
   };
 }

@@ -30,6 +30,10 @@ export class ThreadTouches {
   #tokens = BURST;
   #filledAt = performance.now();
 
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   /** Of the threads that a transaction touches, those that it is to write. The others are remembered. */
   admit(touched: ReadonlyMap<string, Touch>): Map<string, Touch> {
     const admitted = new Map<string, Touch>();

@@ -10,6 +10,9 @@ import { toStored, toStoredOrNull } from "../stored-ids.ts";
 import type { ThreadRow } from "../thread-row.ts";
 import { toFieldKey, toResourceKey } from "./list-keys.ts";
 
+/** Words of a title by which its thread is found: a `tsvector` has at most 1 MB. */
+const MAX_TITLE_WORDS = 4000;
+
 /**
  * Changes what is known of a thread besides its runs, in the transaction that has locked its row.
  *
@@ -36,7 +39,7 @@ export async function updateThread(
     const { rowCount } = await send(statements.setTitle, values);
     if (rowCount !== 0) {
       await send(statements.forgetTitleWords, [textArray([id])]);
-      const words = [...wordsOf(title ?? "")];
+      const words = [...wordsOf(title ?? "")].slice(0, MAX_TITLE_WORDS);
       if (words.length > 0) await send(statements.addTitleWords, [id, textArray(words)]);
     }
   }
