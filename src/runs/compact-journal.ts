@@ -1,7 +1,7 @@
 import type { EventLike } from "../events/event.ts";
-import { chunksOf } from "../events/json/chunks.ts";
+import { parseEvents } from "../events/json/parse-events.ts";
+import { type LargeEvent, MIN_SHARED_LENGTH, mayRepeat } from "../events/shared/repeating.ts";
 import type { CompactedRun } from "../protocol/compactor-messages.ts";
-import { PAGE_LENGTH } from "./history-page.ts";
 import { toStoredRun } from "./stored-run.ts";
 
 /** A run as it was journaled. */
@@ -15,35 +15,25 @@ export interface Journal {
 /** What is stored of a journaled run. */
 export function compactJournal({ input, segments }: Journal): CompactedRun {
   const { events, messages } = toStoredRun(eventsOf(segments), input);
-  return { events: JSON.stringify(events), messages };
+  const texts = events.map((event) => JSON.stringify(event));
+  const large: LargeEvent[] = [];
+  // After the opening bracket.
+  let at = 1;
+  for (const [index, { type }] of events.entries()) {
+    const { length } = texts[index] ?? "";
+    if (length >= MIN_SHARED_LENGTH && mayRepeat(type)) large.push({ type, index, at, length });
+    at += length + 1;
+  }
+  return { events: `[${texts.join(",")}]`, large, messages };
 }
 
 /** The events of a journal. They end before the first segment that is no JSON array. */
 export function eventsOf(segments: readonly string[]): readonly EventLike[] {
   const events: EventLike[] = [];
   for (const segment of segments) {
-    const parsed = parseArray(segment);
+    const parsed = parseEvents(segment);
     if (parsed === null) break;
-    for (const event of parsed) events.push(event as EventLike);
+    for (const event of parsed) events.push(event);
   }
   return events;
-}
-
-/** Cuts the events of a long run, as `HistoryRow.chunks` has them. Text that is no JSON array stays whole. */
-export function cutRun(events: string): readonly string[] {
-  const parsed = events.length <= PAGE_LENGTH ? null : parseArray(events);
-  if (parsed === null) return [events];
-  return chunksOf(
-    parsed.map((event) => JSON.stringify(event)),
-    PAGE_LENGTH,
-  );
-}
-
-function parseArray(json: string): readonly unknown[] | null {
-  try {
-    const value: unknown = JSON.parse(json);
-    return Array.isArray(value) ? value : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,10 +1,15 @@
 import type { MessageDigest } from "../../events/message-digests.ts";
+import type { PlacesRow } from "../../events/shared/places.ts";
+import type { LargeEvent } from "../../events/shared/repeating.ts";
+import type { SharedThread } from "../../protocol/compactor-messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import { bigintArray, textArray } from "./binary-arrays.ts";
 import type { Send } from "./connection.ts";
 import type { Statements } from "./statements.ts";
 import { toStored, toStoredMessage, toStoredOrNull } from "./stored-ids.ts";
 import type { ThreadRow } from "./thread-row.ts";
+import { chunkValues, versionValues } from "./values/chunks.ts";
+import { mayShare, type SharingContext, shareValues } from "./values/share-values.ts";
 
 export interface RunRow extends RunKey {
   readonly runId: string;
@@ -14,7 +19,12 @@ export interface RunRow extends RunKey {
   readonly input: string;
   /** JSON array of events. */
   readonly events: string;
+  /** The events that may repeat values of other runs. */
+  readonly large: readonly LargeEvent[];
 }
+
+/** A run as its row holds it. */
+interface StoredRunRow extends RunRow, PlacesRow {}
 
 export interface SegmentRow extends RunKey {
   /** -1 for the input of the run. */
@@ -24,14 +34,16 @@ export interface SegmentRow extends RunKey {
 
 /** What a transaction is to write, gathered so that one statement a table writes it. */
 export class RowWrites {
-  readonly #runs = new Map<string, RunRow>();
+  readonly #runs = new Map<string, StoredRunRow>();
+  /** By thread, what its runs share. */
+  #shared: ReadonlyMap<string, SharedThread> = new Map();
   readonly #segments = new Map<string, SegmentRow>();
   /** By thread, the digests of messages. */
   readonly #messages = new Map<string, Map<string, number>>();
   readonly #deletedJournals: RunKey[] = [];
 
   addRun(run: RunRow, messages: readonly MessageDigest[]): void {
-    this.#runs.set(keyOf(run), run);
+    this.#runs.set(keyOf(run), { ...run, shared_events: null, shared_input: null });
     const digests = this.#messages.get(run.threadId) ?? new Map<string, number>();
     this.#messages.set(run.threadId, digests);
     for (const [id, digest] of messages) digests.set(toStoredMessage(id), digest);
@@ -64,6 +76,25 @@ export class RowWrites {
     return this.#messages.get(threadId)?.get(id);
   }
 
+  /** Takes the values out of the runs that other runs of their threads have too. Called once, before `send`. */
+  async shareValues(
+    context: SharingContext,
+    threads: ReadonlyMap<string, ThreadRow>,
+  ): Promise<void> {
+    const runs = [...this.#runs].filter(([, run]) => mayShare(run));
+    if (runs.length === 0) return;
+    const wholeRuns = runs.map(([, run]) => run);
+    this.#shared = await shareValues(context, wholeRuns, threads);
+    const byThread = new Map([...this.#shared].map(([id, { runs: own }]) => [id, [...own]]));
+    for (const [key, run] of runs) {
+      const shared = byThread.get(run.threadId)?.shift();
+      if (shared === undefined) continue;
+      const { events, input, sharedEvents, sharedInput } = shared;
+      const places = { shared_events: sharedEvents, shared_input: sharedInput };
+      this.#runs.set(key, { ...run, events, input, ...places });
+    }
+  }
+
   /** Sends the statements that write these rows and `threads`. */
   send(send: Send, statements: Statements, threads: readonly ThreadRow[]): Promise<unknown>[] {
     const runs = [...this.#runs.values()];
@@ -75,6 +106,7 @@ export class RowWrites {
     const sent: Promise<unknown>[] = [];
     if (threads.length > 0) sent.push(send(statements.saveThreads, threadValues(threads)));
     if (runs.length > 0) sent.push(send(statements.addRuns, runValues(runs)));
+    sent.push(...this.#sendShared(send, statements));
     if (segments.length > 0) sent.push(send(statements.addSegments, segmentValues(segments)));
     if (deleted.length > 0) sent.push(send(statements.deleteJournals, keyValues(deleted)));
     if (messages.length > 0) {
@@ -85,6 +117,19 @@ export class RowWrites {
       ];
       sent.push(send(statements.addMessages, values));
     }
+    return sent;
+  }
+
+  #sendShared(send: Send, statements: Statements): Promise<unknown>[] {
+    const states = [...this.#shared].flatMap(([threadId, { state }]) =>
+      state === null ? [] : { threadId, ...state },
+    );
+    if (states.length === 0) return [];
+    const chunks = [...this.#shared].flatMap(([threadId, { chunks: own }]) =>
+      own.map((chunk) => ({ threadId, ...chunk })),
+    );
+    const sent: Promise<unknown>[] = [send(statements.saveVersions, versionValues(states))];
+    if (chunks.length > 0) sent.push(send(statements.addChunks, chunkValues(chunks)));
     return sent;
   }
 }
@@ -110,7 +155,7 @@ function threadValues(rows: readonly ThreadRow[]): readonly Buffer[] {
   ];
 }
 
-function runValues(rows: readonly RunRow[]): readonly Buffer[] {
+function runValues(rows: readonly StoredRunRow[]): readonly Buffer[] {
   return [
     ...keyValues(rows),
     textArray(rows.map(({ runId }) => toStored(runId))),
@@ -118,6 +163,8 @@ function runValues(rows: readonly RunRow[]): readonly Buffer[] {
     bigintArray(rows.map(({ finishedAt }) => finishedAt)),
     textArray(rows.map(({ input }) => input)),
     textArray(rows.map(({ events }) => events)),
+    textArray(rows.map(({ shared_input }) => shared_input)),
+    textArray(rows.map(({ shared_events }) => shared_events)),
   ];
 }
 

@@ -16,7 +16,8 @@ const MIGRATION_LOCK = 7_203_681_145;
  * free space in its pages is for that.
  *
  * Events and inputs are stored without compression (`EXTERNAL`), in their row up to 8 kB: that halves the
- * server's time for an insert. `text` and not `jsonb`, which reorders keys.
+ * server's time for an insert. Values that runs share are written once, and compressed. `text` and not `jsonb`,
+ * which reorders keys.
  */
 const TABLES = (schema: string) => `
 CREATE TABLE ${schema}.hosts (
@@ -44,6 +45,9 @@ CREATE TABLE ${schema}.threads (
   agent_id text,
   -- Stored runs.
   runs int8 NOT NULL DEFAULT 0,
+  -- A new number with each change of the values of the thread, 0 before the first, and its last log.
+  values_version int8 NOT NULL DEFAULT 0,
+  last_log int8 NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
@@ -55,6 +59,9 @@ CREATE TABLE ${schema}.runs (
   finished_at int8 NOT NULL,
   input text NOT NULL,
   events text NOT NULL,
+  -- Where values go back in that were taken out: JSON arrays of places, or null.
+  shared_events text,
+  shared_input text,
   PRIMARY KEY (thread_id, epoch)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE ${schema}.runs ALTER COLUMN events SET STORAGE EXTERNAL,
@@ -73,6 +80,16 @@ CREATE TABLE ${schema}.messages (
   message_id text COLLATE "C" NOT NULL,
   digest int8 NOT NULL,
   PRIMARY KEY (thread_id, message_id)
+);
+-- Values that come again in run after run, once a thread: rows of logs, which only grow at their ends.
+CREATE TABLE ${schema}.shared_values (
+  thread_id text COLLATE "C" NOT NULL,
+  log int8 NOT NULL,
+  -- Position in the log, and length, in UTF-16 units.
+  at int8 NOT NULL,
+  length int8 NOT NULL,
+  text text NOT NULL,
+  PRIMARY KEY (thread_id, log, at)
 );
 CREATE TABLE ${schema}.views (
   thread_id text COLLATE "C" NOT NULL,

@@ -1,17 +1,20 @@
 import type { Statement } from "./statement.ts";
 import { threadStatementsOf } from "./threads/thread-statements.ts";
 
+import { valueStatementsOf } from "./values/statements.ts";
+
 export type { Statement } from "./statement.ts";
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
-  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs";
+  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log";
 
 /** All statements of a schema. Arrays are binary: see `binary-arrays.ts`. */
 export function statementsOf(schema: string) {
   const named = (name: string, text: string): Statement => ({ name: `dar_${name}`, text });
   const s = schema;
   return {
+    ...valueStatementsOf(schema),
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
@@ -64,9 +67,10 @@ export function statementsOf(schema: string) {
     ),
     addRuns: named(
       "add_runs",
-      `INSERT INTO ${s}.runs (thread_id, epoch, run_id, agent_id, finished_at, input, events)
+      `INSERT INTO ${s}.runs (thread_id, epoch, run_id, agent_id, finished_at, input, events,
+         shared_input, shared_events)
        SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::text[],
-         $7::text[])`,
+         $7::text[], $8::text[], $9::text[])`,
     ),
     runsKnown: named(
       "runs_known",
@@ -130,26 +134,31 @@ export function statementsOf(schema: string) {
     // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.
     page: named(
       "page",
-      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events FROM (
-         SELECT epoch, run_id, events, bytes, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
-         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
+      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events, shared_events FROM (
+         SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
+         FROM (SELECT epoch, run_id, events, shared_events, octet_length(events) AS bytes
+           FROM ${s}.runs
            WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
        WHERE before <= $4 ORDER BY epoch`,
     ),
     eventsOfRuns: named(
       "events_of_runs",
-      `SELECT r.thread_id, r.epoch, r.events
+      `SELECT r.thread_id, r.epoch, r.events, r.shared_events
        FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
        JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch = q.epoch`,
     ),
-    lastRun: named("last_run", `SELECT max(epoch) AS epoch FROM ${s}.runs WHERE thread_id = $1`),
+    firstAndLastRun: named(
+      "first_and_last_run",
+      `SELECT (SELECT min(epoch) FROM ${s}.runs WHERE thread_id = $1) AS first,
+         (SELECT max(epoch) FROM ${s}.runs WHERE thread_id = $1) AS last`,
+    ),
     // Runs up to the one that makes $4 bytes, and at most $5.
     runsOfView: named(
       "runs_of_view",
-      `SELECT epoch, run_id, events FROM (
+      `SELECT epoch, run_id, events, shared_events FROM (
          SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
-         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
-           WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
+         FROM (SELECT epoch, run_id, events, shared_events, octet_length(events) AS bytes
+           FROM ${s}.runs WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
        WHERE before <= $4 ORDER BY epoch`,
     ),
     keptView: named(
@@ -214,4 +223,6 @@ export interface ThreadColumns {
   readonly resource_id: string | null;
   readonly agent_id: string | null;
   readonly runs: number;
+  readonly values_version: number;
+  readonly last_log: number;
 }

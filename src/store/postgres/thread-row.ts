@@ -1,3 +1,4 @@
+import type { ValueState } from "../../protocol/compactor-messages.ts";
 import type { ThreadHolder } from "../../runs/holder.ts";
 import type { ThreadColumns } from "./statements.ts";
 import { fromStored, fromStoredOrNull } from "./stored-ids.ts";
@@ -27,6 +28,7 @@ export interface ThreadRow {
   agentId: string | null;
   /** Stored runs. */
   runs: number;
+  readonly values: ValueState;
   isChanged: boolean;
 }
 
@@ -42,6 +44,7 @@ export function threadRowOf(columns: ThreadColumns): ThreadRow {
     resourceId: isHeld || runs > 0 ? fromStoredOrNull(resourceId) : undefined,
     agentId: fromStoredOrNull(agentId),
     runs,
+    values: { version: columns.values_version, lastLog: columns.last_log },
     isChanged: false,
   };
 }

@@ -269,7 +269,7 @@ export class Transaction {
   }
 
   async #finish(op: FinishOp, row: ThreadRow): Promise<void> {
-    let { input, events, compactMessages: messages } = op;
+    let { input, events, large, compactMessages: messages } = op;
     if (messages === null) {
       const journal = await this.#readJournal(op, op.segments);
       const missing = op.segments - journal.segments.length;
@@ -279,10 +279,11 @@ export class Transaction {
       }
       input ??= journal.input;
       const segments = [...journal.segments, events];
-      ({ events, messages } = await this.#context.compactor.compact({ input, segments }));
+      ({ events, large, messages } = await this.#context.compactor.compact({ input, segments }));
     }
     const { threadId, epoch, runId, agentId, finishedAt } = op;
-    const run = { threadId, epoch, runId, agentId, finishedAt, input: input ?? "{}", events };
+    const ids = { threadId, epoch, runId, agentId, finishedAt };
+    const run = { ...ids, input: input ?? "{}", events, large };
     this.#writes.addRun(run, messages);
     this.#stored.push(threadId);
     row.runs++;
@@ -307,9 +308,9 @@ export class Transaction {
     } else {
       const closing = JSON.stringify(ended.closing);
       const journal = { input, segments: [...segments, closing] };
-      const { events, messages } = await this.#context.compactor.compact(journal);
+      const { messages, ...compacted } = await this.#context.compactor.compact(journal);
       const run = { threadId, epoch: ended.epoch, runId, agentId, finishedAt: Date.now() };
-      this.#writes.addRun({ ...run, input: input ?? "{}", events }, messages);
+      this.#writes.addRun({ ...run, input: input ?? "{}", ...compacted }, messages);
       this.#stored.push(threadId);
       row.runs++;
       this.#writes.addSegment({ ...key, seq: journaled.segments.length, events: closing });
@@ -375,7 +376,8 @@ export class Transaction {
   }
 
   async #save(): Promise<void> {
-    const { statements } = this.#context;
+    const { statements, compactor } = this.#context;
+    await this.#writes.shareValues({ statements, compactor, send: this.#send }, this.#threads);
     const threads = [...this.#threads.values()].filter(({ isChanged }) => isChanged);
     const written = [
       ...this.#writes.send(this.#send, statements, threads),

@@ -1,3 +1,5 @@
+import type { StoredEventsRow } from "../../events/shared/places.ts";
+import { spansIn } from "../../events/shared/span-texts.ts";
 import type {
   KeepViewRequest,
   RunInputMessage,
@@ -10,6 +12,7 @@ import type { Compactor } from "./compactor.ts";
 import type { Connection } from "./connection.ts";
 import type { Statement, Statements } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
+import { readChunks } from "./values/chunks.ts";
 
 /** Bytes of runs, and runs, that one step takes: so much is in memory at a time. */
 const STEP_BYTES = 2 * 1024 * 1024;
@@ -27,10 +30,15 @@ interface KeptRow {
   readonly view: Uint8Array;
 }
 
-interface RunRow {
+interface RunRow extends StoredEventsRow {
   readonly epoch: number;
   readonly run_id: string;
-  readonly events: string;
+}
+
+/** The epochs of the first and the last stored run of a thread. */
+interface Range {
+  readonly first: number | null;
+  readonly last: number | null;
 }
 
 /** Makes the views of threads from the runs behind the views that are kept, and keeps them. */
@@ -41,15 +49,14 @@ export class Views {
     this.#options = options;
   }
 
-  async read({ threadId, upToId: asked }: ViewRequest): Promise<ViewMessage> {
-    const { statements } = this.#options;
-    const id = toStored(threadId);
-    const [last] = await this.#query<{ epoch: number | null }>(statements.lastRun, [id]);
-    const upToId = asked ?? last?.epoch ?? 0;
-    const [kept] = await this.#query<KeptRow>(statements.keptView, [id, upToId]);
-    const view = await this.#make(threadId, upToId, kept ?? null);
-    // Where another program has written the view, it is made from the first run.
-    return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+  async read(request: ViewRequest): Promise<ViewMessage> {
+    for (;;) {
+      const { first, last } = await this.#range(request.threadId);
+      const upToId = request.upToId ?? last ?? 0;
+      const view = await this.#makeFromKept(request.threadId, upToId);
+      // If runs were removed in the middle, the view is of no moment: the oldest runs are removed first.
+      if ((await this.#range(request.threadId)).first === first) return view;
+    }
   }
 
   /** The whole input of a stored run. */
@@ -74,28 +81,55 @@ export class Views {
     if (dropped.length > 0) await this.#query(statements.dropViews, [id, bigintArray(dropped)]);
   }
 
+  async #range(threadId: string): Promise<Range> {
+    const { firstAndLastRun } = this.#options.statements;
+    const [range] = await this.#query<Range>(firstAndLastRun, [toStored(threadId)]);
+    return range ?? { first: null, last: null };
+  }
+
+  async #makeFromKept(threadId: string, upToId: number): Promise<ViewMessage> {
+    const { keptView } = this.#options.statements;
+    const [kept] = await this.#query<KeptRow>(keptView, [toStored(threadId), upToId]);
+    const view = await this.#make(threadId, upToId, kept ?? null);
+    // Where another program has written the view, it is made from the first run.
+    return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+  }
+
   /** Null when the view that was kept is none. */
   async #make(threadId: string, upToId: number, kept: KeptRow | null): Promise<ViewMessage | null> {
-    const { statements, compactor } = this.#options;
+    const { compactor } = this.#options;
     let start = kept?.view ?? null;
     let afterId = kept?.up_to ?? 0;
     let runs = kept?.runs ?? 0;
     let lengthBefore = 0;
     for (;;) {
-      const values = [toStored(threadId), afterId, upToId, STEP_BYTES, STEP_RUNS];
-      const rows = await this.#query<RunRow>(statements.runsOfView, values);
+      const { rows, chunks } = await this.#runs(threadId, afterId, upToId);
       afterId = rows.at(-1)?.epoch ?? upToId;
       runs += rows.length;
       const isLast = afterId >= upToId;
-      const added = rows.map(({ run_id, events }) => ({ runId: fromStored(run_id), events }));
-      const request = { threadId, start, runs: added, lengthBefore, isLast };
+      const added = rows.map(({ run_id, events, shared_events }) => ({
+        runId: fromStored(run_id),
+        ...{ events, shared_events },
+      }));
+      const request = { threadId, start, runs: added, chunks, lengthBefore, isLast };
       const step = await compactor.makeView(request);
       if (!step.isRestored) return null;
       const { rest, messages, packed } = step;
       if (isLast) return { rest, messages, upToId, runs, packed };
       start = packed;
-      for (const { events } of rows) lengthBefore += events.length;
+      lengthBefore = step.length;
     }
+  }
+
+  async #runs(threadId: string, afterId: number, upToId: number) {
+    const { connection, statements } = this.#options;
+    const values = [toStored(threadId), afterId, upToId, STEP_BYTES, STEP_RUNS];
+    return connection.use(async (send) => {
+      const rows = (await send(statements.runsOfView, values)).rows as RunRow[];
+      const spans = rows.flatMap((row) => spansIn(row.shared_events));
+      const chunks = await readChunks(send, statements, [{ threadId, spans }]);
+      return { rows, chunks: chunks.get(threadId) ?? [] };
+    });
   }
 
   async #query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {

@@ -1,5 +1,6 @@
 import type { Database } from "better-sqlite3";
-import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
+import type { StoredEventsRow } from "../../../src/events/shared/places.ts";
+import { prepareReadValueStatements } from "../values/statements.ts";
 
 /** The columns that identify a run. */
 export interface RunKeyRow {

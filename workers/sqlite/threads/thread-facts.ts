@@ -1,10 +1,11 @@
 import type { EventLike } from "../../../src/events/event.ts";
+import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
+import { placesOf } from "../../../src/events/shared/places.ts";
 import type { StoredRunFacts, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
 import type { RunSummary } from "../../../src/protocol/threads.ts";
 import * as facts from "../../../src/runs/thread-facts.ts";
-import { parseEvents } from "../database/parse-events.ts";
-import { placesOf, type ValueReader } from "../values/read-values.ts";
+import type { ValueReader } from "../values/read-values.ts";
 import type { RunRow } from "./statements.ts";
 
 /** Adds a row of `agent_runs` to the facts of its thread: see `addRun` of `src/runs`. */

@@ -1,4 +1,4 @@
-import type { EventLike } from "../../../src/events/event.ts";
+import type { EventLike } from "../event.ts";
 
 function isEventLike(value: unknown): value is EventLike {
   return (
