@@ -136,8 +136,7 @@ describe("runs that hold what other runs hold", () => {
           await expectStored(here, runs);
           await expectStored(elsewhere, runs);
         } finally {
-          await here.close();
-          await elsewhere.close();
+          await Promise.allSettled([here.close(), elsewhere.close()]);
         }
       }),
       { numRuns: 15 },
