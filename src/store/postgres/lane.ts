@@ -110,10 +110,16 @@ export class Lane {
       if (kind === "claim" && !this.#known.has(threadId)) ids.add(threadId);
     }
     if (ids.size === 0) return;
-    const { begin, relaxed, addThreads, commit } = this.#context.statements;
+    const { begin, relaxed, addThreads, raiseNewThreads, commit } = this.#context.statements;
     const stored = textArray(Array.from(ids, toStored));
     await this.#connection.use((send) =>
-      Promise.all([send(begin), send(relaxed), send(addThreads, [stored]), send(commit)]),
+      Promise.all([
+        send(begin),
+        send(relaxed),
+        send(addThreads, [stored]),
+        send(raiseNewThreads, [stored]),
+        send(commit),
+      ]),
     );
     for (const id of ids) this.#known.add(id);
     for (const id of this.#known) {

@@ -25,7 +25,7 @@ import type { Connection } from "./connection.ts";
 import { keyValues } from "./row-writes.ts";
 import type { Statement, Statements, ThreadColumns } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
-import { holderOf, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { holderOf, isHidden, type ThreadRow, threadRowOf } from "./thread-row.ts";
 import { readChunks } from "./values/chunks.ts";
 
 /** Runs that one page has at most. */
@@ -148,7 +148,11 @@ export class Reads {
       };
       return tellFollower(run, news, () => stored.get(keyOf(run)) ?? null);
     });
-    const held = threads.map((id) => holderOf(states.get(id), isAlive)?.isAlive === true);
+    const held = threads.map((id) => {
+      const state = states.get(id);
+      const isFree = state === undefined || !isHidden(state);
+      return !isFree || holderOf(state, isAlive)?.isAlive === true;
+    });
     return { runs: told, held };
   }
 
@@ -198,6 +202,10 @@ export class Reads {
     if (row === undefined) return { thread: null, lastRun: 0, isOthers: false };
     const thread = threadRowOf(row);
     const { resourceId } = thread;
+    if (isHidden(thread)) {
+      const isOthers = !isVisible(scope, resourceId ?? null);
+      return { thread: null, lastRun: 0, isOthers };
+    }
     if (!isVisible(scope, resourceId ?? null)) {
       return { thread: null, lastRun: 0, isOthers: resourceId !== undefined };
     }

@@ -32,21 +32,30 @@ export interface SegmentRow extends RunKey {
   readonly events: string;
 }
 
+interface MessageRow {
+  readonly digest: number;
+  /** Of the first run that has it, unless an earlier one is stored. */
+  readonly epoch: number;
+}
+
 /** What a transaction is to write, gathered so that one statement a table writes it. */
 export class RowWrites {
   readonly #runs = new Map<string, StoredRunRow>();
   /** By thread, what its runs share. */
   #shared: ReadonlyMap<string, SharedThread> = new Map();
   readonly #segments = new Map<string, SegmentRow>();
-  /** By thread, the digests of messages. */
-  readonly #messages = new Map<string, Map<string, number>>();
+  /** By thread, the messages of its runs. */
+  readonly #messages = new Map<string, Map<string, MessageRow>>();
   readonly #deletedJournals: RunKey[] = [];
 
   addRun(run: RunRow, messages: readonly MessageDigest[]): void {
     this.#runs.set(keyOf(run), { ...run, shared_events: null, shared_input: null });
-    const digests = this.#messages.get(run.threadId) ?? new Map<string, number>();
-    this.#messages.set(run.threadId, digests);
-    for (const [id, digest] of messages) digests.set(toStoredMessage(id), digest);
+    const rows = this.#messages.get(run.threadId) ?? new Map<string, MessageRow>();
+    this.#messages.set(run.threadId, rows);
+    for (const [messageId, digest] of messages) {
+      const id = toStoredMessage(messageId);
+      rows.set(id, { digest, epoch: rows.get(id)?.epoch ?? run.epoch });
+    }
   }
 
   addSegment(segment: SegmentRow): void {
@@ -73,7 +82,7 @@ export class RowWrites {
 
   /** The digest of a message that this transaction stores. `id` as it is stored. */
   digestOf(threadId: string, id: string): number | undefined {
-    return this.#messages.get(threadId)?.get(id);
+    return this.#messages.get(threadId)?.get(id)?.digest;
   }
 
   /** Takes the values out of the runs that other runs of their threads have too. Called once, before `send`. */
@@ -100,8 +109,8 @@ export class RowWrites {
     const runs = [...this.#runs.values()];
     const segments = [...this.#segments.values()];
     const deleted = this.#deletedJournals;
-    const messages = [...this.#messages].flatMap(([threadId, digests]) =>
-      Array.from(digests, ([id, digest]) => [toStored(threadId), id, digest] as const),
+    const messages = [...this.#messages].flatMap(([threadId, rows]) =>
+      Array.from(rows, ([id, row]) => ({ threadId: toStored(threadId), id, ...row })),
     );
     const sent: Promise<unknown>[] = [];
     if (threads.length > 0) sent.push(send(statements.saveThreads, threadValues(threads)));
@@ -111,9 +120,10 @@ export class RowWrites {
     if (deleted.length > 0) sent.push(send(statements.deleteJournals, keyValues(deleted)));
     if (messages.length > 0) {
       const values = [
-        textArray(messages.map(([threadId]) => threadId)),
-        textArray(messages.map(([, id]) => id)),
-        bigintArray(messages.map(([, , digest]) => digest)),
+        textArray(messages.map(({ threadId }) => threadId)),
+        textArray(messages.map(({ id }) => id)),
+        bigintArray(messages.map(({ digest }) => digest)),
+        bigintArray(messages.map(({ epoch }) => epoch)),
       ];
       sent.push(send(statements.addMessages, values));
     }

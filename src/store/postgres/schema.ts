@@ -9,8 +9,8 @@ export const SCHEMA_VERSION = 1;
 const MIGRATION_LOCK = 7_203_681_145;
 
 /**
- * Every key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts` and
- * `schema_version` are small, and are not distributed.
+ * Every key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts`, `removed_threads`,
+ * `purge_lease` and `schema_version` are small, and are not distributed.
  *
  * `threads` has no index on what changes with each run: PostgreSQL then updates a row within its page. The
  * free space in its pages is for that.
@@ -48,9 +48,18 @@ CREATE TABLE ${schema}.threads (
   -- A new number with each change of the values of the thread, 0 before the first, and its last log.
   values_version int8 NOT NULL DEFAULT 0,
   last_log int8 NOT NULL DEFAULT 0,
+  -- What a host does with the thread, in several transactions, and that host. Null for nothing.
+  -- removal, fork: the thread is unknown until that is done. sweep: of values that no run uses any more.
+  unfinished text,
+  unfinished_by text,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
+CREATE INDEX threads_unfinished ON ${schema}.threads (thread_id) WHERE unfinished IS NOT NULL;
+-- No epoch of a thread that was removed is higher.
+CREATE TABLE ${schema}.removed_threads (id int8 PRIMARY KEY, last_epoch int8 NOT NULL);
+-- The host that purges.
+CREATE TABLE ${schema}.purge_lease (id int8 PRIMARY KEY, instance_id text NOT NULL);
 CREATE TABLE ${schema}.runs (
   thread_id text COLLATE "C" NOT NULL,
   epoch int8 NOT NULL,
@@ -79,6 +88,8 @@ CREATE TABLE ${schema}.messages (
   thread_id text COLLATE "C" NOT NULL,
   message_id text COLLATE "C" NOT NULL,
   digest int8 NOT NULL,
+  -- Of the first run that has the message.
+  epoch int8 NOT NULL,
   PRIMARY KEY (thread_id, message_id)
 );
 -- Values that come again in run after run, once a thread: rows of logs, which only grow at their ends.

@@ -3,3 +3,7 @@ export interface Statement {
   readonly name: string;
   readonly text: string;
 }
+
+/** The condition that a row of `threads` is known: see `isHidden`. */
+export const notHidden = (alias: string) =>
+  `coalesce(${alias}.unfinished, '') NOT IN ('removal', 'fork')`;

@@ -1,13 +1,14 @@
-import type { Statement } from "./statement.ts";
+import { removalStatementsOf } from "./removal/statements.ts";
+import { notHidden, type Statement } from "./statement.ts";
+import type { Unfinished } from "./thread-row.ts";
 import { threadStatementsOf } from "./threads/thread-statements.ts";
-
 import { valueStatementsOf } from "./values/statements.ts";
 
 export type { Statement } from "./statement.ts";
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
-  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log";
+  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log, unfinished";
 
 /** All statements of a schema. Arrays are binary: see `binary-arrays.ts`. */
 export function statementsOf(schema: string) {
@@ -15,6 +16,7 @@ export function statementsOf(schema: string) {
   const s = schema;
   return {
     ...valueStatementsOf(schema),
+    ...removalStatementsOf(schema),
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
@@ -60,8 +62,8 @@ export function statementsOf(schema: string) {
     ),
     addMessages: named(
       "add_messages",
-      `INSERT INTO ${s}.messages AS m (thread_id, message_id, digest)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::int8[])
+      `INSERT INTO ${s}.messages AS m (thread_id, message_id, digest, epoch)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[])
        ON CONFLICT (thread_id, message_id) DO UPDATE SET digest = excluded.digest
        WHERE m.digest <> excluded.digest`,
     ),
@@ -150,7 +152,8 @@ export function statementsOf(schema: string) {
     firstAndLastRun: named(
       "first_and_last_run",
       `SELECT (SELECT min(epoch) FROM ${s}.runs WHERE thread_id = $1) AS first,
-         (SELECT max(epoch) FROM ${s}.runs WHERE thread_id = $1) AS last`,
+         (SELECT max(epoch) FROM ${s}.runs WHERE thread_id = $1) AS last
+       FROM ${s}.threads AS t WHERE t.thread_id = $1 AND ${notHidden("t")}`,
     ),
     // Runs up to the one that makes $4 bytes, and at most $5.
     runsOfView: named(
@@ -225,4 +228,5 @@ export interface ThreadColumns {
   readonly runs: number;
   readonly values_version: number;
   readonly last_log: number;
+  readonly unfinished: Unfinished | null;
 }

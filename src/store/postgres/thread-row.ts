@@ -15,6 +15,19 @@ export interface Claim {
   readonly claimNumber: number;
 }
 
+/** What a host does with a thread in several transactions: see `schema.ts`. */
+export type Unfinished = "removal" | "fork" | "sweep";
+
+/** Whether the thread is unknown until what a host does with it is done. */
+export function isHidden({ unfinished }: Pick<ThreadRow, "unfinished">): boolean {
+  return unfinished === "removal" || unfinished === "fork";
+}
+
+/** Whether a run of the thread is stored or holds it, and it is not being removed or made. */
+export function isKnown(row: ThreadRow | null | undefined): row is ThreadRow {
+  return row != null && !isHidden(row) && (row.claim !== null || row.runs > 0);
+}
+
 /** A thread, as the transaction that has locked it changes it. */
 export interface ThreadRow {
   readonly threadId: string;
@@ -29,22 +42,26 @@ export interface ThreadRow {
   /** Stored runs. */
   runs: number;
   readonly values: ValueState;
+  readonly unfinished: Unfinished | null;
   isChanged: boolean;
 }
 
 export function threadRowOf(columns: ThreadColumns): ThreadRow {
   const { epoch, run_id: runId, owner_id: ownerId, claim_number: claimNumber } = columns;
   const { stop, runs, resource_id: resourceId, agent_id: agentId } = columns;
+  const { unfinished } = columns;
   const isHeld = ownerId !== null && runId !== null && claimNumber !== null;
+  const isOwned = isHeld || runs > 0 || isHidden({ unfinished });
   return {
     threadId: fromStored(columns.thread_id),
     epoch,
     claim: isHeld ? { runId: fromStored(runId), ownerId, claimNumber } : null,
     stop,
-    resourceId: isHeld || runs > 0 ? fromStoredOrNull(resourceId) : undefined,
+    resourceId: isOwned ? fromStoredOrNull(resourceId) : undefined,
     agentId: fromStoredOrNull(agentId),
     runs,
     values: { version: columns.values_version, lastLog: columns.last_log },
+    unfinished,
     isChanged: false,
   };
 }

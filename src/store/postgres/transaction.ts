@@ -29,7 +29,14 @@ import { crashedJournal, INPUT_SEQ, type ReadJournal, readJournal } from "./read
 import { keyValues, RowWrites } from "./row-writes.ts";
 import type { ThreadColumns } from "./statements.ts";
 import { fromStored, toStored, toStoredMessage } from "./stored-ids.ts";
-import { holderOf, STOP, STOP_AND_DISCARD, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import {
+  holderOf,
+  isHidden,
+  STOP,
+  STOP_AND_DISCARD,
+  type ThreadRow,
+  threadRowOf,
+} from "./thread-row.ts";
 import { ListWrites } from "./threads/list-writes.ts";
 import type { ThreadTouches, Touch } from "./threads/thread-touches.ts";
 import { updateThread } from "./threads/update-thread.ts";
@@ -221,6 +228,7 @@ export class Transaction {
     if (!belongsTo(row.resourceId, resourceId)) {
       return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
     }
+    if (isHidden(row)) return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
     const holder = holderOf(row, isAlive);
     const decision = decideClaim({ instanceId, claimNumber, holder });
     const isRerun = op.rerunOf !== undefined && decision.kind !== "repeat";
@@ -253,7 +261,8 @@ export class Transaction {
   #stop(op: StopOp, row: ThreadRow | undefined): OpResult<"stop"> {
     const { instanceId, isAlive } = this.#context;
     const wanted = op.discard ? STOP_AND_DISCARD : STOP;
-    const isSeen = row !== undefined && isVisible(op.scope, row.resourceId ?? null);
+    const isSeen =
+      row !== undefined && !isHidden(row) && isVisible(op.scope, row.resourceId ?? null);
     const stopped =
       isSeen && row.stop < wanted && isStoppable(holderOf(row, isAlive), op, instanceId);
     if (stopped) this.#askToStop(row, wanted);

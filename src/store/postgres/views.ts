@@ -52,7 +52,7 @@ export class Views {
   async read(request: ViewRequest): Promise<ViewMessage> {
     for (;;) {
       const { first, last } = await this.#range(request.threadId);
-      const upToId = request.upToId ?? last ?? 0;
+      const upToId = last === null ? 0 : (request.upToId ?? last);
       const view = await this.#makeFromKept(request.threadId, upToId);
       // If runs were removed in the middle, the view is of no moment: the oldest runs are removed first.
       if ((await this.#range(request.threadId)).first === first) return view;

@@ -2,7 +2,7 @@ import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { Statements } from "../statements.ts";
 import { toStored, toStoredOrNull } from "../stored-ids.ts";
-import type { ThreadRow } from "../thread-row.ts";
+import { isKnown, type ThreadRow } from "../thread-row.ts";
 import { toResourceKey } from "./list-keys.ts";
 import type { ThreadTouches, Touch } from "./thread-touches.ts";
 
@@ -51,8 +51,7 @@ export class ListWrites {
     const rows = [...written].flatMap(([threadId, touch]) => {
       const thread = threads.get(threadId);
       // A thread that is unknown by now is in no list.
-      const isKnown = thread !== undefined && (thread.claim !== null || thread.runs > 0);
-      return isKnown ? [{ threadId, resourceId: thread.resourceId ?? null, ...touch }] : [];
+      return isKnown(thread) ? [{ threadId, resourceId: thread.resourceId ?? null, ...touch }] : [];
     });
     if (rows.length > 0) {
       const values = [

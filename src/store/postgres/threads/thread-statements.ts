@@ -1,4 +1,4 @@
-import type { Statement } from "../statement.ts";
+import { notHidden, type Statement } from "../statement.ts";
 
 /** UTF-8 bytes of events beyond which a run is not read for the facts of its thread. */
 const MAX_READ_BYTES = 512 * 1024;
@@ -134,7 +134,7 @@ export function threadStatementsOf(schema: string) {
        LEFT JOIN ${s}.thread_list AS l ON l.thread_id = t.thread_id
        LEFT JOIN ${s}.thread_metadata AS m ON m.thread_id = t.thread_id
        LEFT JOIN ${s}.thread_facts AS f ON f.thread_id = t.thread_id
-       WHERE t.thread_id = ANY($1::text[])`,
+       WHERE t.thread_id = ANY($1::text[]) AND ${notHidden("t")}`,
     ),
     // So many runs a thread at most, and of each thread those up to the one that makes $4 bytes in all.
     runsBehindFacts: named(
@@ -224,9 +224,9 @@ export function threadStatementsOf(schema: string) {
     threadsBehind: named(
       "threads_behind",
       `SELECT thread_id, is_behind FROM (
-         SELECT t.thread_id, t.runs > 0 AND (l.thread_id IS NULL OR coalesce(f.up_to, 0) < (
+         SELECT t.thread_id, t.runs > 0 AND ${notHidden("t")} AND (l.thread_id IS NULL OR coalesce(f.up_to, 0) < (
              SELECT max(r.epoch) FROM ${s}.runs AS r WHERE r.thread_id = t.thread_id)) AS is_behind
-         FROM (SELECT thread_id, runs FROM ${s}.threads WHERE thread_id > $1 ORDER BY thread_id LIMIT $2) AS t
+         FROM (SELECT thread_id, runs, unfinished FROM ${s}.threads WHERE thread_id > $1 ORDER BY thread_id LIMIT $2) AS t
          LEFT JOIN ${s}.thread_list AS l ON l.thread_id = t.thread_id
          LEFT JOIN ${s}.thread_facts AS f ON f.thread_id = t.thread_id) AS q
        ORDER BY thread_id`,

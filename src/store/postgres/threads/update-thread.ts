@@ -7,7 +7,7 @@ import { textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { Statements } from "../statements.ts";
 import { toStored, toStoredOrNull } from "../stored-ids.ts";
-import type { ThreadRow } from "../thread-row.ts";
+import { isKnown, type ThreadRow } from "../thread-row.ts";
 import { toFieldKey, toResourceKey } from "./list-keys.ts";
 
 /** Words of a title by which its thread is found: a `tsvector` has at most 1 MB. */
@@ -24,9 +24,8 @@ export async function updateThread(
   row: ThreadRow | undefined,
   { threadId, change, scope }: UpdateThreadOp,
 ): Promise<void> {
-  const isKnown = row !== undefined && (row.claim !== null || row.runs > 0);
   const resourceId = row?.resourceId ?? null;
-  if (!isKnown || !isVisible(scope, resourceId)) {
+  if (!isKnown(row) || !isVisible(scope, resourceId)) {
     throw new RunStoreError("THREAD_NOT_FOUND", "there is no such thread");
   }
   const id = toStored(threadId);
