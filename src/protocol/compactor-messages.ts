@@ -1,6 +1,6 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { PackedPieces } from "../events/shared/pieces.ts";
-import type { PlacesRow, StoredEventsRow } from "../events/shared/places.ts";
+import type { PlacesRow, StoredEventsRow, StoredInputRow } from "../events/shared/places.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { Chunk } from "../events/shared/thread-values.ts";
 import type { FoundRunInput, ViewMessage } from "./messages.ts";
@@ -144,8 +144,9 @@ export interface CompactedRun {
 
 /** A stored run, as it was read for the facts of its thread. */
 export interface RunOfFacts extends StoredRunFacts {
-  /** JSON array. Null for a run that is too long. */
+  /** JSON array, without shared values. Null for a run that is too long. */
   readonly events: string | null;
+  readonly shared_events: string | null;
   /** The end of that JSON, where `events` is null. */
   readonly tail: string | null;
 }
@@ -157,6 +158,7 @@ export interface FactsRequest {
     readonly facts: string | null;
     /** In the order of their epochs. */
     readonly runs: readonly RunOfFacts[];
+    readonly chunks: readonly Chunk[];
   }[];
   /** Whether the words of the runs are asked for, too. */
   readonly withWords: boolean;
@@ -169,15 +171,12 @@ export interface FactsOfThread {
 }
 
 /** Make the whole input of a stored run, of which only the messages that were new are stored. */
-export interface WholeInputRequest {
+export interface WholeInputRequest extends WithChunks {
   readonly threadId: string;
   readonly runId: string;
   /** The view before the run. */
   readonly view: Pick<ViewMessage, "rest" | "messages">;
-  /** JSON array. */
-  readonly events: string;
-  /** JSON of the input as it is stored. */
-  readonly input: string;
+  readonly run: StoredEventsRow & StoredInputRow;
 }
 
 export type CompactorReply =

@@ -1,16 +1,18 @@
+import { spanReader } from "../events/shared/span-texts.ts";
 import type { FactsOfThread, FactsRequest } from "../protocol/compactor-messages.ts";
-import { eventsOf } from "./compact-journal.ts";
 import { wordsOf } from "./search-words.ts";
-import { addRun, parseFacts } from "./thread-facts.ts";
+import { addRun, eventsOfFacts, parseFacts } from "./thread-facts.ts";
 
 /** Makes what lists of threads and searches need of runs. */
 export function makeFacts({ threads, withWords }: FactsRequest): readonly FactsOfThread[] {
-  return threads.map(({ facts: before, runs }) => {
+  return threads.map(({ facts: before, runs, chunks }) => {
+    const readSpan = spanReader(chunks);
     let facts = parseFacts(before);
     const words = new Set<string>();
     for (const run of runs) {
-      const { events: json, tail } = run;
-      const events = json === null ? null : eventsOf([json]);
+      const { events: json, shared_events, tail } = run;
+      const events =
+        json === null ? null : eventsOfFacts({ events: json, shared_events }, readSpan);
       const added = addRun(facts, run, { events, tail });
       facts = added.facts;
       if (!withWords) continue;

@@ -1,5 +1,9 @@
 import type { EventLike } from "../events/event.ts";
+import { parseEvents } from "../events/json/parse-events.ts";
 import { endOf, factsOf, type RunEnd } from "../events/run-facts.ts";
+import { placesOf, type StoredEventsRow } from "../events/shared/places.ts";
+import type { ReadSpan } from "../events/shared/put-back.ts";
+import { readStoredEvents } from "../events/shared/stored-values.ts";
 import type { StoredRunFacts, ThreadFacts } from "../protocol/thread-messages.ts";
 import type { RunSummary, TokenUsage } from "../protocol/threads.ts";
 
@@ -28,6 +32,24 @@ export interface ReadRun {
   readonly events: readonly EventLike[] | null;
   /** The end of the JSON of the events, where `events` is null. */
   readonly tail: string | null;
+}
+
+/**
+ * The slots of the values of a run that facts are made from: the messages in its input, and those of its last
+ * snapshot. The result is for one pass over the places of the run.
+ */
+export function slotsOfFacts(sharedEvents: string | null): (slot: string) => boolean {
+  const places = placesOf({ shared_events: sharedEvents, shared_input: null });
+  let left = places.filter(([slot]) => slot === "MESSAGES_SNAPSHOT").length;
+  return (slot) => {
+    if (slot === "input.messages") return true;
+    return slot === "MESSAGES_SNAPSHOT" && --left === 0;
+  };
+}
+
+/** The events of a stored run, with the values that facts are made from. */
+export function eventsOfFacts(row: StoredEventsRow, readSpan: ReadSpan): readonly EventLike[] {
+  return parseEvents(readStoredEvents(row, readSpan, slotsOfFacts(row.shared_events))) ?? [];
 }
 
 /** UTF-16 units that a default title has at most. */

@@ -1,4 +1,4 @@
-import { isPacked, type PackedPieces } from "./pieces.ts";
+import { isPacked, type PackedPieces, unpackPieces } from "./pieces.ts";
 
 /** The place of a value, and its pieces: see `TakenValue`. */
 export type Place = readonly [slot: string, index: number, pieces: PackedPieces];
@@ -35,6 +35,15 @@ function isPlace(value: unknown): value is Place {
 /** The places of a run in which values were stored, in that order. None where somebody else has written them. */
 export function placesOf({ shared_events, shared_input }: PlacesRow): readonly Place[] {
   return [shared_events, shared_input].flatMap((json) => orNull(() => parsePlaces(json)) ?? []);
+}
+
+/** UTF-16 units of the values that were taken out of a run. */
+export function sharedLength(row: PlacesRow): number {
+  let length = 0;
+  for (const [, , packed] of placesOf(row)) {
+    for (const piece of unpackPieces(packed)) length += piece.length;
+  }
+  return length;
 }
 
 /** The result of `read`, or null if it finds JSON that another program wrote. */

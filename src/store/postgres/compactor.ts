@@ -73,7 +73,8 @@ export class Compactor {
 
   async makeFacts(request: FactsRequest): Promise<readonly FactsOfThread[]> {
     let length = 0;
-    for (const { runs } of request.threads) {
+    for (const { runs, chunks } of request.threads) {
+      for (const { text } of chunks) length += text.length;
       for (const { events, tail } of runs) length += (events ?? tail ?? "").length;
     }
     if (length <= MAX_ON_MAIN_THREAD) return makeFacts(request);
@@ -81,8 +82,8 @@ export class Compactor {
   }
 
   async makeRunInput(request: WholeInputRequest): Promise<FoundRunInput> {
-    const { view, events, input } = request;
-    let length = view.rest.length + events.length + input.length;
+    const { view, run, chunks } = request;
+    let length = view.rest.length + run.input.length + lengthOf([run], chunks);
     for (const messages of view.messages) length += messages.length;
     if (length <= MAX_ON_MAIN_THREAD) return makeRunInput(request);
     return this.#pool.request<FoundRunInput>({ kind: "input", ...request });

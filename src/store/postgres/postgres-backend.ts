@@ -24,6 +24,7 @@ import type {
   BackendStatus,
   CommittedBatch,
   ThreadReads,
+  ThreadWrites,
 } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import { textArray } from "./binary-arrays.ts";
@@ -34,6 +35,8 @@ import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts"
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
 import { Reads } from "./reads.ts";
+import { Removals } from "./removal/removals.ts";
+import { Slices } from "./removal/slices.ts";
 import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
 import { type Statements, statementsOf } from "./statements.ts";
@@ -50,6 +53,9 @@ const LANES = 2;
 
 /** Milliseconds between two searches for journals that a host left which died while it kept them. */
 const SWEEP_MS = 600_000;
+
+/** Milliseconds for statements that read or clean whole tables. */
+const PATIENCE_MS = 3_600_000;
 
 /** Milliseconds between two tries of a read, at most. */
 const MAX_RETRY_MS = 500;
@@ -78,6 +84,7 @@ export class PostgresBackend implements Backend {
   /** A commit of PostgreSQL is durable. */
   readonly durability = null;
   readonly threads: ThreadReads;
+  readonly threadWrites: ThreadWrites;
   readonly #options: PostgresBackendOptions;
   readonly #statements: Statements;
   readonly #lanes: readonly Lane[];
@@ -88,6 +95,7 @@ export class PostgresBackend implements Backend {
   readonly #reads: Reads;
   readonly #views: Views;
   readonly #upkeep: ThreadUpkeep;
+  readonly #removals: Removals;
   readonly #interruptedContext: InterruptedRunsContext;
   readonly #compactor = new Compactor();
   /** The epochs of the threads that this instance holds. */
@@ -118,7 +126,13 @@ export class PostgresBackend implements Backend {
     // A search takes longer than other reads: these do not wait for it.
     const listConnection = connect();
     const laneConnections = Array.from({ length: LANES }, connect);
-    this.#connections = [this.#control, readConnection, listConnection, ...laneConnections];
+    // Connected when a thread is removed first.
+    const removal = connect();
+    const patient = new Connection({ ...connection, answerTimeoutMs: PATIENCE_MS });
+    this.#connections = [
+      ...[this.#control, readConnection, listConnection, removal, patient],
+      ...laneConnections,
+    ];
     const own = { statements, instanceId };
     this.#hosts = new Hosts({ connection: this.#control, ...own, leaseMs, offersInterrupted });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
@@ -139,6 +153,17 @@ export class PostgresBackend implements Backend {
       ...{ connection: listConnection, statements, compactor, touches, logger },
       write: (late) => this.#touchLate(late),
     });
+    const slices = new Slices(removal, statements);
+    this.#removals = new Removals({
+      context: {
+        ...{ ...own, slices, compactor, isAlive, expectKnown },
+        onChanged: () => this.#changed(),
+        onRunsChanged: (threadId) => this.#upkeep.note([threadId]),
+      },
+      patientConnection: patient,
+      schema,
+    });
+    this.threadWrites = this.#whenWritable(this.#removals);
     this.#reads = new Reads({
       connection: readConnection,
       statements,
@@ -286,6 +311,7 @@ export class PostgresBackend implements Backend {
       await this.#offerInterrupted();
       await this.#lookForStops();
       await this.#forgetJournals();
+      await this.#removals.resume();
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#lastError = error;
@@ -363,6 +389,25 @@ export class PostgresBackend implements Backend {
       get: (request) => read(() => reads.get(request)),
       runs: (request) => read(() => reads.runs(request)),
     };
+  }
+
+  #whenWritable(writes: ThreadWrites): ThreadWrites {
+    const write = async <T>(work: () => Promise<T>): Promise<T> => {
+      await this.open();
+      return work();
+    };
+    return {
+      deleteThread: (request) => write(() => writes.deleteThread(request)),
+      forkThread: (request) => write(() => writes.forkThread(request)),
+      erase: (request) => write(() => writes.erase(request)),
+      purge: (request, watch) => write(() => writes.purge(request, watch)),
+    };
+  }
+
+  /** A thread has become known or unknown, or is free. */
+  #changed(): void {
+    this.#notify({ kind: "changed" });
+    if (this.#hosts.hasOthers) this.#news.tell([]);
   }
 
   #note({ isNews, stopped, ended, stored, held }: Outcome): void {

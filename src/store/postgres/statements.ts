@@ -1,6 +1,5 @@
 import { removalStatementsOf } from "./removal/statements.ts";
-import { notHidden, type Statement } from "./statement.ts";
-import type { Unfinished } from "./thread-row.ts";
+import { notHidden, type Statement, type Unfinished } from "./statement.ts";
 import { threadStatementsOf } from "./threads/thread-statements.ts";
 import { valueStatementsOf } from "./values/statements.ts";
 

@@ -1,5 +1,6 @@
 import type { ValueState } from "../../protocol/compactor-messages.ts";
 import type { ThreadHolder } from "../../runs/holder.ts";
+import type { Unfinished } from "./statement.ts";
 import type { ThreadColumns } from "./statements.ts";
 import { fromStored, fromStoredOrNull } from "./stored-ids.ts";
 
@@ -14,9 +15,6 @@ export interface Claim {
   readonly ownerId: string;
   readonly claimNumber: number;
 }
-
-/** What a host does with a thread in several transactions: see `schema.ts`. */
-export type Unfinished = "removal" | "fork" | "sweep";
 
 /** Whether the thread is unknown until what a host does with it is done. */
 export function isHidden({ unfinished }: Pick<ThreadRow, "unfinished">): boolean {

@@ -1,4 +1,4 @@
-import type { StoredEventsRow } from "../../events/shared/places.ts";
+import type { StoredEventsRow, StoredInputRow } from "../../events/shared/places.ts";
 import { spansIn } from "../../events/shared/span-texts.ts";
 import type {
   KeepViewRequest,
@@ -61,13 +61,17 @@ export class Views {
 
   /** The whole input of a stored run. */
   async readRunInput(threadId: string, row: number): Promise<RunInputMessage> {
-    type Row = { readonly run_id: string; readonly events: string; readonly input: string };
-    const { statements, compactor } = this.#options;
-    const [run] = await this.#query<Row>(statements.runOfInput, [toStored(threadId), row]);
-    if (run === undefined) return { found: null };
+    type Row = StoredEventsRow & StoredInputRow & { readonly run_id: string };
+    const { connection, statements, compactor } = this.#options;
+    const [stored] = await this.#query<Row>(statements.runOfInput, [toStored(threadId), row]);
+    if (stored === undefined) return { found: null };
+    const spans = [stored.shared_events, stored.shared_input].flatMap((json) => spansIn(json));
+    const asked = [{ threadId, spans }];
+    const read = await connection.use((send) => readChunks(send, statements, asked));
+    const chunks = read.get(threadId) ?? [];
     const view = await this.read({ threadId, upToId: row - 1 });
-    const { events, input } = run;
-    const request = { threadId, runId: fromStored(run.run_id), view, events, input };
+    const { run_id, ...run } = stored;
+    const request = { threadId, runId: fromStored(run_id), view, run, chunks };
     return { found: await compactor.makeRunInput(request) };
   }
 

@@ -22,7 +22,7 @@ runStoreSuite({
     severalInstances: true,
     resources: true,
     threads: true,
-    removal: false,
+    removal: true,
   },
   setUp: () => {
     const schema = newSchema();

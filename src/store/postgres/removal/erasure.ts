@@ -69,7 +69,9 @@ export class Erasure {
     const { threadId, resourceId } = request.target;
     if (threadId !== undefined) {
       const row = await context.slices.one((send) => lockThread(context, send, threadId));
-      if (begun.has(threadId) || this.#mayErase(row)) return [threadId];
+      // An earlier call has ended its only run: it is unknown, and traces of it may be left.
+      const isBegun = begun.has(threadId) && (row === null || isEmpty(row));
+      if (isBegun || this.#mayErase(row)) return [threadId];
       throw threadNotFound();
     }
     const { listedOfResource } = context.statements;
@@ -79,9 +81,11 @@ export class Erasure {
     return [...new Set([...listed.map(({ thread_id: id }) => fromStored(id)), ...begun])];
   }
 
-  #mayErase(row: LockedThread | null): row is LockedThread {
-    const isThere = row !== null && (isKnown(row) || row.unfinished === "removal");
-    return isThere && isVisible(this.#options.request.scope, row.resourceId ?? null);
+  #mayErase(row: LockedThread | null): boolean {
+    if (row === null || !isVisible(this.#options.request.scope, row.resourceId ?? null)) {
+      return false;
+    }
+    return row.unfinished === "removal" || isKnown(row);
   }
 
   /** Nothing is removed when any of the threads has a run. The caller ends that run, and calls again. */
@@ -128,13 +132,12 @@ export class Erasure {
   async #begin(send: Send, row: LockedThread, slice: Counts): Promise<boolean> {
     const { context, begun } = this.#options;
     const { threadId } = row;
-    const isEmpty = row.runs === 0 && row.claim === null && row.unfinished === null;
-    if (!this.#mayErase(row) && !(isEmpty && begun.has(threadId))) return false;
+    if (!this.#mayErase(row) && !(begun.has(threadId) && isEmpty(row))) return false;
     if (await this.#isRunning(row)) {
       this.running.add(threadId);
       throw new RunStoreError("THREAD_ALREADY_RUNNING", "a run holds the thread");
     }
-    if (!isEmpty) slice.threads++;
+    if (!isEmpty(row)) slice.threads++;
     if (row.unfinished !== "removal") await markRemoved(context, send, threadId);
     await send(context.statements.deleteJournal, [toStored(threadId)]);
     return true;
@@ -193,4 +196,9 @@ export class Erasure {
       return (await vacuum(send, await tablesOf(send, schema))) && !isHindered;
     });
   }
+}
+
+/** Whether the row is that of a thread of which nothing was stored. */
+function isEmpty({ runs, claim, unfinished }: LockedThread): boolean {
+  return runs === 0 && claim === null && unfinished === null;
 }

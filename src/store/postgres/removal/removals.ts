@@ -77,7 +77,7 @@ export class Removals implements ThreadWrites {
 
   async erase(request: EraseThreadsRequest): Promise<EraseResult> {
     const { patientConnection: connection, schema } = this.#options;
-    const key = JSON.stringify(request.target);
+    const key = JSON.stringify([request.target, request.scope]);
     const begun = this.#begun.get(key) ?? new Set();
     const erasure = new Erasure({ context: this.#context, request, connection, schema, begun });
     try {

@@ -6,7 +6,7 @@ import type { Connection, Send } from "../connection.ts";
 import type { Statements } from "../statements.ts";
 import { fromStored, fromStoredOrNull, toStored } from "../stored-ids.ts";
 import type { ListedRunColumns } from "./thread-statements.ts";
-import { runOfFacts } from "./thread-summaries.ts";
+import { readForFacts } from "./thread-summaries.ts";
 import type { ThreadTouches } from "./thread-touches.ts";
 
 /** Threads, runs a thread, and bytes of runs that one step reads. */
@@ -150,10 +150,7 @@ export class ThreadIndexer {
     const runs = rows as ListedRunColumns[];
     const byThread = Map.groupBy(runs, ({ thread_id }) => thread_id);
     const behind = facts.filter(({ thread_id }) => byThread.has(thread_id));
-    const threads = behind.map(({ thread_id, facts: json }) => ({
-      facts: json,
-      runs: (byThread.get(thread_id) ?? []).map(runOfFacts),
-    }));
+    const threads = await readForFacts(this.#options, behind, runs);
     const results = await compactor.makeFacts({ threads, withWords: true });
     this.#correctList(facts, listed.rows as ListedRow[], byThread);
     const made = behind.map(({ thread_id: id, up_to: before, generation }, at) => ({

@@ -1,3 +1,4 @@
+import type { PlacesRow } from "../../../events/shared/places.ts";
 import { notHidden, type Statement } from "../statement.ts";
 
 /** UTF-8 bytes of events beyond which a run is not read for the facts of its thread. */
@@ -7,16 +8,17 @@ const MAX_READ_BYTES = 512 * 1024;
 export const LONG_TAIL = 64 * 1024;
 export const SHORT_TAIL = 2048;
 
-const RUN = `r.epoch, r.run_id, r.agent_id, r.finished_at,
+const RUN = `r.epoch, r.run_id, r.agent_id, r.finished_at, r.shared_events, r.shared_input,
   octet_length(r.events) + octet_length(r.input) AS bytes`;
 
 /** A stored run, as lists of threads and of runs need it. */
-export interface ListedRunColumns {
+export interface ListedRunColumns extends PlacesRow {
   readonly thread_id: string;
   readonly epoch: number;
   readonly run_id: string;
   readonly agent_id: string | null;
   readonly finished_at: number;
+  /** Without shared values. */
   readonly bytes: number;
   /** Null for a run that is too long, and where the events are not asked for. */
   readonly events: string | null;
@@ -82,7 +84,8 @@ export function threadStatementsOf(schema: string) {
     ),
     runOfInput: named(
       "run_of_input",
-      `SELECT run_id, events, input FROM ${s}.runs WHERE thread_id = $1 AND epoch = $2`,
+      `SELECT run_id, events, input, shared_events, shared_input
+       FROM ${s}.runs WHERE thread_id = $1 AND epoch = $2`,
     ),
     // When the claim was written that holds the thread, unless its run was asked to stop.
     claimedAt: named(
@@ -139,7 +142,7 @@ export function threadStatementsOf(schema: string) {
     // So many runs a thread at most, and of each thread those up to the one that makes $4 bytes in all.
     runsBehindFacts: named(
       "runs_behind_facts",
-      `SELECT thread_id, epoch, run_id, agent_id, finished_at, bytes,
+      `SELECT thread_id, epoch, run_id, agent_id, finished_at, bytes, shared_events, shared_input,
          CASE WHEN octet_length(events) <= ${MAX_READ_BYTES} THEN events END AS events,
          CASE WHEN octet_length(events) > ${MAX_READ_BYTES} THEN right(events, ${LONG_TAIL}) END AS tail
        FROM (

@@ -1,4 +1,6 @@
-import type { FactsRequest } from "../../../protocol/compactor-messages.ts";
+import { sharedLength } from "../../../events/shared/places.ts";
+import { spansIn } from "../../../events/shared/span-texts.ts";
+import type { FactsRequest, RunOfFacts } from "../../../protocol/compactor-messages.ts";
 import { isVisible, type Scope } from "../../../protocol/scope.ts";
 import type {
   StoredRunFacts,
@@ -7,13 +9,14 @@ import type {
 } from "../../../protocol/thread-messages.ts";
 import type { ForkOrigin, ThreadMetadata } from "../../../protocol/threads.ts";
 import { liveRunOf } from "../../../runs/holder.ts";
-import { endOfTail, parseFacts, summaryOf } from "../../../runs/thread-facts.ts";
+import { endOfTail, parseFacts, slotsOfFacts, summaryOf } from "../../../runs/thread-facts.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Compactor } from "../compactor.ts";
 import type { Connection } from "../connection.ts";
 import type { Statements, ThreadColumns } from "../statements.ts";
 import { fromStored, fromStoredOrNull, toStored } from "../stored-ids.ts";
 import { holderOf, threadRowOf } from "../thread-row.ts";
+import { readChunks } from "../values/chunks.ts";
 import { type ListedRunColumns, LONG_TAIL } from "./thread-statements.ts";
 
 /** Runs behind the facts of a thread that are read for its summary. */
@@ -117,15 +120,10 @@ async function factsNow(
       MAX_BEHIND_BYTES,
     ]),
   );
-  const byThread = Map.groupBy(rows as ListedRunColumns[], ({ thread_id }) => thread_id);
-  const request = {
-    threads: lagging.map(({ thread_id, facts }) => ({
-      facts,
-      runs: (byThread.get(thread_id) ?? []).map(runOfFacts),
-    })),
-    withWords: false,
-  };
-  const made = await compactor.makeFacts(request);
+  const runs = rows as ListedRunColumns[];
+  const byThread = Map.groupBy(runs, ({ thread_id }) => thread_id);
+  const read = await readForFacts(context, lagging, runs);
+  const made = await compactor.makeFacts({ threads: read, withWords: false });
   for (const [index, at] of behind.entries()) {
     const thread = threads[at] as SummaryColumns;
     const facts = made[index]?.facts ?? (known[at] as ThreadFacts);
@@ -151,12 +149,32 @@ async function withLastRun(
 }
 
 export function storedRunOf(row: ListedRunColumns): StoredRunFacts {
-  const { run_id, epoch, agent_id, finished_at: endedAt, bytes } = row;
+  const { run_id, epoch, agent_id, finished_at: endedAt } = row;
   const runId = fromStored(run_id);
+  const bytes = row.bytes + sharedLength(row);
   return { runId, epoch, agentId: fromStoredOrNull(agent_id), endedAt, bytes };
 }
 
-/** A run as `Compactor.makeFacts` takes it. */
-export function runOfFacts(row: ListedRunColumns): FactsRequest["threads"][number]["runs"][number] {
-  return { ...storedRunOf(row), events: row.events, tail: row.tail };
+/** What `Compactor.makeFacts` takes. `rows`: the runs behind the facts of the threads. Ids as they are stored. */
+export async function readForFacts(
+  { connection, statements }: Pick<SummaryContext, "connection" | "statements">,
+  threads: readonly { readonly thread_id: string; readonly facts: string | null }[],
+  rows: readonly ListedRunColumns[],
+): Promise<FactsRequest["threads"]> {
+  const asked = rows.map(({ thread_id, shared_events }) => ({
+    threadId: fromStored(thread_id),
+    spans: spansIn(shared_events, slotsOfFacts(shared_events)),
+  }));
+  const chunks = await connection.use((send) => readChunks(send, statements, asked));
+  const byThread = Map.groupBy(rows, ({ thread_id }) => thread_id);
+  return threads.map(({ thread_id: id, facts }) => ({
+    facts,
+    runs: (byThread.get(id) ?? []).map(runOfFacts),
+    chunks: chunks.get(fromStored(id)) ?? [],
+  }));
+}
+
+function runOfFacts(row: ListedRunColumns): RunOfFacts {
+  const { events, shared_events, tail } = row;
+  return { ...storedRunOf(row), events, shared_events, tail };
 }
