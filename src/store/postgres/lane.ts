@@ -1,103 +1,188 @@
 import { toRunStoreError } from "../../protocol/errors.ts";
-import type { Batch } from "../../protocol/messages.ts";
+import type { Batch, OpResult } from "../../protocol/messages.ts";
 import { BatchOrder } from "../../runs/batch-order.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Connection } from "./connection.ts";
+import { type PostgresOp, UnknownThread } from "./operations.ts";
 import { toStored } from "./stored-ids.ts";
+import type { ThreadRow } from "./thread-row.ts";
 import {
+  AssumedWrongly,
   type Outcome,
-  type PostgresOp,
   Transaction,
   type TransactionContext,
-  UnknownThread,
 } from "./transaction.ts";
 
-/** How many threads are remembered to have a row. */
-const MAX_KNOWN = 10_000;
+/** How many rows of threads are remembered. */
+const MAX_ROWS = 10_000;
+
+/**
+ * Operations of one transaction at most: more of them take longer each. Operations of one part of a batch are
+ * never divided.
+ */
+const MAX_OPS = 100;
+
+/** Only the run that holds the thread has these operations. */
+const OF_HOLDER: ReadonlySet<PostgresOp["kind"]> = new Set(["append", "finish", "release"]);
+
+export interface LaneContext extends TransactionContext {
+  /** Whether no other host is on the database, as far as this one knows. */
+  readonly isAlone: () => boolean;
+  readonly onCommitted: (outcome: Outcome) => void;
+}
+
+/** Operations that wait for their turn. */
+interface Part {
+  /** Null for operations that belong to no batch. */
+  readonly batch: Pick<Batch, "seq" | "after"> | null;
+  readonly ops: readonly PostgresOp[];
+  readonly resolve: (results: OpResult[]) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /**
  * A connection for the operations of its share of the threads: one transaction after the other. Statements of
  * a pipeline do not wait for each other's success, so the next transaction is sent when the one before it
- * is committed.
+ * is committed. What has come meanwhile is committed together.
  */
 export class Lane {
   readonly #connection: Connection;
-  readonly #context: TransactionContext;
+  readonly #context: LaneContext;
   /**
    * The batches that this lane has committed its part of. The other lane may have failed with its part: then
    * the whole batch comes again, and what was committed is recognised.
    */
   readonly #order = new BatchOrder();
-  /** Threads that have a row, as far as this instance knows. The oldest come first. */
-  readonly #known = new Set<string>();
-  #last: Promise<unknown> = Promise.resolve();
+  /** Rows of threads, as the last transactions of this instance left them. The oldest come first. */
+  readonly #rows = new Map<string, ThreadRow>();
+  #waiting: Part[] = [];
+  #isBusy = false;
 
-  constructor(connection: Connection, context: TransactionContext) {
+  constructor(connection: Connection, context: LaneContext) {
     this.#connection = connection;
     this.#context = context;
   }
 
-  /**
-   * Commits this lane's part of a batch, which may be empty. Resolves with the outcomes: one, or one for each
-   * operation when they do not succeed together.
-   */
-  commit(batch: Pick<Batch, "seq" | "after">, ops: readonly PostgresOp[]): Promise<Outcome[]> {
-    return this.#inTurn(async () => {
-      this.#order.expectNext(batch);
-      const outcomes = ops.length === 0 ? [] : await this.#commit(ops);
-      this.#order.committed(batch);
-      return outcomes;
-    });
+  /** Commits this lane's part of a batch, which may be empty. Resolves with the results of `ops`. */
+  commit(batch: Pick<Batch, "seq" | "after">, ops: readonly PostgresOp[]): Promise<OpResult[]> {
+    return this.#inTurn(batch, ops);
   }
 
   /** Commits operations that belong to no batch. */
-  commitApart(ops: readonly PostgresOp[]): Promise<Outcome[]> {
-    return this.#inTurn(() => this.#commit(ops));
+  async commitApart(ops: readonly PostgresOp[]): Promise<void> {
+    await this.#inTurn(null, ops);
   }
 
-  #inTurn(commit: () => Promise<Outcome[]>): Promise<Outcome[]> {
-    const committed = this.#last.then(commit);
-    this.#last = committed.catch(() => undefined);
-    return committed;
+  #inTurn(batch: Part["batch"], ops: readonly PostgresOp[]): Promise<OpResult[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<OpResult[]>();
+    this.#waiting.push({ batch, ops, resolve, reject });
+    if (!this.#isBusy) void this.#work();
+    return promise;
   }
 
-  async #commit(ops: readonly PostgresOp[]): Promise<Outcome[]> {
+  async #work(): Promise<void> {
+    this.#isBusy = true;
+    while (this.#waiting.length > 0) await this.#commitTogether(this.#takeParts());
+    this.#isBusy = false;
+  }
+
+  /** The first part that waits, and those that follow it, as many as fit a transaction. */
+  #takeParts(): readonly Part[] {
+    let count = 0;
+    let ops = 0;
+    for (const part of this.#waiting) {
+      const before = this.#waiting[count - 1]?.batch?.seq;
+      ops += part.ops.length;
+      if (count > 0 && (part.batch?.after !== before || ops > MAX_OPS)) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #commitTogether(parts: readonly Part[]): Promise<void> {
     try {
-      return [await this.#inTransaction(ops)];
+      const [{ batch } = { batch: null }] = parts;
+      if (batch !== null) this.#order.expectNext(batch);
+      const results = await this.#commit(parts.flatMap(({ ops }) => ops));
+      for (const { batch, ops, resolve } of parts) {
+        if (batch !== null) this.#order.committed(batch);
+        resolve(results.splice(0, ops.length));
+      }
+    } catch (error) {
+      for (const { reject } of parts) reject(error);
+    }
+  }
+
+  async #commit(ops: readonly PostgresOp[]): Promise<OpResult[]> {
+    if (ops.length === 0) return [];
+    try {
+      return await this.#inTransaction(ops);
     } catch (cause) {
       const error = toRunStoreError(cause);
       if (error.retryable || ops.length === 1) throw error;
       // One of them cannot be stored, whatever the reason: the others are committed without it.
-      const outcomes: Outcome[] = [];
-      for (const op of ops) outcomes.push(await this.#alone(op));
-      return outcomes;
+      const results: OpResult[] = [];
+      for (const op of ops) results.push(await this.#alone(op));
+      return results;
     }
   }
 
-  async #alone(op: PostgresOp): Promise<Outcome> {
+  async #alone(op: PostgresOp): Promise<OpResult> {
     try {
-      return await this.#inTransaction([op]);
+      const [result] = await this.#inTransaction([op]);
+      return result as OpResult;
     } catch (cause) {
       const { retryable, code, message } = toRunStoreError(cause);
       if (retryable) throw cause;
-      const results = [{ ok: false as const, fault: { code, message } }];
-      return { results, isNews: false, stopped: [], ended: [], stored: [], held: new Map() };
+      return { ok: false, fault: { code, message } };
     }
   }
 
-  async #inTransaction(ops: readonly PostgresOp[]): Promise<Outcome> {
-    const attempt = async () => {
-      await this.#addRows(ops);
-      return this.#connection.use((send) => new Transaction(this.#context, send).run(ops));
-    };
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!(error instanceof UnknownThread)) throw error;
-      // A row was removed since: it is made again.
-      this.#known.clear();
-      return attempt();
+  async #inTransaction(ops: readonly PostgresOp[]): Promise<OpResult[]> {
+    for (let isKnown = true; ; isKnown = false) {
+      const assumed = isKnown ? this.#rowsOf(ops) : null;
+      if (assumed === null) await this.#addRows(ops);
+      // Until the transaction is committed, nothing is known of its threads.
+      for (const { threadId } of ops) this.#rows.delete(threadId);
+      try {
+        const outcome = await this.#connection.use((send) =>
+          new Transaction(this.#context, send).run(ops, assumed),
+        );
+        this.#remember(outcome.threads);
+        this.#context.onCommitted(outcome);
+        return [...outcome.results];
+      } catch (error) {
+        if (!(error instanceof UnknownThread || error instanceof AssumedWrongly)) throw error;
+      }
     }
+  }
+
+  #remember(rows: readonly ThreadRow[]): void {
+    for (const row of rows) this.#rows.set(row.threadId, row);
+    for (const id of this.#rows.keys()) {
+      if (this.#rows.size <= MAX_ROWS) break;
+      this.#rows.delete(id);
+    }
+  }
+
+  /** The rows of all threads of the operations, or null if they have to be read. */
+  #rowsOf(ops: readonly PostgresOp[]): readonly ThreadRow[] | null {
+    const rows = new Set<ThreadRow>();
+    for (const op of ops) {
+      const row = this.#rows.get(op.threadId);
+      if (row === undefined || !this.#mayAssume(op, row)) return null;
+      rows.add(row);
+    }
+    return [...rows];
+  }
+
+  #mayAssume(op: PostgresOp, row: ThreadRow): boolean {
+    const { instanceId, messages, isAlone } = this.#context;
+    if (row.version === null) return false;
+    if (op.kind !== "claim") return OF_HOLDER.has(op.kind) && row.claim?.ownerId === instanceId;
+    return (
+      op.rerunOf === undefined && row.claim === null && isAlone() && messages.of(row) !== undefined
+    );
   }
 
   /**
@@ -107,7 +192,7 @@ export class Lane {
   async #addRows(ops: readonly PostgresOp[]): Promise<void> {
     const ids = new Set<string>();
     for (const { kind, threadId } of ops) {
-      if (kind === "claim" && !this.#known.has(threadId)) ids.add(threadId);
+      if (kind === "claim" && !this.#rows.has(threadId)) ids.add(threadId);
     }
     if (ids.size === 0) return;
     const { begin, relaxed, addThreads, raiseNewThreads, commit } = this.#context.statements;
@@ -121,10 +206,5 @@ export class Lane {
         send(commit),
       ]),
     );
-    for (const id of ids) this.#known.add(id);
-    for (const id of this.#known) {
-      if (this.#known.size <= MAX_KNOWN) break;
-      this.#known.delete(id);
-    }
   }
 }

@@ -32,8 +32,10 @@ import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
 import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts";
+import { KnownMessages } from "./known-messages.ts";
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
+import type { PostgresOp } from "./operations.ts";
 import { Reads } from "./reads.ts";
 import { Removals } from "./removal/removals.ts";
 import { Slices } from "./removal/slices.ts";
@@ -45,7 +47,7 @@ import { STOP_AND_DISCARD } from "./thread-row.ts";
 import { PostgresThreadReads } from "./threads/thread-reads.ts";
 import { ThreadTouches, type Touch } from "./threads/thread-touches.ts";
 import { ThreadUpkeep } from "./threads/thread-upkeep.ts";
-import type { Outcome, PostgresOp } from "./transaction.ts";
+import type { Outcome } from "./transaction.ts";
 import { Views } from "./views.ts";
 
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
@@ -145,7 +147,12 @@ export class PostgresBackend implements Backend {
     const compactor = this.#compactor;
     const touches = new ThreadTouches();
     const { interruptedNote } = options;
-    const context = { ...this.#interruptedContext, interruptedNote, compactor, touches };
+    const context = {
+      ...{ ...this.#interruptedContext, interruptedNote, compactor, touches },
+      messages: new KnownMessages(),
+      isAlone: () => !this.#hosts.hasOthers,
+      onCommitted: (outcome: Outcome) => this.#note(outcome),
+    };
     this.#lanes = laneConnections.map((lane) => new Lane(lane, context));
     const lists = { connection: listConnection, ...own, isAlive, expectKnown, compactor };
     this.threads = this.#whenOpen(new PostgresThreadReads(lists, schema));
@@ -206,10 +213,8 @@ export class PostgresBackend implements Backend {
     const parts = this.#lanes.map(async (lane, at) => {
       const places = [...ops.keys()].filter((place) => this.#laneOf(ops[place]) === at);
       const part = places.map((place) => ops[place] as WriterOp);
-      const outcomes = await lane.commit(batch, part);
-      const answers = outcomes.flatMap((outcome) => outcome.results);
+      const answers = await lane.commit(batch, part);
       for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
-      for (const outcome of outcomes) this.#note(outcome);
     });
     const settled = await Promise.allSettled(parts);
     const failed = settled.find((part) => part.status === "rejected");
@@ -338,7 +343,7 @@ export class PostgresBackend implements Backend {
     for (const { thread_id } of rows) {
       const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
       const lane = this.#lanes[this.#laneOf(op)];
-      for (const outcome of (await lane?.commitApart([op])) ?? []) this.#note(outcome);
+      await lane?.commitApart([op]);
     }
     if (rows.length > 0) {
       const { logger } = this.#options;
@@ -362,8 +367,7 @@ export class PostgresBackend implements Backend {
     );
     const parts = this.#lanes.map(async (lane, at) => {
       const part = ops.filter((op) => this.#laneOf(op) === at);
-      const outcomes = part.length === 0 ? [] : await lane.commitApart(part);
-      for (const outcome of outcomes) this.#note(outcome);
+      if (part.length > 0) await lane.commitApart(part);
     });
     await Promise.all(parts);
   }
@@ -410,11 +414,11 @@ export class PostgresBackend implements Backend {
     if (this.#hosts.hasOthers) this.#news.tell([]);
   }
 
-  #note({ isNews, stopped, ended, stored, held }: Outcome): void {
+  #note({ isNews, stopped, ended, stored, threads }: Outcome): void {
     this.#upkeep.note(stored);
-    for (const [threadId, epoch] of held) {
-      if (epoch === null) this.#held.delete(threadId);
-      else this.#held.set(threadId, epoch);
+    for (const { threadId, epoch, claim } of threads) {
+      if (claim?.ownerId === this.#options.instanceId) this.#held.set(threadId, epoch);
+      else this.#held.delete(threadId);
     }
     const until = performance.now() + RETAIN_MS;
     for (const run of ended) this.#retained.push({ run, until });

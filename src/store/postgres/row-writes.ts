@@ -1,14 +1,14 @@
-import type { MessageDigest } from "../../events/message-digests.ts";
 import type { PlacesRow } from "../../events/shared/places.ts";
 import type { LargeEvent } from "../../events/shared/repeating.ts";
 import type { SharedThread } from "../../protocol/compactor-messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
-import { bigintArray, textArray } from "./binary-arrays.ts";
+import { bigintArray, textArray, xidArray } from "./binary-arrays.ts";
 import type { Send } from "./connection.ts";
+import type { PgResult } from "./driver.ts";
 import type { Statements } from "./statements.ts";
-import { toStored, toStoredMessage, toStoredOrNull } from "./stored-ids.ts";
+import { toStored, toStoredOrNull } from "./stored-ids.ts";
 import type { ThreadRow } from "./thread-row.ts";
-import { chunkValues, versionValues } from "./values/chunks.ts";
+import { chunkValues } from "./values/chunks.ts";
 import { mayShare, type SharingContext, shareValues } from "./values/share-values.ts";
 
 export interface RunRow extends RunKey {
@@ -17,6 +17,8 @@ export interface RunRow extends RunKey {
   readonly finishedAt: number;
   /** JSON of the RunAgentInput. */
   readonly input: string;
+  /** JSON of the messages that no earlier run has, or empty. */
+  readonly messages: string;
   /** JSON array of events. */
   readonly events: string;
   /** The events that may repeat values of other runs. */
@@ -32,10 +34,12 @@ export interface SegmentRow extends RunKey {
   readonly events: string;
 }
 
-interface MessageRow {
-  readonly digest: number;
-  /** Of the first run that has it, unless an earlier one is stored. */
+/** Messages of runs that are packed into one row. */
+export interface MessagePack {
+  readonly threadId: string;
+  /** The epoch of the last of these runs. */
   readonly epoch: number;
+  readonly messages: string;
 }
 
 /** What a transaction is to write, gathered so that one statement a table writes it. */
@@ -44,18 +48,15 @@ export class RowWrites {
   /** By thread, what its runs share. */
   #shared: ReadonlyMap<string, SharedThread> = new Map();
   readonly #segments = new Map<string, SegmentRow>();
-  /** By thread, the messages of its runs. */
-  readonly #messages = new Map<string, Map<string, MessageRow>>();
+  readonly #packs: MessagePack[] = [];
   readonly #deletedJournals: RunKey[] = [];
 
-  addRun(run: RunRow, messages: readonly MessageDigest[]): void {
+  addRun(run: RunRow): void {
     this.#runs.set(keyOf(run), { ...run, shared_events: null, shared_input: null });
-    const rows = this.#messages.get(run.threadId) ?? new Map<string, MessageRow>();
-    this.#messages.set(run.threadId, rows);
-    for (const [messageId, digest] of messages) {
-      const id = toStoredMessage(messageId);
-      rows.set(id, { digest, epoch: rows.get(id)?.epoch ?? run.epoch });
-    }
+  }
+
+  addPack(pack: MessagePack): void {
+    this.#packs.push(pack);
   }
 
   addSegment(segment: SegmentRow): void {
@@ -80,11 +81,6 @@ export class RowWrites {
     return segments;
   }
 
-  /** The digest of a message that this transaction stores. `id` as it is stored. */
-  digestOf(threadId: string, id: string): number | undefined {
-    return this.#messages.get(threadId)?.get(id)?.digest;
-  }
-
   /** Takes the values out of the runs that other runs of their threads have too. Called once, before `send`. */
   async shareValues(
     context: SharingContext,
@@ -102,45 +98,44 @@ export class RowWrites {
       const places = { shared_events: sharedEvents, shared_input: sharedInput };
       this.#runs.set(key, { ...run, events, input, ...places });
     }
+    for (const [threadId, { state }] of this.#shared) {
+      const row = threads.get(threadId);
+      if (state !== null && row !== undefined) row.values = state;
+    }
   }
 
-  /** Sends the statements that write these rows and `threads`. */
-  send(send: Send, statements: Statements, threads: readonly ThreadRow[]): Promise<unknown>[] {
+  /**
+   * Writes the rows of threads. Fails when one of them is not the row that the transaction took it to be, and the
+   * server then executes nothing more of the transaction. Resolves with the `xmin` of these rows.
+   */
+  saveThreads(
+    send: Send,
+    { saveThreads }: Statements,
+    rows: readonly ThreadRow[],
+  ): Promise<PgResult> {
+    return send(saveThreads, threadValues(rows));
+  }
+
+  /** Sends the statements that write all other rows. */
+  send(send: Send, statements: Statements): Promise<unknown>[] {
     const runs = [...this.#runs.values()];
     const segments = [...this.#segments.values()];
     const deleted = this.#deletedJournals;
-    const messages = [...this.#messages].flatMap(([threadId, rows]) =>
-      Array.from(rows, ([id, row]) => ({ threadId: toStored(threadId), id, ...row })),
-    );
+    const packs = this.#packs;
     const sent: Promise<unknown>[] = [];
-    if (threads.length > 0) sent.push(send(statements.saveThreads, threadValues(threads)));
     if (runs.length > 0) sent.push(send(statements.addRuns, runValues(runs)));
     sent.push(...this.#sendShared(send, statements));
     if (segments.length > 0) sent.push(send(statements.addSegments, segmentValues(segments)));
     if (deleted.length > 0) sent.push(send(statements.deleteJournals, keyValues(deleted)));
-    if (messages.length > 0) {
-      const values = [
-        textArray(messages.map(({ threadId }) => threadId)),
-        textArray(messages.map(({ id }) => id)),
-        bigintArray(messages.map(({ digest }) => digest)),
-        bigintArray(messages.map(({ epoch }) => epoch)),
-      ];
-      sent.push(send(statements.addMessages, values));
-    }
+    if (packs.length > 0) sent.push(send(statements.addMessages, packValues(packs)));
     return sent;
   }
 
   #sendShared(send: Send, statements: Statements): Promise<unknown>[] {
-    const states = [...this.#shared].flatMap(([threadId, { state }]) =>
-      state === null ? [] : { threadId, ...state },
-    );
-    if (states.length === 0) return [];
     const chunks = [...this.#shared].flatMap(([threadId, { chunks: own }]) =>
       own.map((chunk) => ({ threadId, ...chunk })),
     );
-    const sent: Promise<unknown>[] = [send(statements.saveVersions, versionValues(states))];
-    if (chunks.length > 0) sent.push(send(statements.addChunks, chunkValues(chunks)));
-    return sent;
+    return chunks.length === 0 ? [] : [send(statements.addChunks, chunkValues(chunks))];
   }
 }
 
@@ -152,9 +147,10 @@ export function keyValues(runs: readonly RunKey[]): readonly Buffer[] {
   ];
 }
 
-function threadValues(rows: readonly ThreadRow[]): readonly Buffer[] {
+function threadValues(rows: readonly ThreadRow[]): readonly unknown[] {
   return [
-    ...keyValues(rows),
+    ...assumedValues(rows),
+    bigintArray(rows.map(({ epoch }) => epoch)),
     textArray(rows.map(({ claim }) => toStoredOrNull(claim?.runId ?? null))),
     textArray(rows.map(({ claim }) => claim?.ownerId ?? null)),
     bigintArray(rows.map(({ claim }) => claim?.claimNumber ?? null)),
@@ -162,6 +158,17 @@ function threadValues(rows: readonly ThreadRow[]): readonly Buffer[] {
     textArray(rows.map(({ resourceId }) => toStoredOrNull(resourceId ?? null))),
     textArray(rows.map(({ agentId }) => toStoredOrNull(agentId))),
     bigintArray(rows.map(({ runs }) => runs)),
+    bigintArray(rows.map(({ values }) => values.version)),
+    bigintArray(rows.map(({ values }) => values.lastLog)),
+    rows.length,
+  ];
+}
+
+/** Which rows the transaction takes them to be. */
+export function assumedValues(rows: readonly ThreadRow[]): readonly Buffer[] {
+  return [
+    textArray(rows.map(({ threadId }) => toStored(threadId))),
+    xidArray(rows.map(({ version }) => version ?? 0)),
   ];
 }
 
@@ -172,10 +179,15 @@ function runValues(rows: readonly StoredRunRow[]): readonly Buffer[] {
     textArray(rows.map(({ agentId }) => toStoredOrNull(agentId))),
     bigintArray(rows.map(({ finishedAt }) => finishedAt)),
     textArray(rows.map(({ input }) => input)),
+    textArray(rows.map(({ messages }) => messages)),
     textArray(rows.map(({ events }) => events)),
     textArray(rows.map(({ shared_input }) => shared_input)),
     textArray(rows.map(({ shared_events }) => shared_events)),
   ];
+}
+
+function packValues(packs: readonly MessagePack[]): readonly Buffer[] {
+  return [...keyValues(packs), textArray(packs.map(({ messages }) => messages))];
 }
 
 function segmentValues(rows: readonly SegmentRow[]): readonly Buffer[] {

@@ -67,6 +67,8 @@ CREATE TABLE ${schema}.runs (
   agent_id text,
   finished_at int8 NOT NULL,
   input text NOT NULL,
+  -- The digests of its messages that no earlier run of the thread has: JSON, or empty.
+  messages text NOT NULL DEFAULT '',
   events text NOT NULL,
   -- Where values go back in that were taken out: JSON arrays of places, or null.
   shared_events text,
@@ -74,7 +76,7 @@ CREATE TABLE ${schema}.runs (
   PRIMARY KEY (thread_id, epoch)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE ${schema}.runs ALTER COLUMN events SET STORAGE EXTERNAL,
-  ALTER COLUMN input SET STORAGE EXTERNAL;
+  ALTER COLUMN input SET STORAGE EXTERNAL, ALTER COLUMN messages SET STORAGE EXTERNAL;
 CREATE TABLE ${schema}.journal (
   thread_id text COLLATE "C" NOT NULL,
   epoch int8 NOT NULL,
@@ -86,12 +88,13 @@ CREATE TABLE ${schema}.journal (
 ALTER TABLE ${schema}.journal ALTER COLUMN events SET STORAGE EXTERNAL;
 CREATE TABLE ${schema}.messages (
   thread_id text COLLATE "C" NOT NULL,
-  message_id text COLLATE "C" NOT NULL,
-  digest int8 NOT NULL,
-  -- Of the first run that has the message.
-  epoch int8 NOT NULL,
-  PRIMARY KEY (thread_id, message_id)
-);
+  -- The epoch of the last run that this row covers. It covers the runs since the row before.
+  up_to int8 NOT NULL,
+  -- The \`messages\` of these runs. They are known even when the runs were purged.
+  messages text NOT NULL,
+  PRIMARY KEY (thread_id, up_to)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE ${schema}.messages ALTER COLUMN messages SET STORAGE EXTERNAL;
 -- Values that come again in run after run, once a thread: rows of logs, which only grow at their ends.
 CREATE TABLE ${schema}.shared_values (
   thread_id text COLLATE "C" NOT NULL,

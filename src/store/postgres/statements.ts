@@ -7,9 +7,12 @@ export type { Statement } from "./statement.ts";
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
-  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log, unfinished";
+  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log, unfinished, created_at AS made_at, xmin";
 
-/** All statements of a schema. Arrays are binary: see `binary-arrays.ts`. */
+/**
+ * All statements of a schema. Arrays are binary: see `binary-arrays.ts`. Rows are written from `unnest` in a list of
+ * columns: in a FROM clause, the server would first copy all of them.
+ */
 export function statementsOf(schema: string) {
   const named = (name: string, text: string): Statement => ({ name: `dar_${name}`, text });
   const s = schema;
@@ -43,35 +46,61 @@ export function statementsOf(schema: string) {
       `SELECT ${THREAD} FROM ${s}.threads WHERE thread_id = ANY($1::text[])
        ORDER BY thread_id FOR NO KEY UPDATE`,
     ),
+    // Fails with DIVISION_BY_ZERO when the row of a thread is not the one that the transaction read, or assumed.
+    // `xmin` is the transaction that wrote the row last.
     saveThreads: named(
       "save_threads",
-      `UPDATE ${s}.threads AS t SET epoch = q.epoch, run_id = q.run_id, owner_id = q.owner_id,
-         claim_number = q.claim_number, stop = q.stop, resource_id = q.resource_id,
-         agent_id = q.agent_id, runs = q.runs, updated_at = clock_timestamp()
-       FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[],
-         $7::text[], $8::text[], $9::int8[])
-         AS q(thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs)
-       WHERE t.thread_id = q.thread_id`,
+      `WITH saved AS (
+         UPDATE ${s}.threads AS t SET epoch = q.epoch, run_id = q.run_id, owner_id = q.owner_id,
+           claim_number = q.claim_number, stop = q.stop, resource_id = q.resource_id,
+           agent_id = q.agent_id, runs = q.runs, values_version = q.values_version,
+           last_log = q.last_log, updated_at = clock_timestamp()
+         FROM (SELECT unnest($1::text[]) AS thread_id, unnest($2::xid[]) AS xmin,
+             unnest($3::int8[]) AS epoch, unnest($4::text[]) AS run_id,
+             unnest($5::text[]) AS owner_id, unnest($6::int8[]) AS claim_number,
+             unnest($7::int8[]) AS stop, unnest($8::text[]) AS resource_id,
+             unnest($9::text[]) AS agent_id, unnest($10::int8[]) AS runs,
+             unnest($11::int8[]) AS values_version, unnest($12::int8[]) AS last_log) AS q
+         WHERE t.thread_id = q.thread_id AND t.xmin = q.xmin
+         RETURNING 1)
+       SELECT 1 / (count(*) = $13)::int, pg_current_xact_id()::xid AS xmin FROM saved`,
     ),
-    messagesKnown: named(
-      "messages_known",
-      `SELECT m.thread_id, m.message_id, m.digest
-       FROM unnest($1::text[], $2::text[]) AS q(thread_id, message_id)
-       JOIN ${s}.messages AS m ON m.thread_id = q.thread_id AND m.message_id = q.message_id`,
+    // For rows that were not read in this transaction. Fails as `saveThreads` does.
+    lockAssumed: named(
+      "lock_assumed",
+      `WITH assumed AS (
+         SELECT 1 FROM (SELECT unnest($1::text[]) AS thread_id, unnest($2::xid[]) AS xmin) AS q
+         JOIN ${s}.threads AS t ON t.thread_id = q.thread_id
+         WHERE t.xmin = q.xmin
+         ORDER BY t.thread_id FOR NO KEY UPDATE OF t)
+       SELECT 1 / (count(*) = $3)::int FROM assumed`,
+    ),
+    // The messages of runs behind an epoch. Rows of `messages` may begin before it.
+    messagesSince: named(
+      "messages_since",
+      `SELECT q.thread_id, m.up_to AS epoch, m.messages, true AS is_pack
+       FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
+       JOIN ${s}.messages AS m ON m.thread_id = q.thread_id AND m.up_to > q.epoch
+       UNION ALL
+       SELECT q.thread_id, r.epoch, r.messages, false
+       FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
+       JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch > greatest(q.epoch,
+         (SELECT max(m.up_to) FROM ${s}.messages AS m WHERE m.thread_id = q.thread_id))
+       ORDER BY 4 DESC, 2`,
     ),
     addMessages: named(
       "add_messages",
-      `INSERT INTO ${s}.messages AS m (thread_id, message_id, digest, epoch)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[])
-       ON CONFLICT (thread_id, message_id) DO UPDATE SET digest = excluded.digest
-       WHERE m.digest <> excluded.digest`,
+      `INSERT INTO ${s}.messages (thread_id, up_to, messages)
+       SELECT * FROM unnest($1::text[], $2::int8[], $3::text[]) ON CONFLICT DO NOTHING`,
     ),
     addRuns: named(
       "add_runs",
-      `INSERT INTO ${s}.runs (thread_id, epoch, run_id, agent_id, finished_at, input, events,
-         shared_input, shared_events)
-       SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::text[],
-         $7::text[], $8::text[], $9::text[])`,
+      `INSERT INTO ${s}.runs
+         (thread_id, epoch, run_id, agent_id, finished_at, input, messages, events, shared_input,
+           shared_events)
+       SELECT unnest($1::text[]), unnest($2::int8[]), unnest($3::text[]), unnest($4::text[]),
+         unnest($5::int8[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+         unnest($9::text[]), unnest($10::text[])`,
     ),
     runsKnown: named(
       "runs_known",
@@ -82,7 +111,7 @@ export function statementsOf(schema: string) {
     addSegments: named(
       "add_segments",
       `INSERT INTO ${s}.journal (thread_id, epoch, seq, events)
-       SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[], $4::text[])
+       SELECT unnest($1::text[]), unnest($2::int8[]), unnest($3::int8[]), unnest($4::text[])
        ON CONFLICT DO NOTHING`,
     ),
     deleteJournals: named(
@@ -228,4 +257,7 @@ export interface ThreadColumns {
   readonly values_version: number;
   readonly last_log: number;
   readonly unfinished: Unfinished | null;
+  /** Missing, as `xmin`, where no transaction goes on with the row. */
+  readonly made_at?: string;
+  readonly xmin?: string;
 }

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-
 /*
  * PostgreSQL's `text` holds neither the character NUL nor half of a surrogate pair, and ids may contain both.
  * Such an id is stored escaped. So is an id with a backslash, so that no two ids look alike. All others are
@@ -7,9 +5,6 @@ import { createHash } from "node:crypto";
  */
 
 const ESCAPED = /[\\\0]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-
-/** An entry of an index has at most 2700 bytes. */
-const MAX_MESSAGE_ID = 500;
 
 const isPlain = (id: string) => id.isWellFormed() && !id.includes("\0") && !id.includes("\\");
 
@@ -29,9 +24,3 @@ export const toStoredOrNull = (id: string | null) => (id === null ? null : toSto
 
 export const fromStoredOrNull = (stored: string | null) =>
   stored === null ? null : fromStored(stored);
-
-/** Message ids are only compared. Long ones are stored as their hash. */
-export function toStoredMessage(id: string): string {
-  if (id.length <= MAX_MESSAGE_ID) return toStored(id);
-  return `\\sha256 ${createHash("sha256").update(JSON.stringify(id)).digest("hex")}`;
-}

@@ -39,8 +39,12 @@ export interface ThreadRow {
   agentId: string | null;
   /** Stored runs. */
   runs: number;
-  readonly values: ValueState;
+  values: ValueState;
   readonly unfinished: Unfinished | null;
+  /** When the row was made: a thread that was removed may come again. Null where it was not read. */
+  readonly madeAt: string | null;
+  /** Another one with each write of the row, whoever writes it. Null where it was not read. */
+  version: number | null;
   isChanged: boolean;
 }
 
@@ -60,6 +64,8 @@ export function threadRowOf(columns: ThreadColumns): ThreadRow {
     runs,
     values: { version: columns.values_version, lastLog: columns.last_log },
     unfinished,
+    madeAt: columns.made_at ?? null,
+    version: columns.xmin === undefined ? null : Number(columns.xmin),
     isChanged: false,
   };
 }

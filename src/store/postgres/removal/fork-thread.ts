@@ -2,28 +2,29 @@ import { RunStoreError } from "../../../protocol/errors.ts";
 import type { ForkThreadRequest } from "../../../protocol/messages.ts";
 import { isVisible } from "../../../protocol/scope.ts";
 import { newVersion } from "../../../runs/shared-runs.ts";
+import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { ThreadColumns } from "../statements.ts";
 import { fromStored, toStored, toStoredOrNull } from "../stored-ids.ts";
+import { forkedPack } from "../thread-messages.ts";
 import { isKnown, type ThreadRow, threadRowOf } from "../thread-row.ts";
 import { toResourceKey } from "../threads/list-keys.ts";
 import { lockThread, type RemovalContext, ROWS, threadNotFound } from "./remove-thread.ts";
 import { sweepThread } from "./shorten-thread.ts";
 
-/** Bytes and messages that one transaction copies at most, unless one row alone has more. */
+/** Bytes that one transaction copies at most, unless one row alone has more. */
 const BYTES = 4 * 1024 * 1024;
-const MESSAGES = 1000;
 
 /** How far the copy has come: positions in the source. */
 interface Progress {
   readonly log: number;
   readonly at: number;
   readonly epoch: number;
-  readonly messageId: string;
+  readonly packUpTo: number;
   readonly step: "values" | "runs" | "messages" | "done";
 }
 
-const BEGIN: Progress = { log: 0, at: -1, epoch: 0, messageId: "", step: "values" };
+const BEGIN: Progress = { log: 0, at: -1, epoch: 0, packUpTo: 0, step: "values" };
 
 /** The last run that both threads have, and what the new thread began with. */
 interface Begun {
@@ -169,14 +170,20 @@ export class ThreadFork {
     return { ...progress, epoch: Math.max(...epochs) };
   }
 
-  /** The messages of the copied runs, and of runs before them that were purged. */
-  async #copyMessages(send: Send, begun: Begun, progress: Progress): Promise<Progress> {
-    const { messageId } = progress;
-    const page = [messageId, MESSAGES, begun.base, begun.epoch];
-    const { copyMessages } = this.#context.statements;
-    const { rows } = await send(copyMessages, [this.#source, this.#target, ...page]);
-    const [{ last = null } = {}] = rows as { readonly last?: string | null }[];
-    return last === null ? { ...progress, step: "done" } : { ...progress, messageId: last };
+  /** The messages of the copied runs that are packed, and of runs before them that were purged. */
+  async #copyMessages(send: Send, { base, epoch }: Begun, progress: Progress): Promise<Progress> {
+    if (progress.packUpTo >= epoch) return { ...progress, step: "done" };
+    const { messagesToFork, addMessages } = this.#context.statements;
+    const { rows } = await send(messagesToFork, [this.#source, progress.packUpTo, ROWS]);
+    const packs = rows as { readonly up_to: number; readonly messages: string }[];
+    const last = packs.at(-1);
+    if (last === undefined) return { ...progress, step: "done" };
+    await send(addMessages, [
+      textArray(packs.map(() => this.#target)),
+      bigintArray(packs.map(({ up_to }) => base + Math.min(up_to, epoch))),
+      textArray(packs.map(({ messages }) => forkedPack(messages, epoch, base))),
+    ]);
+    return { ...progress, packUpTo: last.up_to };
   }
 
   async #finish(send: Send, begun: Begun): Promise<void> {

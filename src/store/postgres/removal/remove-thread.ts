@@ -9,9 +9,8 @@ import { toStored } from "../stored-ids.ts";
 import { isKnown, type ThreadRow, threadRowOf } from "../thread-row.ts";
 import type { Slices } from "./slices.ts";
 
-/** Rows that one transaction deletes at most: of runs and values, and of messages, which are short. */
+/** Rows that one transaction deletes at most. */
 export const ROWS = 50;
-const SHORT_ROWS = 1000;
 
 /** PostgreSQL's largest int8 that JavaScript holds exactly: stands for all epochs. */
 const LAST_EPOCH = Number.MAX_SAFE_INTEGER;
@@ -120,8 +119,8 @@ export async function continueRemoval(
   const runs = (await send(deleteRuns, [id, LAST_EPOCH, ROWS])).rows as BytesRow[];
   if (tally !== undefined) countRuns(tally, runs);
   if (runs.length === ROWS) return false;
-  const messages = await send(deleteMessages, [id, SHORT_ROWS]);
-  if (messages.rowCount === SHORT_ROWS) return false;
+  const messages = await send(deleteMessages, [id, ROWS]);
+  if (messages.rowCount === ROWS) return false;
   const values = (await send(deleteValues, [id, ROWS])).rows as BytesRow[];
   if (tally !== undefined) for (const { bytes } of values) tally.bytes += bytes;
   if (values.length === ROWS) return false;

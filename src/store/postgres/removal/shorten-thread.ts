@@ -10,7 +10,7 @@ import { type Counts, countRuns, lockThread, type RemovalContext, ROWS } from ".
 
 /**
  * Removes the oldest runs of a thread that stays, up to an epoch, as many as one transaction may. Their messages
- * stay known, since these have rows of their own. Returns whether all are removed: then the values of the thread
+ * stay known. Returns whether all are removed: then the values of the thread
  * are to be swept. A thread with a run is left alone.
  */
 export async function shortenThread(
@@ -23,6 +23,7 @@ export async function shortenThread(
   const row = await lockThread(context, send, threadId);
   if (!isKnown(row) || row.claim !== null) return true;
   const id = toStored(threadId);
+  await send(statements.keepMessages, [id, upTo, ROWS]);
   const { rows } = await send(statements.deleteRuns, [id, upTo, ROWS]);
   countRuns(tally, rows);
   if (rows.length === 0) return true;

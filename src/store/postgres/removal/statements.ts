@@ -48,8 +48,18 @@ export function removalStatementsOf(schema: string) {
     ),
     deleteMessages: named(
       "delete_messages",
-      `DELETE FROM ${s}.messages WHERE thread_id = $1 AND message_id IN (
-         SELECT message_id FROM ${s}.messages WHERE thread_id = $1 ORDER BY message_id LIMIT $2)`,
+      `DELETE FROM ${s}.messages WHERE thread_id = $1 AND up_to IN (
+         SELECT up_to FROM ${s}.messages WHERE thread_id = $1 ORDER BY up_to LIMIT $2)`,
+    ),
+    // Before the oldest runs of a thread that stays are deleted: their messages stay known.
+    keepMessages: named(
+      "keep_messages",
+      `INSERT INTO ${s}.messages (thread_id, up_to, messages)
+       SELECT thread_id, epoch, '[[' || epoch || ',' || messages || ']]' FROM (
+         SELECT thread_id, epoch, messages FROM ${s}.runs
+         WHERE thread_id = $1 AND epoch <= $2 ORDER BY epoch LIMIT $3) AS r
+       WHERE messages <> '' AND epoch > coalesce(
+         (SELECT max(up_to) FROM ${s}.messages WHERE thread_id = $1), 0)`,
     ),
     deleteValues: named(
       "delete_values",
@@ -153,23 +163,20 @@ export function removalStatementsOf(schema: string) {
     copyRuns: named(
       "copy_runs",
       `INSERT INTO ${s}.runs (thread_id, epoch, run_id, agent_id, finished_at, input, events,
-         shared_events, shared_input)
+         shared_events, shared_input, messages)
        SELECT $2::text, epoch + $3::int8, run_id, agent_id, finished_at, input, events,
-         shared_events, shared_input FROM (
+         shared_events, shared_input, messages FROM (
          SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
          FROM (SELECT *, octet_length(events) + octet_length(input) AS bytes FROM ${s}.runs
            WHERE thread_id = $1 AND epoch > $4 AND epoch <= $5 ORDER BY epoch LIMIT $6) AS r) AS q
        WHERE before < $7
        RETURNING epoch - $3::int8 AS epoch`,
     ),
-    copyMessages: named(
-      "copy_messages",
-      `WITH page AS (SELECT message_id, digest, epoch FROM ${s}.messages
-           WHERE thread_id = $1 AND message_id > $3 ORDER BY message_id LIMIT $4),
-         copied AS (INSERT INTO ${s}.messages (thread_id, message_id, digest, epoch)
-           SELECT $2::text, message_id, digest, epoch + $5::int8 FROM page WHERE epoch <= $6
-           ON CONFLICT DO NOTHING)
-       SELECT max(message_id COLLATE "C") AS last FROM page`,
+    // A pack may begin before the last run that is copied, and end behind it.
+    messagesToFork: named(
+      "messages_to_fork",
+      `SELECT up_to, messages FROM ${s}.messages
+       WHERE thread_id = $1 AND up_to > $2 ORDER BY up_to LIMIT $3`,
     ),
     // The source may have lost its oldest runs while they were copied.
     dropRunsBefore: named(

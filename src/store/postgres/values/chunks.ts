@@ -1,7 +1,6 @@
 import type { Span } from "../../../events/shared/pieces.ts";
 import { spansByLog } from "../../../events/shared/span-texts.ts";
 import type { Chunk } from "../../../events/shared/thread-values.ts";
-import type { ValueState } from "../../../protocol/compactor-messages.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { Statements } from "../statements.ts";
@@ -44,17 +43,6 @@ export async function readChunks(
 /** A row of a log, as it is stored. */
 export interface StoredChunk extends Chunk {
   readonly threadId: string;
-}
-
-/** The parameters of `saveVersions`. */
-export function versionValues(
-  states: readonly ({ readonly threadId: string } & ValueState)[],
-): readonly Buffer[] {
-  return [
-    textArray(states.map(({ threadId }) => toStored(threadId))),
-    bigintArray(states.map(({ version }) => version)),
-    bigintArray(states.map(({ lastLog }) => lastLog)),
-  ];
 }
 
 /** The parameters of `addChunks`. */

@@ -7,12 +7,6 @@ export function valueStatementsOf(s: string) {
       `INSERT INTO ${s}.shared_values (thread_id, log, at, length, text)
        SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[], $4::int8[], $5::text[])`,
     ),
-    saveVersions: named(
-      "save_versions",
-      `UPDATE ${s}.threads AS t SET values_version = q.version, last_log = q.last_log
-       FROM unnest($1::text[], $2::int8[], $3::int8[]) AS q(thread_id, version, last_log)
-       WHERE t.thread_id = q.thread_id`,
-    ),
     latestPlaces: named(
       "latest_places",
       `SELECT shared_events, shared_input FROM ${s}.runs
