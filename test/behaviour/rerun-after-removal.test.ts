@@ -28,7 +28,8 @@ describe("rerun", () => {
     const agent = answeringAgent();
     expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
     await withResource("bob", () => runToEnd(runner, "t", "r", answeringAgent()));
-    expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
+    expect(await codeOf(rerun(agent))).toBe("THREAD_NOT_FOUND");
+    expect(runIdsIn(await withResource("bob", () => replayOf(runner, "t")))).toEqual(["r"]);
     release();
     expect(agent.inputs).toEqual([]);
     expect(await replayOf(runner, "t")).toEqual([]);
