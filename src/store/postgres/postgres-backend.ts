@@ -295,6 +295,7 @@ export class PostgresBackend implements Backend {
     await this.#news.open();
     await this.#reap();
     await this.#offerInterrupted();
+    await this.#resumeRemovals();
     this.#schedule();
   }
 
@@ -316,7 +317,7 @@ export class PostgresBackend implements Backend {
       await this.#offerInterrupted();
       await this.#lookForStops();
       await this.#forgetJournals();
-      await this.#removals.resume();
+      await this.#resumeRemovals();
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#lastError = error;
@@ -398,7 +399,12 @@ export class PostgresBackend implements Backend {
   #whenWritable(writes: ThreadWrites): ThreadWrites {
     const write = async <T>(work: () => Promise<T>): Promise<T> => {
       await this.open();
-      return work();
+      try {
+        return await work();
+      } catch (cause) {
+        if (!this.#closed) throw cause;
+        throw new RunStoreError("RUNNER_CLOSED", "the runner is closed", { cause });
+      }
     };
     return {
       deleteThread: (request) => write(() => writes.deleteThread(request)),
@@ -406,6 +412,17 @@ export class PostgresBackend implements Backend {
       erase: (request) => write(() => writes.erase(request)),
       purge: (request, watch) => write(() => writes.purge(request, watch)),
     };
+  }
+
+  /** Carries on in the background with what a dead host has left of removals. */
+  async #resumeRemovals(): Promise<void> {
+    const { hasUnfinished } = this.#statements;
+    const { rows } = await this.#control.use((send) => send(hasUnfinished));
+    if (rows.length === 0) return;
+    void this.#removals.resume().catch((err: RunStoreError) => {
+      const { logger } = this.#options;
+      if (!this.#closed) logger.warn({ err, code: err.code }, "a removal could not be carried on");
+    });
   }
 
   /** A thread has become known or unknown, or is free. */
