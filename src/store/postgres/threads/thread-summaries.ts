@@ -61,7 +61,7 @@ export async function readSummaries(
 ): Promise<Map<string, StoredThread>> {
   const { connection, statements, instanceId, isAlive } = context;
   const { rows } = await connection.use((send) =>
-    send(statements.summaries, [textArray(ids.map(toStored))]),
+    byKeys(send, statements, statements.summaries, [textArray(ids.map(toStored))]),
   );
   const seen = (rows as SummaryColumns[])
     .map((columns) => ({ columns, row: threadRowOf(columns) }))
@@ -113,7 +113,7 @@ async function factsNow(
   const { connection, statements, compactor } = context;
   const lagging = behind.map((at) => threads[at] as SummaryColumns);
   const { rows } = await connection.use((send) =>
-    send(statements.runsBehindFacts, [
+    byKeys(send, statements, statements.runsBehindFacts, [
       textArray(lagging.map(({ thread_id }) => thread_id)),
       bigintArray(lagging.map(({ up_to }) => up_to ?? 0)),
       MAX_BEHIND,
