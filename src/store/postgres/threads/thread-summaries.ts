@@ -17,6 +17,7 @@ import type { Statements, ThreadColumns } from "../statements.ts";
 import { fromStored, fromStoredOrNull, toStored } from "../stored-ids.ts";
 import { holderOf, threadRowOf } from "../thread-row.ts";
 import { readChunks } from "../values/chunks.ts";
+import { byKeys } from "./by-keys.ts";
 import { type ListedRunColumns, LONG_TAIL } from "./thread-statements.ts";
 
 /** Runs behind the facts of a thread that are read for its summary. */
