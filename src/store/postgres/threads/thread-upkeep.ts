@@ -9,6 +9,9 @@ const GATHER_MS = 50;
 /** While runs are stored, so many times the duration of a step is left to them after it. */
 const PAUSE_FACTOR = 9;
 
+/** Milliseconds of such a pause at most: a step may only have waited for a busy machine. */
+const MAX_PAUSE_MS = 500;
+
 /** Milliseconds after a step that failed. */
 const RETRY_MS = 1000;
 
@@ -83,7 +86,7 @@ export class ThreadUpkeep {
       const due = touches.due();
       if (due.size > 0) await write(due);
       const pauseMs = PAUSE_FACTOR * (performance.now() - startedAt);
-      waitMs = this.#isBusy ? Math.max(GATHER_MS, pauseMs) : 0;
+      waitMs = this.#isBusy ? Math.min(MAX_PAUSE_MS, Math.max(GATHER_MS, pauseMs)) : 0;
     } catch (cause) {
       const err = toRunStoreError(cause);
       if (!this.#ended) logger.debug({ err }, "the list of threads could not be kept up");
