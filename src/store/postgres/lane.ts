@@ -4,7 +4,7 @@ import { BatchOrder } from "../../runs/batch-order.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Connection } from "./connection.ts";
 import { type PostgresOp, UnknownThread } from "./operations.ts";
-import { toStored } from "./stored-ids.ts";
+import { fitsIndex, toStored } from "./stored-ids.ts";
 import type { ThreadRow } from "./thread-row.ts";
 import {
   AssumedWrongly,
@@ -192,7 +192,8 @@ export class Lane {
   async #addRows(ops: readonly PostgresOp[]): Promise<void> {
     const ids = new Set<string>();
     for (const { kind, threadId } of ops) {
-      if (kind === "claim" && !this.#rows.has(threadId)) ids.add(threadId);
+      if (kind !== "claim" || this.#rows.has(threadId)) continue;
+      if (fitsIndex(threadId)) ids.add(threadId);
     }
     if (ids.size === 0) return;
     const { begin, relaxed, addThreads, raiseNewThreads, commit } = this.#context.statements;
