@@ -21,6 +21,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/follow.ts")).measureFollow;
     case "threads":
       return (await import("./workloads/threads.ts")).measureThreads;
+    case "postgres":
+      return (await import("./workloads/postgres.ts")).measurePostgres;
     case "micro":
       return (await import("./micro/micro.ts")).measureMicro;
   }

@@ -31,6 +31,7 @@ export type WorkloadName =
   | "reconnect"
   | "follow"
   | "threads"
+  | "postgres"
   | "micro";
 
 export type Workload = (assignment: Assignment) => Promise<readonly Point[]>;

@@ -14,6 +14,10 @@ export type CompactorRequest =
       readonly input: string | null;
       readonly segments: readonly string[];
     }
+  /** Compact a piece of a long run, and keep it in the thread. The first piece has the input of the run. */
+  | ({ readonly kind: "ahead" } & PieceOfRun)
+  /** Compact the rest of such a run. Answered by null if the thread has lost the pieces before. */
+  | ({ readonly kind: "rest" } & PieceOfRun)
   | ({ readonly kind: "facts" } & FactsRequest)
   | ({ readonly kind: "input" } & WholeInputRequest)
   | ({ readonly kind: "cut" } & CutRequest)
@@ -22,6 +26,16 @@ export type CompactorRequest =
   /** Take the values out that repeat from run to run. Answered by a `SharedThread` or null for each thread. */
   | { readonly kind: "share"; readonly threads: readonly ThreadToShare[] }
   | ({ readonly kind: "sweep" } & SweepRequest);
+
+/** Segments of the journal of a run. */
+export interface PieceOfRun {
+  /** Names the run. */
+  readonly run: string;
+  /** How many segments come before. */
+  readonly from: number;
+  readonly input: string | null;
+  readonly segments: readonly string[];
+}
 
 /** Rows of the logs that hold a thread's values: those that the request needs. */
 interface WithChunks {
@@ -180,6 +194,8 @@ export interface WholeInputRequest extends WithChunks {
 }
 
 export type CompactorReply =
+  | boolean
+  | null
   | readonly FactsOfThread[]
   | FoundRunInput
   | CompactedRun

@@ -29,7 +29,7 @@ describe("the benchmark", () => {
       ...files.map(String),
     ]);
     expect(stderr).toMatch(/1\/1 {2}start, durable: [\d.]+ first event/);
-    expect(stdout).toMatch(/Targets: \d of 8 met/);
+    expect(stdout).toMatch(/Targets: \d of 10 met/);
     const result = JSON.parse(readFileSync(String(json), "utf8")) as BenchResult;
     expect(result).toMatchObject({ format: 1, mode: "quick", failures: [] });
     const [start] = result.trials;
@@ -38,11 +38,24 @@ describe("the benchmark", () => {
       ["durable", 10_000],
     ]);
     for (const { figures } of start?.samples ?? []) expect(figures.firstEventMs).toBeGreaterThan(0);
-    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(7);
+    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(9);
     expect(readFileSync(String(html), "utf8")).toContain("</html>");
     expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
     // The databases are deleted.
     expect(readdirSync(directory).sort()).toEqual(["out.html", "out.json", "out.svg"]);
+  });
+
+  test("skips the trials of a server that cannot be had, and says why", async () => {
+    const html = join(tempDirectory(), "out.html");
+    const args = ["--only", "postgres-follow", "--seconds", "0.05", "--html", html];
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      [join(ROOT, "bench/main.ts"), ...args],
+      { env: { ...process.env, POSTGRES_URL: "postgres://127.0.0.1:1/none" } },
+    );
+    const why = /skipped: no PostgreSQL server: .*ECONNREFUSED/;
+    expect(stderr).toMatch(why);
+    expect(stdout).toMatch(why);
   });
 
   test("exits with 2 for a wrong option, and says what it expected", async () => {

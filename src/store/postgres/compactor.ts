@@ -8,6 +8,7 @@ import type {
   CutRow,
   FactsOfThread,
   FactsRequest,
+  PieceOfRun,
   ReadEventsRequest,
   SharedThread,
   Sweep,
@@ -44,6 +45,16 @@ export class Compactor {
     const length = journal.segments.reduce((sum, segment) => sum + segment.length, 0);
     if (length <= MAX_ON_MAIN_THREAD) return compactJournal(journal);
     return this.#pool.request<CompactedRun>({ kind: "compact", ...journal });
+  }
+
+  /** Compacts a piece of a long run. Resolves with whether that is of use: see `LongJournals`. */
+  readAhead(piece: PieceOfRun): Promise<boolean> {
+    return this.#pool.request<boolean>({ kind: "ahead", ...piece });
+  }
+
+  /** Null if the pieces before are lost. */
+  compactRest(piece: PieceOfRun): Promise<CompactedRun | null> {
+    return this.#pool.request<CompactedRun | null>({ kind: "rest", ...piece });
   }
 
   async cut(request: CutRequest): Promise<CutRow> {

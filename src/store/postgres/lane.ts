@@ -1,10 +1,11 @@
 import { toRunStoreError } from "../../protocol/errors.ts";
-import type { Batch, OpResult } from "../../protocol/messages.ts";
+import type { Batch, CompactOp, OpResult } from "../../protocol/messages.ts";
+import { OK } from "../../runs/answers.ts";
 import { BatchOrder } from "../../runs/batch-order.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Connection } from "./connection.ts";
 import { type PostgresOp, UnknownThread } from "./operations.ts";
-import { toStored } from "./stored-ids.ts";
+import { fitsIndex, toStored } from "./stored-ids.ts";
 import type { ThreadRow } from "./thread-row.ts";
 import {
   AssumedWrongly,
@@ -113,7 +114,28 @@ export class Lane {
     }
   }
 
+  /** What can take long is done first, while no row is locked. */
   async #commit(ops: readonly PostgresOp[]): Promise<OpResult[]> {
+    const results: OpResult[] = [];
+    const [pieces, first, rest]: [CompactOp[], number[], number[]] = [[], [], []];
+    const long = threadsOfLongRuns(ops);
+    for (const [place, op] of ops.entries()) {
+      if (op.kind === "compact") {
+        pieces.push(op);
+        results[place] = OK;
+      } else if (OF_HOLDER.has(op.kind) && long.has(op.threadId)) first.push(place);
+      else rest.push(place);
+    }
+    const { longRuns } = this.#context;
+    for (const op of pieces) await this.#connection.use((send) => longRuns.readAhead(send, op));
+    for (const places of [first, rest]) {
+      const answers = await this.#commitSome(places.map((place) => ops[place] as PostgresOp));
+      for (const [at, place] of places.entries()) results[place] = answers[at] as OpResult;
+    }
+    return results;
+  }
+
+  async #commitSome(ops: readonly PostgresOp[]): Promise<OpResult[]> {
     if (ops.length === 0) return [];
     try {
       return await this.#inTransaction(ops);
@@ -192,7 +214,8 @@ export class Lane {
   async #addRows(ops: readonly PostgresOp[]): Promise<void> {
     const ids = new Set<string>();
     for (const { kind, threadId } of ops) {
-      if (kind === "claim" && !this.#rows.has(threadId)) ids.add(threadId);
+      if (kind !== "claim" || this.#rows.has(threadId)) continue;
+      if (fitsIndex(threadId)) ids.add(threadId);
     }
     if (ids.size === 0) return;
     const { begin, relaxed, addThreads, raiseNewThreads, commit } = this.#context.statements;
@@ -207,4 +230,17 @@ export class Lane {
       ]),
     );
   }
+}
+
+/**
+ * The threads of ended runs that a worker has to look at. What their holder does comes before a claim of the same
+ * thread.
+ */
+function threadsOfLongRuns(ops: readonly PostgresOp[]): ReadonlySet<string> {
+  const threads = new Set<string>();
+  for (const op of ops) {
+    if (op.kind !== "finish") continue;
+    if (op.compactMessages === null || op.large.length > 0) threads.add(op.threadId);
+  }
+  return threads;
 }

@@ -1,4 +1,5 @@
 import type { MessageDigest } from "../../events/message-digests.ts";
+import type { CompactedRun } from "../../protocol/compactor-messages.ts";
 import { RunStoreError } from "../../protocol/errors.ts";
 import type {
   AppendOp,
@@ -25,8 +26,16 @@ import { messagesSeen } from "../../runs/messages-seen.ts";
 import type { Compactor } from "./compactor.ts";
 import type { Send } from "./connection.ts";
 import { InterruptedRuns, type InterruptedRunsContext } from "./interrupted-runs.ts";
-import { crashedJournal, INPUT_SEQ, type ReadJournal, readJournal } from "./read-journal.ts";
+import type { LongRuns } from "./long-runs.ts";
+import {
+  crashedJournal,
+  INPUT_SEQ,
+  type JournalRange,
+  type ReadJournal,
+  readJournal,
+} from "./read-journal.ts";
 import { keyValues, RowWrites, type RunRow } from "./row-writes.ts";
+import { expectFittingId } from "./stored-ids.ts";
 import { jsonOf, type ThreadMessages } from "./thread-messages.ts";
 import { holderOf, isHidden, STOP, STOP_AND_DISCARD, type ThreadRow } from "./thread-row.ts";
 import { ListWrites } from "./threads/list-writes.ts";
@@ -51,6 +60,7 @@ export type PostgresOp = WriterOp | RecoverOp | TouchOp;
 export interface OperationContext extends InterruptedRunsContext {
   readonly interruptedNote: string | false;
   readonly compactor: Compactor;
+  readonly longRuns: LongRuns;
 }
 
 /** A thread that a claim needs has no row yet. */
@@ -154,7 +164,10 @@ export class Operations {
   async #claim(op: ClaimOp, row: ThreadRow | undefined): Promise<OpResult<"claim">> {
     const { instanceId, isAlive } = this.#context;
     const { threadId, runId, agentId, resourceId, number: claimNumber } = op;
-    if (row === undefined) throw new UnknownThread();
+    if (row === undefined) {
+      expectFittingId(op.threadId);
+      throw new UnknownThread();
+    }
     if (!belongsTo(row.resourceId, resourceId)) {
       return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
     }
@@ -206,15 +219,7 @@ export class Operations {
   async #finish(op: FinishOp, row: ThreadRow): Promise<void> {
     let { input, events, large, compactMessages: messages } = op;
     if (messages === null) {
-      const journal = await this.#readJournal(op, op.segments);
-      const missing = op.segments - journal.segments.length;
-      if (missing > 0) {
-        const message = `the journal of the run lacks its last ${missing} segments`;
-        throw new RunStoreError("STORE_FAILED", message);
-      }
-      input ??= journal.input;
-      const segments = [...journal.segments, events];
-      ({ events, large, messages } = await this.#context.compactor.compact({ input, segments }));
+      ({ input, events, large, messages } = await this.#compactJournaled(op));
     }
     const { threadId, epoch, runId, agentId, finishedAt } = op;
     const ids = { threadId, epoch, runId, agentId, finishedAt };
@@ -222,6 +227,22 @@ export class Operations {
     this.#store(run, messages, row);
     this.#endJournal(op);
     this.#free(row);
+  }
+
+  async #compactJournaled(op: FinishOp): Promise<CompactedRun & Pick<FinishOp, "input">> {
+    const { longRuns, compactor } = this.#context;
+    for (let from = longRuns.readOf(op); ; from = 0) {
+      const journal = await this.#readJournal(op, { from, length: op.segments });
+      const missing = op.segments - from - journal.segments.length;
+      if (missing > 0) {
+        const message = `the journal of the run lacks its last ${missing} segments`;
+        throw new RunStoreError("STORE_FAILED", message);
+      }
+      const input = op.input ?? journal.input;
+      const rest = { input, segments: [...journal.segments, op.events] };
+      const compacted = await (from > 0 ? longRuns.finish(op, rest) : compactor.compact(rest));
+      if (compacted !== null) return { ...compacted, input };
+    }
   }
 
   #store(run: Omit<RunRow, "messages">, messages: readonly MessageDigest[], row: ThreadRow): void {
@@ -311,8 +332,8 @@ export class Operations {
     return rows.length > 0;
   }
 
-  #readJournal(run: RunKey, length?: number): Promise<ReadJournal> {
+  #readJournal(run: RunKey, range?: JournalRange): Promise<ReadJournal> {
     const added = this.writes.segmentsOf(run);
-    return readJournal(this.#send, this.#context.statements, run, added, length);
+    return readJournal(this.#send, this.#context.statements, run, added, range);
   }
 }

@@ -34,6 +34,7 @@ import { type DeadHost, Hosts } from "./hosts.ts";
 import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts";
 import { KnownMessages } from "./known-messages.ts";
 import { Lane } from "./lane.ts";
+import { LongRuns } from "./long-runs.ts";
 import { NewsChannel } from "./news.ts";
 import type { PostgresOp } from "./operations.ts";
 import { Reads } from "./reads.ts";
@@ -150,6 +151,7 @@ export class PostgresBackend implements Backend {
     const context = {
       ...{ ...this.#interruptedContext, interruptedNote, compactor, touches },
       messages: new KnownMessages(),
+      longRuns: new LongRuns(statements, compactor),
       isAlone: () => !this.#hosts.hasOthers,
       onCommitted: (outcome: Outcome) => this.#note(outcome),
     };

@@ -121,7 +121,17 @@ export function statementsOf(schema: string) {
     ),
     journal: named(
       "journal",
-      `SELECT seq, events FROM ${s}.journal WHERE thread_id = $1 AND epoch = $2 ORDER BY seq`,
+      `SELECT seq, events FROM ${s}.journal
+       WHERE thread_id = $1 AND epoch = $2 AND (seq >= $3 OR seq < 0) ORDER BY seq`,
+    ),
+    // The input, and segments up to the one that makes $4 bytes.
+    journalPiece: named(
+      "journal_piece",
+      `SELECT seq, events FROM (
+         SELECT seq, events, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
+           SELECT seq, events, octet_length(events) AS bytes FROM ${s}.journal
+           WHERE thread_id = $1 AND epoch = $2 AND (seq >= $3 OR seq = -1)) AS j) AS p
+       WHERE before < $4 OR seq = -1 ORDER BY seq`,
     ),
 
     beat: named(

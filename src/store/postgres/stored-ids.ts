@@ -1,3 +1,8 @@
+import { RunStoreError } from "../../protocol/errors.ts";
+
+/** An entry of an index has at most 2700 bytes, and in lists a thread stands beside its resource and agent. */
+const MAX_THREAD_ID_BYTES = 1000;
+
 /*
  * PostgreSQL's `text` holds neither the character NUL nor half of a surrogate pair, and ids may contain both.
  * Such an id is stored escaped. So is an id with a backslash, so that no two ids look alike. All others are
@@ -24,3 +29,16 @@ export const toStoredOrNull = (id: string | null) => (id === null ? null : toSto
 
 export const fromStoredOrNull = (stored: string | null) =>
   stored === null ? null : fromStored(stored);
+
+export function fitsIndex(threadId: string): boolean {
+  return Buffer.byteLength(toStored(threadId)) <= MAX_THREAD_ID_BYTES;
+}
+
+/** @throws {RunStoreError} `THREAD_ID_TOO_LONG`: a thread of this id cannot be made. */
+export function expectFittingId(threadId: string): void {
+  if (fitsIndex(threadId)) return;
+  throw new RunStoreError(
+    "THREAD_ID_TOO_LONG",
+    `expected a thread id of at most ${MAX_THREAD_ID_BYTES} bytes, got ${Buffer.byteLength(threadId)}`,
+  );
+}

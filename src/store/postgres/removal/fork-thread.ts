@@ -5,7 +5,7 @@ import { newVersion } from "../../../runs/shared-runs.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { ThreadColumns } from "../statements.ts";
-import { fromStored, toStored, toStoredOrNull } from "../stored-ids.ts";
+import { expectFittingId, fromStored, toStored, toStoredOrNull } from "../stored-ids.ts";
 import { forkedPack } from "../thread-messages.ts";
 import { isKnown, type ThreadRow, threadRowOf } from "../thread-row.ts";
 import { toResourceKey } from "../threads/list-keys.ts";
@@ -58,10 +58,11 @@ export class ThreadFork {
     this.#target = toStored(request.newThreadId);
   }
 
-  /** @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_EXISTS`, `RUN_NOT_FOUND` */
+  /** @throws {RunStoreError} `THREAD_NOT_FOUND`, `THREAD_EXISTS`, `THREAD_ID_TOO_LONG`, `RUN_NOT_FOUND` */
   async make(): Promise<void> {
     const { slices, onChanged, onRunsChanged } = this.#context;
     const { newThreadId } = this.#request;
+    expectFittingId(newThreadId);
     const begun = await slices.one((send) => this.#begin(send));
     try {
       let progress = BEGIN;
