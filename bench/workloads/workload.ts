@@ -20,6 +20,12 @@ export interface Settings {
   readonly agents?: "direct" | "client";
   /** Events a second that each thread emits. */
   readonly eventsPerSecond?: number;
+  /** Seconds that it may take to make the file, besides what is measured. */
+  readonly setUpSeconds?: number;
+  /** Threads that the file has from before. */
+  readonly oldThreads?: number;
+  /** Runs of each of these threads. */
+  readonly runsPerThread?: number;
 }
 
 export type WorkloadName =
@@ -32,6 +38,7 @@ export type WorkloadName =
   | "follow"
   | "threads"
   | "postgres"
+  | "retention"
   | "micro";
 
 export type Workload = (assignment: Assignment) => Promise<readonly Point[]>;

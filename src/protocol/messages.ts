@@ -64,8 +64,6 @@ export interface ClaimOp {
   readonly messageIds: readonly string[];
   /** By position, the digests of these messages: see `message-digests.ts`. */
   readonly messageDigests: readonly number[];
-  /** Whether a run of another process that holds the thread is told to end and to store nothing. */
-  readonly supersede: boolean;
   /**
    * For a rerun of an interrupted run: `OfferedRun.row`. The claim is refused when the thread has gone on
    * since that run was taken.
@@ -175,6 +173,8 @@ export interface StopOp {
   readonly threadId: string;
   /** Stop the thread's run only if it has this id. Null stops any run of the thread. */
   readonly runId: string | null;
+  /** Stop only the run of this epoch. Null stops the run of any epoch. */
+  readonly epoch: number | null;
   /** Whether the run is told to store nothing. */
   readonly discard: boolean;
   readonly scope: Scope;
@@ -233,7 +233,12 @@ export type ClaimRefusal = "THREAD_ALREADY_RUNNING" | "THREAD_NOT_FOUND";
 
 export type ClaimAnswer =
   | (Done & { readonly claim: ClaimResult })
-  | (Done & { readonly claim: null; readonly refusal: ClaimRefusal });
+  | (Done & {
+      readonly claim: null;
+      readonly refusal: ClaimRefusal;
+      /** The epoch of the run that holds the thread. Null where that is not a run that can be told to end. */
+      readonly heldIn: number | null;
+    });
 
 export interface StopAnswer extends Done {
   /** Whether a run of another instance got the request. */
@@ -500,9 +505,21 @@ export type WriterRequest =
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | ({ readonly kind: "purge" } & PurgeThreadsRequest)
   | ({ readonly kind: "erase" } & EraseThreadsRequest)
+  /** A checkpoint that the writer has asked for is over. */
+  | ({ readonly kind: "checkpointed" } & CheckpointOutcome)
   /** End a purge early. */
   | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };
+
+export interface CheckpointOutcome {
+  /** False: the writer has to make the checkpoint itself. */
+  readonly isDone: boolean;
+}
+
+/** What the thread is asked that moves the WAL into the database while long work fills the WAL. */
+export type CheckpointerRequest =
+  /** Open the file. Later failures of the disk to write the WAL are then noticed. */
+  { readonly kind: "open" } | { readonly kind: "checkpoint" } | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
 export interface BackupRequest {
@@ -569,6 +586,8 @@ export type WriterNotice =
   | BackupNotice
   /** What a purge has removed so far. */
   | { readonly kind: "purge"; readonly purgeId: string; readonly done: PurgeResult }
+  /** Long work waits for a checkpoint in another thread, and then for a `checkpointed` request. */
+  | { readonly kind: "checkpoint" }
   /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended. `fault` says why a run could not be ended. */

@@ -181,8 +181,11 @@ export interface ClaimRequest {
   readonly messageIds: readonly string[];
   /** By position, digests of those messages, 0 for one that is not to be compared. */
   readonly messageDigests?: readonly number[];
-  /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
-  readonly supersede: boolean;
+  /**
+   * If a run of another store holds the thread, and this returns true when that is known, that run is told to
+   * end and to leave nothing behind. The claim may have been given up by then.
+   */
+  readonly supersede?: () => boolean;
   /**
    * For a rerun: `OfferedRun.row` of a run that this store has taken. The claim is refused with
    * `THREAD_ALREADY_RUNNING` if any other run has taken the thread since.

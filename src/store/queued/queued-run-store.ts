@@ -110,7 +110,9 @@ export class QueuedRunStore implements RunStore {
     if (reads !== undefined) {
       const { batcher, unstored } = path;
       const [claims, tailer] = [this.#claims, this.#tailer];
-      const removals = new ThreadRemovals({ reads, writes, batcher, claims, tailer, logger });
+      const running: Backend["running"] = (request) => backend.running(request);
+      const parts = { reads, writes, running, batcher, claims, tailer, logger };
+      const removals = new ThreadRemovals(parts);
       this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
     }
     backend.onNotice((notice) => this.#handle(notice));
@@ -175,6 +177,7 @@ export class QueuedRunStore implements RunStore {
       kind: "stop",
       threadId,
       runId,
+      epoch: null,
       discard: false,
       scope,
     });
