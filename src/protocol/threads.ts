@@ -149,6 +149,9 @@ export type EraseRequest =
 export interface EraseResult {
   readonly threads: number;
   readonly runs: number;
-  /** Whether the files were searched afterwards, and nothing was found. */
+  /**
+   * Whether the files were searched afterwards, and nothing was found. On PostgreSQL: whether no dead version of
+   * an erased row is left in the tables either.
+   */
   readonly verified: boolean;
 }

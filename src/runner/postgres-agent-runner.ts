@@ -18,8 +18,8 @@ import { StoreAgentRunner } from "./store-agent-runner.ts";
  * `connect` as a RUN_ERROR with a code. While a server that was open is away, runs go on: what they emit is
  * stored when it is back, up to `maxPendingBytes`.
  *
- * Threads are not removed or forked yet: `threads.delete`, `clear`, `fork`, `erase` and `purge` reject with
- * `THREADS_UNSUPPORTED`.
+ * `threads.erase` reaches the rows of the tables, and their dead versions where the user may VACUUM. It does not
+ * reach the write-ahead log, replicas and backups.
  *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
  * @throws {RunStoreError} `NODE_TOO_OLD`.

@@ -1,5 +1,5 @@
 import { joinPieces, packPieces, unpackPieces } from "../events/shared/pieces.ts";
-import type { Place } from "../events/shared/places.ts";
+import type { Place } from "../events/shared/put-back.ts";
 import { spanReader } from "../events/shared/span-texts.ts";
 import { type TakenValue, takeOutOfInput, takeOutOfText } from "../events/shared/take-out.ts";
 import {

@@ -2,8 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { SegmentBuilder } from "../../src/events/json/segment.ts";
-import type { Place } from "../../src/events/shared/places.ts";
-import { putBackEvents, putBackInput } from "../../src/events/shared/put-back.ts";
+import { type Place, putBackEvents, putBackInput } from "../../src/events/shared/put-back.ts";
 import {
   slotHasMessages,
   type TakenOut,

@@ -61,8 +61,12 @@ function runWith(runId: string, messages: readonly unknown[], { state = true } =
 
 const store = (to: StoreUnderTest, { runId, events }: Run) => to.storeRun("t", runId, events);
 
-async function expectStored(from: StoreUnderTest, runs: readonly Run[]): Promise<void> {
-  const found = await from.history("t");
+async function expectStored(
+  from: StoreUnderTest,
+  runs: readonly Run[],
+  threadId = "t",
+): Promise<void> {
+  const found = await from.history(threadId);
   expect(found.map(({ runId }) => runId)).toEqual(runs.map(({ runId }) => runId));
   for (const [at, { events }] of runs.entries()) expect(found[at]?.events).toEqual(events);
 }
@@ -86,7 +90,8 @@ async function failing(schema: string): Promise<{ readonly again: () => Promise<
 
 type Step =
   | { readonly do: "run" | "run elsewhere"; readonly words: string; readonly state: boolean }
-  | { readonly do: "edit"; readonly at: number }
+  | { readonly do: "edit" | "fork"; readonly at: number }
+  | { readonly do: "purge"; readonly keep: number }
   | { readonly do: "fail once" | "restart" };
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
@@ -101,7 +106,8 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
       state: fc.boolean(),
     }),
   },
-  fc.record({ do: fc.constant("edit" as const), at: fc.nat() }),
+  fc.record({ do: fc.constantFrom("edit" as const, "fork" as const), at: fc.nat() }),
+  fc.record({ do: fc.constant("purge" as const), keep: fc.integer({ min: 1, max: 4 }) }),
   fc.record({ do: fc.constantFrom("fail once" as const, "restart" as const) }),
 );
 
@@ -115,7 +121,9 @@ describe("runs that hold what other runs hold", () => {
         try {
           await here.port.ready();
           const { again } = await failing(schema);
-          const runs: Run[] = [];
+          let runs: Run[] = [];
+          let stored = 0;
+          let forks = 0;
           let messages: unknown[] = [];
           for (const step of drawn) {
             if (step.do === "fail once") await again();
@@ -126,8 +134,25 @@ describe("runs that hold what other runs hold", () => {
               await here.close();
               here = open(schema);
             }
+            if (step.do === "purge") {
+              await here.port.threads?.purge({ maxRunsPerThread: step.keep, scope: "every" });
+              runs = runs.slice(-step.keep);
+              await expectStored(elsewhere, runs);
+            }
+            if (step.do === "fork" && runs.length > 0) {
+              const last = step.at % runs.length;
+              const newThreadId = `fork-${++forks}`;
+              const request = { threadId: "t", newThreadId, atRun: runs[last]?.runId };
+              await elsewhere.port.threads?.fork(request, { resourceId: null });
+              const forked = runs.slice(0, last + 1);
+              await expectStored(here, forked, newThreadId);
+              // It goes on by itself.
+              const next = runWith("of-the-fork", [...messages, message("of the fork")]);
+              await here.storeRun(newThreadId, next.runId, next.events);
+              await expectStored(elsewhere, [...forked, next], newThreadId);
+            }
             if (step.do !== "run" && step.do !== "run elsewhere") continue;
-            const runId = `run-${runs.length}`;
+            const runId = `run-${++stored}`;
             messages = [...messages, message(runId, step.words)];
             const run = runWith(runId, messages, step);
             runs.push(run);
@@ -139,7 +164,7 @@ describe("runs that hold what other runs hold", () => {
           await Promise.allSettled([here.close(), elsewhere.close()]);
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 12 },
     );
   });
 

@@ -5,14 +5,17 @@ import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { SegmentBuilder } from "../../src/events/json/segment.ts";
-import type { StoredEventsRow, StoredInputRow } from "../../src/events/shared/places.ts";
 import type { FinishOp, WriterOp } from "../../src/protocol/messages.ts";
 import { migrate } from "../../workers/sqlite/database/schema.ts";
 import { StaleValues } from "../../workers/sqlite/maintenance/stale-values.ts";
 import { commitBatch } from "../../workers/sqlite/runs/batch.ts";
 import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 import { ValueReader } from "../../workers/sqlite/values/read-values.ts";
-import { prepareReadValueStatements } from "../../workers/sqlite/values/statements.ts";
+import {
+  prepareReadValueStatements,
+  type StoredEventsRow,
+  type StoredInputRow,
+} from "../../workers/sqlite/values/statements.ts";
 import { withDatabase } from "../support/database-file.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 

@@ -1,7 +1,5 @@
-import { isPacked, type PackedPieces, unpackPieces } from "./pieces.ts";
-
-/** The place of a value, and its pieces: see `TakenValue`. */
-export type Place = readonly [slot: string, index: number, pieces: PackedPieces];
+import { isPacked, unpackPieces } from "./pieces.ts";
+import type { Place } from "./put-back.ts";
 
 /** The events of a stored run without their values, and a JSON array of the values' places, or null. */
 export interface StoredEventsRow {

@@ -1,7 +1,9 @@
 import type { EventLike } from "../event.ts";
-import { joinPieces, type Span, unpackPieces } from "./pieces.ts";
-import type { Place } from "./places.ts";
+import { joinPieces, type PackedPieces, type Span, unpackPieces } from "./pieces.ts";
 import { fieldOfSlot } from "./take-out.ts";
+
+/** The place of a value, and its pieces: see `TakenValue`. */
+export type Place = readonly [slot: string, index: number, pieces: PackedPieces];
 
 /** A part of a log, or null if it is missing. */
 export type ReadSpan = (span: Span) => string | null;

@@ -297,6 +297,7 @@ export class PostgresBackend implements Backend {
     await this.#news.open();
     await this.#reap();
     await this.#offerInterrupted();
+    await this.#resumeRemovals();
     this.#schedule();
   }
 
@@ -318,7 +319,7 @@ export class PostgresBackend implements Backend {
       await this.#offerInterrupted();
       await this.#lookForStops();
       await this.#forgetJournals();
-      await this.#removals.resume();
+      await this.#resumeRemovals();
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#lastError = error;
@@ -400,7 +401,12 @@ export class PostgresBackend implements Backend {
   #whenWritable(writes: ThreadWrites): ThreadWrites {
     const write = async <T>(work: () => Promise<T>): Promise<T> => {
       await this.open();
-      return work();
+      try {
+        return await work();
+      } catch (cause) {
+        if (!this.#closed) throw cause;
+        throw new RunStoreError("RUNNER_CLOSED", "the runner is closed", { cause });
+      }
     };
     return {
       deleteThread: (request) => write(() => writes.deleteThread(request)),
@@ -408,6 +414,17 @@ export class PostgresBackend implements Backend {
       erase: (request) => write(() => writes.erase(request)),
       purge: (request, watch) => write(() => writes.purge(request, watch)),
     };
+  }
+
+  /** Carries on in the background with what a dead host has left of removals. */
+  async #resumeRemovals(): Promise<void> {
+    const { hasUnfinished } = this.#statements;
+    const { rows } = await this.#control.use((send) => send(hasUnfinished));
+    if (rows.length === 0) return;
+    void this.#removals.resume().catch((err: RunStoreError) => {
+      const { logger } = this.#options;
+      if (!this.#closed) logger.warn({ err, code: err.code }, "a removal could not be carried on");
+    });
   }
 
   /** A thread has become known or unknown, or is free. */

@@ -1,13 +1,16 @@
-import type { CutRow } from "../../../src/protocol/compactor-messages.ts";
+import type { EventLike } from "../../../src/events/event.ts";
+import { chunksOf } from "../../../src/events/json/chunks.ts";
+import { isTrimmed, mayBeTrimmed } from "../../../src/events/replay/trimmed.ts";
 import type {
   HistoryPageMessage,
   PageCursor,
   PageRequest,
 } from "../../../src/protocol/messages.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../../src/runs/history-page.ts";
-import { cutRow, isShownWhole } from "../../../src/runs/history-row.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
 import type { ValueReader } from "../values/read-values.ts";
+import type { StoredEventsRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
 import { readThreadNow } from "./who-runs.ts";
@@ -17,6 +20,13 @@ const CUT_ROWS = 4;
 
 /** The state of the thread, on the first page of a history. */
 type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views">;
+
+/** The events of a long row, as JSON arrays that are each at most a page long. */
+interface CutRow {
+  readonly chunks: readonly string[];
+  /** Whether events were left out. */
+  readonly trimmed: boolean;
+}
 
 /** The same fields on later pages, which do not tell the state of the thread. */
 const LATER: Now = { live: null, endedUpTo: 0 };
@@ -88,7 +98,7 @@ export class HistoryPages {
   }
 
   #cutRow({ id, events }: StoredRunRow, forReplay: boolean): CutRow {
-    if (events !== null && isShownWhole(events, forReplay)) {
+    if (events !== null && !(forReplay && mayBeTrimmed(events))) {
       return { chunks: [events], trimmed: false };
     }
     const name = nameOf(id, forReplay);
@@ -96,15 +106,39 @@ export class HistoryPages {
     if (known !== undefined) return known;
     // The row may have been purged since the first page. Then it counts as a run without events.
     const row = this.#context.statements.eventsOfRun.get(id);
-    const cut =
-      row === undefined
-        ? { chunks: ["[]"], trimmed: false }
-        : cutRow(row, forReplay, this.#values.readSpan);
+    const cut = row === undefined ? { chunks: ["[]"], trimmed: false } : this.#cut(row, forReplay);
     this.#cutRows.set(name, cut);
     const [oldest = name] = this.#cutRows.keys();
     if (this.#cutRows.size > CUT_ROWS) this.#cutRows.delete(oldest);
     return cut;
   }
+
+  /** Text that is no JSON array stays whole. */
+  #cut(row: StoredEventsRow, forReplay: boolean): CutRow {
+    if (row.shared_events === null) {
+      const events = parseEvents(row.events);
+      if (events === null) return { chunks: [row.events], trimmed: false };
+      const kept = forReplay ? events.filter(({ type }) => !isTrimmed(type)) : events;
+      const texts = kept.map((event) => JSON.stringify(event));
+      return { chunks: chunksOf(texts, PAGE_LENGTH), trimmed: kept.length < events.length };
+    }
+    const texts = this.#values.eachEventOf(row, forReplay ? isReplayed : undefined);
+    if (texts === null) return { chunks: [this.#values.eventsOf(row)], trimmed: false };
+    const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
+    const isWhole = kept.length === texts.length && !HAS_TRIMMED_VALUES.test(row.shared_events);
+    return { chunks: chunksOf(kept, PAGE_LENGTH), trimmed: forReplay && !isWhole };
+  }
 }
 
 const nameOf = (id: number, forReplay: boolean) => `${id} ${forReplay}`;
+
+/** Whether the places of a row's values are those of snapshots, or of the state in an input. */
+const HAS_TRIMMED_VALUES = /"(?:STATE_SNAPSHOT|MESSAGES_SNAPSHOT|input\.state)"/;
+
+function isTrimmedText(json: string): boolean {
+  return mayBeTrimmed(json) && isTrimmed((JSON.parse(json) as EventLike).type);
+}
+
+/** What is shared is snapshots and fields of a RUN_STARTED: a replay needs those that name messages. */
+const isReplayed = (slot: string) =>
+  slot === "input.messages" || slot.startsWith("clientMessages.");

@@ -1,10 +1,9 @@
 import type { Database } from "better-sqlite3";
-import type { StoredEventsRow } from "../../../src/events/shared/places.ts";
 import { prepareOwnerStatements } from "../instances/statements.ts";
 import { prepareStoredRunStatements } from "../runs/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
 import { prepareThreadStatements } from "../threads/statements.ts";
-import { prepareReadValueStatements } from "../values/statements.ts";
+import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
 import { prepareReadViewStatements } from "../views/statements.ts";
 
 /** A segment of one of several runs. */

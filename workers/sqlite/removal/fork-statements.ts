@@ -1,5 +1,5 @@
 import type { Database } from "better-sqlite3";
-import type { StoredEventsRow } from "../../../src/events/shared/places.ts";
+import type { StoredEventsRow } from "../values/statements.ts";
 
 /** Columns of a run that are not copied as they are. A fork has no chain of parents, like all our runs. */
 const OWN_RUN_COLUMNS = ["id", "thread_id", "run_id", "client_run_id", "parent_run_id", "epoch"];

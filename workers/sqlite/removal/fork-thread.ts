@@ -1,10 +1,10 @@
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { digestsOf } from "../../../src/events/message-digests.ts";
 import { slotHasMessages } from "../../../src/events/shared/take-out.ts";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { ForkThreadRequest } from "../../../src/protocol/messages.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
 import { expectChange } from "../database/fault.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import { indexTitle } from "../threads/search-rows.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { type ForkStatements, prepareForkStatements } from "./fork-statements.ts";

@@ -1,6 +1,6 @@
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { digestsOf } from "../../../src/events/message-digests.ts";
 import { slotHasMessages } from "../../../src/events/shared/take-out.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { prepareSweepStatements, type SweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";

@@ -1,10 +1,10 @@
 import type { EventLike } from "../../../src/events/event.ts";
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { takeOutOfText } from "../../../src/events/shared/take-out.ts";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { CompactOp, FinishOp, OpResult } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
 import { OK } from "../../../src/runs/answers.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import { dropStart, endJournal } from "./journal.ts";
 import { answerWithoutLease, freeThread, holdsLease } from "./lease.ts";
 import { type CompactedEvents, compactEvents, readJournal } from "./read-journal.ts";

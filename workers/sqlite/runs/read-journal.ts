@@ -1,10 +1,10 @@
 import type { EventLike } from "../../../src/events/event.ts";
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import type { MessageDigest } from "../../../src/events/message-digests.ts";
 import { type TakenOut, takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
 import { messageOf } from "../../../src/protocol/errors.ts";
 import { START_SEQ } from "../../../src/protocol/messages.ts";
 import { toStoredRun } from "../../../src/runs/stored-run.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { JournalStatements } from "../state/statements.ts";
 
 /** The seq of the run's input in its journal. Events have seqs from 0. */

@@ -1,7 +1,7 @@
 import type { EventLike } from "../../../src/events/event.ts";
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { endInterrupted, type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
 import { deleteSegments, retainJournal } from "./journal.ts";

@@ -1,7 +1,7 @@
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { digestsOf, type MessageDigest } from "../../../src/events/message-digests.ts";
 import { slotHasMessages } from "../../../src/events/shared/take-out.ts";
 import { expectChange } from "../database/fault.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { TransactionStatements } from "../database/statements.ts";
 import { ValueReader } from "../values/read-values.ts";
 import type { MessageStatements } from "./statements.ts";

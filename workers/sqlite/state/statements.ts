@@ -1,6 +1,5 @@
 import type { Database } from "better-sqlite3";
-import type { StoredEventsRow } from "../../../src/events/shared/places.ts";
-import { prepareReadValueStatements } from "../values/statements.ts";
+import { prepareReadValueStatements, type StoredEventsRow } from "../values/statements.ts";
 
 /** The columns that identify a run. */
 export interface RunKeyRow {

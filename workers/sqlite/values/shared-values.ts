@@ -1,11 +1,11 @@
 import { packPieces } from "../../../src/events/shared/pieces.ts";
-import type { Place, PlacesRow } from "../../../src/events/shared/places.ts";
+import type { Place } from "../../../src/events/shared/put-back.ts";
 import type { TakenOut, TakenValue } from "../../../src/events/shared/take-out.ts";
 import { ThreadValues } from "../../../src/events/shared/thread-values.ts";
 import { expectChange } from "../database/fault.ts";
 import { loadThread } from "./load-thread.ts";
 import { ValueReader } from "./read-values.ts";
-import type { ValueStatements } from "./statements.ts";
+import type { PlacesRow, ValueStatements } from "./statements.ts";
 
 /** UTF-16 units of values that are remembered at most, for all threads together. */
 const MAX_REMEMBERED = 32 * 1024 * 1024;

@@ -1,11 +1,26 @@
 import type { Database } from "better-sqlite3";
-import type { PlacesRow } from "../../../src/events/shared/places.ts";
 
 export interface ChunkRow {
   readonly at: number;
   /** Null in a damaged file. */
   readonly text: string | null;
 }
+
+/** The events of a stored run without their values, and a JSON array of the values' places, or null. */
+export interface StoredEventsRow {
+  readonly events: string;
+  readonly shared_events: string | null;
+}
+
+/** The input of a stored run without its values, and a JSON array of the values' places, or null. */
+export interface StoredInputRow {
+  readonly input: string;
+  readonly shared_input: string | null;
+}
+
+/** The places of all values of a stored run. */
+export type PlacesRow = Pick<StoredEventsRow, "shared_events"> &
+  Pick<StoredInputRow, "shared_input">;
 
 /** Reads parts of logs. */
 export function prepareReadValueStatements(db: Database) {

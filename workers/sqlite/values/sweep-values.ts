@@ -1,7 +1,7 @@
 import { LiveParts, type Part } from "../../../src/events/shared/live-parts.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
-import { placesOf } from "../../../src/events/shared/places.ts";
 import { expectChange } from "../database/fault.ts";
+import { placesOf } from "./read-values.ts";
 import type { StoredChunkRow, SweepStatements } from "./statements.ts";
 
 /**

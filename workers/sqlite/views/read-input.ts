@@ -1,5 +1,4 @@
 import type { Database } from "better-sqlite3";
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { inputOfRun } from "../../../src/events/view/run-input.ts";
 import type {
   FoundRunInput,
@@ -7,6 +6,7 @@ import type {
   RunInputRequest,
 } from "../../../src/protocol/messages.ts";
 import { messageChunks } from "../../../src/runs/made-view.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { ViewReader } from "./read-view.ts";
 import type { ReadViewStatements } from "./statements.ts";

@@ -1,6 +1,5 @@
 import type { Database } from "better-sqlite3";
 import type { EventLike } from "../../../src/events/event.ts";
-import { parseEvents } from "../../../src/events/json/parse-events.ts";
 import { ThreadView } from "../../../src/events/view/thread-view.ts";
 import type { ViewMessage, ViewRequest } from "../../../src/protocol/messages.ts";
 import {
@@ -10,6 +9,7 @@ import {
   packView,
   restoreView,
 } from "../../../src/runs/made-view.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { ReadViewStatements } from "./statements.ts";
 

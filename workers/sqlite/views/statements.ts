@@ -1,6 +1,6 @@
 import type { Database } from "better-sqlite3";
-import type { StoredEventsRow, StoredInputRow } from "../../../src/events/shared/places.ts";
 import type { KeptView } from "../../../src/runs/kept-views.ts";
+import type { StoredEventsRow, StoredInputRow } from "../values/statements.ts";
 
 export interface KeptViewRow {
   readonly up_to: number;

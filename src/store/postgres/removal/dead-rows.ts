@@ -45,6 +45,7 @@ export async function oldestSnapshotAge(send: Send, transactionId: string): Prom
       SELECT backend_xmin AS xmin FROM pg_stat_activity
         WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
           AND (datname = current_database() OR datname IS NULL)
+          AND NOT (query LIKE 'autovacuum: VACUUM %' AND query NOT LIKE 'autovacuum: VACUUM ANALYZE %')
       UNION ALL SELECT xmin FROM pg_replication_slots WHERE xmin IS NOT NULL
       UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()) AS x`;
   const { rows } = await send({ name: "", text }, [transactionId]);

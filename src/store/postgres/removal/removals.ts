@@ -33,6 +33,7 @@ export class Removals implements ThreadWrites {
   readonly #context: RemovalContext;
   /** How many requests are under way. */
   #requests = 0;
+  #isResuming = false;
   /** By target of an erasure that found runs: the threads of these runs. */
   readonly #begun = new Map<string, ReadonlySet<string>>();
 
@@ -95,6 +96,16 @@ export class Removals implements ThreadWrites {
    * left of forks.
    */
   async resume(): Promise<void> {
+    if (this.#isResuming) return;
+    this.#isResuming = true;
+    try {
+      await this.#resume();
+    } finally {
+      this.#isResuming = false;
+    }
+  }
+
+  async #resume(): Promise<void> {
     const { slices, statements, instanceId } = this.#context;
     // What this host works on may be the work of a request that is under way.
     const takesOwn = this.#requests === 0;

@@ -85,6 +85,10 @@ export function removalStatementsOf(schema: string) {
     ),
 
     /* Work that is not finished. */
+    hasUnfinished: named(
+      "has_unfinished",
+      `SELECT 1 FROM ${s}.threads WHERE unfinished IS NOT NULL LIMIT 1`,
+    ),
     abandonFork: named(
       "abandon_fork",
       `UPDATE ${s}.threads SET unfinished = 'removal'

@@ -17,8 +17,8 @@ import { readSummaries, type SummaryContext } from "./thread-summaries.ts";
  */
 const MAX_DRIVING = 2000;
 
-/** The threads of a resource that has no more are passed through, whatever is searched for. */
-const FEW_THREADS = 200;
+/** Threads that a search looks at first: what is searched for is often in one of the latest. */
+const NEAREST = 200;
 
 /** Behind no thread: the first page begins here. */
 const FIRST: ThreadPlace = { at: Number.MAX_SAFE_INTEGER, threadId: "" };
@@ -26,6 +26,8 @@ const FIRST: ThreadPlace = { at: Number.MAX_SAFE_INTEGER, threadId: "" };
 interface PlaceRow {
   readonly thread_id: string;
   readonly at: number;
+  /** Whether the thread passes the filters, where all threads are asked for. */
+  readonly passes?: boolean;
 }
 
 /** A filter by a table besides `thread_list`. */
@@ -37,6 +39,12 @@ interface Filter {
   readonly value: unknown;
   /** Counts the rows up to a limit. */
   readonly count: Statement;
+}
+
+interface Search {
+  readonly filters: readonly Filter[];
+  /** What drives the search. Null for the list itself. Undefined until that has to be known. */
+  driving: Filter | null | undefined;
 }
 
 /** Gives each value of a statement its place. */
@@ -61,13 +69,12 @@ export class ThreadLists {
 
   async list(request: ListThreadsRequest): Promise<ListThreadsMessage> {
     const { limit, after, scope } = request;
-    const filters = this.#filtersOf(request);
-    const driving = await this.#drivingOf(request, filters);
+    const search: Search = { filters: this.#filtersOf(request), driving: undefined };
     const threads: StoredThread[] = [];
     let last = after ?? FIRST;
     for (;;) {
       const wanted = limit - threads.length + 1;
-      const places = await this.#placesBehind(last, request, filters, driving, wanted);
+      const places = await this.#placesBehind(last, request, search, wanted);
       const found = await readSummaries(
         this.#context,
         places.map(({ threadId }) => threadId),
@@ -105,33 +112,70 @@ export class ThreadLists {
     return filters;
   }
 
+  async #placesBehind(
+    place: ThreadPlace,
+    request: ListThreadsRequest,
+    search: Search,
+    limit: number,
+  ): Promise<ThreadPlace[]> {
+    const { filters } = search;
+    const values = new Values();
+    if (filters.length === 0) {
+      const text = this.#throughList(place, request, [], limit, values);
+      // There are few forms of a list, and many of a search.
+      const rows = await this.#query({ name: `dar_${nameOf(request)}`, text }, values);
+      return rows.map(placeOf);
+    }
+    const near = await this.#nearest(place, request, filters);
+    const passing = near.filter(({ passes }) => passes === true).slice(0, limit);
+    if (near.length < NEAREST || passing.length === limit) return passing.map(placeOf);
+    if (search.driving === undefined) search.driving = await this.#drivingOf(request, filters);
+    const { driving } = search;
+    const text =
+      driving === null
+        ? this.#throughList(place, request, filters, limit, values)
+        : this.#fromFilter(place, request, filters, driving, limit, values);
+    const rows = await this.#query({ name: "", text }, values, { isSorted: driving !== null });
+    return rows.map(placeOf);
+  }
+
+  /** The next threads of the list, and which of them pass. */
+  #nearest(
+    place: ThreadPlace,
+    request: ListThreadsRequest,
+    filters: readonly Filter[],
+  ): Promise<PlaceRow[]> {
+    const values = new Values();
+    const all = this.#throughList(place, request, [], NEAREST, values);
+    const passes = filters.map((filter) => passesSql(filter, values)).join(" AND ");
+    const text = `SELECT l.thread_id, l.at, ${passes} AS passes FROM (${all}) AS l
+      ORDER BY l.at DESC, l.thread_id DESC`;
+    return this.#query({ name: "", text }, values);
+  }
+
   /** The rarest filter, if few threads pass it, and fewer than there are of the resource. */
   async #drivingOf(
     { scope }: ListThreadsRequest,
     filters: readonly Filter[],
   ): Promise<Filter | null> {
-    if (filters.length === 0) return null;
     const { connection, statements } = this.#context;
     const limit = MAX_DRIVING + 1;
-    let fewest = limit;
-    if (scope !== "every") {
-      const key = toResourceKey(scope.resourceId);
-      const { rows } = await connection.use((send) => send(statements.countResource, [key, limit]));
-      fewest = Number(rows[0]?.count);
-      if (fewest <= FEW_THREADS) return null;
-    }
-    const counted = await connection.use(async (send) => {
-      const [, , ...counts] = await Promise.all([
-        send(statements.begin),
-        send(statements.bounded),
+    const resource = scope === "every" ? null : toResourceKey(scope.resourceId);
+    const [ofResource, ...counts] = await connection.use(async (send) => {
+      const { begin, bounded, countResource, commit } = statements;
+      const [, , ...counted] = await Promise.all([
+        send(begin),
+        send(bounded),
+        resource === null ? null : send(countResource, [resource, limit]),
         ...filters.map(({ count, value }) => send(count, [value, limit])),
-        send(statements.commit),
+        send(commit),
       ]);
-      return counts;
+      return counted.map((result) => Number(result?.rows[0]?.count ?? limit));
     });
+    let fewest = ofResource ?? limit;
     let driving: Filter | null = null;
     for (const [at, filter] of filters.entries()) {
-      const count = Number(counted[at]?.rows[0]?.count);
+      const count = counts[at] ?? limit;
       if (count >= fewest) continue;
       fewest = count;
       driving = filter;
@@ -139,34 +183,23 @@ export class ThreadLists {
     return driving;
   }
 
-  async #placesBehind(
-    place: ThreadPlace,
-    request: ListThreadsRequest,
-    filters: readonly Filter[],
-    driving: Filter | null,
-    limit: number,
-  ): Promise<ThreadPlace[]> {
+  async #query(
+    statement: Statement,
+    values: Values,
+    { isSorted = false } = {},
+  ): Promise<PlaceRow[]> {
     const { connection, statements } = this.#context;
-    const values = new Values();
-    const text =
-      driving === null
-        ? this.#throughList(place, request, filters, limit, values)
-        : this.#fromFilter(place, request, filters, driving, limit, values);
-    // There are few forms of a list, and many of a search.
-    const name = filters.length === 0 ? `dar_${nameOf(request)}` : "";
     const found = await connection.use(async (send) => {
-      const [, , rows] = await Promise.all([
+      const [, , , rows] = await Promise.all([
         send(statements.begin),
         send(statements.bounded),
-        send({ name, text }, values.list),
+        isSorted ? null : send(statements.inOrder),
+        send(statement, values.list),
         send(statements.commit),
       ]);
       return rows;
     });
-    return (found.rows as PlaceRow[]).map(({ thread_id, at }) => ({
-      threadId: fromStored(thread_id),
-      at,
-    }));
+    return found.rows as PlaceRow[];
   }
 
   /** The threads in the order of the list. */
@@ -231,13 +264,18 @@ export class ThreadLists {
       // The first part is in the indexes.
       conditions.push(`left(l.agent_id, 100) = left(${agent}, 100)`, `l.agent_id = ${agent}`);
     }
-    for (const { table, condition, value } of filters) {
-      // OFFSET 0 has the server look each thread up, and not make a set of all rows that pass.
-      conditions.push(`EXISTS (SELECT 1 FROM ${table} AS f WHERE f.thread_id = l.thread_id
-        AND ${condition(values.add(value))} OFFSET 0)`);
-    }
-    return conditions;
+    return [...conditions, ...filters.map((filter) => passesSql(filter, values))];
   }
+}
+
+/** Whether the thread `l` passes. OFFSET 0 and IS TRUE have the server look its rows up, and no others. */
+function passesSql({ table, condition, value }: Filter, values: Values): string {
+  return `EXISTS (SELECT 1 FROM ${table} AS f WHERE f.thread_id = l.thread_id
+    AND (${condition(values.add(value))}) IS TRUE OFFSET 0)`;
+}
+
+function placeOf({ thread_id, at }: PlaceRow): ThreadPlace {
+  return { threadId: fromStored(thread_id), at };
 }
 
 function columnOf({ query }: ListThreadsRequest): "updated_at" | "created_at" {

@@ -2,9 +2,10 @@ import { toRunStoreError } from "../../../protocol/errors.ts";
 import { parseFacts } from "../../../runs/thread-facts.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Compactor } from "../compactor.ts";
-import type { Connection, Send } from "../connection.ts";
+import type { Connection } from "../connection.ts";
 import type { Statements } from "../statements.ts";
 import { fromStored, fromStoredOrNull, toStored } from "../stored-ids.ts";
+import { byKeys } from "./by-keys.ts";
 import type { ListedRunColumns } from "./thread-statements.ts";
 import { readForFacts } from "./thread-summaries.ts";
 import type { ThreadTouches } from "./thread-touches.ts";
@@ -97,7 +98,7 @@ export class ThreadIndexer {
   async #sweep(from: string): Promise<void> {
     const { connection, statements } = this.#options;
     const { rows } = await connection.use((send) =>
-      pieceOfWork(send, statements, statements.threadsBehind, [from, SWEEP_THREADS]),
+      byKeys(send, statements, statements.threadsBehind, [from, SWEEP_THREADS]),
     );
     const found = rows as { readonly thread_id: string; readonly is_behind: boolean }[];
     // A sweep that was begun meanwhile starts from the first thread.
@@ -134,13 +135,13 @@ export class ThreadIndexer {
     const { connection, statements, compactor } = this.#options;
     const [known, listed] = await connection.use((send) =>
       Promise.all([
-        pieceOfWork(send, statements, statements.factsOf, [textArray(ids)]),
+        byKeys(send, statements, statements.factsOf, [textArray(ids)]),
         send(statements.listedOf, [textArray(ids)]),
       ]),
     );
     const facts = known.rows as FactsRow[];
     const { rows } = await connection.use((send) =>
-      pieceOfWork(send, statements, statements.runsBehindFacts, [
+      byKeys(send, statements, statements.runsBehindFacts, [
         textArray(facts.map(({ thread_id }) => thread_id)),
         bigintArray(facts.map(({ up_to }) => up_to)),
         STEP_RUNS,
@@ -212,21 +213,6 @@ export class ThreadIndexer {
       if (failed !== undefined) throw failed.reason;
     });
   }
-}
-
-/** A statement in a transaction of its own, whose plan is that of large tables. */
-async function pieceOfWork(
-  send: Send,
-  { begin, bounded, commit }: Statements,
-  ...statement: Parameters<Send>
-): ReturnType<Send> {
-  const [, , result] = await Promise.all([
-    send(begin),
-    send(bounded),
-    send(...statement),
-    send(commit),
-  ]);
-  return result;
 }
 
 interface WordsRow {

@@ -164,6 +164,9 @@ export function threadStatementsOf(schema: string) {
        FROM ${s}.runs AS r WHERE r.thread_id = $1 AND r.epoch = ANY($2::int8[])`,
     ),
 
+    // A list is read in the order of an index. Without statistics, the server would rather sort it.
+    inOrder: named("in_order", "SELECT set_config('enable_bitmapscan', 'off', true)"),
+
     /* Counts up to a limit, which say by what a search is driven. */
     countResource: named(
       "count_resource",

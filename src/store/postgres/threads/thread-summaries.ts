@@ -17,6 +17,7 @@ import type { Statements, ThreadColumns } from "../statements.ts";
 import { fromStored, fromStoredOrNull, toStored } from "../stored-ids.ts";
 import { holderOf, threadRowOf } from "../thread-row.ts";
 import { readChunks } from "../values/chunks.ts";
+import { byKeys } from "./by-keys.ts";
 import { type ListedRunColumns, LONG_TAIL } from "./thread-statements.ts";
 
 /** Runs behind the facts of a thread that are read for its summary. */
@@ -61,7 +62,7 @@ export async function readSummaries(
 ): Promise<Map<string, StoredThread>> {
   const { connection, statements, instanceId, isAlive } = context;
   const { rows } = await connection.use((send) =>
-    send(statements.summaries, [textArray(ids.map(toStored))]),
+    byKeys(send, statements, statements.summaries, [textArray(ids.map(toStored))]),
   );
   const seen = (rows as SummaryColumns[])
     .map((columns) => ({ columns, row: threadRowOf(columns) }))
@@ -113,7 +114,7 @@ async function factsNow(
   const { connection, statements, compactor } = context;
   const lagging = behind.map((at) => threads[at] as SummaryColumns);
   const { rows } = await connection.use((send) =>
-    send(statements.runsBehindFacts, [
+    byKeys(send, statements, statements.runsBehindFacts, [
       textArray(lagging.map(({ thread_id }) => thread_id)),
       bigintArray(lagging.map(({ up_to }) => up_to ?? 0)),
       MAX_BEHIND,

@@ -6,8 +6,11 @@ import type { Touch } from "./thread-touches.ts";
 /** Milliseconds from a run that was stored to the step that makes it found. */
 const GATHER_MS = 50;
 
-/** After a step, so many times its duration is left to the runs. */
-const PAUSE_FACTOR = 4;
+/** While runs are stored, so many times the duration of a step is left to them after it. */
+const PAUSE_FACTOR = 9;
+
+/** Milliseconds of such a pause at most: a step may only have waited for a busy machine. */
+const MAX_PAUSE_MS = 500;
 
 /** Milliseconds after a step that failed. */
 const RETRY_MS = 1000;
@@ -24,6 +27,8 @@ export class ThreadUpkeep {
   readonly #indexer: ThreadIndexer;
   #timer: NodeJS.Timeout | null = null;
   #working: Promise<void> = Promise.resolve();
+  /** Whether runs were stored since the last step began. */
+  #isBusy = false;
   #ended = false;
 
   constructor(options: ThreadUpkeepOptions) {
@@ -34,6 +39,7 @@ export class ThreadUpkeep {
   /** Runs of these threads were stored, or removed. */
   note(threadIds: readonly string[]): void {
     if (threadIds.length === 0 && this.#options.touches.isEmpty) return;
+    this.#isBusy = true;
     this.#indexer.note(threadIds);
     this.#schedule(GATHER_MS);
   }
@@ -73,17 +79,21 @@ export class ThreadUpkeep {
   async #work(): Promise<void> {
     const { touches, write, logger } = this.#options;
     const startedAt = performance.now();
+    this.#isBusy = false;
     let waitMs = RETRY_MS;
     try {
       await this.#indexer.step();
       const due = touches.due();
       if (due.size > 0) await write(due);
-      waitMs = Math.max(GATHER_MS, PAUSE_FACTOR * (performance.now() - startedAt));
+      const pauseMs = PAUSE_FACTOR * (performance.now() - startedAt);
+      waitMs = this.#isBusy ? Math.min(MAX_PAUSE_MS, Math.max(GATHER_MS, pauseMs)) : 0;
     } catch (cause) {
       const err = toRunStoreError(cause);
       if (!this.#ended) logger.debug({ err }, "the list of threads could not be kept up");
     }
     this.#timer = null;
-    if (!this.#indexer.isIdle || !touches.isEmpty) this.#schedule(waitMs);
+    // What is put off is written at a rate, and not at once.
+    if (!this.#indexer.isIdle) this.#schedule(waitMs);
+    else if (!touches.isEmpty) this.#schedule(Math.max(GATHER_MS, waitMs));
   }
 }

@@ -1,0 +1,1 @@
+export { parseEvents } from "../../../src/events/json/parse-events.ts";
