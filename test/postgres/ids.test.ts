@@ -1,4 +1,5 @@
 import "../support/leak-guard.ts";
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { PostgresAgentRunner } from "../../src/postgres.ts";
 import { collectingLogger, replayOf, runToEnd, spokenIn } from "../support/open-runner.ts";
@@ -18,30 +19,24 @@ async function open() {
   return runner;
 }
 
-test("a run on a thread whose id is too long for an index is refused, and its neighbours are stored", async () => {
+test("a run on a thread whose id no index can hold is refused, and its neighbours are stored", async () => {
   const runner = await open();
-  const long = "x".repeat(1001);
-  const agent = answeringAgent();
-  const [refused, ...others] = await Promise.all([
-    runToEnd(runner, long, "r", agent),
-    runToEnd(runner, "t", "r", answeringAgent()),
-    runToEnd(runner, "y".repeat(1000), "r", answeringAgent()),
-  ]);
-  expect(refused).toMatchObject([{ type: "RUN_ERROR", code: "THREAD_ID_TOO_LONG" }]);
+  // Ids that repeat themselves are compressed. These do not.
+  const [long, rather] = [4000, 2400].map((bytes) =>
+    randomBytes((bytes * 3) / 4).toString("base64"),
+  );
+  const fitting = ["x".repeat(10_000), randomBytes(750).toString("base64")];
+  const runs = [long, rather, ...fitting].map((id = "") =>
+    runToEnd(runner, id, "r", answeringAgent()),
+  );
+  const [first, second, ...others] = await Promise.all(runs);
+  expect(first).toMatchObject([{ type: "RUN_ERROR", code: "THREAD_ID_TOO_LONG" }]);
+  // Whether this one fits depends on what stands beside it in an index.
+  expect(["RUN_FINISHED", "RUN_ERROR"]).toContain(second?.at(-1)?.type);
   for (const events of others) expect(events.at(-1)?.type).toBe("RUN_FINISHED");
-  expect(await runner.isRunning({ threadId: long })).toBe(false);
-  expect(await replayOf(runner, long)).toEqual([]);
-  expect(spokenIn(await replayOf(runner, "y".repeat(1000)))).toBe("answer to r");
-  const fork = runner.threads.fork("t", { newThreadId: long });
+  for (const id of fitting) expect(spokenIn(await replayOf(runner, id))).toBe("answer to r");
+  expect(await runner.isRunning({ threadId: String(long) })).toBe(false);
+  expect(await replayOf(runner, String(long))).toEqual([]);
+  const fork = runner.threads.fork(String(fitting[1]), { newThreadId: String(long) });
   await expect(fork).rejects.toMatchObject({ code: "THREAD_ID_TOO_LONG" });
-});
-
-test("a character counts as the bytes that the database stores", async () => {
-  const runner = await open();
-  for (const id of ["ä".repeat(501), "\0".repeat(167)]) {
-    const events = await runToEnd(runner, id, "r", answeringAgent());
-    expect(events).toMatchObject([{ type: "RUN_ERROR", code: "THREAD_ID_TOO_LONG" }]);
-  }
-  const events = await runToEnd(runner, "ä".repeat(500), "r", answeringAgent());
-  expect(events.at(-1)?.type).toBe("RUN_FINISHED");
 });

@@ -24,9 +24,9 @@ export class KnownMessages {
   }
 
   /** The messages of a thread, if what is known is right for this row of it. */
-  of({ threadId, epoch, madeAt }: ThreadRow): ThreadMessages | undefined {
-    const known = this.get(threadId);
-    return known?.epoch === epoch && known.madeAt === madeAt ? known : undefined;
+  of(row: ThreadRow): ThreadMessages | undefined {
+    const known = this.get(row.threadId);
+    return known?.epoch === row.epoch && known.isOf(row) ? known : undefined;
   }
 
   /** Remembers the messages of a thread, as they are after a commit. */

@@ -1,11 +1,11 @@
-import { toRunStoreError } from "../../protocol/errors.ts";
+import { type RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Batch, CompactOp, OpResult } from "../../protocol/messages.ts";
 import { OK } from "../../runs/answers.ts";
 import { BatchOrder } from "../../runs/batch-order.ts";
 import { textArray } from "./binary-arrays.ts";
 import type { Connection } from "./connection.ts";
 import { type PostgresOp, UnknownThread } from "./operations.ts";
-import { fitsIndex, toStored } from "./stored-ids.ts";
+import { isTooLong, tooLong, toStored } from "./stored-ids.ts";
 import type { ThreadRow } from "./thread-row.ts";
 import {
   AssumedWrongly,
@@ -154,16 +154,20 @@ export class Lane {
       const [result] = await this.#inTransaction([op]);
       return result as OpResult;
     } catch (cause) {
-      const { retryable, code, message } = toRunStoreError(cause);
-      if (retryable) throw cause;
-      return { ok: false, fault: { code, message } };
+      const error = toRunStoreError(cause);
+      if (error.retryable) throw error;
+      // Another index than that of `#addRows` cannot hold the id.
+      return refused(op.kind === "claim" && isTooLong(error) ? tooLong(op.threadId) : error);
     }
   }
 
   async #inTransaction(ops: readonly PostgresOp[]): Promise<OpResult[]> {
     for (let isKnown = true; ; isKnown = false) {
       const assumed = isKnown ? this.#rowsOf(ops) : null;
-      if (assumed === null) await this.#addRows(ops);
+      if (assumed === null) {
+        const unfit = await this.#addRows(ops);
+        if (unfit.size > 0) return this.#withoutUnfit(ops, unfit);
+      }
       // Until the transaction is committed, nothing is known of its threads.
       for (const { threadId } of ops) this.#rows.delete(threadId);
       try {
@@ -177,6 +181,16 @@ export class Lane {
         if (!(error instanceof UnknownThread || error instanceof AssumedWrongly)) throw error;
       }
     }
+  }
+
+  /** Refuses the claims of these threads, and commits the other operations. */
+  async #withoutUnfit(ops: readonly PostgresOp[], unfit: ReadonlySet<string>): Promise<OpResult[]> {
+    const isUnfit = ({ kind, threadId }: PostgresOp) => kind === "claim" && unfit.has(threadId);
+    const others = ops.filter((op) => !isUnfit(op));
+    const results = others.length === 0 ? [] : await this.#inTransaction(others);
+    return ops.map((op) =>
+      isUnfit(op) ? refused(tooLong(op.threadId)) : (results.shift() as OpResult),
+    );
   }
 
   #remember(rows: readonly ThreadRow[]): void {
@@ -195,6 +209,8 @@ export class Lane {
       if (row === undefined || !this.#mayAssume(op, row)) return null;
       rows.add(row);
     }
+    // The server has changed meanwhile.
+    if (new Set(Array.from(rows, ({ version }) => version?.server)).size > 1) return null;
     return [...rows];
   }
 
@@ -209,28 +225,50 @@ export class Lane {
 
   /**
    * Adds the rows of new threads, in a transaction of their own. Two hosts that claim the same new threads
-   * would otherwise wait for each other while they hold locks.
+   * would otherwise wait for each other while they hold locks. Resolves with the threads whose ids are too long.
    */
-  async #addRows(ops: readonly PostgresOp[]): Promise<void> {
+  async #addRows(ops: readonly PostgresOp[]): Promise<ReadonlySet<string>> {
     const ids = new Set<string>();
     for (const { kind, threadId } of ops) {
-      if (kind !== "claim" || this.#rows.has(threadId)) continue;
-      if (fitsIndex(threadId)) ids.add(threadId);
+      if (kind === "claim" && !this.#rows.has(threadId)) ids.add(threadId);
     }
-    if (ids.size === 0) return;
+    const unfit = new Set<string>();
+    if (ids.size === 0) return unfit;
+    try {
+      await this.#insertRows([...ids]);
+    } catch (error) {
+      if (!isTooLong(error)) throw error;
+      for (const id of ids) {
+        const inserted = this.#insertRows([id]);
+        await inserted.catch((cause: unknown) => {
+          if (!isTooLong(cause)) throw cause;
+          unfit.add(id);
+        });
+      }
+    }
+    return unfit;
+  }
+
+  async #insertRows(ids: readonly string[]): Promise<void> {
     const { begin, relaxed, addThreads, raiseNewThreads, commit } = this.#context.statements;
-    const stored = textArray(Array.from(ids, toStored));
-    await this.#connection.use((send) =>
-      Promise.all([
+    const stored = textArray(ids.map(toStored));
+    await this.#connection.use(async (send) => {
+      const answers = await Promise.allSettled([
         send(begin),
         send(relaxed),
         send(addThreads, [stored]),
         send(raiseNewThreads, [stored]),
         send(commit),
-      ]),
-    );
+      ]);
+      for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    });
   }
 }
+
+const refused = ({ code, message }: RunStoreError): OpResult => ({
+  ok: false,
+  fault: { code, message },
+});
 
 /**
  * The threads of ended runs that a worker has to look at. What their holder does comes before a claim of the same

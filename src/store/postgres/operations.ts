@@ -35,7 +35,6 @@ import {
   readJournal,
 } from "./read-journal.ts";
 import { keyValues, RowWrites, type RunRow } from "./row-writes.ts";
-import { expectFittingId } from "./stored-ids.ts";
 import { jsonOf, type ThreadMessages } from "./thread-messages.ts";
 import { holderOf, isHidden, STOP, STOP_AND_DISCARD, type ThreadRow } from "./thread-row.ts";
 import { ListWrites } from "./threads/list-writes.ts";
@@ -166,10 +165,7 @@ export class Operations {
   async #claim(op: ClaimOp, row: ThreadRow | undefined): Promise<OpResult<"claim">> {
     const { instanceId, isAlive } = this.#context;
     const { threadId, runId, agentId, resourceId, number: claimNumber } = op;
-    if (row === undefined) {
-      expectFittingId(op.threadId);
-      throw new UnknownThread();
-    }
+    if (row === undefined) throw new UnknownThread();
     if (!belongsTo(row.resourceId, resourceId)) {
       return { ...REFUSED, refusal: "THREAD_NOT_FOUND" };
     }

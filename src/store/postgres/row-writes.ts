@@ -161,6 +161,7 @@ function threadValues(rows: readonly ThreadRow[]): readonly unknown[] {
     bigintArray(rows.map(({ values }) => values.version)),
     bigintArray(rows.map(({ values }) => values.lastLog)),
     rows.length,
+    serverOf(rows),
   ];
 }
 
@@ -168,9 +169,12 @@ function threadValues(rows: readonly ThreadRow[]): readonly unknown[] {
 export function assumedValues(rows: readonly ThreadRow[]): readonly Buffer[] {
   return [
     textArray(rows.map(({ threadId }) => toStored(threadId))),
-    xidArray(rows.map(({ version }) => version ?? 0)),
+    xidArray(rows.map(({ version }) => version?.xmin ?? 0)),
   ];
 }
+
+/** The rows of a transaction are all of one server. */
+export const serverOf = ([row]: readonly ThreadRow[]) => row?.version?.server ?? null;
 
 function runValues(rows: readonly StoredRunRow[]): readonly Buffer[] {
   return [

@@ -10,6 +10,12 @@ const THREAD =
   "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log, unfinished, created_at AS made_at, xmin";
 
 /**
+ * Names a start of a server. After a failover, or from a backup, another one may lack what was committed last, and
+ * use the numbers of those transactions again.
+ */
+const SERVER = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8";
+
+/**
  * All statements of a schema. Arrays are binary: see `binary-arrays.ts`. Rows are written from `unnest` in a list of
  * columns: in a FROM clause, the server would first copy all of them.
  */
@@ -30,7 +36,7 @@ export function statementsOf(schema: string) {
       "bounded",
       `SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
          set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-         set_config('enable_mergejoin', 'off', true)`,
+         set_config('enable_mergejoin', 'off', true), ${SERVER} AS server`,
     ),
     /** The row of a new thread may be lost with the server: it is made again. */
     relaxed: named("relaxed", "SET LOCAL synchronous_commit TO off"),
@@ -63,7 +69,8 @@ export function statementsOf(schema: string) {
              unnest($11::int8[]) AS values_version, unnest($12::int8[]) AS last_log) AS q
          WHERE t.thread_id = q.thread_id AND t.xmin = q.xmin
          RETURNING 1)
-       SELECT 1 / (count(*) = $13)::int, pg_current_xact_id()::xid AS xmin FROM saved`,
+       SELECT 1 / (count(*) = $13 AND ${SERVER} = $14)::int, pg_current_xact_id()::xid AS xmin
+       FROM saved`,
     ),
     // For rows that were not read in this transaction. Fails as `saveThreads` does.
     lockAssumed: named(
@@ -73,7 +80,7 @@ export function statementsOf(schema: string) {
          JOIN ${s}.threads AS t ON t.thread_id = q.thread_id
          WHERE t.xmin = q.xmin
          ORDER BY t.thread_id FOR NO KEY UPDATE OF t)
-       SELECT 1 / (count(*) = $3)::int FROM assumed`,
+       SELECT 1 / (count(*) = $3 AND ${SERVER} = $4)::int FROM assumed`,
     ),
     // The messages of runs behind an epoch. Rows of `messages` may begin before it.
     messagesSince: named(

@@ -1,7 +1,5 @@
 import { RunStoreError } from "../../protocol/errors.ts";
-
-/** An entry of an index has at most 2700 bytes, and in lists a thread stands beside its resource and agent. */
-const MAX_THREAD_ID_BYTES = 1000;
+import { sqlStateOf } from "./driver.ts";
 
 /*
  * PostgreSQL's `text` holds neither the character NUL nor half of a surrogate pair, and ids may contain both.
@@ -30,15 +28,19 @@ export const toStoredOrNull = (id: string | null) => (id === null ? null : toSto
 export const fromStoredOrNull = (stored: string | null) =>
   stored === null ? null : fromStored(stored);
 
-export function fitsIndex(threadId: string): boolean {
-  return Buffer.byteLength(toStored(threadId)) <= MAX_THREAD_ID_BYTES;
+/** SQLSTATE of an entry that an index cannot hold: it has at most 2700 bytes, compressed. */
+const PROGRAM_LIMIT_EXCEEDED = "54000";
+
+/** Whether a thread cannot be made because its id is too long. */
+export function isTooLong(error: unknown): boolean {
+  const cause = error instanceof RunStoreError ? error.cause : error;
+  return sqlStateOf(cause) === PROGRAM_LIMIT_EXCEEDED;
 }
 
-/** @throws {RunStoreError} `THREAD_ID_TOO_LONG`: a thread of this id cannot be made. */
-export function expectFittingId(threadId: string): void {
-  if (fitsIndex(threadId)) return;
-  throw new RunStoreError(
+export function tooLong(threadId: string): RunStoreError {
+  const bytes = Buffer.byteLength(threadId);
+  return new RunStoreError(
     "THREAD_ID_TOO_LONG",
-    `expected a thread id of at most ${MAX_THREAD_ID_BYTES} bytes, got ${Buffer.byteLength(threadId)}`,
+    `the thread id is too long for PostgreSQL: it has ${bytes} bytes, and up to 1000 always fit`,
   );
 }

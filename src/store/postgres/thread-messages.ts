@@ -1,5 +1,7 @@
 import type { MessageDigest } from "../../events/message-digests.ts";
 
+import type { ThreadRow } from "./thread-row.ts";
+
 /** The messages of this many runs are packed into one row of `messages`. */
 const RUNS_PER_PACK = 32;
 
@@ -30,11 +32,15 @@ export class ThreadMessages {
   #recentRuns = 0;
   /** The epoch of the last claim of the thread, with all of whose runs these are its messages. */
   epoch = 0;
-  /** `ThreadRow.madeAt`: a thread that was deleted may come again, with the same epochs. */
-  readonly madeAt: string | null;
+  readonly #row: ThreadRow;
 
-  constructor(madeAt: string | null) {
-    this.madeAt = madeAt;
+  constructor(row: ThreadRow) {
+    this.#row = row;
+  }
+
+  /** Whether they are of the thread that this is a row of, however old: it may be another one of the same id. */
+  isOf({ madeAt, version }: ThreadRow): boolean {
+    return this.#row.madeAt === madeAt && this.#row.version?.server === version?.server;
   }
 
   get size(): number {

@@ -26,6 +26,14 @@ export function isKnown(row: ThreadRow | null | undefined): row is ThreadRow {
   return row != null && !isHidden(row) && (row.claim !== null || row.runs > 0);
 }
 
+/** Which write of a row it was. */
+export interface RowVersion {
+  /** A start of a server: see `SERVER` in statements.ts. */
+  readonly server: number;
+  /** The transaction that wrote the row. */
+  readonly xmin: number;
+}
+
 /** A thread, as the transaction that has locked it changes it. */
 export interface ThreadRow {
   readonly threadId: string;
@@ -44,11 +52,11 @@ export interface ThreadRow {
   /** When the row was made: a thread that was removed may come again. Null where it was not read. */
   readonly madeAt: string | null;
   /** Another one with each write of the row, whoever writes it. Null where it was not read. */
-  version: number | null;
+  version: RowVersion | null;
   isChanged: boolean;
 }
 
-export function threadRowOf(columns: ThreadColumns): ThreadRow {
+export function threadRowOf(columns: ThreadColumns, server: number | null = null): ThreadRow {
   const { epoch, run_id: runId, owner_id: ownerId, claim_number: claimNumber } = columns;
   const { stop, runs, resource_id: resourceId, agent_id: agentId } = columns;
   const { unfinished } = columns;
@@ -65,7 +73,7 @@ export function threadRowOf(columns: ThreadColumns): ThreadRow {
     values: { version: columns.values_version, lastLog: columns.last_log },
     unfinished,
     madeAt: columns.made_at ?? null,
-    version: columns.xmin === undefined ? null : Number(columns.xmin),
+    version: server === null ? null : { server, xmin: Number(columns.xmin) },
     isChanged: false,
   };
 }

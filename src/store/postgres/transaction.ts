@@ -6,7 +6,7 @@ import type { Send } from "./connection.ts";
 import { sqlStateOf } from "./driver.ts";
 import type { KnownMessages } from "./known-messages.ts";
 import { type OperationContext, Operations, type PostgresOp } from "./operations.ts";
-import { assumedValues, keyValues } from "./row-writes.ts";
+import { assumedValues, keyValues, serverOf } from "./row-writes.ts";
 import type { ThreadColumns } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { type StoredMessages, ThreadMessages } from "./thread-messages.ts";
@@ -96,10 +96,14 @@ export class Transaction {
     }
   }
 
-  #begin(): void {
+  /** Resolves with the server: see `RowVersion`. */
+  async #begin(): Promise<number> {
     const { begin, bounded } = this.#context.statements;
-    this.#sent.push(this.#send(begin), this.#send(bounded));
-    for (const answer of this.#sent) answer.catch(() => undefined);
+    const begun = this.#send(begin);
+    const answer = this.#send(bounded);
+    this.#sent.push(begun, answer);
+    begun.catch(() => undefined);
+    return (await answer).rows[0]?.server;
   }
 
   #assume(assumed: readonly ThreadRow[]): void {
@@ -115,13 +119,13 @@ export class Transaction {
     const ids = [...new Set(ops.map(({ threadId }) => threadId))];
     const claimed = new Set(ops.filter(({ kind }) => kind === "claim").map((op) => op.threadId));
     const unknown = [...claimed].filter((threadId) => messages.get(threadId) === undefined);
-    this.#begin();
-    const [locked, read] = await Promise.all([
+    const [server, locked, read] = await Promise.all([
+      this.#begin(),
       this.#send(statements.lockThreads, [textArray(ids.map(toStored))]),
       this.#readMessages(unknown.map((threadId) => ({ threadId, epoch: 0 }))),
     ]);
     for (const columns of locked.rows as ThreadColumns[]) {
-      const row = threadRowOf(columns);
+      const row = threadRowOf(columns, server);
       this.#rows.set(row.threadId, row);
     }
     const owners = [...this.#rows.values()].flatMap(({ claim }) => claim?.ownerId ?? []);
@@ -136,12 +140,12 @@ export class Transaction {
   ): Promise<void> {
     const behind: RunKey[] = [];
     for (const row of this.#rows.values()) {
-      const { threadId, madeAt } = row;
+      const { threadId } = row;
       const known = this.#context.messages.get(threadId);
-      const isSame = known?.madeAt === madeAt && known.epoch <= row.epoch;
+      const isSame = known?.isOf(row) === true && known.epoch <= row.epoch;
       if (isSame && known.epoch === row.epoch) this.#messages.set(threadId, known);
       else if (claimed.has(threadId)) {
-        const messages = isSame ? known : new ThreadMessages(madeAt);
+        const messages = isSame ? known : new ThreadMessages(row);
         this.#messages.set(threadId, messages);
         if (known !== undefined) behind.push({ threadId, epoch: messages.epoch });
         else for (const stored of read.get(threadId) ?? []) messages.read(stored);
@@ -174,9 +178,9 @@ export class Transaction {
     const rows = [...this.#rows.values()].sort((a, b) => (a.threadId < b.threadId ? -1 : 1));
     const changed = rows.filter(({ isChanged }) => isChanged);
     // No lock is held while long runs are compacted: the transaction begins here.
-    if (isAssumed) this.#begin();
+    if (isAssumed) this.#begin().catch(() => undefined);
     if (isAssumed && changed.length < rows.length) {
-      const values = [...assumedValues(rows), rows.length];
+      const values = [...assumedValues(rows), rows.length, serverOf(rows)];
       this.#sent.push(this.#send(statements.lockAssumed, values));
     }
     const saved = changed.length === 0 ? null : writes.saveThreads(this.#send, statements, changed);
@@ -195,7 +199,7 @@ export class Transaction {
     }
     const xmin = Number((await saved)?.rows[0]?.xmin);
     for (const row of changed) {
-      row.version = xmin;
+      row.version = row.version && { ...row.version, xmin };
       row.isChanged = false;
     }
   }

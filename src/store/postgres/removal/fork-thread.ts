@@ -5,7 +5,7 @@ import { newVersion } from "../../../runs/shared-runs.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import type { ThreadColumns } from "../statements.ts";
-import { expectFittingId, fromStored, toStored, toStoredOrNull } from "../stored-ids.ts";
+import { fromStored, isTooLong, tooLong, toStored, toStoredOrNull } from "../stored-ids.ts";
 import { forkedPack } from "../thread-messages.ts";
 import { isKnown, type ThreadRow, threadRowOf } from "../thread-row.ts";
 import { toResourceKey } from "../threads/list-keys.ts";
@@ -62,8 +62,11 @@ export class ThreadFork {
   async make(): Promise<void> {
     const { slices, onChanged, onRunsChanged } = this.#context;
     const { newThreadId } = this.#request;
-    expectFittingId(newThreadId);
-    const begun = await slices.one((send) => this.#begin(send));
+    const begun = await slices
+      .one((send) => this.#begin(send))
+      .catch((error: unknown) => {
+        throw isTooLong(error) ? tooLong(newThreadId) : error;
+      });
     try {
       let progress = BEGIN;
       await slices.until(async (send) => {
