@@ -13,6 +13,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/start.ts")).measureStart;
     case "connect":
       return (await import("./workloads/connect.ts")).measureConnect;
+    case "folded":
+      return (await import("./workloads/folded.ts")).measureFolded;
     case "storage":
       return (await import("./workloads/storage.ts")).measureStorage;
     case "reconnect":

@@ -201,6 +201,34 @@ export const TRIALS: readonly Trial[] = [
     quick: { seconds: 0.5, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
   },
   {
+    name: "connect-folded",
+    title: "Connecting to the last runs of a long thread",
+    about:
+      "The client asks for the last 20 runs: all before them come as one snapshot of messages and state. Over the runs that the thread has; 18 stored events and 4 messages a run. Never read: nobody has connected to the thread before. Reopened: the first connect after the file was opened again.",
+    workload: "folded",
+    peers: ["durable"],
+    baseline: null,
+    axis: "runs of history",
+    points: [100, 500, 2000],
+    separate: false,
+    settings: {},
+    show: [
+      "firstEventMs",
+      "firstEventReopenedMs",
+      "firstEventColdMs",
+      "longestBlockMs",
+      "worstBlockMs",
+      "totalMs",
+      "totalColdMs",
+    ],
+    plots: [
+      line("First event, median", "firstEventMs", "steps"),
+      line("Longest block of the loop, median", "longestBlockMs", "steps"),
+    ],
+    full: { seconds: 3, warmUpSeconds: 0, rounds: 2 },
+    quick: { seconds: 1, warmUpSeconds: 0, rounds: 1, points: [2000] },
+  },
+  {
     name: "storage",
     title: "Storage of one conversation",
     about:

@@ -33,6 +33,7 @@ export type WorkloadName =
   | "model-pace"
   | "start"
   | "connect"
+  | "folded"
   | "storage"
   | "reconnect"
   | "follow"

@@ -309,19 +309,38 @@ export interface ViewRequest {
   readonly threadId: string;
   /** Null for the last row. */
   readonly upToId: number | null;
+  /** How many of the last runs up to there are not in the view. */
+  readonly leaveOut: number;
+  /**
+   * An earlier row whose view is known: the messages with which both views begin need not come again. Null
+   * if none is.
+   */
+  readonly since: number | null;
 }
 
 export interface ViewMessage {
   /** JSON of a `StoredView` without its messages. */
   readonly rest: string;
-  /** JSON arrays of its messages, in order. */
+  /** JSON arrays of its messages, in order, without those that are the same at `ViewRequest.since`. */
   readonly messages: readonly string[];
+  /** Null without `ViewRequest.since`, and where the view of that row was not looked at. */
+  readonly same: SameMessages | null;
   /** The row. */
   readonly upToId: number;
   /** How many runs of the thread there are up to the row. */
   readonly runs: number;
   /** The whole view as a backend keeps it, if making it was much work; else null. */
   readonly packed: Uint8Array | null;
+  /** Bytes of the view that it was made from, as it is kept. 0 if none was. */
+  readonly keptBytes: number;
+}
+
+/** What a view has in common with that of an earlier row. */
+export interface SameMessages {
+  /** How many messages both begin with. */
+  readonly count: number;
+  /** How many messages the earlier view has. */
+  readonly of: number;
 }
 
 /** Keep a view, so that the next one is made from it. `runs` as `ViewMessage` had them. */

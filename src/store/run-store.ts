@@ -74,8 +74,11 @@ export interface RunStore {
   /**
    * What a client holds that saw all runs up to `point`, which a first page gave. Required of a store
    * whose first pages have `views`.
+   *
+   * `earlier` is what this method gave for an earlier point of the same pages. The messages that have not
+   * changed since may be the same objects.
    */
-  readView?(threadId: string, point: ViewPoint): Promise<StoredView>;
+  readView?(threadId: string, point: ViewPoint, earlier?: StoredView): Promise<StoredView>;
 
   /**
    * The run that holds the thread, in whatever live process, or null: from its claim until `finish` or

@@ -111,7 +111,7 @@ CREATE TABLE ${schema}.views (
   up_to int8 NOT NULL,
   -- How many runs of the thread there are up to that one.
   runs int8 NOT NULL,
-  -- Deflated JSON.
+  -- Packed: src/runs/packed-view.ts.
   view bytea NOT NULL,
   PRIMARY KEY (thread_id, up_to)
 );
