@@ -38,9 +38,9 @@ export interface ServerReading {
 }
 
 export async function readServer(server: PostgresServer): Promise<ServerReading> {
-  const [{ wal_bytes: walBytes }] = await server.query("SELECT wal_bytes FROM pg_stat_wal");
+  const [{ wal }] = await server.query("SELECT pg_current_wal_insert_lsn() - '0/0' AS wal");
   const pids = await server.query("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()");
-  return { cpuUs: sumOf(pids, cpuUsOf), walBytes: Number(walBytes) };
+  return { cpuUs: sumOf(pids, cpuUsOf), walBytes: Number(wal) };
 }
 
 /** The connections of the runners, and the memory that the server has for them alone. */
