@@ -11,6 +11,7 @@ import { type Turn, turnsOf } from "./schedule.ts";
 import { TARGETS } from "./targets.ts";
 import type { Effort, Trial } from "./trial.ts";
 import { judgeTarget } from "./verdicts.ts";
+import { whyNoServer } from "./workloads/postgres-server.ts";
 
 export interface Plan {
   readonly trials: readonly Trial[];
@@ -64,6 +65,7 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
   const busyBefore = busyMs();
   let ownMs = 0;
 
+  const skipped = new Map<string, string>();
   const take = async (trial: Trial, { round, task }: Turn): Promise<void> => {
     const at =
       task.points.length === 1 && trial.axis !== "" ? `, ${trial.axis} ${task.points[0]}` : "";
@@ -82,7 +84,19 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
     }
   };
   try {
-    for (const { trial, turns } of work) for (const turn of turns) await take(trial, turn);
+    const needsServer = work.some(({ trial }) => trial.needs === "postgres");
+    const noServer = needsServer ? await whyNoServer() : null;
+    for (const { trial, turns } of work) {
+      if (trial.needs === "postgres" && noServer !== null) {
+        skipped.set(trial.name, noServer);
+        for (const { task } of turns) {
+          progress.start(`${trial.name}, ${task.peer}`);
+          progress.end(`skipped: ${noServer}`);
+        }
+        continue;
+      }
+      for (const turn of turns) await take(trial, turn);
+    }
   } finally {
     progress.stop();
     process.off("exit", removeRoot);
@@ -96,7 +110,8 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
   const takenByOthers = othersMs / (elapsedMs * availableParallelism());
   const trials = work.map(({ trial }) => {
     const { name, title, about, axis, show, baseline, plots } = trial;
-    return { name, title, about, axis, show, baseline, plots, samples: samples.get(name) ?? [] };
+    const own = { samples: samples.get(name) ?? [], skipped: skipped.get(name) };
+    return { name, title, about, axis, show, baseline, plots, ...own };
   });
   const measuredPeers = new Set(trials.flatMap((trial) => trial.samples.map(({ peer }) => peer)));
   return {

@@ -33,6 +33,11 @@ export const FIGURES = {
   searchMs: { label: "search for a word of all threads, median", unit: "ms", better: "less" },
   twoWordsMs: { label: "search for two such words, median", unit: "ms", better: "less" },
   rareSearchMs: { label: "search for a word of one thread, median", unit: "ms", better: "less" },
+  serverUsPerRun: { label: "server's processor time a run", unit: "µs", better: "less" },
+  mainUsPerRun: { label: "main thread's processor time a run", unit: "µs", better: "less" },
+  walBytesPerRun: { label: "WAL a run", unit: "bytes", better: "less" },
+  connections: { label: "connections a host", unit: "", better: "less" },
+  serverMiBPerHost: { label: "server memory a host", unit: "MiB", better: "less" },
   opsPerSecond: { label: "operations/s", unit: "ops/s", better: "more" },
   latencyP50Us: { label: "median", unit: "µs", better: "less" },
   latencyP99Us: { label: "p99", unit: "µs", better: "less" },
@@ -43,7 +48,7 @@ export type FigureName = keyof typeof FIGURES;
 /** The label, with the unit unless the label contains it. */
 export function labelOf(name: FigureName): string {
   const { label, unit } = FIGURES[name];
-  const saysIt = label.endsWith("/s") || unit === "cores";
+  const saysIt = label.endsWith("/s") || unit === "cores" || unit === "";
   return saysIt ? label : `${label}, ${unit}`;
 }
 

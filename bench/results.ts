@@ -45,6 +45,8 @@ export interface TrialResult {
   readonly baseline: string | null;
   readonly plots: readonly PlotSpec[];
   readonly samples: readonly Sample[];
+  /** Why the trial could not be measured on this machine. */
+  readonly skipped?: string | undefined;
 }
 
 export interface PeerInfo {

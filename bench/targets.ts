@@ -34,6 +34,8 @@ const threads = { trial: "threads", x: 100_000, peer: "durable" } as const;
 const folded = { trial: "connect-folded", x: 2000, peer: "durable" } as const;
 const connect = { trial: "connect", x: 2000, peer: "durable" } as const;
 
+const postgres = { trial: "postgres", x: 1 } as const;
+
 /** The targets of this runner on two cores. Ratios are between peers of one run of the harness. */
 export const TARGETS: readonly Target[] = [
   {
@@ -130,6 +132,33 @@ export const TARGETS: readonly Target[] = [
         is: "<=",
         bound: 0.1,
         against: { peer: "synchronous" },
+      },
+    ],
+  },
+  {
+    text: "PostgreSQL, the store alone: at least 0.5x of the bare insert of the same rows, at most 30 µs of the main thread a run",
+    conditions: [
+      {
+        ...postgres,
+        peer: "postgres-store",
+        figure: "runsPerSecond",
+        is: ">=",
+        bound: 0.5,
+        against: { peer: "postgres-limit" },
+      },
+      { ...postgres, peer: "postgres-store", figure: "mainUsPerRun", is: "<=", bound: 30 },
+    ],
+  },
+  {
+    text: "PostgreSQL: a run of another host is followed within lingerMs (50) + 30 ms, median",
+    conditions: [
+      {
+        trial: "postgres-follow",
+        x: 50,
+        peer: "postgres",
+        figure: "lagP50Ms",
+        is: "<=",
+        bound: 80,
       },
     ],
   },

@@ -23,6 +23,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/follow.ts")).measureFollow;
     case "threads":
       return (await import("./workloads/threads.ts")).measureThreads;
+    case "postgres":
+      return (await import("./workloads/postgres.ts")).measurePostgres;
     case "retention":
       return (await import("./workloads/retention.ts")).measureRetention;
     case "micro":

@@ -15,7 +15,7 @@ export interface Effort {
   readonly peers?: readonly PeerName[];
 }
 
-export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
+export interface Trial extends Omit<TrialResult, "samples" | "baseline" | "skipped"> {
   readonly workload: WorkloadName;
   /** In the order in which they take turns. */
   readonly peers: readonly PeerName[];
@@ -30,6 +30,8 @@ export interface Trial extends Omit<TrialResult, "samples" | "baseline"> {
   /** Whether each point has a process of its own. Otherwise one process measures all points in turn. */
   readonly separate: boolean;
   readonly settings: Settings;
+  /** What has to be there. A trial without it is skipped, with the reason. */
+  readonly needs?: "postgres";
   readonly full: Effort;
   /** Null for a trial that `--quick` leaves out. */
   readonly quick: Effort | null;

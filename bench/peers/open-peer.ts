@@ -8,7 +8,16 @@ async function openDurable(dbPath: string, durability: "full" | "normal"): Promi
   return runner;
 }
 
+async function openPostgres(connectionString: string): Promise<BenchRunner> {
+  const { PostgresAgentRunner } = await import("../../src/postgres.ts");
+  const runner = new PostgresAgentRunner({ connectionString });
+  await runner.ready();
+  return runner;
+}
+
 /**
+ * `dbPath` is the URL of a database for the runner on PostgreSQL.
+ *
  * Each peer is loaded only in the process that measures it: the heap of a module would slow down the
  * others.
  */
@@ -18,6 +27,8 @@ export async function openPeer(peer: PeerName, dbPath: string): Promise<BenchRun
       return openDurable(dbPath, "full");
     case "durable-normal":
       return openDurable(dbPath, "normal");
+    case "postgres":
+      return openPostgres(dbPath);
     case "synchronous":
       return new (await import("./synchronous.ts")).SynchronousRunner(dbPath);
     case "in-memory":
@@ -25,6 +36,8 @@ export async function openPeer(peer: PeerName, dbPath: string): Promise<BenchRun
     case "no-runner":
       return new (await import("./no-runner.ts")).NoRunner();
     case "limit":
+    case "postgres-store":
+    case "postgres-limit":
       throw new Error("the limit is no runner: it has a loop of its own");
   }
 }

@@ -6,7 +6,10 @@ export type PeerName =
   | "in-memory"
   | "synchronous"
   | "limit"
-  | "no-runner";
+  | "no-runner"
+  | "postgres"
+  | "postgres-store"
+  | "postgres-limit";
 
 /** The measured runners, and what each of them keeps after a crash. */
 export const PEERS: readonly (PeerInfo & { readonly name: PeerName })[] = [
@@ -42,6 +45,26 @@ export const PEERS: readonly (PeerInfo & { readonly name: PeerName })[] = [
     short: "limit",
     promise:
       "No runner: one thread inserts the rows of completed runs, 100 a transaction, fsynced. Committed rows survive power loss.",
+  },
+  {
+    name: "postgres",
+    label: "PostgresAgentRunner",
+    short: "PostgreSQL",
+    promise:
+      "As SqliteAgentRunner, if one host dies or all of them. Committed runs survive a power loss of the server.",
+  },
+  {
+    name: "postgres-store",
+    label: "the store of PostgresAgentRunner",
+    short: "its store",
+    promise: "No runner: claims and completed runs go to the store in batches, 100 a batch.",
+  },
+  {
+    name: "postgres-limit",
+    label: "limit (bare PostgreSQL inserts)",
+    short: "PostgreSQL limit",
+    promise:
+      "No runner: each process inserts the rows of completed runs, 100 a statement, over 2 connections. Committed rows survive a power loss of the server.",
   },
   {
     name: "no-runner",

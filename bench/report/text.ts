@@ -1,4 +1,4 @@
-import type { BenchResult } from "../results.ts";
+import type { BenchResult, TrialResult } from "../results.ts";
 import { noiseOf } from "./noise.ts";
 import { isTextColumn, type Table, tableOf } from "./summary.ts";
 
@@ -34,13 +34,17 @@ function alignTable({ head, rows }: Table): string {
   return lines.map((line) => `  ${line.map(align).join("  ").trimEnd()}`).join("\n");
 }
 
+export function notMeasured({ skipped }: TrialResult): string {
+  return skipped === undefined ? "not measured" : `skipped: ${skipped}`;
+}
+
 /** The whole result for a terminal: a table for each trial, then target by target. */
 export function reportText(result: BenchResult): string {
   const described = (facts: Readonly<Record<string, string>>) =>
     Object.entries(facts).map(([name, value]) => `  ${name}: ${value}`);
   const trials = result.trials.flatMap((trial) => {
     const table =
-      trial.samples.length === 0 ? "  not measured" : alignTable(tableOf(result, trial));
+      trial.samples.length === 0 ? `  ${notMeasured(trial)}` : alignTable(tableOf(result, trial));
     return [`${trial.title} (--only ${trial.name})`, table, ""];
   });
   const promises = result.peers.map(({ label, promise }) => `  ${label}: ${promise}`);

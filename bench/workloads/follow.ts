@@ -8,6 +8,7 @@ import type { Point } from "../results.ts";
 import { percentile } from "../statistics.ts";
 import { inputOf } from "./agents.ts";
 import { PacedAgent } from "./paced-agent.ts";
+import { startServer } from "./postgres-server.ts";
 import type { Assignment } from "./workload.ts";
 
 const FOLLOWER = fileURLToPath(new URL("./follower.child.ts", import.meta.url));
@@ -26,9 +27,10 @@ export function machineNowMs(): number {
 export async function measureFollow(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, warmUpSeconds, directory } = assignment;
   const [eventsPerSecond = 50] = points;
-  const dbPath = join(directory, "threads.db");
+  const server = peer === "postgres" ? await startServer() : null;
+  const dbPath = (await server?.newDatabase()) ?? join(directory, "threads.db");
   const runner = await openPeer(peer, dbPath);
-  const follower = fork(FOLLOWER, [dbPath, THREAD_ID]);
+  const follower = fork(FOLLOWER, [peer, dbPath, THREAD_ID]);
   const exited = once(follower, "exit");
   try {
     await once(follower, "message");
@@ -62,5 +64,6 @@ export async function measureFollow(assignment: Assignment): Promise<readonly Po
     follower.kill();
     await exited;
     await runner.close();
+    await server?.stop();
   }
 }

@@ -1,6 +1,7 @@
-// The process that follows: `node follower.child.ts DATABASE THREAD`.
+// The process that follows: `node follower.child.ts PEER DATABASE THREAD`.
 import { EventType } from "@ag-ui/core";
 import { openPeer } from "../peers/open-peer.ts";
+import type { PeerName } from "../peers/peers.ts";
 import { machineNowMs } from "./follow.ts";
 
 interface Arrival {
@@ -8,8 +9,8 @@ interface Arrival {
   readonly arrivedAt: number;
 }
 
-const [dbPath = "", threadId = ""] = process.argv.slice(2);
-const runner = await openPeer("durable", dbPath);
+const [peer = "", dbPath = "", threadId = ""] = process.argv.slice(2);
+const runner = await openPeer(peer as PeerName, dbPath);
 const arrivals: Arrival[] = [];
 let connectedAt = Number.POSITIVE_INFINITY;
 

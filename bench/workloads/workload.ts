@@ -38,6 +38,7 @@ export type WorkloadName =
   | "reconnect"
   | "follow"
   | "threads"
+  | "postgres"
   | "retention"
   | "micro";
 

@@ -48,6 +48,7 @@ const CODES = {
   // Threads.
   THREAD_NOT_FOUND: fatal("there is no such thread, or it belongs to another resource"),
   RUN_NOT_FOUND: fatal("the thread has no such run"),
+  THREAD_ID_TOO_LONG: fatal("the database cannot hold a thread id of this length"),
   THREAD_EXISTS: fatal("there is a thread of this id already"),
   RESOURCE_REQUIRED: fatal("the runner refuses calls outside any withResource"),
   RESOURCES_UNSUPPORTED: fatal("the store does not tell the threads of different resources apart"),

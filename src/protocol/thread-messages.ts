@@ -1,6 +1,12 @@
 import type { HoldingRun } from "./run-key.ts";
 import type { Scope } from "./scope.ts";
-import type { RunSummary, ThreadChange, ThreadQuery, ThreadSummary } from "./threads.ts";
+import type {
+  RunSummary,
+  ThreadChange,
+  ThreadQuery,
+  ThreadSummary,
+  TokenUsage,
+} from "./threads.ts";
 
 /*
  * The messages about threads between the main thread and the writer and reader threads.
@@ -73,3 +79,17 @@ export interface UpdateThreadOp {
   };
   readonly scope: Scope;
 }
+
+/** What is derived from the runs of a thread. */
+export interface ThreadFacts {
+  /** The default title. */
+  readonly title: string | null;
+  readonly runs: number;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly tokens: TokenUsage | null;
+  readonly lastRun: RunSummary | null;
+}
+
+/** A stored run, but for how it ended. */
+export type StoredRunFacts = Omit<RunSummary, "outcome" | "errorCode">;

@@ -150,6 +150,9 @@ export interface EraseResult {
   readonly threads: number;
   /** Stored runs. A run that was ended is not stored. */
   readonly runs: number;
-  /** Whether the files were searched afterwards, and nothing was found. */
+  /**
+   * Whether the files were searched afterwards, and nothing was found. On PostgreSQL: whether no dead version of
+   * an erased row is left in the tables either.
+   */
   readonly verified: boolean;
 }

@@ -18,7 +18,8 @@ import { StoreAgentRunner } from "./store-agent-runner.ts";
  * `connect` as a RUN_ERROR with a code. While a server that was open is away, runs go on: what they emit is
  * stored when it is back, up to `maxPendingBytes`.
  *
- * There is no list of threads yet: `runner.threads`, `purge` and `erase` reject with `THREADS_UNSUPPORTED`.
+ * `threads.erase` reaches the rows of the tables, and their dead versions where the user may VACUUM. It does not
+ * reach the write-ahead log, replicas and backups.
  *
  * @throws {TypeError} an option is wrong: the message says what was expected and what was got.
  * @throws {RunStoreError} `NODE_TOO_OLD`.
@@ -28,11 +29,13 @@ export class PostgresAgentRunner extends StoreAgentRunner {
     const resolved = resolvePostgresOptions(options);
     assertNodeVersion();
     if (isOwnThread()) {
-      super({ ...resolved, store: new InertRunStore() });
+      super({ ...resolved, onInterrupted: false, store: new InertRunStore() });
       return;
     }
     const logger = guardLogger(resolved.logger);
-    const store = postgresRunStore({ ...resolved, logger, instanceId: randomUUID() });
+    const offersInterrupted = resolved.onInterrupted !== false;
+    const own = { logger, instanceId: randomUUID(), offersInterrupted };
+    const store = postgresRunStore({ ...resolved, ...own });
     super({ ...resolved, store });
   }
 }

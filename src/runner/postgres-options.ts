@@ -11,7 +11,7 @@ import {
 } from "./options.ts";
 
 /** Options that mean the same for a runner on SQLite. */
-type SharedOptions = Omit<RunnerOptions, "retention" | "titleFor" | "onInterrupted" | "maxReruns"> &
+type SharedOptions = RunnerOptions &
   Pick<
     SqliteAgentRunnerOptions,
     | "lingerMs"
@@ -58,15 +58,7 @@ const url = {
 };
 
 /** Options of a runner on SQLite that this one does not have. */
-const SQLITE_ONLY = [
-  "dbPath",
-  "durability",
-  "readers",
-  "retention",
-  "titleFor",
-  "onInterrupted",
-  "maxReruns",
-] as const;
+const SQLITE_ONLY = ["dbPath", "durability", "readers"] as const;
 
 type SqliteOnly = (typeof SQLITE_ONLY)[number];
 

@@ -179,7 +179,8 @@ export class Threads {
 
   /**
    * Deletes a thread, or all threads of a resource, so that nothing of their content is left in the files
-   * of the database. It then searches these files for it. Backups are other files: it does not reach them.
+   * of the database. It then searches these files for it. Backups are other files: it does not reach them. What
+   * it reaches on PostgreSQL is in docs/threads.md.
    *
    * @throws {RunStoreError} `ERASE_INCOMPLETE`: the content may still be there; call it again.
    */

@@ -1,6 +1,10 @@
+import type { EventLike } from "../events/event.ts";
+import { parseEvents } from "../events/json/parse-events.ts";
+import type { ReadSpan } from "../events/shared/put-back.ts";
+import { spanReader } from "../events/shared/span-texts.ts";
+import { readStoredEvents } from "../events/shared/stored-values.ts";
 import { ThreadView } from "../events/view/thread-view.ts";
 import type { ViewStep, ViewStepRequest } from "../protocol/compactor-messages.ts";
-import { eventsOf } from "./compact-journal.ts";
 import { addRuns, isWorthKeeping, jsonOfView, newMessages, restoreView } from "./made-view.ts";
 import { packView, unpackView } from "./packed-view.ts";
 
@@ -12,21 +16,41 @@ export function makeViewStep(request: ViewStepRequest): ViewStep {
   if (kept !== null && runs.length === 0 && runsToSince === null) {
     // What is kept is what is wanted: it need not be parsed.
     const messages = kept.chunks.map(({ json }) => json);
-    return { rest: kept.rest, messages, same: null, packed: null, isRestored: true };
+    const length = lengthBefore;
+    return { rest: kept.rest, messages, same: null, packed: null, length, isRestored: true };
   }
   const restored = kept === null ? { view: new ThreadView(), chunks: [] } : restoreView(kept);
   if (restored === undefined) return NOT_RESTORED;
   const { view, chunks } = restored;
-  const parsed = runs.map(({ runId, events }) => ({ runId, events: eventsOf([events]) }));
-  addRuns(view, threadId, parsed.slice(0, runsToSince ?? 0));
+  const readSpan = spanReader(request.chunks);
+  const read = { length: lengthBefore };
+  addRuns(view, threadId, parsed(runs.slice(0, runsToSince ?? 0), readSpan, read));
   const before = runsToSince === null ? null : view.messages;
-  addRuns(view, threadId, parsed.slice(runsToSince ?? 0));
-  if (before !== null) return { ...newMessages(view, before), packed: null, isRestored: true };
+  addRuns(view, threadId, parsed(runs.slice(runsToSince ?? 0), readSpan, read));
+  const { length } = read;
+  if (before !== null) {
+    return { ...newMessages(view, before), packed: null, length, isRestored: true };
+  }
   const json = jsonOfView(view, chunks);
-  const length = runs.reduce((sum, { events }) => sum + events.length, lengthBefore);
   const packed = !isLast || isWorthKeeping(json, length, keptBytes) ? packView(json) : null;
   const messages = json.chunks.map((chunk) => chunk.json);
-  return { rest: json.rest, messages, same: null, packed, isRestored: true };
+  return { rest: json.rest, messages, same: null, packed, length, isRestored: true };
+}
+
+/**
+ * The events of runs, whose lengths are added to `read`. One run is in memory at a time: what runs share is many
+ * times as long when it is put back.
+ */
+function* parsed(
+  runs: ViewStepRequest["runs"],
+  readSpan: ReadSpan,
+  read: { length: number },
+): Generator<{ readonly runId: string; readonly events: readonly EventLike[] }> {
+  for (const { runId, ...run } of runs) {
+    const json = readStoredEvents(run, readSpan);
+    read.length += json.length;
+    yield { runId, events: parseEvents(json) ?? [] };
+  }
 }
 
 const NOT_RESTORED: ViewStep = {
@@ -34,5 +58,6 @@ const NOT_RESTORED: ViewStep = {
   messages: [],
   same: null,
   packed: null,
+  length: 0,
   isRestored: false,
 };

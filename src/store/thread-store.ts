@@ -79,7 +79,7 @@ export interface ThreadStore {
 
   /**
    * Removes threads so that nothing of their content is in the files of the database any more, not even in
-   * parts of the files that are free. Throws `THREAD_ALREADY_RUNNING`, and `ERASE_INCOMPLETE` when the
+   * parts of the files that are free, as far as the store reaches the files. Throws `THREAD_ALREADY_RUNNING`, and `ERASE_INCOMPLETE` when the
    * content may still be there.
    */
   erase(request: EraseRequest, scope: Scope): Promise<EraseResult>;

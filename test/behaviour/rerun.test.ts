@@ -2,17 +2,11 @@ import "../support/leak-guard.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { RunAgentInput } from "@ag-ui/core";
 import { describe, expect, test } from "vitest";
-import {
-  type InterruptedRun,
-  type Rerun,
-  type RunStoreError,
-  type SqliteAgentRunnerOptions,
-  StoreAgentRunner,
-  withResource,
-} from "../../src/index.ts";
+import { type InterruptedRun, StoreAgentRunner, withResource } from "../../src/index.ts";
 import { InertRunStore } from "../../src/store/worker-threads/inert-run-store.ts";
 import { ClientAgent0, ClientAgent1 } from "../support/client-agents.ts";
-import { withDatabase } from "../support/database-file.ts";
+import { fileOfCrash, journaledIn, offersIn } from "../support/crashed-run.ts";
+import { codeOf, offeredIn, openHandling } from "../support/handled-runs.ts";
 import {
   collectingLogger,
   openRunner,
@@ -34,79 +28,6 @@ import {
 import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
-
-/**
- * A file as a crash leaves it in the middle of run "r" on thread "t": a copy of a file whose run executes, in
- * which its instance is gone.
- */
-async function fileOfCrash({
-  resourceId,
-  ...options
-}: Partial<RunAgentInput> & {
-  readonly resourceId?: string;
-  readonly storeInput?: "full";
-  /** Whether the thread has another run before. */
-  readonly hasEarlier?: boolean;
-} = {}): Promise<string> {
-  const { storeInput = "new-messages", hasEarlier = false, ...input } = options;
-  const runner = openRunner({ dbPath: tempDatabase(), storeInput, onInterrupted: () => undefined });
-  if (hasEarlier) await runToEnd(runner, "t", "earlier", answeringAgent());
-  const agent = puppetAgent();
-  const run = () => runner.run({ threadId: "t", agent, input: { ...inputOf("t", "r"), ...input } });
-  const { done } = watch(resourceId === undefined ? run() : withResource(resourceId, run));
-  await agent.started;
-  agent.emit(started(ids));
-  await runner.flush();
-  const dbPath = tempDatabase();
-  await runner.backup(dbPath);
-  agent.finish();
-  await done;
-  await runner.close();
-  withDatabase(dbPath, (db) => db.exec("DELETE FROM runner_instances"));
-  return dbPath;
-}
-
-interface Handled {
-  readonly run: InterruptedRun;
-  readonly rerun: Rerun;
-}
-
-/** A runner on the file, and what its handler gets. The handler waits for `release`. */
-async function openHandling(dbPath: string, options: SqliteAgentRunnerOptions = {}) {
-  const handled = Promise.withResolvers<Handled>();
-  const released = Promise.withResolvers<void>();
-  const logger = collectingLogger();
-  const runner = openRunner({
-    ...{ dbPath, logger, ...options },
-    async onInterrupted(run, { rerun }) {
-      handled.resolve({ run, rerun });
-      await released.promise;
-    },
-  });
-  await runner.ready();
-  return { runner, logger, release: released.resolve, ...(await handled.promise) };
-}
-
-/** The runs that the handler of a runner on the file gets, when it was called or there is no run. */
-async function offeredIn(dbPath: string): Promise<readonly InterruptedRun[]> {
-  const runs: InterruptedRun[] = [];
-  const runner = openRunner({ dbPath, onInterrupted: (run) => void runs.push(run) });
-  await runner.ready();
-  await eventually(() =>
-    withDatabase(
-      dbPath,
-      (db) => db.prepare("SELECT count(interrupted_row) FROM run_state").pluck().get() === 0,
-    ),
-  );
-  await runner.close();
-  return runs;
-}
-
-const codeOf = (promise: Promise<unknown>): Promise<string | null> =>
-  promise.then(
-    () => null,
-    (error: RunStoreError) => error.code,
-  );
 
 describe("rerun", () => {
   test("gives the agent the input of the run, with other props and another run id if wanted", async () => {
@@ -237,41 +158,9 @@ describe("rerun", () => {
     const dbPath = await fileOfCrash();
     const { runner, rerun, release } = await openHandling(dbPath);
     release();
-    await eventually(() =>
-      withDatabase(
-        dbPath,
-        (db) => db.prepare("SELECT count(interrupted_row) FROM run_state").pluck().get() === 0,
-      ),
-    );
+    await eventually(() => offersIn(dbPath) === 0);
     expect(await codeOf(rerun(answeringAgent()))).toBe("THREAD_ALREADY_RUNNING");
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
-  });
-
-  test("works after older runs of the thread were purged", async () => {
-    const dbPath = await fileOfCrash({ hasEarlier: true });
-    const { runner, run, rerun, release } = await openHandling(dbPath);
-    expect(run.input.messages.map(({ id }) => id)).toEqual([
-      ...["question-earlier", "answer-earlier", "question-r"],
-    ]);
-    expect(await runner.purge({ maxRunsPerThread: 1 })).toMatchObject({ runs: 1 });
-    await rerun(answeringAgent());
-    release();
-    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r", "r"]);
-    await runner.close();
-    expect(await offeredIn(dbPath)).toEqual([]);
-  });
-
-  test("is refused when the thread was deleted, also if it was made again", async () => {
-    const dbPath = await fileOfCrash();
-    const { runner, rerun, release } = await openHandling(dbPath);
-    await runner.threads.delete("t");
-    const agent = answeringAgent();
-    expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
-    await withResource("bob", () => runToEnd(runner, "t", "r", answeringAgent()));
-    expect(await codeOf(rerun(agent))).toBe("THREAD_ALREADY_RUNNING");
-    release();
-    expect(agent.inputs).toEqual([]);
-    expect(await replayOf(runner, "t")).toEqual([]);
   });
 
   test("rejects misuse with a TypeError", async () => {
@@ -380,7 +269,7 @@ describe("onInterrupted", () => {
     await runner.close();
     expect(runs).toEqual([]);
     expect(await offeredIn(dbPath)).toEqual([]);
-    expect(withDatabase(dbPath, (db) => db.prepare("SELECT * FROM run_events").all())).toEqual([]);
+    expect(journaledIn(dbPath)).toBe(0);
   });
 
   test("needs a store that offers interrupted runs", () => {

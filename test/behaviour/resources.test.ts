@@ -1,15 +1,19 @@
 import "../support/leak-guard.ts";
-import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { EVERY_RESOURCE, type SqliteAgentRunner } from "../../src/index.ts";
 import {
-  EVERY_RESOURCE,
-  type RunnableAgent,
-  type SqliteAgentRunner,
-  type SqliteAgentRunnerOptions,
-  withResource,
-} from "../../src/index.ts";
-import { valueIn, withDatabase } from "../support/database-file.ts";
+  annsThread,
+  as,
+  failingAtOnce,
+  NOT_FOUND,
+  OTHERS,
+  POLICIES,
+  replayAs,
+  runAs,
+  start,
+  type Who,
+} from "../support/anns-thread.ts";
 import {
   collect,
   openRunner,
@@ -19,7 +23,6 @@ import {
   spokenIn,
   watch,
 } from "../support/open-runner.ts";
-import { puppetAgent } from "../support/puppet-agent.ts";
 import {
   answeringAgent,
   finished,
@@ -31,57 +34,7 @@ import {
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** A resource, or null for a call outside any `withResource`. */
-type Who = string | null;
-
-const outside = new AsyncLocalStorage<void>();
-
-function as<T>(who: Who | typeof EVERY_RESOURCE, fn: () => T): T {
-  return who === null ? outside.exit(fn) : withResource(who, fn);
-}
-
-const NOT_FOUND = [
-  { type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "there is no such thread" },
-];
-const OTHERS: readonly Who[] = ["bob", "ANN", "ann ", null];
-const POLICIES = ["throw", "reject", "supersede", "enqueue"] as const;
 const ids = { threadId: "t", runId: "live" };
-
-function start(runner: SqliteAgentRunner, who: Who, runId: string, threadId = "t") {
-  const agent = puppetAgent();
-  const input = inputOf(threadId, runId);
-  const watched = as(who, () => watch(runner.run({ threadId, agent, input })));
-  return { agent, ...watched };
-}
-
-const runAs = (runner: SqliteAgentRunner, who: Who, runId: string, threadId = "t") =>
-  as(who, () => runToEnd(runner, threadId, runId, answeringAgent()));
-
-const replayAs = (runner: SqliteAgentRunner, who: Who | typeof EVERY_RESOURCE, threadId = "t") =>
-  as(who, () => replayOf(runner, threadId));
-
-function failingAtOnce(): RunnableAgent {
-  const agent = puppetAgent();
-  agent.fail(new Error("failed before it emitted"));
-  return agent;
-}
-
-/** Ann's thread "t", with a stored run and a run that executes. */
-async function annsThread(options: SqliteAgentRunnerOptions = {}) {
-  const dbPath = tempDatabase();
-  const runner = openRunner({ dbPath, ...options });
-  await runAs(runner, "ann", "stored");
-  const live = start(runner, "ann", "live");
-  await live.agent.started;
-  live.agent.emit(started(ids), ...text("m", "for ann alone"));
-  await runner.flush();
-  const finish = async () => {
-    live.agent.emit(finished(ids));
-    live.agent.finish();
-    return live.done;
-  };
-  return { dbPath, runner, live, finish };
-}
 
 describe("another's thread", () => {
   test.each(POLICIES)("cannot be run on, and its run goes on: %s", async (onConcurrentRun) => {
@@ -368,7 +321,9 @@ describe('resources: "required"', () => {
     await expect(runner.stop({ threadId: "t" })).rejects.toMatchObject({ code: CODE });
     expect((await runAs(runner, "ann", "r")).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
     await runner.close();
-    expect(valueIn(dbPath, "SELECT count(*) FROM agent_runs")).toBe(1);
+    const script = openRunner({ dbPath });
+    const { threads } = await as(EVERY_RESOURCE, () => script.threads.list());
+    expect(threads.map(({ id, runs }) => [id, runs])).toEqual([["t", 1]]);
   });
 
   test("refuses a run that is not stored, too", async () => {
@@ -407,84 +362,4 @@ describe("EVERY_RESOURCE", () => {
     await followed.until(({ messageId }) => messageId === "m");
     return [...followed.events];
   }
-});
-
-describe("version 1 and its statements on the same file", () => {
-  const REPLACE_STATE = `INSERT OR REPLACE INTO run_state
-    (thread_id, is_running, current_run_id, updated_at) VALUES ('t', 0, NULL, 1)`;
-  const INSERT_RUN = `INSERT INTO agent_runs
-    (thread_id, run_id, parent_run_id, events, input, created_at, version)
-    VALUES ('t', 'v1', NULL, '[]', '{}', 1, 1)`;
-
-  test.each([
-    ["replaces the state of the thread", REPLACE_STATE],
-    ["deletes the state of the thread", "DELETE FROM run_state"],
-    ["stores a run on the thread", INSERT_RUN],
-    ["purges some of its runs", "DELETE FROM agent_runs WHERE run_id = 'stored'"],
-    ["purges all of its runs", "DELETE FROM agent_runs"],
-  ])("open it to nobody: it %s", async (_, sql) => {
-    const { dbPath, runner, finish } = await annsThread();
-    await finish();
-    const second = openRunner({ dbPath });
-    withDatabase(dbPath, (db) => db.exec(sql));
-    for (const at of [runner, second]) {
-      for (const who of OTHERS) {
-        expect(await replayAs(at, who)).toEqual([]);
-        expect(await runAs(at, who, "stolen")).toEqual(NOT_FOUND);
-      }
-    }
-    expect((await runAs(second, "ann", "next")).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-  });
-
-  test("open it to nobody while a run executes", async () => {
-    const { dbPath, runner, finish } = await annsThread();
-    for (const sql of [REPLACE_STATE, "DELETE FROM run_state", "DELETE FROM agent_runs"]) {
-      withDatabase(dbPath, (db) => db.exec(sql));
-      for (const who of OTHERS) {
-        expect(await runAs(runner, who, "stolen")).toEqual(NOT_FOUND);
-        expect(await replayAs(runner, who)).toEqual([]);
-      }
-    }
-    await finish();
-    for (const who of OTHERS) expect(await replayAs(runner, who)).toEqual([]);
-  });
-
-  test("leave nothing of a purged thread to the resource that gets its id", async () => {
-    const { dbPath, runner, finish } = await annsThread();
-    await finish();
-    withDatabase(dbPath, (db) => db.exec("DELETE FROM agent_runs"));
-    const silent = failingAtOnce();
-    await as("ann", () => runToEnd(runner, "t", "silent", silent));
-    const messages = ["question-stored", "question-live", "m"];
-    const events = await as("bob", () =>
-      collect(
-        runner.run({ threadId: "t", agent: answeringAgent(), input: inputOf("t", "r", messages) }),
-      ),
-    );
-    expect(events[0]?.input).toMatchObject({ messages: messages.map((id) => ({ id })) });
-    expect(runIdsIn(await replayAs(runner, "bob"))).toEqual(["r"]);
-    expect(await replayAs(runner, "ann")).toEqual([]);
-  });
-
-  test("a thread of version 1 is one of nobody, also while version 1 executes its first run", async () => {
-    const dbPath = tempDatabase();
-    const runner = openRunner({ dbPath });
-    await runner.ready();
-    withDatabase(dbPath, (db) =>
-      db
-        .prepare(
-          `INSERT OR REPLACE INTO run_state (thread_id, is_running, current_run_id, updated_at)
-           VALUES ('t', 1, 'v1', ?)`,
-        )
-        .run(Date.now()),
-    );
-    expect(await runAs(runner, "ann", "stolen")).toEqual(NOT_FOUND);
-    withDatabase(dbPath, (db) => {
-      db.exec(INSERT_RUN);
-      db.exec(REPLACE_STATE);
-    });
-    expect(await replayAs(runner, "ann")).toEqual([]);
-    expect(await runAs(runner, "ann", "stolen")).toEqual(NOT_FOUND);
-    expect((await runAs(runner, null, "next")).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
-  });
 });

@@ -92,21 +92,3 @@ test.each([
     isTitled: false,
   });
 });
-
-test("a thread that is removed meanwhile gets no title, which is no error", async () => {
-  const called = Promise.withResolvers<void>();
-  const gate = Promise.withResolvers<string>();
-  const logger = collectingLogger();
-  const titleFor = () => {
-    called.resolve();
-    return gate.promise;
-  };
-  const runner = openRunner({ dbPath: tempDatabase(), logger, titleFor });
-  await runToEnd(runner, "t", "r", answeringAgent());
-  await called.promise;
-  await runner.threads.delete("t");
-  gate.resolve("too late");
-  await eventually(() => logger.lines.some(({ message }) => message === "a thread got no title"));
-  expect(logger.lines.filter(({ level }) => level === "error")).toEqual([]);
-  expect(await runner.threads.get("t")).toBeNull();
-});

@@ -45,6 +45,19 @@ describe("the benchmark", () => {
     expect(readdirSync(directory).sort()).toEqual(["out.html", "out.json", "out.svg"]);
   });
 
+  test("skips the trials of a server that cannot be had, and says why", async () => {
+    const html = join(tempDirectory(), "out.html");
+    const args = ["--only", "postgres-follow", "--seconds", "0.05", "--html", html];
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      [join(ROOT, "bench/main.ts"), ...args],
+      { env: { ...process.env, POSTGRES_URL: "postgres://127.0.0.1:1/none" } },
+    );
+    const why = /skipped: no PostgreSQL server: .*ECONNREFUSED/;
+    expect(stderr).toMatch(why);
+    expect(stdout).toMatch(why);
+  });
+
   test("exits with 2 for a wrong option, and says what it expected", async () => {
     const wrong = promisify(execFile)(process.execPath, [
       join(ROOT, "bench/main.ts"),

@@ -1,8 +1,9 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { reduceWithClients, verifyWithClients } from "../events/clients.ts";
-import { runRows, valueIn, withDatabase } from "../support/database-file.ts";
-import { openRunner, replayOf, runIdsIn, runToEnd, spokenIn } from "../support/open-runner.ts";
+import { expectNoneLeft, killInMidRun, offersIn } from "../support/crashed-run.ts";
+import { runRows } from "../support/database-file.ts";
+import { openRunner, runIdsIn, runToEnd, spokenIn } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { processInMidRun, RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, started } from "../support/scripted-agent.ts";
@@ -10,9 +11,6 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const HOUR_MS = 3_600_000;
 const GIVEN_UP = "an interrupted run is given up: its reruns crash, too";
-/** Segments that are not kept for clients that may be following a run. */
-const JOURNALED = `SELECT count(*) FROM run_events
-  WHERE id NOT IN (SELECT value FROM retained_journals, json_each(segment_ids))`;
 const ids = { threadId: "t", runId: "r" };
 const question = (runId: string) => ({
   ...{ id: `question-${runId}`, role: "user" },
@@ -23,30 +21,12 @@ const answer = (runId: string) => ({
   content: `answer to ${runId}`,
 });
 
-/** Kills a process in the middle of run "r" on thread "t", which said "so far". */
-async function killInMidRun(dbPath = tempDatabase()): Promise<string> {
-  const { owner } = await processInMidRun(dbPath, { onInterrupted: "decline" });
-  await owner.kill();
-  return dbPath;
-}
-
 /** The messages of a client that connects. */
 async function messagesOf(process_: RunnerProcess, resourceId?: string): Promise<unknown> {
   const replay = await process_.connect("t", resourceId).done;
   await verifyWithClients(replay);
   const [client] = await reduceWithClients(replay);
   return client?.messages;
-}
-
-/** Opens and closes a process, and expects that it has got no interrupted run. */
-async function expectNoneLeft(dbPath: string): Promise<void> {
-  const last = await RunnerProcess.open({ dbPath, onInterrupted: "answer" });
-  // A process looks for interrupted runs when it opens the file.
-  await last.flush();
-  await eventually(() => valueIn(dbPath, "SELECT count(interrupted_row) FROM run_state") === 0);
-  expect(last.interruptedRuns).toEqual([]);
-  await last.close();
-  expect(valueIn(dbPath, JOURNALED)).toBe(0);
 }
 
 describe("a run whose process was killed", () => {
@@ -208,7 +188,7 @@ describe("a handler", () => {
       const next = await RunnerProcess.open({ dbPath, onInterrupted: how });
       await next.interrupted();
       if (how === "reject") await next.logged("onInterrupted failed");
-      await eventually(() => valueIn(dbPath, "SELECT count(interrupted_row) FROM run_state") === 0);
+      await eventually(() => offersIn(dbPath) === 0);
       await next.close();
       await expectNoneLeft(dbPath);
       expect(runRows(dbPath, "t")).toHaveLength(1);
@@ -361,52 +341,5 @@ describe("a user who goes on with the thread", () => {
     await next.close();
     await other.close();
     await expectNoneLeft(dbPath);
-  });
-});
-
-describe("a backup that is restored", () => {
-  test("has the run that executed then run once more, and nothing else", async () => {
-    const dbPath = tempDatabase();
-    const backup = tempDatabase();
-    const { owner, finish } = await processInMidRun(dbPath, { onInterrupted: "decline" });
-    const script = openRunner({ dbPath });
-    await script.backup(backup);
-    await script.close();
-    await finish();
-    await owner.close();
-    // The process that executed the run is gone, and its run in the copy is one that a crash ended.
-    for (const expected of [["r"], []]) {
-      const next = await RunnerProcess.open({ dbPath: backup, onInterrupted: "answer" });
-      if (expected.length > 0) await next.reran();
-      await next.flush();
-      expect(next.interruptedRuns.map(({ runId }) => runId)).toEqual(expected);
-      await next.close();
-    }
-    await expectNoneLeft(backup);
-  });
-});
-
-describe("another program", () => {
-  test.each([
-    ["version 1 takes the thread", "INSERT OR REPLACE INTO run_state VALUES ('t', 0, NULL, 1)"],
-    ["the row of the thread is deleted", "DELETE FROM run_state"],
-    ["the run is purged", "DELETE FROM agent_runs"],
-  ])("makes a rerun void: %s", async (_, sql) => {
-    const dbPath = await killInMidRun();
-    const script = openRunner({ dbPath });
-    await script.ready();
-    await script.close();
-    withDatabase(dbPath, (db) =>
-      db.exec(
-        sql.replace(
-          "run_state VALUES",
-          "run_state (thread_id, is_running, current_run_id, updated_at) VALUES",
-        ),
-      ),
-    );
-    await expectNoneLeft(dbPath);
-    const runner = openRunner({ dbPath });
-    await runToEnd(runner, "t", "next", answeringAgent());
-    expect(runIdsIn(await replayOf(runner, "t")).at(-1)).toBe("next");
   });
 });

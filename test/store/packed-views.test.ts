@@ -33,10 +33,11 @@ const answerTo = (runId: string, messageId: string) => ({
   ]),
 });
 
-type StoredRuns = Parameters<typeof makeViewStep>[0]["runs"];
+type StoredRuns = readonly { readonly runId: string; readonly events: string }[];
 
-function step(start: Uint8Array | null, runs: StoredRuns, runsToSince: number | null = null) {
-  const nothing = { lengthBefore: 0, keptBytes: null };
+function step(start: Uint8Array | null, stored: StoredRuns, runsToSince: number | null = null) {
+  const runs = stored.map((run) => ({ ...run, shared_events: null }));
+  const nothing = { chunks: [], lengthBefore: 0, keptBytes: null };
   return makeViewStep({ threadId: "t", start, runs, runsToSince, ...nothing, isLast: false });
 }
 

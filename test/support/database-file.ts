@@ -40,6 +40,73 @@ export function runRows(path: string, threadId: string): RunRow[] {
   );
 }
 
+/** How many rows are left of the runs of a thread, or of all threads. On PostgreSQL: see `newRunner`. */
+export function storedRows(path: string, threadId?: string): number {
+  const where = threadId === undefined ? "" : "WHERE thread_id =";
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  if (url !== undefined) {
+    const sql = `SELECT count(*)::int4 AS rows FROM ${schemaOf(path)}.runs ${where && `${where} $1`}`;
+    const values = threadId === undefined ? [] : [threadId];
+    return postgresRows<{ rows: number }>(url, sql, ...values)[0]?.rows ?? 0;
+  }
+  const values = threadId === undefined ? [] : [threadId];
+  return valueIn(
+    path,
+    `SELECT count(*) FROM agent_runs ${where && `${where} ?`}`,
+    ...values,
+  ) as number;
+}
+
+/** Whether a process has begun to remove or to make a thread, and has not done so. */
+export function isUnfinished(path: string): boolean {
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  if (url !== undefined) {
+    const sql = `SELECT 1 FROM ${schemaOf(path)}.threads WHERE unfinished IS NOT NULL`;
+    return postgresRows(url, sql).length > 0;
+  }
+  return valueIn(path, "SELECT count(*) FROM unfinished_threads") !== 0;
+}
+
+/** UTF-16 units of the texts that the runs share. */
+export function sharedUnits(path: string): number {
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  const sum = "SELECT coalesce(sum(length), 0)";
+  if (url === undefined) return valueIn(path, `${sum} FROM shared_values`) as number;
+  const sql = `${sum}::int4 AS units FROM ${schemaOf(path)}.shared_values`;
+  return postgresRows<{ units: number }>(url, sql)[0]?.units ?? 0;
+}
+
+/** Whether what lists and searches need of the stored runs is made. */
+export function isIndexed(path: string): boolean {
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  if (url === undefined) {
+    return (
+      valueIn(path, "SELECT max(id) = (SELECT up_to FROM facts_checkpoint) FROM agent_runs") === 1
+    );
+  }
+  const schema = schemaOf(path);
+  const behind = `SELECT 1 FROM ${schema}.runs AS r WHERE NOT EXISTS (
+    SELECT 1 FROM ${schema}.thread_facts AS f WHERE f.thread_id = r.thread_id AND f.up_to >= r.epoch)`;
+  return postgresRows(url, behind).length === 0;
+}
+
+/** Makes a thread as if its last run had ended at this time, in milliseconds since the epoch. */
+export function ageThread(path: string, threadId: string, at: number): void {
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  if (url !== undefined) {
+    const schema = schemaOf(path);
+    const listed = `UPDATE ${schema}.thread_list SET updated_at = $2 WHERE thread_id = $1`;
+    postgresRows(url, listed, threadId, String(at));
+    const sql = `UPDATE ${schema}.threads SET updated_at = to_timestamp($2::float8 / 1000) WHERE thread_id = $1`;
+    postgresRows(url, sql, threadId, String(at));
+    return;
+  }
+  withDatabase(path, (db) => {
+    db.prepare("UPDATE threads SET updated_at = ? WHERE thread_id = ?").run(at, threadId);
+    db.prepare("UPDATE run_state SET updated_at = ? WHERE thread_id = ?").run(at, threadId);
+  });
+}
+
 /** All that is stored, as one text. */
 export function storedText(path: string): string {
   const { RUNNER_POSTGRES_URL: url } = process.env;

@@ -13,15 +13,6 @@ export const schemaOf = (dbPath: string) =>
 export function newRunner(options: SqliteAgentRunnerOptions): SqliteAgentRunner {
   const { RUNNER_POSTGRES_URL: connectionString } = process.env;
   if (connectionString === undefined) return new SqliteAgentRunner(options);
-  const {
-    dbPath = "",
-    durability: _,
-    readers: __,
-    retention: ___,
-    titleFor: ____,
-    onInterrupted: _____,
-    maxReruns: ______,
-    ...rest
-  } = options;
+  const { dbPath = "", durability: _, readers: __, ...rest } = options;
   return new PostgresAgentRunner({ ...rest, connectionString, schema: schemaOf(dbPath) });
 }

@@ -7,10 +7,10 @@ const SCRIPT = `
   const client = new Client({ connectionString: url });
   client.connect()
     .then(() => client.query(text, values))
-    .then(({ rows }) => { process.stdout.write(JSON.stringify(rows)); return client.end(); });
+    .then(({ rows = [] }) => { process.stdout.write(JSON.stringify(rows)); return client.end(); });
 `;
 
-/** The rows of a query. Waits, as SQLite does: the same tests run on both. */
+/** The rows of a query, or none of several statements. Waits, as SQLite does: the same tests run on both. */
 export function postgresRows<Row>(url: string, text: string, ...values: readonly string[]): Row[] {
   const args = ["-e", SCRIPT, url, text, ...values];
   const output = execFileSync(process.execPath, args, { cwd: import.meta.dirname });

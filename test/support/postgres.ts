@@ -13,11 +13,13 @@ const NOBODY = 65534;
 const USER = "postgres";
 const PASSWORD = "secret";
 
+export type ServerSettings = Readonly<Record<string, string>>;
+
 /**
  * Nothing is synced: the tests kill the server, and never the machine. A small server starts fast, and a
  * machine that runs several of them has the memory.
  */
-const SETTINGS = {
+const SETTINGS: ServerSettings = {
   fsync: "off",
   full_page_writes: "off",
   max_connections: "200",
@@ -93,10 +95,12 @@ export class OwnServer {
   readonly port: number;
   readonly #directory: string;
   readonly #postgres: string;
+  readonly #settings: ServerSettings;
   #process: ChildProcess | null = null;
   readonly #onExit = () => void this.#process?.kill("SIGQUIT");
 
-  constructor(port: number, directory: string, postgres: string) {
+  constructor(port: number, directory: string, postgres: string, settings: ServerSettings) {
+    this.#settings = settings;
     this.port = port;
     this.#directory = directory;
     this.#postgres = postgres;
@@ -125,7 +129,7 @@ export class OwnServer {
   }
 
   async #tryToStart(): Promise<boolean> {
-    const settings = Object.entries(SETTINGS).flatMap(([name, value]) => [
+    const settings = Object.entries(this.#settings).flatMap(([name, value]) => [
       "-c",
       `${name}=${value}`,
     ]);
@@ -162,7 +166,7 @@ function asUser(): { readonly uid?: number; readonly gid?: number } {
   return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 }
 
-async function startOwn(): Promise<OwnServer> {
+async function startOwn(settings: ServerSettings): Promise<OwnServer> {
   const { initdb, postgres } = await binaries();
   const directory = mkdtempSync(join(tmpdir(), "postgres-"));
   const passwordFile = `${directory}.password`;
@@ -177,15 +181,16 @@ async function startOwn(): Promise<OwnServer> {
   } finally {
     rmSync(passwordFile);
   }
-  const server = new OwnServer(await freePort(), directory, postgres);
+  const server = new OwnServer(await freePort(), directory, postgres, settings);
   await server.start();
   return server;
 }
 
-export async function startPostgres(): Promise<PostgresServer> {
+/** `settings` are those of a server of its own, beside the settings of the tests or instead of them. */
+export async function startPostgres(settings: ServerSettings = {}): Promise<PostgresServer> {
   const { POSTGRES_URL } = process.env;
   if (POSTGRES_URL !== undefined) return new PostgresServer(POSTGRES_URL, null);
-  const own = await startOwn();
+  const own = await startOwn({ ...SETTINGS, ...settings });
   const url = `postgres://${USER}:${PASSWORD}@127.0.0.1:${own.port}/postgres`;
   return new PostgresServer(url, own);
 }

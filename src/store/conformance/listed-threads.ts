@@ -342,6 +342,27 @@ export const searchedThreads: Section = {
       assert.deepEqual(await idsOf(store, { search: "ecole" }, ANN), []);
     });
 
+    test("messages that only a snapshot has are found too", async ({ open }) => {
+      const store = open();
+      const long = "filler ".repeat(400);
+      const messages = [
+        { id: "m1", role: "user", content: `hello ${long}` },
+        { id: "m2", role: "assistant", content: `snapshotted ${long}` },
+        { id: "m3", role: "tool", toolCallId: "c", content: "toolresult" },
+      ];
+      const snapshot = { type: "MESSAGES_SNAPSHOT", messages };
+      await store.storeRun("t", "r", [started("t", "r", ["m1"]), snapshot, finished("t", "r")]);
+      await indexed(store, "snapshotted");
+      assert.deepEqual(await idsOf(store, { search: "toolresult" }), []);
+      assert.equal((await get(store, "t")).messages, 3);
+    });
+  },
+};
+
+export const searchedAfterRemoval: Section = {
+  title: "searching threads after others were removed",
+  needs: ["threads", "removal"],
+  define(test) {
     test("it finds what is not there any more no more", async ({ open }) => {
       const store = open();
       await store.storeRun("t", "r1", talk("t", "r1", "gone", "away"));
@@ -358,21 +379,6 @@ export const searchedThreads: Section = {
       await threadsOf(store).update("t2", { title: "second" }, NOBODY);
       assert.deepEqual(await idsOf(store, { search: "first" }), []);
       assert.deepEqual(await idsOf(store, { search: "second stays" }), ["t2"]);
-    });
-
-    test("messages that only a snapshot has are found too", async ({ open }) => {
-      const store = open();
-      const long = "filler ".repeat(400);
-      const messages = [
-        { id: "m1", role: "user", content: `hello ${long}` },
-        { id: "m2", role: "assistant", content: `snapshotted ${long}` },
-        { id: "m3", role: "tool", toolCallId: "c", content: "toolresult" },
-      ];
-      const snapshot = { type: "MESSAGES_SNAPSHOT", messages };
-      await store.storeRun("t", "r", [started("t", "r", ["m1"]), snapshot, finished("t", "r")]);
-      await indexed(store, "snapshotted");
-      assert.deepEqual(await idsOf(store, { search: "toolresult" }), []);
-      assert.equal((await get(store, "t")).messages, 3);
     });
   },
 };

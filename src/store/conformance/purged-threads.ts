@@ -23,7 +23,7 @@ async function storeRuns(store: StoreUnderTest, threadId: string, runs: number):
 
 export const purgedThreads: Section = {
   title: "purging threads",
-  needs: ["threads"],
+  needs: ["threads", "removal"],
   define(test) {
     test("the oldest runs of a thread are removed, and their messages stay known", async ({
       open,
@@ -92,7 +92,7 @@ export const purgedThreads: Section = {
 
 export const erasedThreads: Section = {
   title: "erasing threads",
-  needs: ["threads"],
+  needs: ["threads", "removal"],
   define(test) {
     test("a thread, and all threads of a resource", async ({ open }) => {
       const store = open();

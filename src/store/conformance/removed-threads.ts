@@ -21,7 +21,7 @@ const storeMessages = (store: StoreUnderTest, threadId: string, runId: string, i
 
 export const removedThreads: Section = {
   title: "deleting threads",
-  needs: ["threads"],
+  needs: ["threads", "removal"],
   define(test) {
     test("a deleted thread is unknown, and other threads are whole", async ({ open }) => {
       const store = open();
@@ -82,7 +82,7 @@ export const removedThreads: Section = {
 
 export const forkedThreads: Section = {
   title: "forking threads",
-  needs: ["threads"],
+  needs: ["threads", "removal"],
   define(test) {
     test("a fork has the runs up to one, and knows their messages alone", async ({ open }) => {
       const store = open();
@@ -159,7 +159,7 @@ export const forkedThreads: Section = {
 
 export const removedThreadsOfSeveralInstances: Section = {
   title: "deleting threads, in several stores",
-  needs: ["severalInstances", "threads"],
+  needs: ["severalInstances", "threads", "removal"],
   define(test) {
     test("a thread that another store deleted is unknown here", async ({ open }) => {
       const [one, other] = [open(), open()];

@@ -6,7 +6,7 @@ import { hardContent } from "./hard-content.ts";
 import { history } from "./history.ts";
 import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
-import { listedThreads, searchedThreads } from "./listed-threads.ts";
+import { listedThreads, searchedAfterRemoval, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
 import { erasedThreads, purgedThreads } from "./purged-threads.ts";
 import {
@@ -45,6 +45,7 @@ const SECTIONS: readonly Section[] = [
   resourcesOfSeveralInstances,
   listedThreads,
   searchedThreads,
+  searchedAfterRemoval,
   removedThreads,
   forkedThreads,
   removedThreadsOfSeveralInstances,

@@ -8,8 +8,10 @@ export interface StoreSupports {
   readonly severalInstances: boolean;
   /** It keeps the threads of different resources apart: `RunStore.hasResources`. */
   readonly resources: boolean;
-  /** It lists, changes, removes and forks threads: `RunStore.threads`. */
+  /** It lists and changes threads: `RunStore.threads`. */
   readonly threads: boolean;
+  /** It removes and forks threads, too. */
+  readonly removal: boolean;
 }
 
 /** What a test of the suite is given. */

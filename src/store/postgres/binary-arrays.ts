@@ -9,6 +9,7 @@
 
 const TEXT = 25;
 const INT8 = 20;
+const XID = 28;
 const HEADER = 20;
 
 function writeHeader(buffer: Buffer, type: number, length: number): void {
@@ -19,11 +20,13 @@ function writeHeader(buffer: Buffer, type: number, length: number): void {
   buffer.writeInt32BE(1, 16);
 }
 
+/** Up to this length of a string, room for the longest encoding is cheaper than to ask for its length. */
+const SHORT = 64;
+
 /** `text[]` in binary. */
 export function textArray(values: readonly (string | null)[]): Buffer {
   let size = HEADER;
-  // No string has more than three bytes of UTF-8 per UTF-16 unit.
-  for (const value of values) size += 4 + (value === null ? 0 : value.length * 3);
+  for (const value of values) size += 4 + (value === null ? 0 : roomFor(value));
   const buffer = Buffer.allocUnsafe(size);
   writeHeader(buffer, TEXT, values.length);
   let at = HEADER;
@@ -36,6 +39,11 @@ export function textArray(values: readonly (string | null)[]): Buffer {
     at = buffer.writeInt32BE(length, at) + length;
   }
   return buffer.subarray(0, at);
+}
+
+/** No string has more than three bytes of UTF-8 per UTF-16 unit. */
+function roomFor(value: string): number {
+  return value.length <= SHORT ? value.length * 3 : Buffer.byteLength(value);
 }
 
 /** `int8[]` in binary. Whole numbers that JavaScript holds exactly. */
@@ -53,4 +61,16 @@ export function bigintArray(values: readonly (number | null)[]): Buffer {
     at = buffer.writeUInt32BE(value >>> 0, at);
   }
   return buffer.subarray(0, at);
+}
+
+/** `xid[]` in binary. */
+export function xidArray(values: readonly number[]): Buffer {
+  const buffer = Buffer.allocUnsafe(HEADER + values.length * 8);
+  writeHeader(buffer, XID, values.length);
+  let at = HEADER;
+  for (const value of values) {
+    at = buffer.writeInt32BE(4, at);
+    at = buffer.writeUInt32BE(value, at);
+  }
+  return buffer;
 }

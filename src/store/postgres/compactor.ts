@@ -1,10 +1,28 @@
+import { spanReader } from "../../events/shared/span-texts.ts";
+import { readStoredEvents } from "../../events/shared/stored-values.ts";
+import type { Chunk } from "../../events/shared/thread-values.ts";
 import type {
   CompactedRun,
   CompactorRequest,
+  CutRequest,
+  CutRow,
+  FactsOfThread,
+  FactsRequest,
+  PieceOfRun,
+  ReadEventsRequest,
+  SharedThread,
+  Sweep,
+  SweepRequest,
+  ThreadToShare,
   ViewStep,
   ViewStepRequest,
+  WholeInputRequest,
 } from "../../protocol/compactor-messages.ts";
-import { compactJournal, cutRun, type Journal } from "../../runs/compact-journal.ts";
+import type { FoundRunInput } from "../../protocol/messages.ts";
+import { compactJournal, type Journal } from "../../runs/compact-journal.ts";
+import { makeFacts } from "../../runs/facts-step.ts";
+import { cutRow } from "../../runs/history-row.ts";
+import { makeRunInput } from "../../runs/run-input.ts";
 import { makeViewStep } from "../../runs/view-step.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";
 
@@ -12,8 +30,8 @@ import { WorkerPool } from "../worker-threads/worker-pool.ts";
 const MAX_ON_MAIN_THREAD = 64 * 1024;
 
 /**
- * Compacts journaled runs, cuts stored ones into pages, and makes views of them. Long ones in a worker thread, which is started
- * for the first of them.
+ * Compacts journaled runs, takes shared values out of runs and puts them back, cuts stored runs into pages, and
+ * makes views, facts and inputs of them. Long ones in a worker thread, which is started for the first of them.
  */
 export class Compactor {
   readonly #pool = new WorkerPool<CompactorRequest>({
@@ -29,19 +47,74 @@ export class Compactor {
     return this.#pool.request<CompactedRun>({ kind: "compact", ...journal });
   }
 
-  async cut(events: string): Promise<readonly string[]> {
-    if (events.length <= MAX_ON_MAIN_THREAD) return cutRun(events);
-    return this.#pool.request<readonly string[]>({ kind: "cut", events });
+  /** Compacts a piece of a long run. Resolves with whether that is of use: see `LongJournals`. */
+  readAhead(piece: PieceOfRun): Promise<boolean> {
+    return this.#pool.request<boolean>({ kind: "ahead", ...piece });
+  }
+
+  /** Null if the pieces before are lost. */
+  compactRest(piece: PieceOfRun): Promise<CompactedRun | null> {
+    return this.#pool.request<CompactedRun | null>({ kind: "rest", ...piece });
+  }
+
+  async cut(request: CutRequest): Promise<CutRow> {
+    const { run, forReplay, chunks } = request;
+    if (lengthOf([run], chunks) <= MAX_ON_MAIN_THREAD) {
+      return cutRow(run, forReplay, spanReader(chunks));
+    }
+    return this.#pool.request<CutRow>({ kind: "cut", ...request });
+  }
+
+  async read(request: ReadEventsRequest): Promise<string> {
+    const { run, chunks } = request;
+    if (lengthOf([run], chunks) <= MAX_ON_MAIN_THREAD) {
+      return readStoredEvents(run, spanReader(chunks));
+    }
+    return this.#pool.request<string>({ kind: "read", ...request });
   }
 
   async makeView(request: ViewStepRequest): Promise<ViewStep> {
-    const length = request.runs.reduce((sum, { events }) => sum + events.length, 0);
-    const isShort = length + (request.start?.length ?? 0) <= MAX_ON_MAIN_THREAD;
-    if (isShort) return makeViewStep(request);
+    const { runs, chunks, start } = request;
+    // Each run may have all that the runs share.
+    const shared = lengthOf([], chunks) * runs.length;
+    const length = lengthOf(runs, []) + shared + (start?.length ?? 0);
+    if (length <= MAX_ON_MAIN_THREAD) return makeViewStep(request);
     return this.#pool.request<ViewStep>({ kind: "view", ...request });
+  }
+
+  async makeFacts(request: FactsRequest): Promise<readonly FactsOfThread[]> {
+    let length = 0;
+    for (const { runs, chunks } of request.threads) {
+      for (const { text } of chunks) length += text.length;
+      for (const { events, tail } of runs) length += (events ?? tail ?? "").length;
+    }
+    if (length <= MAX_ON_MAIN_THREAD) return makeFacts(request);
+    return this.#pool.request<readonly FactsOfThread[]>({ kind: "facts", ...request });
+  }
+
+  async makeRunInput(request: WholeInputRequest): Promise<FoundRunInput> {
+    const { view, run, chunks } = request;
+    let length = view.rest.length + run.input.length + lengthOf([run], chunks);
+    for (const messages of view.messages) length += messages.length;
+    if (length <= MAX_ON_MAIN_THREAD) return makeRunInput(request);
+    return this.#pool.request<FoundRunInput>({ kind: "input", ...request });
+  }
+
+  /** Always in the worker thread, which remembers the latest values. Null for a thread that it does not know. */
+  share(threads: readonly ThreadToShare[]): Promise<readonly (SharedThread | null)[]> {
+    return this.#pool.request({ kind: "share", threads });
+  }
+
+  sweep(request: SweepRequest): Promise<Sweep> {
+    return this.#pool.request({ kind: "sweep", ...request });
   }
 
   end(): Promise<void> {
     return this.#pool.destroy();
   }
+}
+
+function lengthOf(runs: readonly { readonly events: string }[], chunks: readonly Chunk[]): number {
+  const texts = [...runs.map(({ events }) => events), ...chunks.map(({ text }) => text)];
+  return texts.reduce((sum, { length }) => sum + length, 0);
 }

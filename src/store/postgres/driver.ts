@@ -145,7 +145,7 @@ export function isRefusal(cause: unknown): boolean {
   return /^(28|3D|42501)/.test(sqlStateOf(cause) ?? "");
 }
 
-function sqlStateOf(cause: unknown): string | null {
+export function sqlStateOf(cause: unknown): string | null {
   const code = (cause as { code?: unknown } | null)?.code;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
 }

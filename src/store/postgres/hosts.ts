@@ -8,6 +8,7 @@ interface HostRow {
   readonly lease_ms: number;
   readonly beat: number;
   readonly closed: boolean;
+  readonly offers_interrupted: boolean;
 }
 
 export interface HostsOptions {
@@ -15,6 +16,8 @@ export interface HostsOptions {
   readonly statements: Statements;
   readonly instanceId: string;
   readonly leaseMs: number;
+  /** Whether the runs of this instance are offered for a rerun when it dies. */
+  readonly offersInterrupted: boolean;
 }
 
 /** A host whose runs can be ended. */
@@ -74,6 +77,11 @@ export class Hosts {
     return isInstanceAlive(facts);
   }
 
+  /** Whether the runs of an instance are offered for a rerun when it dies. */
+  offers(instanceId: string): boolean {
+    return this.#rows.get(instanceId)?.offers_interrupted ?? false;
+  }
+
   /** False for a host that came since the last heartbeat. */
   isKnown(instanceId: string): boolean {
     return instanceId === this.#options.instanceId || this.#rows.has(instanceId);
@@ -86,30 +94,36 @@ export class Hosts {
       .map((row) => ({ instanceId: row.instance_id, beat: row.beat }));
   }
 
-  /** Removes the row of a dead host, unless that host has written a heartbeat since. */
-  async forget({ instanceId, beat }: DeadHost): Promise<void> {
+  /**
+   * Removes the row of a dead host, unless that host has written a heartbeat since. Of several instances that
+   * do so, one gets true.
+   */
+  async forget({ instanceId, beat }: DeadHost): Promise<boolean> {
     const { connection, statements } = this.#options;
-    await connection.use((send) => send(statements.forgetHost, [instanceId, beat]));
+    const { rowCount } = await connection.use((send) =>
+      send(statements.forgetHost, [instanceId, beat]),
+    );
     this.#rows.delete(instanceId);
+    return rowCount === 1;
   }
 
-  /** Says that this instance executes no runs any more. Its row stays while it holds threads. */
-  async close({ holdsThreads }: { readonly holdsThreads: boolean }): Promise<void> {
+  /** Says that this instance executes no runs any more. With `leavesWork`, its row stays for another host. */
+  async close({ leavesWork }: { readonly leavesWork: boolean }): Promise<void> {
     const { connection, statements, instanceId } = this.#options;
     await connection.use((send) =>
-      holdsThreads
+      leavesWork
         ? send(statements.closeHost, [instanceId])
         : send(statements.forgetHost, [instanceId, this.#beat]),
     );
   }
 
   async #writeBeat(): Promise<Beaten> {
-    const { connection, statements, instanceId, leaseMs } = this.#options;
+    const { connection, statements, instanceId, leaseMs, offersInterrupted } = this.#options;
     this.#beat = Math.max(this.#beat + 1, Date.now());
     this.#own.beginning();
     const { rows } = await connection.use(async (send) => {
       const [, hosts] = await Promise.all([
-        send(statements.beat, [instanceId, leaseMs, this.#beat]),
+        send(statements.beat, [instanceId, leaseMs, this.#beat, offersInterrupted]),
         send(statements.hosts),
       ]);
       return hosts;

@@ -9,6 +9,8 @@ import type {
   LookRequest,
   OpResult,
   PageRequest,
+  RunInputMessage,
+  RunInputRequest,
   RunningMessage,
   RunningRequest,
   ViewMessage,
@@ -16,21 +18,37 @@ import type {
   WriterOp,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
-import type { Backend, BackendNotice, BackendStatus, CommittedBatch } from "../queued/backend.ts";
+import type {
+  Backend,
+  BackendNotice,
+  BackendStatus,
+  CommittedBatch,
+  ThreadReads,
+  ThreadWrites,
+} from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
+import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts";
+import { KnownMessages } from "./known-messages.ts";
 import { Lane } from "./lane.ts";
+import { LongRuns } from "./long-runs.ts";
 import { NewsChannel } from "./news.ts";
+import type { PostgresOp } from "./operations.ts";
 import { Reads } from "./reads.ts";
+import { Removals } from "./removal/removals.ts";
+import { Slices } from "./removal/slices.ts";
 import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
 import { type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
-import type { Outcome, PostgresOp } from "./transaction.ts";
+import { PostgresThreadReads } from "./threads/thread-reads.ts";
+import { ThreadTouches, type Touch } from "./threads/thread-touches.ts";
+import { ThreadUpkeep } from "./threads/thread-upkeep.ts";
+import type { Outcome } from "./transaction.ts";
 import { Views } from "./views.ts";
 
 /** Connections that write. Two transactions at a time keep the server busy while this process prepares. */
@@ -38,6 +56,9 @@ const LANES = 2;
 
 /** Milliseconds between two searches for journals that a host left which died while it kept them. */
 const SWEEP_MS = 600_000;
+
+/** Milliseconds for statements that read or clean whole tables. */
+const PATIENCE_MS = 3_600_000;
 
 /** Milliseconds between two tries of a read, at most. */
 const MAX_RETRY_MS = 500;
@@ -56,6 +77,8 @@ export interface PostgresBackendOptions {
   readonly instanceId: string;
   readonly leaseMs: number;
   readonly interruptedNote: string | false;
+  /** Whether the runs of this instance are offered for a rerun after a crash, and whether it takes such runs. */
+  readonly offersInterrupted: boolean;
   readonly logger: Logger;
 }
 
@@ -63,6 +86,8 @@ export interface PostgresBackendOptions {
 export class PostgresBackend implements Backend {
   /** A commit of PostgreSQL is durable. */
   readonly durability = null;
+  readonly threads: ThreadReads;
+  readonly threadWrites: ThreadWrites;
   readonly #options: PostgresBackendOptions;
   readonly #statements: Statements;
   readonly #lanes: readonly Lane[];
@@ -72,6 +97,9 @@ export class PostgresBackend implements Backend {
   readonly #news: NewsChannel;
   readonly #reads: Reads;
   readonly #views: Views;
+  readonly #upkeep: ThreadUpkeep;
+  readonly #removals: Removals;
+  readonly #interruptedContext: InterruptedRunsContext;
   readonly #compactor = new Compactor();
   /** The epochs of the threads that this instance holds. */
   readonly #held = new Map<string, number>();
@@ -91,28 +119,60 @@ export class PostgresBackend implements Backend {
   constructor(options: PostgresBackendOptions) {
     this.#options = options;
     const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
+    const { offersInterrupted, logger } = options;
     this.#statements = statementsOf(schema);
     const statements = this.#statements;
     const connection = { connectionString, prepare, answerTimeoutMs };
     const connect = () => new Connection(connection);
     this.#control = connect();
     const readConnection = connect();
+    // A search takes longer than other reads: these do not wait for it.
+    const listConnection = connect();
     const laneConnections = Array.from({ length: LANES }, connect);
-    this.#connections = [this.#control, readConnection, ...laneConnections];
-    this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
+    // Connected when a thread is removed first.
+    const removal = connect();
+    const patient = new Connection({ ...connection, answerTimeoutMs: PATIENCE_MS });
+    this.#connections = [
+      ...[this.#control, readConnection, listConnection, removal, patient],
+      ...laneConnections,
+    ];
+    const own = { statements, instanceId };
+    this.#hosts = new Hosts({ connection: this.#control, ...own, leaseMs, offersInterrupted });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
     const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
-    this.#lanes = laneConnections.map(
-      (lane) =>
-        new Lane(lane, {
-          statements,
-          instanceId,
-          isAlive,
-          expectKnown,
-          interruptedNote: options.interruptedNote,
-          compactor: this.#compactor,
-        }),
-    );
+    this.#interruptedContext = {
+      ...own,
+      ...{ isAlive, expectKnown },
+      offersInterrupted: (id) => (id === instanceId ? offersInterrupted : this.#hosts.offers(id)),
+    };
+    const compactor = this.#compactor;
+    const touches = new ThreadTouches();
+    const { interruptedNote } = options;
+    const context = {
+      ...{ ...this.#interruptedContext, interruptedNote, compactor, touches },
+      messages: new KnownMessages(),
+      longRuns: new LongRuns(statements, compactor),
+      isAlone: () => !this.#hosts.hasOthers,
+      onCommitted: (outcome: Outcome) => this.#note(outcome),
+    };
+    this.#lanes = laneConnections.map((lane) => new Lane(lane, context));
+    const lists = { connection: listConnection, ...own, isAlive, expectKnown, compactor };
+    this.threads = this.#whenOpen(new PostgresThreadReads(lists, schema));
+    this.#upkeep = new ThreadUpkeep({
+      ...{ connection: listConnection, statements, compactor, touches, logger },
+      write: (late) => this.#touchLate(late),
+    });
+    const slices = new Slices(removal, statements);
+    this.#removals = new Removals({
+      context: {
+        ...{ ...own, slices, compactor, isAlive, expectKnown },
+        onChanged: () => this.#changed(),
+        onRunsChanged: (threadId) => this.#upkeep.note([threadId]),
+      },
+      patientConnection: patient,
+      schema,
+    });
+    this.threadWrites = this.#whenWritable(this.#removals);
     this.#reads = new Reads({
       connection: readConnection,
       statements,
@@ -128,7 +188,7 @@ export class PostgresBackend implements Backend {
       statements,
       schema,
       instanceId,
-      logger: options.logger,
+      logger,
       onNews: (news) => this.#hear(news),
     });
   }
@@ -155,10 +215,8 @@ export class PostgresBackend implements Backend {
     const parts = this.#lanes.map(async (lane, at) => {
       const places = [...ops.keys()].filter((place) => this.#laneOf(ops[place]) === at);
       const part = places.map((place) => ops[place] as WriterOp);
-      const outcomes = await lane.commit(batch, part);
-      const answers = outcomes.flatMap((outcome) => outcome.results);
+      const answers = await lane.commit(batch, part);
       for (const [index, place] of places.entries()) results[place] = answers[index] as OpResult;
-      for (const outcome of outcomes) this.#note(outcome);
     });
     const settled = await Promise.allSettled(parts);
     const failed = settled.find((part) => part.status === "rejected");
@@ -176,6 +234,11 @@ export class PostgresBackend implements Backend {
   async readView(request: ViewRequest): Promise<ViewMessage> {
     await this.open();
     return this.#retrying(() => this.#views.read(request));
+  }
+
+  async readRunInput({ threadId, row }: RunInputRequest): Promise<RunInputMessage> {
+    await this.open();
+    return this.#retrying(() => this.#views.readRunInput(threadId, row));
   }
 
   async keepView(request: KeepViewRequest): Promise<void> {
@@ -205,8 +268,9 @@ export class PostgresBackend implements Backend {
     this.#closed = true;
     clearTimeout(this.#timer);
     if (this.#opened) {
-      const holdsThreads = this.#held.size > 0;
-      const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
+      const hasThreadsLeft = await this.#endUpkeep(stepMs());
+      const leavesWork = this.#held.size > 0 || hasThreadsLeft;
+      const closing = this.#hosts.close({ leavesWork }).catch(() => undefined);
       await withDeadline(closing, stepMs());
       const told = this.#hosts.hasOthers ? this.#news.sayGoodbye() : Promise.resolve();
       await withDeadline(
@@ -232,6 +296,8 @@ export class PostgresBackend implements Backend {
     this.#opened = true;
     await this.#news.open();
     await this.#reap();
+    await this.#offerInterrupted();
+    await this.#resumeRemovals();
     this.#schedule();
   }
 
@@ -250,8 +316,10 @@ export class PostgresBackend implements Backend {
     try {
       await this.#beat();
       await this.#reap();
+      await this.#offerInterrupted();
       await this.#lookForStops();
       await this.#forgetJournals();
+      await this.#resumeRemovals();
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#lastError = error;
@@ -278,20 +346,98 @@ export class PostgresBackend implements Backend {
     for (const { thread_id } of rows) {
       const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
       const lane = this.#lanes[this.#laneOf(op)];
-      for (const outcome of (await lane?.commitApart([op])) ?? []) this.#note(outcome);
+      await lane?.commitApart([op]);
     }
     if (rows.length > 0) {
       const { logger } = this.#options;
       logger.warn({ recovered: rows.length, host: ownerId }, "recovered runs of a dead host");
       this.#notify({ kind: "changed" });
     }
-    await this.#hosts.forget(host);
+    if (await this.#hosts.forget(host)) this.#upkeep.sweep();
   }
 
-  #note({ isNews, stopped, ended, held }: Outcome): void {
-    for (const [threadId, epoch] of held) {
-      if (epoch === null) this.#held.delete(threadId);
-      else this.#held.set(threadId, epoch);
+  /** Tells of the interrupted runs that this instance may run again, if it wants any. */
+  async #offerInterrupted(): Promise<void> {
+    if (!this.#options.offersInterrupted) return;
+    const runs = await this.#control.use((send) => offeredRuns(this.#interruptedContext, send));
+    if (runs.length > 0) this.#notify({ kind: "interrupted", runs });
+  }
+
+  async #touchLate(touches: ReadonlyMap<string, Touch>): Promise<void> {
+    const ops = Array.from(
+      touches,
+      ([threadId, touch]): PostgresOp => ({ kind: "touch", threadId, ...touch }),
+    );
+    const parts = this.#lanes.map(async (lane, at) => {
+      const part = ops.filter((op) => this.#laneOf(op) === at);
+      if (part.length > 0) await lane.commitApart(part);
+    });
+    await Promise.all(parts);
+  }
+
+  /** Resolves with whether lists lack something that another host has to find. */
+  async #endUpkeep(timeoutMs: number): Promise<boolean> {
+    let isLeft = true;
+    const ended = this.#upkeep.end(timeoutMs).then((left) => {
+      isLeft = left;
+    });
+    await withDeadline(ended, timeoutMs);
+    return isLeft;
+  }
+
+  /** Reads that open the database first, and that are tried again while the server is away. */
+  #whenOpen(reads: ThreadReads): ThreadReads {
+    const read = async <T>(ask: () => Promise<T>): Promise<T> => {
+      await this.open();
+      return this.#retrying(ask);
+    };
+    return {
+      list: (request) => read(() => reads.list(request)),
+      get: (request) => read(() => reads.get(request)),
+      runs: (request) => read(() => reads.runs(request)),
+    };
+  }
+
+  #whenWritable(writes: ThreadWrites): ThreadWrites {
+    const write = async <T>(work: () => Promise<T>): Promise<T> => {
+      await this.open();
+      try {
+        return await work();
+      } catch (cause) {
+        if (!this.#closed) throw cause;
+        throw new RunStoreError("RUNNER_CLOSED", "the runner is closed", { cause });
+      }
+    };
+    return {
+      deleteThread: (request) => write(() => writes.deleteThread(request)),
+      forkThread: (request) => write(() => writes.forkThread(request)),
+      erase: (request) => write(() => writes.erase(request)),
+      purge: (request, watch) => write(() => writes.purge(request, watch)),
+    };
+  }
+
+  /** Carries on in the background with what a dead host has left of removals. */
+  async #resumeRemovals(): Promise<void> {
+    const { hasUnfinished } = this.#statements;
+    const { rows } = await this.#control.use((send) => send(hasUnfinished));
+    if (rows.length === 0) return;
+    void this.#removals.resume().catch((err: RunStoreError) => {
+      const { logger } = this.#options;
+      if (!this.#closed) logger.warn({ err, code: err.code }, "a removal could not be carried on");
+    });
+  }
+
+  /** A thread has become known or unknown, or is free. */
+  #changed(): void {
+    this.#notify({ kind: "changed" });
+    if (this.#hosts.hasOthers) this.#news.tell([]);
+  }
+
+  #note({ isNews, stopped, ended, stored, threads }: Outcome): void {
+    this.#upkeep.note(stored);
+    for (const { threadId, epoch, claim } of threads) {
+      if (claim?.ownerId === this.#options.instanceId) this.#held.set(threadId, epoch);
+      else this.#held.delete(threadId);
     }
     const until = performance.now() + RETAIN_MS;
     for (const run of ended) this.#retained.push({ run, until });

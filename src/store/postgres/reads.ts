@@ -1,3 +1,9 @@
+import type { Span } from "../../events/shared/pieces.ts";
+import type { StoredEventsRow } from "../../events/shared/places.ts";
+import { spansIn } from "../../events/shared/span-texts.ts";
+import { UNREADABLE } from "../../events/shared/stored-values.ts";
+import type { Chunk } from "../../events/shared/thread-values.ts";
+import type { CutRow } from "../../protocol/compactor-messages.ts";
 import type {
   FollowRequest,
   HistoryPageMessage,
@@ -11,6 +17,7 @@ import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import { isVisible, type Scope } from "../../protocol/scope.ts";
 import { tellFollower } from "../../runs/follow.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../runs/history-page.ts";
+import { isReplayed, isShownWhole } from "../../runs/history-row.ts";
 import { liveRunOf, threadNow } from "../../runs/holder.ts";
 import { bigintArray, textArray } from "./binary-arrays.ts";
 import type { Compactor } from "./compactor.ts";
@@ -18,7 +25,8 @@ import type { Connection } from "./connection.ts";
 import { keyValues } from "./row-writes.ts";
 import type { Statement, Statements, ThreadColumns } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
-import { holderOf, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { holderOf, isHidden, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { readChunks } from "./values/chunks.ts";
 
 /** Runs that one page has at most. */
 const PAGE_RUNS = 100;
@@ -43,6 +51,12 @@ interface PageRow {
   readonly run_id: string;
   /** Null for a run that is longer than a page. */
   readonly events: string | null;
+  readonly shared_events: string | null;
+}
+
+interface StoredRow extends StoredEventsRow {
+  readonly thread_id: string;
+  readonly epoch: number;
 }
 
 interface SegmentRow {
@@ -61,18 +75,21 @@ interface ThreadInScope {
   readonly isOthers: boolean;
 }
 
+const NO_EVENTS: CutRow = { chunks: ["[]"], trimmed: false };
+
 /** The reads of a `PostgresBackend`. */
 export class Reads {
   readonly #options: ReadsOptions;
   /** By run, the events of long runs in chunks. The oldest come first. */
-  readonly #cutRuns = new Map<string, readonly string[]>();
+  readonly #cutRuns = new Map<string, CutRow>();
 
   constructor(options: ReadsOptions) {
     this.#options = options;
   }
 
-  async page({ threadId, scope, cursor, runs }: PageRequest): Promise<HistoryPageMessage> {
+  async page(request: PageRequest): Promise<HistoryPageMessage> {
     const { statements, instanceId, isAlive } = this.#options;
+    const { threadId, scope, cursor, runs, forReplay } = request;
     const { thread, lastRun } = await this.#thread(threadId, scope);
     const before = cursor === null ? await this.#runBefore(threadId, runs, lastRun) : null;
     const now =
@@ -87,15 +104,11 @@ export class Reads {
     const { afterId, upToId } = from;
     const values = [toStored(threadId), afterId, upToId, PAGE_LENGTH, PAGE_RUNS];
     const found = await this.#query<PageRow>(statements.page, values);
-    const rows: HistoryRow[] = [];
-    for (const row of found) {
-      const chunks = await this.#chunksOf(threadId, row);
-      rows.push({ id: row.epoch, runId: fromStored(row.run_id), chunks });
-    }
+    const { rows, trimmed } = await this.#cutRows(threadId, found, forReplay);
     const { segments, next } = fillPage(rows, from);
     const last = rows.at(-1)?.id ?? upToId;
     const rest = last < upToId ? { afterId: last, chunk: 0, upToId } : null;
-    return { segments, next: next ?? rest, ...now };
+    return { segments, next: next ?? rest, trimmed, ...now };
   }
 
   async running({ threadId, scope }: RunningRequest): Promise<RunningMessage> {
@@ -135,7 +148,11 @@ export class Reads {
       };
       return tellFollower(run, news, () => stored.get(keyOf(run)) ?? null);
     });
-    const held = threads.map((id) => holderOf(states.get(id), isAlive)?.isAlive === true);
+    const held = threads.map((id) => {
+      const state = states.get(id);
+      const isFree = state === undefined || !isHidden(state);
+      return !isFree || holderOf(state, isAlive)?.isAlive === true;
+    });
     return { runs: told, held };
   }
 
@@ -150,16 +167,22 @@ export class Reads {
 
   /** By run, the events of those that are stored. */
   async #storedEvents(runs: readonly RunKey[]): Promise<Map<string, string>> {
-    if (runs.length === 0) return new Map();
-    type Row = { readonly thread_id: string; readonly epoch: number; readonly events: string };
-    const { eventsOfRuns } = this.#options.statements;
-    const rows = await this.#query<Row>(eventsOfRuns, keyValues(runs));
-    return new Map(
-      rows.map(({ thread_id, epoch, events }) => [
-        keyOf({ threadId: fromStored(thread_id), epoch }),
-        events,
-      ]),
-    );
+    const { connection, statements, compactor } = this.#options;
+    const found = new Map<string, string>();
+    if (runs.length === 0) return found;
+    const { rows, chunks } = await connection.use(async (send) => {
+      const { rows: stored } = await send(statements.eventsOfRuns, keyValues(runs));
+      const asked = (stored as StoredRow[]).map(({ thread_id, shared_events }) => ({
+        ...{ threadId: fromStored(thread_id), spans: spansIn(shared_events) },
+      }));
+      return { rows: stored as StoredRow[], chunks: await readChunks(send, statements, asked) };
+    });
+    for (const row of rows) {
+      const run = { threadId: fromStored(row.thread_id), epoch: row.epoch };
+      const events = await compactor.read({ run: row, chunks: chunks.get(run.threadId) ?? [] });
+      found.set(keyOf(run), events);
+    }
+    return found;
   }
 
   /** The run before the last `runs` up to `lastRun`, or null if there is none. */
@@ -179,6 +202,10 @@ export class Reads {
     if (row === undefined) return { thread: null, lastRun: 0, isOthers: false };
     const thread = threadRowOf(row);
     const { resourceId } = thread;
+    if (isHidden(thread)) {
+      const isOthers = !isVisible(scope, resourceId ?? null);
+      return { thread: null, lastRun: 0, isOthers };
+    }
     if (!isVisible(scope, resourceId ?? null)) {
       return { thread: null, lastRun: 0, isOthers: resourceId !== undefined };
     }
@@ -191,19 +218,65 @@ export class Reads {
     if (owners.length > 0) await this.#options.expectKnown(owners);
   }
 
-  async #chunksOf(threadId: string, { epoch, events }: PageRow): Promise<readonly string[]> {
-    if (events !== null) return [events];
+  /** The first of these rows, as many as fill a page. */
+  async #cutRows(
+    threadId: string,
+    found: readonly PageRow[],
+    forReplay: boolean,
+  ): Promise<{ readonly rows: readonly HistoryRow[]; readonly trimmed: boolean }> {
+    const slots = forReplay ? isReplayed : undefined;
+    const page: (PageRow & { readonly spans: readonly Span[] })[] = [];
+    let length = 0;
+    for (const row of found) {
+      const spans = spansIn(row.shared_events, slots);
+      page.push({ ...row, spans });
+      length += row.events?.length ?? PAGE_LENGTH;
+      for (const span of spans) length += span.length;
+      if (length >= PAGE_LENGTH) break;
+    }
+    const { connection, statements } = this.#options;
+    const asked = page.map(({ spans }) => ({ threadId, spans }));
+    const read = await connection.use((send) => readChunks(send, statements, asked));
+    const chunks = read.get(threadId) ?? [];
+    const rows: HistoryRow[] = [];
+    let trimmed = false;
+    for (const row of page) {
+      const cut = await this.#cut(threadId, row, chunks, forReplay);
+      trimmed ||= cut.trimmed;
+      rows.push({ id: row.epoch, runId: fromStored(row.run_id), chunks: cut.chunks });
+    }
+    return { rows, trimmed };
+  }
+
+  async #cut(
+    threadId: string,
+    { epoch, events, shared_events }: PageRow,
+    chunks: readonly Chunk[],
+    forReplay: boolean,
+  ): Promise<CutRow> {
+    if (events !== null && shared_events === null && isShownWhole(events, forReplay)) {
+      return { chunks: [events], trimmed: false };
+    }
     const run = { threadId, epoch };
-    const key = keyOf(run);
+    const key = `${forReplay} ${keyOf(run)}`;
     const known = this.#cutRuns.get(key);
     if (known !== undefined) return known;
-    // The run may have been purged since the first page. Then it counts as a run without events.
-    const json = (await this.#storedEvents([run])).get(key) ?? "[]";
-    const chunks = await this.#options.compactor.cut(json);
-    this.#cutRuns.set(key, chunks);
+    const rest = events ?? (await this.#restOf(run));
+    const row = { events: rest ?? "[]", shared_events: rest === null ? null : shared_events };
+    const cut = await this.#options.compactor.cut({ run: row, forReplay, chunks });
+    // The run may have been purged since the row was read. Then it counts as a run without events.
+    if (cut.chunks[0] === UNREADABLE && (await this.#restOf(run)) === null) return NO_EVENTS;
+    this.#cutRuns.set(key, cut);
     const [oldest = key] = this.#cutRuns.keys();
     if (this.#cutRuns.size > CUT_RUNS) this.#cutRuns.delete(oldest);
-    return chunks;
+    return cut;
+  }
+
+  /** The events of a run without their values, or null for a run that is not stored any more. */
+  async #restOf(run: RunKey): Promise<string | null> {
+    const { eventsOfRuns } = this.#options.statements;
+    const [row] = await this.#query<StoredRow>(eventsOfRuns, keyValues([run]));
+    return row?.events ?? null;
   }
 
   async #query<Row>(statement: Statement, values: readonly unknown[]): Promise<Row[]> {

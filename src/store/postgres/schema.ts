@@ -1,5 +1,6 @@
 import { RunStoreError } from "../../protocol/errors.ts";
 import type { Send } from "./connection.ts";
+import { THREAD_TABLES } from "./threads/thread-tables.ts";
 
 /** The schema version that this code writes. A database of a newer version is refused. */
 export const SCHEMA_VERSION = 1;
@@ -8,14 +9,15 @@ export const SCHEMA_VERSION = 1;
 const MIGRATION_LOCK = 7_203_681_145;
 
 /**
- * Every key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts` and
- * `schema_version` are small, and are not distributed.
+ * Every key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts`, `removed_threads`,
+ * `purge_lease` and `schema_version` are small, and are not distributed.
  *
  * `threads` has no index on what changes with each run: PostgreSQL then updates a row within its page. The
  * free space in its pages is for that.
  *
  * Events and inputs are stored without compression (`EXTERNAL`), in their row up to 8 kB: that halves the
- * server's time for an insert. `text` and not `jsonb`, which reorders keys.
+ * server's time for an insert. Values that runs share are written once, and compressed. `text` and not `jsonb`,
+ * which reorders keys.
  */
 const TABLES = (schema: string) => `
 CREATE TABLE ${schema}.hosts (
@@ -25,6 +27,8 @@ CREATE TABLE ${schema}.hosts (
   beat int8 NOT NULL,
   -- The host ends no more runs: what it holds can be taken at once.
   closed boolean NOT NULL DEFAULT false,
+  -- Its runs are offered for a rerun when it dies.
+  offers_interrupted boolean NOT NULL DEFAULT false,
   seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE ${schema}.threads (
@@ -41,9 +45,21 @@ CREATE TABLE ${schema}.threads (
   agent_id text,
   -- Stored runs.
   runs int8 NOT NULL DEFAULT 0,
+  -- A new number with each change of the values of the thread, 0 before the first, and its last log.
+  values_version int8 NOT NULL DEFAULT 0,
+  last_log int8 NOT NULL DEFAULT 0,
+  -- What a host does with the thread, in several transactions, and that host. Null for nothing.
+  -- removal, fork: the thread is unknown until that is done. sweep: of values that no run uses any more.
+  unfinished text,
+  unfinished_by text,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 70);
+CREATE INDEX threads_unfinished ON ${schema}.threads (thread_id) WHERE unfinished IS NOT NULL;
+-- No epoch of a thread that was removed is higher.
+CREATE TABLE ${schema}.removed_threads (id int8 PRIMARY KEY, last_epoch int8 NOT NULL);
+-- The host that purges.
+CREATE TABLE ${schema}.purge_lease (id int8 PRIMARY KEY, instance_id text NOT NULL);
 CREATE TABLE ${schema}.runs (
   thread_id text COLLATE "C" NOT NULL,
   epoch int8 NOT NULL,
@@ -51,11 +67,16 @@ CREATE TABLE ${schema}.runs (
   agent_id text,
   finished_at int8 NOT NULL,
   input text NOT NULL,
+  -- The digests of its messages that no earlier run of the thread has: JSON, or empty.
+  messages text NOT NULL DEFAULT '',
   events text NOT NULL,
+  -- Where values go back in that were taken out: JSON arrays of places, or null.
+  shared_events text,
+  shared_input text,
   PRIMARY KEY (thread_id, epoch)
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE ${schema}.runs ALTER COLUMN events SET STORAGE EXTERNAL,
-  ALTER COLUMN input SET STORAGE EXTERNAL;
+  ALTER COLUMN input SET STORAGE EXTERNAL, ALTER COLUMN messages SET STORAGE EXTERNAL;
 CREATE TABLE ${schema}.journal (
   thread_id text COLLATE "C" NOT NULL,
   epoch int8 NOT NULL,
@@ -67,9 +88,22 @@ CREATE TABLE ${schema}.journal (
 ALTER TABLE ${schema}.journal ALTER COLUMN events SET STORAGE EXTERNAL;
 CREATE TABLE ${schema}.messages (
   thread_id text COLLATE "C" NOT NULL,
-  message_id text COLLATE "C" NOT NULL,
-  digest int8 NOT NULL,
-  PRIMARY KEY (thread_id, message_id)
+  -- The epoch of the last run that this row covers. It covers the runs since the row before.
+  up_to int8 NOT NULL,
+  -- The \`messages\` of these runs. They are known even when the runs were purged.
+  messages text NOT NULL,
+  PRIMARY KEY (thread_id, up_to)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE ${schema}.messages ALTER COLUMN messages SET STORAGE EXTERNAL;
+-- Values that come again in run after run, once a thread: rows of logs, which only grow at their ends.
+CREATE TABLE ${schema}.shared_values (
+  thread_id text COLLATE "C" NOT NULL,
+  log int8 NOT NULL,
+  -- Position in the log, and length, in UTF-16 units.
+  at int8 NOT NULL,
+  length int8 NOT NULL,
+  text text NOT NULL,
+  PRIMARY KEY (thread_id, log, at)
 );
 CREATE TABLE ${schema}.views (
   thread_id text COLLATE "C" NOT NULL,
@@ -82,6 +116,7 @@ CREATE TABLE ${schema}.views (
   PRIMARY KEY (thread_id, up_to)
 );
 ALTER TABLE ${schema}.views ALTER COLUMN view SET STORAGE EXTERNAL;
+${THREAD_TABLES(schema)}
 CREATE TABLE ${schema}.schema_version (version int8 PRIMARY KEY);
 `;
 

@@ -1,18 +1,30 @@
-/** A statement, named so that the server prepares it once per connection. */
-export interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
+import { removalStatementsOf } from "./removal/statements.ts";
+import { notHidden, type Statement, type Unfinished } from "./statement.ts";
+import { threadStatementsOf } from "./threads/thread-statements.ts";
+import { valueStatementsOf } from "./values/statements.ts";
+
+export type { Statement } from "./statement.ts";
 
 /** The columns of a thread that a transaction decides by. */
 const THREAD =
-  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs";
+  "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs, values_version, last_log, unfinished, created_at AS made_at, xmin";
 
-/** All statements of a schema. Arrays are binary: see `binary-arrays.ts`. */
+/**
+ * Names a start of a server. After a failover, or from a backup, another one may lack what was committed last, and
+ * use the numbers of those transactions again.
+ */
+const SERVER = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8";
+
+/**
+ * All statements of a schema. Arrays are binary: see `binary-arrays.ts`. Rows are written from `unnest` in a list of
+ * columns: in a FROM clause, the server would first copy all of them.
+ */
 export function statementsOf(schema: string) {
   const named = (name: string, text: string): Statement => ({ name: `dar_${name}`, text });
   const s = schema;
   return {
+    ...valueStatementsOf(schema),
+    ...removalStatementsOf(schema),
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
@@ -24,7 +36,7 @@ export function statementsOf(schema: string) {
       "bounded",
       `SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
          set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-         set_config('enable_mergejoin', 'off', true)`,
+         set_config('enable_mergejoin', 'off', true), ${SERVER} AS server`,
     ),
     /** The row of a new thread may be lost with the server: it is made again. */
     relaxed: named("relaxed", "SET LOCAL synchronous_commit TO off"),
@@ -40,34 +52,62 @@ export function statementsOf(schema: string) {
       `SELECT ${THREAD} FROM ${s}.threads WHERE thread_id = ANY($1::text[])
        ORDER BY thread_id FOR NO KEY UPDATE`,
     ),
+    // Fails with DIVISION_BY_ZERO when the row of a thread is not the one that the transaction read, or assumed.
+    // `xmin` is the transaction that wrote the row last.
     saveThreads: named(
       "save_threads",
-      `UPDATE ${s}.threads AS t SET epoch = q.epoch, run_id = q.run_id, owner_id = q.owner_id,
-         claim_number = q.claim_number, stop = q.stop, resource_id = q.resource_id,
-         agent_id = q.agent_id, runs = q.runs, updated_at = clock_timestamp()
-       FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[],
-         $7::text[], $8::text[], $9::int8[])
-         AS q(thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs)
-       WHERE t.thread_id = q.thread_id`,
+      `WITH saved AS (
+         UPDATE ${s}.threads AS t SET epoch = q.epoch, run_id = q.run_id, owner_id = q.owner_id,
+           claim_number = q.claim_number, stop = q.stop, resource_id = q.resource_id,
+           agent_id = q.agent_id, runs = q.runs, values_version = q.values_version,
+           last_log = q.last_log, updated_at = clock_timestamp()
+         FROM (SELECT unnest($1::text[]) AS thread_id, unnest($2::xid[]) AS xmin,
+             unnest($3::int8[]) AS epoch, unnest($4::text[]) AS run_id,
+             unnest($5::text[]) AS owner_id, unnest($6::int8[]) AS claim_number,
+             unnest($7::int8[]) AS stop, unnest($8::text[]) AS resource_id,
+             unnest($9::text[]) AS agent_id, unnest($10::int8[]) AS runs,
+             unnest($11::int8[]) AS values_version, unnest($12::int8[]) AS last_log) AS q
+         WHERE t.thread_id = q.thread_id AND t.xmin = q.xmin
+         RETURNING 1)
+       SELECT 1 / (count(*) = $13 AND ${SERVER} = $14)::int, pg_current_xact_id()::xid AS xmin
+       FROM saved`,
     ),
-    messagesKnown: named(
-      "messages_known",
-      `SELECT m.thread_id, m.message_id, m.digest
-       FROM unnest($1::text[], $2::text[]) AS q(thread_id, message_id)
-       JOIN ${s}.messages AS m ON m.thread_id = q.thread_id AND m.message_id = q.message_id`,
+    // For rows that were not read in this transaction. Fails as `saveThreads` does.
+    lockAssumed: named(
+      "lock_assumed",
+      `WITH assumed AS (
+         SELECT 1 FROM (SELECT unnest($1::text[]) AS thread_id, unnest($2::xid[]) AS xmin) AS q
+         JOIN ${s}.threads AS t ON t.thread_id = q.thread_id
+         WHERE t.xmin = q.xmin
+         ORDER BY t.thread_id FOR NO KEY UPDATE OF t)
+       SELECT 1 / (count(*) = $3 AND ${SERVER} = $4)::int FROM assumed`,
+    ),
+    // The messages of runs behind an epoch. Rows of `messages` may begin before it.
+    messagesSince: named(
+      "messages_since",
+      `SELECT q.thread_id, m.up_to AS epoch, m.messages, true AS is_pack
+       FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
+       JOIN ${s}.messages AS m ON m.thread_id = q.thread_id AND m.up_to > q.epoch
+       UNION ALL
+       SELECT q.thread_id, r.epoch, r.messages, false
+       FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
+       JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch > greatest(q.epoch,
+         (SELECT max(m.up_to) FROM ${s}.messages AS m WHERE m.thread_id = q.thread_id))
+       ORDER BY 4 DESC, 2`,
     ),
     addMessages: named(
       "add_messages",
-      `INSERT INTO ${s}.messages AS m (thread_id, message_id, digest)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::int8[])
-       ON CONFLICT (thread_id, message_id) DO UPDATE SET digest = excluded.digest
-       WHERE m.digest <> excluded.digest`,
+      `INSERT INTO ${s}.messages (thread_id, up_to, messages)
+       SELECT * FROM unnest($1::text[], $2::int8[], $3::text[]) ON CONFLICT DO NOTHING`,
     ),
     addRuns: named(
       "add_runs",
-      `INSERT INTO ${s}.runs (thread_id, epoch, run_id, agent_id, finished_at, input, events)
-       SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::text[],
-         $7::text[])`,
+      `INSERT INTO ${s}.runs
+         (thread_id, epoch, run_id, agent_id, finished_at, input, messages, events, shared_input,
+           shared_events)
+       SELECT unnest($1::text[]), unnest($2::int8[]), unnest($3::text[]), unnest($4::text[]),
+         unnest($5::int8[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+         unnest($9::text[]), unnest($10::text[])`,
     ),
     runsKnown: named(
       "runs_known",
@@ -78,7 +118,7 @@ export function statementsOf(schema: string) {
     addSegments: named(
       "add_segments",
       `INSERT INTO ${s}.journal (thread_id, epoch, seq, events)
-       SELECT * FROM unnest($1::text[], $2::int8[], $3::int8[], $4::text[])
+       SELECT unnest($1::text[]), unnest($2::int8[]), unnest($3::int8[]), unnest($4::text[])
        ON CONFLICT DO NOTHING`,
     ),
     deleteJournals: named(
@@ -88,16 +128,29 @@ export function statementsOf(schema: string) {
     ),
     journal: named(
       "journal",
-      `SELECT seq, events FROM ${s}.journal WHERE thread_id = $1 AND epoch = $2 ORDER BY seq`,
+      `SELECT seq, events FROM ${s}.journal
+       WHERE thread_id = $1 AND epoch = $2 AND (seq >= $3 OR seq < 0) ORDER BY seq`,
+    ),
+    // The input, and segments up to the one that makes $4 bytes.
+    journalPiece: named(
+      "journal_piece",
+      `SELECT seq, events FROM (
+         SELECT seq, events, sum(bytes) OVER (ORDER BY seq) - bytes AS before FROM (
+           SELECT seq, events, octet_length(events) AS bytes FROM ${s}.journal
+           WHERE thread_id = $1 AND epoch = $2 AND (seq >= $3 OR seq = -1)) AS j) AS p
+       WHERE before < $4 OR seq = -1 ORDER BY seq`,
     ),
 
     beat: named(
       "beat",
-      `INSERT INTO ${s}.hosts (instance_id, lease_ms, beat) VALUES ($1, $2, $3)
+      `INSERT INTO ${s}.hosts (instance_id, lease_ms, beat, offers_interrupted) VALUES ($1, $2, $3, $4)
        ON CONFLICT (instance_id) DO UPDATE SET
          beat = excluded.beat, closed = false, seen_at = clock_timestamp()`,
     ),
-    hosts: named("hosts", `SELECT instance_id, lease_ms, beat, closed FROM ${s}.hosts`),
+    hosts: named(
+      "hosts",
+      `SELECT instance_id, lease_ms, beat, closed, offers_interrupted FROM ${s}.hosts`,
+    ),
     closeHost: named("close_host", `UPDATE ${s}.hosts SET closed = true WHERE instance_id = $1`),
     forgetHost: named("forget_host", `DELETE FROM ${s}.hosts WHERE instance_id = $1 AND beat = $2`),
     // Reads the whole table: there is no index by owner. Needed only when a host has died.
@@ -128,26 +181,32 @@ export function statementsOf(schema: string) {
     // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.
     page: named(
       "page",
-      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events FROM (
-         SELECT epoch, run_id, events, bytes, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
-         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
+      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events, shared_events FROM (
+         SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
+         FROM (SELECT epoch, run_id, events, shared_events, octet_length(events) AS bytes
+           FROM ${s}.runs
            WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
        WHERE before <= $4 ORDER BY epoch`,
     ),
     eventsOfRuns: named(
       "events_of_runs",
-      `SELECT r.thread_id, r.epoch, r.events
+      `SELECT r.thread_id, r.epoch, r.events, r.shared_events
        FROM unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
        JOIN ${s}.runs AS r ON r.thread_id = q.thread_id AND r.epoch = q.epoch`,
     ),
-    lastRun: named("last_run", `SELECT max(epoch) AS epoch FROM ${s}.runs WHERE thread_id = $1`),
+    firstAndLastRun: named(
+      "first_and_last_run",
+      `SELECT (SELECT min(epoch) FROM ${s}.runs WHERE thread_id = $1) AS first,
+         (SELECT max(epoch) FROM ${s}.runs WHERE thread_id = $1) AS last
+       FROM ${s}.threads AS t WHERE t.thread_id = $1 AND ${notHidden("t")}`,
+    ),
     // Runs up to the one that makes $4 bytes, and at most $5.
     runsOfView: named(
       "runs_of_view",
-      `SELECT epoch, run_id, events FROM (
+      `SELECT epoch, run_id, events, shared_events FROM (
          SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
-         FROM (SELECT epoch, run_id, events, octet_length(events) AS bytes FROM ${s}.runs
-           WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
+         FROM (SELECT epoch, run_id, events, shared_events, octet_length(events) AS bytes
+           FROM ${s}.runs WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
        WHERE before <= $4 ORDER BY epoch`,
     ),
     keptView: named(
@@ -196,6 +255,7 @@ export function statementsOf(schema: string) {
        WHERE thread_id = ANY($1::text[]) AND owner_id = $2 AND stop > 0`,
     ),
     notify: named("notify", "SELECT pg_notify($1, $2)"),
+    ...threadStatementsOf(schema),
   };
 }
 
@@ -212,4 +272,10 @@ export interface ThreadColumns {
   readonly resource_id: string | null;
   readonly agent_id: string | null;
   readonly runs: number;
+  readonly values_version: number;
+  readonly last_log: number;
+  readonly unfinished: Unfinished | null;
+  /** Missing, as `xmin`, where no transaction goes on with the row. */
+  readonly made_at?: string;
+  readonly xmin?: string;
 }

@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { RunStoreError } from "../../protocol/errors.ts";
+import { sqlStateOf } from "./driver.ts";
 
 /*
  * PostgreSQL's `text` holds neither the character NUL nor half of a surrogate pair, and ids may contain both.
@@ -7,9 +8,6 @@ import { createHash } from "node:crypto";
  */
 
 const ESCAPED = /[\\\0]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-
-/** An entry of an index has at most 2700 bytes. */
-const MAX_MESSAGE_ID = 500;
 
 const isPlain = (id: string) => id.isWellFormed() && !id.includes("\0") && !id.includes("\\");
 
@@ -30,8 +28,19 @@ export const toStoredOrNull = (id: string | null) => (id === null ? null : toSto
 export const fromStoredOrNull = (stored: string | null) =>
   stored === null ? null : fromStored(stored);
 
-/** Message ids are only compared. Long ones are stored as their hash. */
-export function toStoredMessage(id: string): string {
-  if (id.length <= MAX_MESSAGE_ID) return toStored(id);
-  return `\\sha256 ${createHash("sha256").update(JSON.stringify(id)).digest("hex")}`;
+/** SQLSTATE of an entry that an index cannot hold: it has at most 2700 bytes, compressed. */
+const PROGRAM_LIMIT_EXCEEDED = "54000";
+
+/** Whether a thread cannot be made because its id is too long. */
+export function isTooLong(error: unknown): boolean {
+  const cause = error instanceof RunStoreError ? error.cause : error;
+  return sqlStateOf(cause) === PROGRAM_LIMIT_EXCEEDED;
+}
+
+export function tooLong(threadId: string): RunStoreError {
+  const bytes = Buffer.byteLength(threadId);
+  return new RunStoreError(
+    "THREAD_ID_TOO_LONG",
+    `the thread id is too long for PostgreSQL: it has ${bytes} bytes, and up to 1000 always fit`,
+  );
 }

@@ -1,62 +1,25 @@
 import { RunStoreError } from "../../protocol/errors.ts";
-import type {
-  AppendOp,
-  ClaimOp,
-  FinishOp,
-  OpResult,
-  ReleaseOp,
-  StopOp,
-  WriterOp,
-} from "../../protocol/messages.ts";
+import type { OpResult } from "../../protocol/messages.ts";
 import type { RunKey } from "../../protocol/run-key.ts";
-import { isVisible } from "../../protocol/scope.ts";
-import { answerUnheld, NO_THREAD_LIST, OK, type RunOp } from "../../runs/answers.ts";
-import { belongsTo, decideClaim } from "../../runs/claim.ts";
-import { eventsOf, type Journal } from "../../runs/compact-journal.ts";
-import { isStoppable } from "../../runs/holder.ts";
-import {
-  endInterrupted,
-  type InterruptedEnd,
-  OWNER_DIED,
-  REST_UNSTORED,
-} from "../../runs/interrupted.ts";
-import { messagesSeen } from "../../runs/messages-seen.ts";
 import { textArray } from "./binary-arrays.ts";
-import type { Compactor } from "./compactor.ts";
 import type { Send } from "./connection.ts";
-import { keyValues, RowWrites } from "./row-writes.ts";
-import type { Statements, ThreadColumns } from "./statements.ts";
-import { fromStored, toStored, toStoredMessage } from "./stored-ids.ts";
-import { holderOf, STOP, STOP_AND_DISCARD, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { sqlStateOf } from "./driver.ts";
+import type { KnownMessages } from "./known-messages.ts";
+import { type OperationContext, Operations, type PostgresOp } from "./operations.ts";
+import { assumedValues, keyValues, serverOf } from "./row-writes.ts";
+import type { ThreadColumns } from "./statements.ts";
+import { fromStored, toStored } from "./stored-ids.ts";
+import { type StoredMessages, ThreadMessages } from "./thread-messages.ts";
+import { type ThreadRow, threadRowOf } from "./thread-row.ts";
+import type { ThreadTouches } from "./threads/thread-touches.ts";
 
-/** The seq of a run's input in its journal. */
-const INPUT_SEQ = -1;
-
-/** UTF-16 units of JSON that a stored run has at most: V8 allows twice this length, PostgreSQL 1 GB. */
-const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
-
-/** End the run of a host that died, if that host still holds the thread. */
-export interface RecoverOp {
-  readonly kind: "recover";
-  readonly threadId: string;
-  readonly ownerId: string;
+export interface TransactionContext extends OperationContext {
+  readonly messages: KnownMessages;
+  readonly touches: ThreadTouches;
 }
 
-export type PostgresOp = WriterOp | RecoverOp;
-
-export interface TransactionContext {
-  readonly statements: Statements;
-  /** The instance that writes. */
-  readonly instanceId: string;
-  readonly interruptedNote: string | false;
-  readonly isAlive: (instanceId: string) => boolean;
-  /** Reads the hosts again when one of these is not known yet: it would count as dead. */
-  readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
-  readonly compactor: Compactor;
-}
-
-/** A thread that a claim needs has no row yet. */
-export class UnknownThread extends Error {}
+/** A thread is not as this instance thought. */
+export class AssumedWrongly extends Error {}
 
 /** What a transaction has done, for those who hear of it when it is committed. */
 export interface Outcome {
@@ -67,295 +30,177 @@ export interface Outcome {
   readonly stopped: readonly string[];
   /** Ended runs whose journal is kept for followers. */
   readonly ended: readonly RunKey[];
-  /** The threads of the operations, and the epoch in which this instance holds each, or null. */
-  readonly held: ReadonlyMap<string, number | null>;
+  /** Threads of which a run was stored. */
+  readonly stored: readonly string[];
+  /** The threads of the operations, as they are now. */
+  readonly threads: readonly ThreadRow[];
 }
 
+/** What `saveThreads` and `lockAssumed` fail with. */
+const DIVISION_BY_ZERO = "22012";
+
 /**
- * One transaction: reads and locks the rows of its threads, applies the operations to these rows, and writes
- * the rows back. So the rules of `src/runs` decide here, and not in SQL. Two round trips, however many
- * operations there are.
+ * One transaction: applies operations to the rows of their threads, and writes the rows back. So the rules of
+ * `src/runs` decide here, and not in SQL.
+ *
+ * The rows are read and locked first: two round trips, however many operations there are. Rows that
+ * this instance knows from its last transaction may be assumed instead. They are then written on condition that
+ * they are still the same, in one round trip.
  */
 export class Transaction {
   readonly #context: TransactionContext;
   readonly #send: Send;
-  readonly #threads = new Map<string, ThreadRow>();
-  /** By thread, the stored digests of the messages that the claims ask for. Ids as they are stored. */
-  readonly #digests = new Map<string, Map<string, number>>();
-  readonly #writes = new RowWrites();
-  readonly #ended: RunKey[] = [];
-  readonly #stopped: string[] = [];
-  #isNews = false;
+  readonly #rows = new Map<string, ThreadRow>();
+  /** By thread, as far as they are known. */
+  readonly #messages = new Map<string, ThreadMessages>();
+  /** The answers under way. Each is awaited: one that fails later would be an unhandled rejection. */
+  readonly #sent: Promise<unknown>[] = [];
 
   constructor(context: TransactionContext, send: Send) {
     this.#context = context;
     this.#send = send;
   }
 
-  async run(ops: readonly PostgresOp[]): Promise<Outcome> {
-    const { statements, instanceId } = this.#context;
+  /**
+   * `assumed` has the rows of all threads of `ops`, or is null. Of threads that are claimed, `KnownMessages` then
+   * has the messages.
+   *
+   * @throws {AssumedWrongly} one of `assumed` is not as it was.
+   */
+  async run(ops: readonly PostgresOp[], assumed: readonly ThreadRow[] | null): Promise<Outcome> {
+    const { messages, statements } = this.#context;
     try {
-      await this.#load(ops);
+      if (assumed === null) await this.#load(ops);
+      else this.#assume(assumed);
+      const rows = this.#rows;
+      const messagesOf = (row: ThreadRow) => this.#messages.get(row.threadId);
+      const operations = new Operations(this.#context, this.#send, { rows, messagesOf });
       const results: OpResult[] = [];
-      for (const op of ops) results.push(await this.#applyAlone(op));
-      await this.#save();
-      const held = new Map<string, number | null>();
-      for (const { threadId, epoch, claim } of this.#threads.values()) {
-        held.set(threadId, claim?.ownerId === instanceId ? epoch : null);
+      for (const op of ops) results.push(await operations.apply(op));
+      await this.#save(operations, assumed !== null);
+      const { isNews, stopped, ended, stored } = operations;
+      const threads = [...rows.values()];
+      for (const { threadId, epoch } of threads) {
+        const known = this.#messages.get(threadId);
+        if (known === undefined) continue;
+        known.epoch = epoch;
+        messages.keep(threadId, known);
       }
-      const [isNews, stopped, ended] = [this.#isNews, this.#stopped, this.#ended];
-      return { results, isNews, stopped, ended, held };
+      return { results, isNews, stopped, ended, stored, threads };
     } catch (error) {
+      for (const { threadId } of ops) messages.forget(threadId);
       // Fails where the connection is gone, and then says nothing new.
-      await this.#send(statements.rollback).catch(() => undefined);
-      throw error;
+      if (this.#sent.length > 0) await this.#send(statements.rollback).catch(() => undefined);
+      const isWrong = assumed !== null && sqlStateOf(error) === DIVISION_BY_ZERO;
+      throw isWrong ? new AssumedWrongly() : error;
+    }
+  }
+
+  /** Resolves with the server: see `RowVersion`. */
+  async #begin(): Promise<number> {
+    const { begin, bounded } = this.#context.statements;
+    const begun = this.#send(begin);
+    const answer = this.#send(bounded);
+    this.#sent.push(begun, answer);
+    begun.catch(() => undefined);
+    return (await answer).rows[0]?.server;
+  }
+
+  #assume(assumed: readonly ThreadRow[]): void {
+    for (const row of assumed) {
+      this.#rows.set(row.threadId, { ...row });
+      const known = this.#context.messages.of(row);
+      if (known !== undefined) this.#messages.set(row.threadId, known);
     }
   }
 
   async #load(ops: readonly PostgresOp[]): Promise<void> {
-    const { statements } = this.#context;
-    const ids = [...new Set(ops.map(({ threadId }) => toStored(threadId)))];
-    const asked = ops.flatMap((op) =>
-      op.kind === "claim"
-        ? op.messageIds.map((id) => [toStored(op.threadId), toStoredMessage(id)] as const)
-        : [],
-    );
-    const [, , locked, known] = await Promise.all([
-      this.#send(statements.begin),
-      this.#send(statements.bounded),
-      this.#send(statements.lockThreads, [textArray(ids)]),
-      asked.length === 0
-        ? null
-        : this.#send(statements.messagesKnown, [
-            textArray(asked.map(([threadId]) => threadId)),
-            textArray(asked.map(([, id]) => id)),
-          ]),
+    const { statements, messages } = this.#context;
+    const ids = [...new Set(ops.map(({ threadId }) => threadId))];
+    const claimed = new Set(ops.filter(({ kind }) => kind === "claim").map((op) => op.threadId));
+    const unknown = [...claimed].filter((threadId) => messages.get(threadId) === undefined);
+    const [server, locked, read] = await Promise.all([
+      this.#begin(),
+      this.#send(statements.lockThreads, [textArray(ids.map(toStored))]),
+      this.#readMessages(unknown.map((threadId) => ({ threadId, epoch: 0 }))),
     ]);
-    for (const row of locked.rows as ThreadColumns[]) {
-      const thread = threadRowOf(row);
-      this.#threads.set(thread.threadId, thread);
+    for (const columns of locked.rows as ThreadColumns[]) {
+      const row = threadRowOf(columns, server);
+      this.#rows.set(row.threadId, row);
     }
-    const owners = [...this.#threads.values()].flatMap(({ claim }) => claim?.ownerId ?? []);
+    const owners = [...this.#rows.values()].flatMap(({ claim }) => claim?.ownerId ?? []);
     await this.#context.expectKnown(owners);
-    for (const { thread_id, message_id, digest } of known?.rows ?? []) {
-      const threadId = fromStored(thread_id);
-      const digests = this.#digests.get(threadId) ?? new Map<string, number>();
-      this.#digests.set(threadId, digests.set(message_id, digest));
-    }
+    await this.#loadMessages(claimed, read);
   }
 
-  /** An operation that fails has changed nothing: it fails before its first change. */
-  async #applyAlone(op: PostgresOp): Promise<OpResult> {
-    try {
-      return await this.#apply(op);
-    } catch (error) {
-      if (!(error instanceof RunStoreError) || error.retryable) throw error;
-      const { code, message } = error;
-      return { ok: false, fault: { code, message } };
-    }
-  }
-
-  async #apply(op: PostgresOp): Promise<OpResult> {
-    const { instanceId, isAlive } = this.#context;
-    const row = this.#threads.get(op.threadId);
-    if (op.kind === "claim") return this.#claim(op, row);
-    if (op.kind === "stop") return this.#stop(op, row);
-    if (op.kind === "updateThread") return NO_THREAD_LIST;
-    // No run is offered to be run again: `PostgresBackend` gives no `interrupted` notices.
-    if (op.kind === "take") return { ok: true, taken: null };
-    if (op.kind === "settle") return { ok: true, settled: false };
-    if (op.kind === "recover") {
-      const isDead = row?.claim?.ownerId === op.ownerId && !isAlive(op.ownerId);
-      if (isDead) await this.#recover(row, this.#ownerDied());
-      return OK;
-    }
-    const isOurs = row?.claim?.ownerId === instanceId;
-    if (op.kind === "withdraw") {
-      if (isOurs && row.claim?.claimNumber === op.number) this.#free(row);
-      return OK;
-    }
-    if (!isOurs || row.epoch !== op.epoch) {
-      const isStored = await this.#isStored(op);
-      return answerUnheld(op, () => isStored);
-    }
-    await this.#write(op, row);
-    return OK;
-  }
-
-  /** An operation of the run that holds the thread. */
-  async #write(op: RunOp, row: ThreadRow): Promise<void> {
-    switch (op.kind) {
-      case "append":
-        return this.#append(op);
-      case "finish":
-        return this.#finish(op, row);
-      case "release":
-        this.#endJournal(op);
-        return this.#free(row);
-      case "giveUp":
-        if (op.keep) return this.#recover(row, REST_UNSTORED);
-        this.#writes.deleteJournal(op);
-        return this.#free(row);
-    }
-  }
-
-  async #claim(op: ClaimOp, row: ThreadRow | undefined): Promise<OpResult<"claim">> {
-    const { instanceId, isAlive } = this.#context;
-    const { threadId, runId, agentId, resourceId, number: claimNumber } = op;
-    if (row === undefined) throw new UnknownThread();
-    if (!belongsTo(row.resourceId, resourceId)) {
-      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND", heldIn: null };
-    }
-    const holder = holderOf(row, isAlive);
-    const decision = decideClaim({ instanceId, claimNumber, holder });
-    if (decision.kind === "refuse") {
-      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING", heldIn: row.epoch };
-    }
-    if (decision.kind === "recover") await this.#recover(row, this.#ownerDied());
-    if (decision.kind !== "repeat") {
-      row.epoch++;
-      row.claim = { runId, ownerId: instanceId, claimNumber };
-      row.stop = 0;
-      row.resourceId = resourceId;
-      row.agentId = agentId;
-      row.isChanged = true;
-    }
-    const known = messagesSeen(op, (id) => this.#digestOf(threadId, toStoredMessage(id)));
-    return { ok: true, claim: { epoch: row.epoch, ...known, isFirst: row.runs === 0 } };
-  }
-
-  #digestOf(threadId: string, id: string): number | undefined {
-    return this.#writes.digestOf(threadId, id) ?? this.#digests.get(threadId)?.get(id);
-  }
-
-  #stop(op: StopOp, row: ThreadRow | undefined): OpResult<"stop"> {
-    const { instanceId, isAlive } = this.#context;
-    const wanted = op.discard ? STOP_AND_DISCARD : STOP;
-    const isSeen = row !== undefined && isVisible(op.scope, row.resourceId ?? null);
-    const stopped =
-      isSeen && row.stop < wanted && isStoppable(holderOf(row, isAlive), op, instanceId);
-    if (stopped) this.#askToStop(row, wanted);
-    return { ok: true, stopped };
-  }
-
-  #append({ threadId, epoch, seq, events, input }: AppendOp): void {
-    if (input !== null) {
-      this.#writes.addSegment({ threadId, epoch, seq: INPUT_SEQ, events: input });
-    }
-    this.#writes.addSegment({ threadId, epoch, seq, events });
-    this.#isNews = true;
-  }
-
-  async #finish(op: FinishOp, row: ThreadRow): Promise<void> {
-    let { input, events, compactMessages: messages } = op;
-    if (messages === null) {
-      const journal = await this.#readJournal(op, op.segments);
-      const missing = op.segments - journal.segments.length;
-      if (missing > 0) {
-        const message = `the journal of the run lacks its last ${missing} segments`;
-        throw new RunStoreError("STORE_FAILED", message);
+  /** `read` has the messages of the threads of which nothing was known. */
+  async #loadMessages(
+    claimed: ReadonlySet<string>,
+    read: ReadonlyMap<string, readonly StoredMessages[]>,
+  ): Promise<void> {
+    const behind: RunKey[] = [];
+    for (const row of this.#rows.values()) {
+      const { threadId } = row;
+      const known = this.#context.messages.get(threadId);
+      const isSame = known?.isOf(row) === true && known.epoch <= row.epoch;
+      if (isSame && known.epoch === row.epoch) this.#messages.set(threadId, known);
+      else if (claimed.has(threadId)) {
+        const messages = isSame ? known : new ThreadMessages(row);
+        this.#messages.set(threadId, messages);
+        if (known !== undefined) behind.push({ threadId, epoch: messages.epoch });
+        else for (const stored of read.get(threadId) ?? []) messages.read(stored);
       }
-      input ??= journal.input;
-      const segments = [...journal.segments, events];
-      ({ events, messages } = await this.#context.compactor.compact({ input, segments }));
     }
-    const { threadId, epoch, runId, agentId, finishedAt } = op;
-    const run = { threadId, epoch, runId, agentId, finishedAt, input: input ?? "{}", events };
-    this.#writes.addRun(run, messages);
-    row.runs++;
-    this.#endJournal(op);
-    this.#free(row);
-  }
-
-  /** Ends a run that nobody executes. Its owner may only have been suspended: the epoch is raised. */
-  async #recover(row: ThreadRow, end: InterruptedEnd): Promise<void> {
-    const { threadId, epoch, claim, agentId } = row;
-    if (claim === null) return;
-    const { runId } = claim;
-    const key = { threadId, epoch };
-    const { input, segments } = await this.#readJournal(key);
-    const ended = endInterrupted({ ...key, runId, events: eventsOf(segments) }, end);
-    if (ended === null) {
-      this.#writes.deleteJournal(key);
-    } else {
-      const closing = JSON.stringify(ended.closing);
-      const journal = { input, segments: [...segments, closing] };
-      const { events, messages } = await this.#context.compactor.compact(journal);
-      const run = { threadId, epoch: ended.epoch, runId, agentId, finishedAt: Date.now() };
-      this.#writes.addRun({ ...run, input: input ?? "{}", events }, messages);
-      row.runs++;
-      this.#writes.addSegment({ ...key, seq: segments.length, events: closing });
-      this.#ended.push(key);
+    for (const [threadId, rows] of await this.#readMessages(behind)) {
+      for (const stored of rows) this.#messages.get(threadId)?.read(stored);
     }
-    this.#free(row);
-    row.epoch = epoch + 1;
   }
 
-  #ownerDied(): InterruptedEnd {
-    return { ...OWNER_DIED, note: this.#context.interruptedNote };
-  }
-
-  /** Followers get the last events of a journaled run from the journal, which is kept for a while. */
-  #endJournal({ threadId, epoch, segments, seq, events }: FinishOp | ReleaseOp): void {
-    if (segments === 0) return;
-    this.#writes.addSegment({ threadId, epoch, seq, events });
-    this.#ended.push({ threadId, epoch });
-  }
-
-  #free(row: ThreadRow): void {
-    row.claim = null;
-    row.stop = 0;
-    if (row.runs === 0) row.resourceId = undefined;
-    row.isChanged = true;
-    this.#isNews = true;
-  }
-
-  #askToStop(row: ThreadRow, stop: number): void {
-    row.stop = stop;
-    row.isChanged = true;
-    if (row.claim !== null) this.#stopped.push(row.claim.ownerId);
-    this.#isNews = true;
-  }
-
-  async #isStored(run: RunKey): Promise<boolean> {
-    if (this.#writes.hasRun(run)) return true;
-    const { rows } = await this.#send(this.#context.statements.runsKnown, keyValues([run]));
-    return rows.length > 0;
-  }
-
-  /**
-   * The journal, with what this transaction adds to it, up to the first segment that is missing or that would
-   * make the run too long. `length` is its length where that is known.
-   */
-  async #readJournal(run: RunKey, length = Number.POSITIVE_INFINITY): Promise<Journal> {
-    const added = this.#writes.segmentsOf(run);
-    if (length === 0) return { input: null, segments: [] };
-    const { statements } = this.#context;
-    const { rows } = await this.#send(statements.journal, [toStored(run.threadId), run.epoch]);
-    const bySeq = new Map<number, string>(rows.map(({ seq, events }) => [seq, events]));
-    for (const [seq, events] of added) if (!bySeq.has(seq)) bySeq.set(seq, events);
-    const segments: string[] = [];
-    let units = 0;
-    while (segments.length < length) {
-      const events = bySeq.get(segments.length);
-      units += events?.length ?? 0;
-      if (events === undefined || units > MAX_JOURNAL_LENGTH) break;
-      segments.push(events);
+  async #readMessages(
+    behind: readonly RunKey[],
+  ): Promise<ReadonlyMap<string, readonly StoredMessages[]>> {
+    const read = new Map<string, StoredMessages[]>();
+    if (behind.length === 0) return read;
+    const { rows } = await this.#send(this.#context.statements.messagesSince, keyValues(behind));
+    for (const { thread_id, epoch, messages, is_pack: isPack } of rows) {
+      const threadId = fromStored(thread_id);
+      const own = read.get(threadId) ?? [];
+      read.set(threadId, own);
+      own.push({ epoch, isPack, messages });
     }
-    return { input: bySeq.get(INPUT_SEQ) ?? null, segments };
+    return read;
   }
 
-  async #save(): Promise<void> {
-    const { statements } = this.#context;
-    const threads = [...this.#threads.values()].filter(({ isChanged }) => isChanged);
-    const written = this.#writes.send(this.#send, statements, threads);
+  async #save({ writes, list }: Operations, isAssumed: boolean): Promise<void> {
+    const { statements, compactor, touches } = this.#context;
+    await writes.shareValues({ statements, compactor, send: this.#send }, this.#rows);
+    // In the order in which `lockThreads` locks them.
+    const rows = [...this.#rows.values()].sort((a, b) => (a.threadId < b.threadId ? -1 : 1));
+    const changed = rows.filter(({ isChanged }) => isChanged);
+    // No lock is held while long runs are compacted: the transaction begins here.
+    if (isAssumed) this.#begin().catch(() => undefined);
+    if (isAssumed && changed.length < rows.length) {
+      const values = [...assumedValues(rows), rows.length, serverOf(rows)];
+      this.#sent.push(this.#send(statements.lockAssumed, values));
+    }
+    const saved = changed.length === 0 ? null : writes.saveThreads(this.#send, statements, changed);
+    if (saved !== null) this.#sent.push(saved);
+    this.#sent.push(
+      ...writes.send(this.#send, statements),
+      ...list.send(this.#send, statements, touches, this.#rows),
+    );
     const committed = this.#send(statements.commit);
-    // All are awaited: an answer that comes later would be an unhandled rejection.
-    const answers = await Promise.allSettled([...written, committed]);
+    const answers = await Promise.allSettled([...this.#sent, committed]);
     const failed = answers.find((answer) => answer.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     const { command } = await committed;
-    if (command === "COMMIT") return;
-    throw new RunStoreError("STORE_FAILED", `PostgreSQL answered a COMMIT with ${command}`);
+    if (command !== "COMMIT") {
+      throw new RunStoreError("STORE_FAILED", `PostgreSQL answered a COMMIT with ${command}`);
+    }
+    const xmin = Number((await saved)?.rows[0]?.xmin);
+    for (const row of changed) {
+      row.version = row.version && { ...row.version, xmin };
+      row.isChanged = false;
+    }
   }
 }

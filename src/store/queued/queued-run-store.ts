@@ -21,6 +21,7 @@ import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
 import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
+import { NO_THREAD_WRITES } from "./no-thread-writes.ts";
 import { OfferedRuns } from "./offered-runs.ts";
 import { parseEvents } from "./parse-events.ts";
 import { QueuedThreads } from "./queued-threads.ts";
@@ -107,8 +108,8 @@ export class QueuedRunStore implements RunStore {
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = views.read.bind(views);
-    const { threads: reads, threadWrites: writes } = backend;
-    if (reads !== undefined && writes !== undefined) {
+    const { threads: reads, threadWrites: writes = NO_THREAD_WRITES } = backend;
+    if (reads !== undefined) {
       const { batcher, unstored } = path;
       const [claims, tailer] = [this.#claims, this.#tailer];
       const running: Backend["running"] = (request) => backend.running(request);

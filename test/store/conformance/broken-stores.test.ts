@@ -7,8 +7,20 @@ import { MemoryRunStore } from "../../support/memory-store.ts";
 import { BROKEN_STORES } from "./broken-stores.ts";
 import { collectSuite } from "./collected-suite.ts";
 
-const ALL = { restart: true, severalInstances: true, resources: true, threads: false };
-const NONE = { restart: false, severalInstances: false, resources: false, threads: false };
+const ALL = {
+  restart: true,
+  severalInstances: true,
+  resources: true,
+  threads: false,
+  removal: false,
+};
+const NONE = {
+  restart: false,
+  severalInstances: false,
+  resources: false,
+  threads: false,
+  removal: false,
+};
 
 /** The suite for stores in memory that `change` has changed. */
 const suiteFor = (change: (store: RunStore) => RunStore) =>

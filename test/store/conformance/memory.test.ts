@@ -7,7 +7,13 @@ import { suiteTest } from "./suite-test.ts";
 
 runStoreSuite({
   ...{ name: "rows in memory", test: suiteTest, describe },
-  supports: { restart: true, severalInstances: true, resources: true, threads: false },
+  supports: {
+    restart: true,
+    severalInstances: true,
+    resources: true,
+    threads: false,
+    removal: false,
+  },
   setUp: () => {
     const database = new MemoryDatabase();
     return { open: () => new MemoryRunStore(database) };

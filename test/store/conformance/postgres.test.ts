@@ -1,10 +1,8 @@
 import "../../support/leak-guard.ts";
-import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe } from "vitest";
 import { runStoreSuite } from "../../../src/store/conformance/run-store-suite.ts";
-import { postgresRunStore } from "../../../src/store/postgres/postgres-run-store.ts";
-import { collectingLogger } from "../../support/open-runner.ts";
 import { type PostgresServer, startPostgres } from "../../support/postgres.ts";
+import { newSchema, postgresStore } from "../../support/postgres-store.ts";
 import { suiteTest } from "./suite-test.ts";
 
 let server: PostgresServer;
@@ -19,26 +17,15 @@ runStoreSuite({
   name: "PostgreSQL",
   test: suiteTest,
   describe,
-  supports: { restart: true, severalInstances: true, resources: true, threads: false },
+  supports: {
+    restart: true,
+    severalInstances: true,
+    resources: true,
+    threads: true,
+    removal: true,
+  },
   setUp: () => {
-    // A schema is made faster than a database.
-    const schema = `test_${randomUUID().replaceAll("-", "")}`;
-    return {
-      open: () =>
-        postgresRunStore({
-          connectionString,
-          schema,
-          prepare: true,
-          answerTimeoutMs: 10_000,
-          instanceId: randomUUID(),
-          leaseMs: 15_000,
-          interruptedNote: false,
-          lingerMs: 5,
-          maxBatchBytes: 1024 * 1024,
-          maxPendingBytes: 64 * 1024 * 1024,
-          storeRawEvents: true,
-          logger: collectingLogger(),
-        }),
-    };
+    const schema = newSchema();
+    return { open: () => postgresStore({ connectionString, schema }) };
   },
 });

@@ -7,7 +7,13 @@ import { suiteTest } from "./suite-test.ts";
 
 runStoreSuite({
   ...{ name: "SQLite on a file", test: suiteTest, describe },
-  supports: { restart: true, severalInstances: true, resources: true, threads: true },
+  supports: {
+    restart: true,
+    severalInstances: true,
+    resources: true,
+    threads: true,
+    removal: true,
+  },
   setUp: () => {
     const path = tempDatabase();
     return { open: () => sqliteStore(path) };

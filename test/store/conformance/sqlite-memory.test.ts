@@ -7,6 +7,12 @@ import { suiteTest } from "./suite-test.ts";
 runStoreSuite({
   ...{ name: "SQLite in memory", test: suiteTest, describe },
   // A database in memory ends with the connection that made it: no other store can be on it.
-  supports: { restart: false, severalInstances: false, resources: true, threads: true },
+  supports: {
+    restart: false,
+    severalInstances: false,
+    resources: true,
+    threads: true,
+    removal: true,
+  },
   setUp: () => ({ open: () => sqliteStore(":memory:") }),
 });

@@ -109,6 +109,8 @@ function claimForRerun(
   const { threadId, runId, agentId, number } = op;
   const { instanceId } = config;
   if (statements.unfinishedThread.get(threadId) !== undefined) return HELD;
+  // A thread that was removed since is not made again: it would belong to the resource of the refused rerun.
+  if (statements.resourceOfThread.get(threadId) === undefined) return HELD;
   if (!giveToResource(context, op)) return NOT_FOUND;
   const ids = [runId, instanceId, number] as const;
   const row = [Date.now(), agentId, threadId, interruptedRow, instanceId] as const;

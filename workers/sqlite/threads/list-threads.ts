@@ -6,8 +6,7 @@ import type {
   ThreadPlace,
 } from "../../../src/protocol/thread-messages.ts";
 import { RANGE_OF_ROW } from "./search-rows.ts";
-import { queriesOf, type WordQueries } from "./search-words.ts";
-import { WordSearch } from "./word-search.ts";
+import { queriesOf, type WordQueries, WordSearch } from "./word-search.ts";
 
 /**
  * A filter that at most this many threads pass drives the search: all its threads are read, and sorted.

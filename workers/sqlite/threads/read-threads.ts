@@ -11,7 +11,7 @@ import { isThreadVisible } from "../instances/ownership.ts";
 import type { OwnerStatements } from "../instances/statements.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import { ThreadLists } from "./list-threads.ts";
-import { summaryOf } from "./thread-facts.ts";
+import { summaryOfRow } from "./thread-facts.ts";
 import { type SummaryContext, summaryOfThread } from "./thread-summaries.ts";
 
 export interface ThreadReadContext extends SummaryContext {
@@ -53,6 +53,6 @@ export class ThreadReader {
     const rows = statements.runsAfter.all(threadId, after ?? 0, limit + 1);
     const listed = rows.slice(0, limit);
     const next = rows.length > limit ? (listed.at(-1)?.id ?? null) : null;
-    return { runs: listed.map((row) => summaryOf(row)), next };
+    return { runs: listed.map((row) => summaryOfRow(row)), next };
   }
 }

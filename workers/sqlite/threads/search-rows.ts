@@ -1,4 +1,4 @@
-import { wordsOf } from "./search-words.ts";
+import { wordsOf } from "../../../src/runs/search-words.ts";
 import type { FactsRow, SearchRowStatements } from "./statements.ts";
 
 /*

@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import { parseFacts } from "../../../src/runs/thread-facts.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import { addWords, factsRowOf, indexTitle, removeRange } from "./search-rows.ts";
 import {
@@ -7,7 +8,7 @@ import {
   prepareIndexStatements,
   type RunRow,
 } from "./statements.ts";
-import { addRun, parseFacts } from "./thread-facts.ts";
+import { addRow } from "./thread-facts.ts";
 
 /** Whether the time of a piece of work is used up. */
 type IsOver = () => boolean;
@@ -114,7 +115,7 @@ export class ThreadIndexer {
 
   #add(row: FactsRow, run: RunRow): FactsRow {
     const { thread_id: threadId } = row;
-    const { facts, texts } = addRun(parseFacts(row.facts), run, this.#values);
+    const { facts, texts } = addRow(parseFacts(row.facts), run, this.#values);
     const place = addWords(this.#statements, threadId, row, texts);
     const json = JSON.stringify(facts);
     const { range, range_rows, words } = place;

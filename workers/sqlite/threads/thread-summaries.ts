@@ -1,11 +1,12 @@
-import type { StoredThread } from "../../../src/protocol/thread-messages.ts";
+import type { StoredThread, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
 import type { ForkOrigin, ThreadMetadata } from "../../../src/protocol/threads.ts";
 import { liveRunOf } from "../../../src/runs/holder.ts";
+import { parseFacts } from "../../../src/runs/thread-facts.ts";
 import { holderOf, type OwnershipContext } from "../instances/ownership.ts";
 import type { OwnerStatements } from "../instances/statements.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { ThreadRow, ThreadStatements } from "./statements.ts";
-import { addRun, parseFacts, summaryOf, type ThreadFacts } from "./thread-facts.ts";
+import { addRow, summaryOfRow } from "./thread-facts.ts";
 
 /** Runs behind the facts of a thread that are read for its summary. */
 const MAX_BEHIND = 32;
@@ -53,10 +54,10 @@ export function summaryOfThread(
 function factsNow(statements: ThreadStatements, values: ValueReader, row: ThreadRow): ThreadFacts {
   let facts = parseFacts(row.facts);
   const behind = statements.runsBehindFacts.all(row.thread_id, row.up_to, MAX_BEHIND + 1);
-  for (const run of behind.slice(0, MAX_BEHIND)) ({ facts } = addRun(facts, run, values));
+  for (const run of behind.slice(0, MAX_BEHIND)) ({ facts } = addRow(facts, run, values));
   const isExact = behind.length <= MAX_BEHIND && row.stale === 0;
   if (isExact) return facts;
   const last = statements.lastRun.get(row.thread_id);
   const runs = statements.countRuns.get(row.thread_id) ?? 0;
-  return { ...facts, runs, lastRun: last === undefined ? null : summaryOf(last) };
+  return { ...facts, runs, lastRun: last === undefined ? null : summaryOfRow(last) };
 }

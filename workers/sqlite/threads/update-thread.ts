@@ -2,8 +2,8 @@ import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { Done } from "../../../src/protocol/messages.ts";
 import { isVisible } from "../../../src/protocol/scope.ts";
 import type { UpdateThreadOp } from "../../../src/protocol/thread-messages.ts";
+import { scalarFields } from "../../../src/runs/metadata-fields.ts";
 import type { OwnerStatements } from "../instances/statements.ts";
-import { scalarFields } from "./metadata-fields.ts";
 import { indexTitle } from "./search-rows.ts";
 import type { SearchRowStatements, UpdateThreadStatements } from "./statements.ts";
 

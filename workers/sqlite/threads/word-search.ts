@@ -1,6 +1,19 @@
 import type { Database, Statement } from "better-sqlite3";
+import { wordsOfSearch } from "../../../src/runs/search-words.ts";
 import { RANGE_OF_ROW, RANGE_ROWS } from "./search-rows.ts";
-import type { WordQueries } from "./search-words.ts";
+
+/** What finds a word of a search in the index of words. */
+export interface WordQueries {
+  readonly whole: string;
+  /** Finds the words that begin with it, itself included. */
+  readonly beginning: string;
+}
+
+/** The queries for each word of a search. Empty if the search has no word. */
+export function queriesOf(search: string): WordQueries[] {
+  const quoted = wordsOfSearch(search).map((word) => `"${word}"`);
+  return quoted.map((whole) => ({ whole, beginning: `${whole}*` }));
+}
 
 interface RangeRow {
   readonly thread_id: string;

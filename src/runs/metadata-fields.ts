@@ -1,4 +1,4 @@
-import type { MetadataField } from "../../../src/protocol/thread-messages.ts";
+import type { MetadataField } from "../protocol/thread-messages.ts";
 
 /** The fields of an object by which a list can be filtered. `json` is its JSON. */
 export function scalarFields(json: string): MetadataField[] {

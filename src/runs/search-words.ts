@@ -13,7 +13,7 @@ const UNSPACED =
 
 /**
  * The words of a text, each once: in small letters, without accents, in the compatible form of Unicode. An
- * index and a search take the same words of the same text, so that SQLite need not know any Unicode.
+ * index and a search take the same words of the same text, so that the database need not know any Unicode.
  */
 export function wordsOf(text: string): Set<string> {
   const plain = isAscii(text) ? text : text.normalize("NFKD").replace(/\p{M}+/gu, "");
@@ -29,18 +29,9 @@ export function wordsOf(text: string): Set<string> {
   return words;
 }
 
-/** What finds a word of a search in the index of words. */
-export interface WordQueries {
-  readonly whole: string;
-  /** Finds the words that begin with it, itself included. */
-  readonly beginning: string;
-}
-
-/** The queries for each word of a search. Empty if the search has no word. */
-export function queriesOf(search: string): WordQueries[] {
-  // Words have no quotes.
-  const quoted = [...wordsOf(search)].slice(0, MAX_QUERY_WORDS).map((word) => `"${word}"`);
-  return quoted.map((whole) => ({ whole, beginning: `${whole}*` }));
+/** The words of a search, each of which is to begin a word of a thread. They have no quotes in them. */
+export function wordsOfSearch(search: string): string[] {
+  return [...wordsOf(search)].slice(0, MAX_QUERY_WORDS);
 }
 
 function isAscii(text: string): boolean {

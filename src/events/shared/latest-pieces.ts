@@ -1,0 +1,28 @@
+import type { PackedPieces } from "./pieces.ts";
+import { type PlacesRow, placesOf } from "./places.ts";
+
+/** How many of a thread's latest runs are searched for the latest value of each slot. */
+export const MAX_SEARCHED_RUNS = 64;
+
+/** The pieces of the latest value of a slot. */
+export interface LatestPieces {
+  readonly packed: PackedPieces;
+  /** See `StoredValue`. */
+  readonly cost: number;
+}
+
+/** The pieces of the latest value of each slot. `rows` are the latest runs of a thread, the last one first. */
+export function latestPieces(rows: Iterable<PlacesRow>): ReadonlyMap<string, LatestPieces> {
+  const found = new Map<string, LatestPieces & { cost: number; isWhole: boolean }>();
+  for (const row of rows) {
+    for (const [slot, , packed] of placesOf(row).toReversed()) {
+      const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
+      found.set(slot, latest);
+      if (latest.isWhole) continue;
+      latest.cost += JSON.stringify(packed).length;
+      // A value that is stored whole has a single piece, which is a part of a log: three numbers.
+      latest.isWhole = packed.length === 3;
+    }
+  }
+  return found;
+}
