@@ -40,7 +40,7 @@ export type ImportResult = Pick<ImportProgress, "threads" | "skipped" | "runs">;
  *
  * @throws {TypeError} an option is wrong.
  * @throws {RunStoreError} `EXPORT_DAMAGED`, `THREAD_EXISTS`, `IMPORT_LOST`, `SCHEMA_TOO_NEW`: a newer version has
- * exported. `THREAD_ALREADY_RUNNING`: a run holds a thread that is to be replaced. `THREAD_NOT_FOUND`: within
+ * exported. `THREAD_ID_TOO_LONG`. `THREAD_ALREADY_RUNNING`: a run holds a thread that is to be replaced. `THREAD_NOT_FOUND`: within
  * `withResource` of another resource than a thread's. `RESOURCE_REQUIRED`, `TRANSFER_UNSUPPORTED`,
  * `RUNNER_CLOSED`, and the codes of a store that cannot be written. Threads before the failure are imported.
  */

@@ -1,4 +1,5 @@
 import "../support/leak-guard.ts";
+import { randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -99,5 +100,15 @@ test("an import whose host was killed is begun again, when that host counts as d
   const result = await importThreads(to, fromNdjson(createReadStream(path)));
   expect(result).toEqual({ threads: 1, skipped: 1, runs: 13 });
   expect(await recordsOf(to, { threadIds })).toEqual(await recordsOf(from, { threadIds }));
+  await to.close();
+});
+
+test("a thread whose id is too long for PostgreSQL ends the import, and leaves nothing", async () => {
+  const [from, to] = [onSqlite(), onPostgres()];
+  // Random, so that it cannot be compressed.
+  const threadId = randomBytes(4000).toString("hex");
+  await runToEnd(from, threadId, "r", answeringAgent());
+  await expect(moveAll(from, to)).rejects.toMatchObject({ code: "THREAD_ID_TOO_LONG" });
+  expect(await allIds(to)).toEqual([]);
   await to.close();
 });

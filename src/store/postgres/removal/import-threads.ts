@@ -7,7 +7,7 @@ import { wordsOf } from "../../../runs/search-words.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
 import type { Send } from "../connection.ts";
 import { RowWrites, type RunRow } from "../row-writes.ts";
-import { toStored, toStoredOrNull } from "../stored-ids.ts";
+import { isTooLong, tooLong, toStored, toStoredOrNull } from "../stored-ids.ts";
 import { jsonOf, packOf, RUNS_PER_PACK } from "../thread-messages.ts";
 import { isKnown, type ThreadRow } from "../thread-row.ts";
 import { toFieldKey, toResourceKey } from "../threads/list-keys.ts";
@@ -59,7 +59,7 @@ export class ThreadImports {
     return this.#open.size === 0;
   }
 
-  /** @throws {RunStoreError} `THREAD_EXISTS`, `IMPORT_LOST` */
+  /** @throws {RunStoreError} `THREAD_EXISTS`, `THREAD_ID_TOO_LONG`, `IMPORT_LOST` */
   async write(part: ImportPart): Promise<void> {
     const { threadId } = part.thread;
     const open = this.#open.get(threadId);
@@ -79,7 +79,7 @@ export class ThreadImports {
     } catch (error) {
       // What cannot be removed now is removed later: see `Removals.resume`.
       await this.abandon(threadId, part.importId).catch(() => undefined);
-      throw error;
+      throw part.begins && isTooLong(error) ? tooLong(threadId) : error;
     }
     if (!part.ends) return;
     this.#open.delete(threadId);
