@@ -15,6 +15,9 @@ import type { Slices } from "./slices.ts";
 /** Milliseconds between two looks whether what is left of an earlier import is removed. */
 const WAIT_MS = 5;
 
+/** UTF-16 units of runs that are read without a pause, unless a single text is longer. */
+const AT_ONCE = 128 * 1024;
+
 /** An import that has begun and not ended. */
 interface OpenImport {
   readonly importId: string;
@@ -53,8 +56,10 @@ export class ThreadImports {
   /** @throws {RunStoreError} `THREAD_EXISTS`, `IMPORT_LOST` */
   async write(part: ImportPart): Promise<void> {
     const { threadId } = part.thread;
-    if (part.begins) await this.#removeLeft(threadId);
-    else this.#opened(part);
+    if (!part.begins) this.#opened(part);
+    else if (this.#context.statements.unfinishedThread.get(threadId) !== undefined) {
+      await this.#removeLeft(threadId);
+    }
     try {
       await this.#write(part);
     } catch (error) {
@@ -71,12 +76,7 @@ export class ThreadImports {
 
   async #write(part: ImportPart): Promise<void> {
     const { threadId } = part.thread;
-    const prepared: PreparedRun[] = [];
-    for (const run of part.runs) {
-      const next = new PreparedRun(run);
-      while (!(await this.#slices.look(() => next.readOn())));
-      prepared.push(next);
-    }
+    const prepared = await this.#prepared(part);
     let isBegun = false;
     let at = 0;
     await this.#slices.until((isOver) => {
@@ -91,6 +91,25 @@ export class ThreadImports {
       return true;
     });
     if (part.ends) this.#open.delete(threadId);
+  }
+
+  /** Reads the runs of a piece. The batches of other runs do not wait for all of it. */
+  async #prepared({ runs }: ImportPart): Promise<readonly PreparedRun[]> {
+    let length = 0;
+    const prepared: PreparedRun[] = [];
+    for (const run of runs) {
+      const next = new PreparedRun(run);
+      prepared.push(next);
+      for (const text of run.events) {
+        length += text.length;
+        if (length > AT_ONCE) {
+          await this.#slices.look(() => undefined);
+          length = 0;
+        }
+        next.readOn();
+      }
+    }
+    return prepared;
   }
 
   #begin(part: ImportPart): void {
