@@ -36,6 +36,7 @@ export type {
 } from "./runner/options.ts";
 export type { InputMessages } from "./runner/read-input.ts";
 export { EVERY_RESOURCE, type Resources, withResource } from "./runner/resource.ts";
+export type { RunnerTransfer } from "./runner/runner-transfer.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
 export {
   type PurgeOptions,
@@ -86,3 +87,37 @@ export type {
   ThreadSummary,
   TokenUsage,
 } from "./store/thread-store.ts";
+export type {
+  ImportPart,
+  MovedCursor,
+  MovedPage,
+  MovedPart,
+  MovedRun,
+  MovedRunEnd,
+  MovedRunHead,
+  MovedThread,
+  ThreadTransfer,
+} from "./store/thread-transfer.ts";
+export {
+  type ExportOptions,
+  type ExportProgress,
+  exportThreads,
+} from "./transfer/export-threads.ts";
+export {
+  type ImportOptions,
+  type ImportProgress,
+  type ImportResult,
+  importThreads,
+  type OnConflict,
+} from "./transfer/import-threads.ts";
+export { fromNdjson, toNdjson } from "./transfer/ndjson.ts";
+export type {
+  EventsRecord,
+  ExportRecord,
+  MessagesRecord,
+  RunRecord,
+  ThreadEndRecord,
+  ThreadRecord,
+  TotalRecord,
+  VoidRecord,
+} from "./transfer/records.ts";

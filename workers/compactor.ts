@@ -7,6 +7,7 @@ import { compactJournal } from "../src/runs/compact-journal.ts";
 import { makeFacts } from "../src/runs/facts-step.ts";
 import { cutRow } from "../src/runs/history-row.ts";
 import { LongJournals } from "../src/runs/long-journals.ts";
+import { importedRun, movedTexts } from "../src/runs/moved-run.ts";
 import { makeRunInput } from "../src/runs/run-input.ts";
 import { SharedRuns } from "../src/runs/shared-runs.ts";
 import { sweepOf } from "../src/runs/sweep-values.ts";
@@ -37,6 +38,10 @@ function answer(request: CompactorRequest): CompactorReply {
       return cutRow(request.run, request.forReplay, spanReader(request.chunks));
     case "read":
       return readStoredEvents(request.run, spanReader(request.chunks));
+    case "move":
+      return movedTexts(request.run, spanReader(request.chunks));
+    case "import":
+      return importedRun(request.run);
     case "view":
       return makeViewStep(request);
     case "facts":

@@ -274,6 +274,10 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       return writer.removals.delete(request);
     case "fork-thread":
       return writer.removals.fork(request);
+    case "import":
+      return writer.removals.import(request.part);
+    case "abandon-import":
+      return writer.removals.abandonImport(request.threadId, request.importId);
     case "purge":
       return writer.removals.purge(request);
     case "erase":

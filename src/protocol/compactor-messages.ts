@@ -4,6 +4,7 @@ import type { PlacesRow, StoredEventsRow, StoredInputRow } from "../events/share
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { Chunk } from "../events/shared/thread-values.ts";
 import type { FoundRunInput, SameMessages, ViewMessage } from "./messages.ts";
+import type { MovedRun } from "./moved-threads.ts";
 import type { StoredRunFacts, ThreadFacts } from "./thread-messages.ts";
 
 /** What the compactor thread is asked. */
@@ -23,6 +24,9 @@ export type CompactorRequest =
   | ({ readonly kind: "cut" } & CutRequest)
   | ({ readonly kind: "read" } & ReadEventsRequest)
   | ({ readonly kind: "view" } & ViewStepRequest)
+  | ({ readonly kind: "move" } & MoveRequest)
+  /** Make an imported run ready to be stored. Answered by a `CompactedRun`. */
+  | { readonly kind: "import"; readonly run: MovedRun }
   /** Take the values out that repeat from run to run. Answered by a `SharedThread` or null for each thread. */
   | { readonly kind: "share"; readonly threads: readonly ThreadToShare[] }
   | ({ readonly kind: "sweep" } & SweepRequest);
@@ -52,6 +56,13 @@ export interface CutRequest extends WithChunks {
 export interface ReadEventsRequest extends WithChunks {
   readonly run: StoredEventsRow;
 }
+
+/** Put the values of a stored run back, for another store. */
+export interface MoveRequest extends WithChunks {
+  readonly run: StoredEventsRow & StoredInputRow;
+}
+
+export type MovedTexts = Pick<MovedRun, "input" | "events">;
 
 /** Add runs to the view of a thread. */
 export interface ViewStepRequest extends WithChunks {
@@ -204,6 +215,7 @@ export type CompactorReply =
   | readonly FactsOfThread[]
   | FoundRunInput
   | CompactedRun
+  | MovedTexts
   | CutRow
   | string
   | ViewStep

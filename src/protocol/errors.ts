@@ -55,6 +55,10 @@ const CODES = {
   INVALID_CURSOR: fatal("the cursor belongs to another query, or is no cursor"),
   THREADS_UNSUPPORTED: fatal("the store of this runner lists no threads"),
   ERASE_INCOMPLETE: fatal("the files of the database may still hold what was erased"),
+  // Moving threads.
+  TRANSFER_UNSUPPORTED: fatal("the store of this runner cannot export or import threads"),
+  EXPORT_DAMAGED: fatal("the records are cut off, or are not those that were exported"),
+  IMPORT_LOST: passing("the import of a thread was cut off, and has left nothing: import it again"),
   // Closing.
   CLOSE_INCOMPLETE: fatal("something could not be stored before the runner was closed"),
   // Backing up: these, and the codes of opening and writing.

@@ -1,6 +1,7 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
+import type { ImportPart, MovedPageRequest } from "./moved-threads.ts";
 import type { HoldingRun } from "./run-key.ts";
 import type { Scope } from "./scope.ts";
 import type {
@@ -512,6 +513,7 @@ export type WriterRequest =
   | ({ readonly kind: "threads" } & ListThreadsRequest)
   | ({ readonly kind: "thread" } & ReadThreadRequest)
   | ({ readonly kind: "runs" } & ListRunsRequest)
+  | ({ readonly kind: "moved" } & MovedPageRequest)
   /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
   /** Write the content of the WAL again, so that the next sync puts all of it on the disk. */
@@ -522,6 +524,8 @@ export type WriterRequest =
   | ({ readonly kind: "backup" } & BackupRequest)
   | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
+  | { readonly kind: "import"; readonly part: ImportPart }
+  | { readonly kind: "abandon-import"; readonly threadId: string; readonly importId: string }
   | ({ readonly kind: "purge" } & PurgeThreadsRequest)
   | ({ readonly kind: "erase" } & EraseThreadsRequest)
   /** A checkpoint that the writer has asked for is over. */
@@ -588,7 +592,18 @@ export interface BatchMessage {
 
 export type ReaderRequest = Extract<
   WriterRequest,
-  { kind: "page" | "running" | "look" | "view" | "run-input" | "threads" | "thread" | "runs" }
+  {
+    kind:
+      | "page"
+      | "running"
+      | "look"
+      | "view"
+      | "run-input"
+      | "threads"
+      | "thread"
+      | "runs"
+      | "moved";
+  }
 >;
 
 /** An interrupted run that may be taken. */

@@ -60,12 +60,13 @@ export function scopeOfResource(resourceId: string): Scope | null {
 }
 
 /**
- * The scope of a purge: the current resource, or all threads outside any `withResource`.
+ * The scope of an operator's work, such as a purge: the current resource, or all threads outside any
+ * `withResource`. `work` names it.
  *
  * @throws {RunStoreError} `RESOURCE_REQUIRED`
  */
-export function purgedScope(resources: Resources): Scope {
-  const missing = "a purge of all threads has to be within withResource(EVERY_RESOURCE, fn)";
+export function operatorScope(resources: Resources, work: string): Scope {
+  const missing = `${work} of all threads has to be within withResource(EVERY_RESOURCE, fn)`;
   return scopeOr("every", resources, missing);
 }
 

@@ -22,7 +22,8 @@ import { adviceOnPath } from "./db-path.ts";
 import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
-import { currentScope, purgedScope, type Resources, scopeOfResource } from "./resource.ts";
+import { currentScope, operatorScope, type Resources, scopeOfResource } from "./resource.ts";
+import { RunnerTransfer } from "./runner-transfer.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
 import { ThreadRuns } from "./thread-runs.ts";
@@ -242,8 +243,25 @@ export class StoreAgentRunner {
     const fault = faultInLimits(limits);
     if (fault !== null) throw new TypeError(`purge: ${fault}`);
     if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
-    const scope = purgedScope(this.#options.resources ?? "optional");
+    const scope = operatorScope(this.#options.resources ?? "optional", "a purge");
     return this.#threads.purge({ ...limits, dryRun, onProgress, signal, scope });
+  }
+
+  /**
+   * How `exportThreads` and `importThreads` reach the store. Within `withResource`, it sees and makes only
+   * threads of that resource, and so with `resourceId`. Otherwise those of all resources; with `resources: "required"`, that takes
+   * `withResource(EVERY_RESOURCE, ...)`.
+   *
+   * @throws {RunStoreError} `RESOURCE_REQUIRED`, `TRANSFER_UNSUPPORTED`, `RUNNER_CLOSED`.
+   */
+  transfer(resourceId?: string): RunnerTransfer {
+    if (this.#closing !== null) throw new RunStoreError("RUNNER_CLOSED", "The runner is closed");
+    const { resources = "optional" } = this.#options;
+    const scope =
+      resourceId === undefined
+        ? operatorScope(resources, "an export or import")
+        : scopeOfResource(resourceId);
+    return new RunnerTransfer(this.#store, scope);
   }
 
   /**

@@ -4,6 +4,7 @@ import type { RunStoreError } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { InterruptedRuns } from "./interrupted-runs.ts";
 import type { ThreadStore } from "./thread-store.ts";
+import type { ThreadTransfer } from "./thread-transfer.ts";
 
 /**
  * The port between the runner and whatever keeps its runs.
@@ -145,6 +146,9 @@ export interface RunStore {
 
   /** Lists, changes and removes threads. Absent where the store cannot. */
   readonly threads?: ThreadStore;
+
+  /** Gives threads to other stores and takes theirs. Absent where the store cannot. */
+  readonly transfer?: ThreadTransfer;
 
   /**
    * Copies everything that was acknowledged before to a new file, beside those who go on writing.

@@ -44,3 +44,11 @@ test("docs/resources.md: another user's thread is not found", async () => {
     ...{ errors: "", code: 0, signal: null },
   });
 });
+
+test("docs/moving.md: a thread is moved through a file, and goes on", async () => {
+  const run = scriptsOf("moving.md");
+  expect(await run("move.mjs")).toEqual({
+    said: "1 threads, 1 runs\nA thread that moves: 2 runs, 2 messages\n0 imported, 1 skipped\n",
+    ...{ errors: "", code: 0, signal: null },
+  });
+});

@@ -97,12 +97,21 @@ export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
   return { rest: JSON.stringify(rest), values };
 }
 
-/** Takes the long fields out of a run's input. A value that is no JSON object is not changed. */
+/** Takes the long fields out of a run's input. A text that is no JSON object is not changed. */
 export function takeOutOfInput(json: string): TakenOut {
   const nothing = { rest: json, values: [] };
   if (json.length < MIN_SHARED_LENGTH) return nothing;
-  const { rest, values } = takeOutOfFields("input", JSON.parse(json), 0);
+  const { rest, values } = takeOutOfFields("input", parse(json), 0);
   return values.length === 0 ? nothing : { rest: JSON.stringify(rest), values };
+}
+
+/** The value of a JSON text, or null. Another program may have stored an input that is no JSON. */
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
+  }
 }
 
 function takeOutOfEvent(

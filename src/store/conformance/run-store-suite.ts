@@ -8,6 +8,7 @@ import { historyPages } from "./history-pages.ts";
 import { ids } from "./ids.ts";
 import { listedThreads, searchedAfterRemoval, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
+import { movedThreads } from "./moved-threads.ts";
 import { erasedThreads, purgedThreads } from "./purged-threads.ts";
 import {
   forkedThreads,
@@ -51,6 +52,7 @@ const SECTIONS: readonly Section[] = [
   removedThreadsOfSeveralInstances,
   purgedThreads,
   erasedThreads,
+  movedThreads,
 ];
 
 /** `test` of `node:test`, vitest, or any test runner that has one like it. */

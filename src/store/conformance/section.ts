@@ -12,6 +12,8 @@ export interface StoreSupports {
   readonly threads: boolean;
   /** It removes and forks threads, too. */
   readonly removal: boolean;
+  /** It exports and imports threads: `RunStore.transfer`. */
+  readonly transfer: boolean;
 }
 
 /** What a test of the suite is given. */

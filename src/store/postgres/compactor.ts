@@ -8,6 +8,8 @@ import type {
   CutRow,
   FactsOfThread,
   FactsRequest,
+  MovedTexts,
+  MoveRequest,
   PieceOfRun,
   ReadEventsRequest,
   SharedThread,
@@ -19,9 +21,11 @@ import type {
   WholeInputRequest,
 } from "../../protocol/compactor-messages.ts";
 import type { FoundRunInput } from "../../protocol/messages.ts";
+import type { MovedRun } from "../../protocol/moved-threads.ts";
 import { compactJournal, type Journal } from "../../runs/compact-journal.ts";
 import { makeFacts } from "../../runs/facts-step.ts";
 import { cutRow } from "../../runs/history-row.ts";
+import { importedRun, movedTexts } from "../../runs/moved-run.ts";
 import { makeRunInput } from "../../runs/run-input.ts";
 import { makeViewStep } from "../../runs/view-step.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";
@@ -71,6 +75,20 @@ export class Compactor {
       return readStoredEvents(run, spanReader(chunks));
     }
     return this.#pool.request<string>({ kind: "read", ...request });
+  }
+
+  async move(request: MoveRequest): Promise<MovedTexts> {
+    const { run, chunks } = request;
+    if (lengthOf([run], chunks) + run.input.length <= MAX_ON_MAIN_THREAD) {
+      return movedTexts(run, spanReader(chunks));
+    }
+    return this.#pool.request<MovedTexts>({ kind: "move", ...request });
+  }
+
+  async import(run: MovedRun): Promise<CompactedRun> {
+    const length = run.events.reduce((sum, text) => sum + text.length, 0);
+    if (length <= MAX_ON_MAIN_THREAD) return importedRun(run);
+    return this.#pool.request<CompactedRun>({ kind: "import", run });
   }
 
   async makeView(request: ViewStepRequest): Promise<ViewStep> {

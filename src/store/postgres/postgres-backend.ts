@@ -27,6 +27,7 @@ import type {
   ThreadWrites,
 } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
+import type { ThreadTransfer } from "../thread-transfer.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
@@ -88,6 +89,7 @@ export class PostgresBackend implements Backend {
   readonly durability = null;
   readonly threads: ThreadReads;
   readonly threadWrites: ThreadWrites;
+  readonly transfer: ThreadTransfer;
   readonly #options: PostgresBackendOptions;
   readonly #statements: Statements;
   readonly #lanes: readonly Lane[];
@@ -173,6 +175,7 @@ export class PostgresBackend implements Backend {
       schema,
     });
     this.threadWrites = this.#whenWritable(this.#removals);
+    this.transfer = this.#transferBy(this.#removals);
     this.#reads = new Reads({
       connection: readConnection,
       statements,
@@ -398,16 +401,19 @@ export class PostgresBackend implements Backend {
     };
   }
 
+  /** Long work on threads. `close` ends it in the middle. */
+  async #longWork<T>(work: () => Promise<T>): Promise<T> {
+    await this.open();
+    try {
+      return await work();
+    } catch (cause) {
+      if (!this.#closed) throw cause;
+      throw new RunStoreError("RUNNER_CLOSED", "the runner is closed", { cause });
+    }
+  }
+
   #whenWritable(writes: ThreadWrites): ThreadWrites {
-    const write = async <T>(work: () => Promise<T>): Promise<T> => {
-      await this.open();
-      try {
-        return await work();
-      } catch (cause) {
-        if (!this.#closed) throw cause;
-        throw new RunStoreError("RUNNER_CLOSED", "the runner is closed", { cause });
-      }
-    };
+    const write = <T>(work: () => Promise<T>) => this.#longWork(work);
     return {
       deleteThread: (request) => write(() => writes.deleteThread(request)),
       forkThread: (request) => write(() => writes.forkThread(request)),
@@ -425,6 +431,19 @@ export class PostgresBackend implements Backend {
       const { logger } = this.#options;
       if (!this.#closed) logger.warn({ err, code: err.code }, "a removal could not be carried on");
     });
+  }
+
+  #transferBy(removals: Removals): ThreadTransfer {
+    return {
+      read: async (threadId, cursor, scope) => {
+        await this.open();
+        return this.#retrying(() => removals.export({ threadId, cursor, scope }));
+      },
+      write: (part) => this.#longWork(() => removals.import(part)),
+      abandon: (threadId, importId) => removals.abandonImport(threadId, importId),
+      // A commit of PostgreSQL is durable.
+      flush: async () => {},
+    };
   }
 
   /** A thread has become known or unknown, or is free. */

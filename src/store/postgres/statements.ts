@@ -1,4 +1,5 @@
 import { removalStatementsOf } from "./removal/statements.ts";
+import { transferStatementsOf } from "./removal/transfer-statements.ts";
 import { notHidden, type Statement, type Unfinished } from "./statement.ts";
 import { threadStatementsOf } from "./threads/thread-statements.ts";
 import { valueStatementsOf } from "./values/statements.ts";
@@ -25,6 +26,7 @@ export function statementsOf(schema: string) {
   return {
     ...valueStatementsOf(schema),
     ...removalStatementsOf(schema),
+    ...transferStatementsOf(schema),
     begin: named("begin", "BEGIN"),
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),

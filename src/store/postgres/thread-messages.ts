@@ -3,7 +3,7 @@ import type { MessageDigest } from "../../events/message-digests.ts";
 import type { ThreadRow } from "./thread-row.ts";
 
 /** The messages of this many runs are packed into one row of `messages`. */
-const RUNS_PER_PACK = 32;
+export const RUNS_PER_PACK = 32;
 
 /** So are messages whose JSON has this many UTF-16 units: the row then fits a page. */
 const MAX_PACK_LENGTH = 6000;
@@ -104,6 +104,19 @@ export function jsonOf(messages: readonly MessageDigest[]): string {
 export function forkedPack(pack: string, upTo: number, base: number): string {
   const kept = parsePack(pack).filter(([epoch]) => epoch <= upTo);
   return JSON.stringify(kept.map(([epoch, messages]) => [epoch + base, messages]));
+}
+
+/** Of a pack, the messages of runs before an epoch. */
+export function messagesBefore(pack: string, before: number): readonly MessageDigest[] {
+  return parsePack(pack).flatMap(([epoch, messages]) => (epoch < before ? messages : []));
+}
+
+/** A pack of the messages of runs, each as the run has them in its row. */
+export function packOf(
+  runs: readonly { readonly epoch: number; readonly messages: string }[],
+): string {
+  const entries = runs.filter(({ messages }) => messages !== "");
+  return `[${entries.map(({ epoch, messages }) => `[${epoch},${messages}]`).join(",")}]`;
 }
 
 /** Another program may have written it: what cannot be read is left out. */

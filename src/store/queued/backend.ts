@@ -30,6 +30,7 @@ import type {
 } from "../../protocol/thread-messages.ts";
 import type { EraseResult, PurgeResult } from "../../protocol/threads.ts";
 import type { RunStore } from "../run-store.ts";
+import type { ThreadTransfer } from "../thread-transfer.ts";
 
 /**
  * What a `QueuedRunStore` needs of a database.
@@ -79,6 +80,9 @@ export interface Backend {
 
   /** Removes and forks threads. Absent where the backend cannot. */
   readonly threadWrites?: ThreadWrites;
+
+  /** Gives threads to other stores and takes theirs. Absent where the backend cannot. */
+  readonly transfer?: ThreadTransfer;
 
   /** This instance begins to wait for other instances: it needs `changed` notices soon from now on. */
   watch(): void;

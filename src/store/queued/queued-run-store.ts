@@ -16,6 +16,7 @@ import type {
   StoreStats,
 } from "../run-store.ts";
 import type { ThreadStore } from "../thread-store.ts";
+import type { ThreadTransfer } from "../thread-transfer.ts";
 import type { Backend, BackendNotice } from "./backend.ts";
 import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
@@ -58,6 +59,7 @@ export class QueuedRunStore implements RunStore {
   readonly readView?: NonNullable<RunStore["readView"]>;
   readonly interrupted?: OfferedRuns;
   readonly threads?: ThreadStore;
+  readonly transfer?: ThreadTransfer;
   readonly #backend: Backend;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
@@ -108,6 +110,8 @@ export class QueuedRunStore implements RunStore {
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = views.read.bind(views);
+    const { transfer } = backend;
+    if (transfer !== undefined) this.transfer = transfer;
     const { threads: reads, threadWrites: writes = NO_THREAD_WRITES } = backend;
     if (reads !== undefined) {
       const { batcher, unstored } = path;

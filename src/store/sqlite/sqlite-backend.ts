@@ -24,6 +24,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
+import type { ImportPart, MovedPageMessage } from "../../protocol/moved-threads.ts";
 import type { PurgeResult } from "../../protocol/threads.ts";
 import type {
   Backend,
@@ -35,6 +36,7 @@ import type {
 } from "../queued/backend.ts";
 import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
+import type { ThreadTransfer } from "../thread-transfer.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
 import { Backups } from "./backups.ts";
@@ -77,6 +79,16 @@ export class SqliteBackend implements Backend {
       this.#oneByOne(() => this.#change({ kind: "fork-thread", ...request })),
     erase: (request) => this.#oneByOne(() => this.#change({ kind: "erase", ...request })),
     purge: (request, watch) => this.#oneByOnePurge(() => this.#purge(request, watch)),
+  };
+  readonly transfer: ThreadTransfer = {
+    read: async (threadId, cursor, scope) => {
+      const request = { kind: "moved", threadId, cursor, scope } as const;
+      return (await this.#read<MovedPageMessage>(request)).page;
+    },
+    write: (part) => this.#oneByOne(() => this.#import(part)),
+    abandon: (threadId, importId) =>
+      this.#oneByOne(() => this.#writer.request({ kind: "abandon-import", threadId, importId })),
+    flush: async () => this.durability?.sync(() => undefined),
   };
   /** The writer holds few requests at a time: long work must not keep batches from it. */
   readonly #oneByOne = oneByOne();
@@ -339,6 +351,15 @@ export class SqliteBackend implements Backend {
     this.durability?.noteCommit(null, 0);
     await this.durability?.sync(() => undefined);
     return value;
+  }
+
+  /** Without a sync: many threads are synced together. */
+  async #import(part: ImportPart): Promise<void> {
+    await this.open();
+    await this.#writer.request({ kind: "import", part }).catch((cause: unknown) => {
+      throw this.#closed ? closedError(cause) : cause;
+    });
+    this.durability?.noteCommit(null, 0);
   }
 
   async #purge(request: PurgeThreadsRequest, watch: PurgeWatch): Promise<PurgeResult> {

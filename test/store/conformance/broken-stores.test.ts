@@ -13,6 +13,7 @@ const ALL = {
   resources: true,
   threads: false,
   removal: false,
+  transfer: false,
 };
 const NONE = {
   restart: false,
@@ -20,6 +21,7 @@ const NONE = {
   resources: false,
   threads: false,
   removal: false,
+  transfer: false,
 };
 
 /** The suite for stores in memory that `change` has changed. */

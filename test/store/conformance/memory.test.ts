@@ -13,6 +13,7 @@ runStoreSuite({
     resources: true,
     threads: false,
     removal: false,
+    transfer: false,
   },
   setUp: () => {
     const database = new MemoryDatabase();

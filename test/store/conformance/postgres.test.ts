@@ -23,6 +23,7 @@ runStoreSuite({
     resources: true,
     threads: true,
     removal: true,
+    transfer: true,
   },
   setUp: () => {
     const schema = newSchema();

@@ -13,6 +13,7 @@ runStoreSuite({
     resources: true,
     threads: true,
     removal: true,
+    transfer: true,
   },
   setUp: () => {
     const path = tempDatabase();

@@ -7,6 +7,7 @@ import type {
   ViewMessage,
   ViewRequest,
 } from "../../../src/protocol/messages.ts";
+import type { MovedPageMessage } from "../../../src/protocol/moved-threads.ts";
 import type {
   ListRunsMessage,
   ListThreadsMessage,
@@ -17,6 +18,7 @@ import { ValueReader } from "../values/read-values.ts";
 import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
+import { MovedThreads } from "./moved-threads.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
 import { runningRun } from "./who-runs.ts";
@@ -29,6 +31,7 @@ export type ReaderReply =
   | ListThreadsMessage
   | ReadThreadMessage
   | ListRunsMessage
+  | MovedPageMessage
   | RunInputMessage;
 
 /** Answers the reads of the main thread, in a reader or in the writer of a database in memory. */
@@ -38,6 +41,7 @@ export class Reading {
   readonly #views: ViewReader;
   readonly #inputs: RunInputs;
   readonly #threads: ThreadReader;
+  readonly #moved: MovedThreads;
 
   constructor(context: ReaderContext) {
     this.#context = context;
@@ -46,6 +50,7 @@ export class Reading {
     this.#views = new ViewReader(context.db, context.statements, values);
     this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);
     this.#threads = new ThreadReader(context, values);
+    this.#moved = new MovedThreads(context, values);
   }
 
   answer(request: ReaderRequest): ReaderReply {
@@ -66,6 +71,8 @@ export class Reading {
         return this.#threads.get(request);
       case "runs":
         return this.#threads.runs(request);
+      case "moved":
+        return this.#moved.read(request);
     }
   }
 

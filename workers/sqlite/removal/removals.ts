@@ -5,10 +5,12 @@ import type {
   PurgeThreadsRequest,
   WriterNotice,
 } from "../../../src/protocol/messages.ts";
+import type { ImportPart } from "../../../src/protocol/moved-threads.ts";
 import type { EraseResult, PurgeResult } from "../../../src/protocol/threads.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
 import { Erasure, type Unproven } from "./erasure.ts";
 import { ThreadFork } from "./fork-thread.ts";
+import { ThreadImports } from "./import-threads.ts";
 import { Needles } from "./needles.ts";
 import { Purge } from "./purge.ts";
 import { beginRemoval, continueRemoval, type RemovalContext } from "./remove-thread.ts";
@@ -16,7 +18,7 @@ import type { Slices } from "./slices.ts";
 import { prepareLendingStatements, prepareRemovalStatements } from "./statements.ts";
 import { Tally } from "./tally.ts";
 
-/** Long work of the writer: removing, forking and purging threads. */
+/** Long work of the writer: removing, forking, importing and purging threads. */
 export class Removals {
   readonly #context: RemovalContext;
   readonly #slices: Slices;
@@ -26,6 +28,7 @@ export class Removals {
   /** What was erased and may still be in the files, by the target of the request. */
   readonly #unproven = new Map<string, Unproven>();
   readonly #purges = new Map<string, Purge>();
+  readonly #imports: ThreadImports;
   readonly #notify: (notice: WriterNotice) => void;
 
   constructor(context: WriterContext, slices: Slices, notify: (notice: WriterNotice) => void) {
@@ -34,6 +37,7 @@ export class Removals {
     const removal = { ...prepareRemovalStatements(db), ...prepareLendingStatements(db) };
     this.#context = { ...context, removal };
     this.#slices = slices;
+    this.#imports = new ThreadImports(this.#context, slices);
   }
 
   /**
@@ -57,6 +61,21 @@ export class Removals {
   fork(request: ForkThreadRequest): Promise<null> {
     return this.#during(async () => {
       await new ThreadFork(this.#context, request).make(this.#slices);
+      return null;
+    });
+  }
+
+  /** @throws {RunStoreError} `THREAD_EXISTS`, `IMPORT_LOST` */
+  import(part: ImportPart): Promise<null> {
+    return this.#during(async () => {
+      await this.#imports.write(part);
+      return null;
+    });
+  }
+
+  abandonImport(threadId: string, importId: string): Promise<null> {
+    return this.#during(async () => {
+      await this.#imports.abandon(threadId, importId);
       return null;
     });
   }
@@ -101,7 +120,7 @@ export class Removals {
 
   /**
    * Carries on with removals that a dead instance, or a request that failed, has left unfinished. Removes what
-   * they have left of forks.
+   * they have left of forks and imports.
    */
   async resume(): Promise<void> {
     const { removal, config } = this.#context;
@@ -110,7 +129,7 @@ export class Removals {
     try {
       const { instanceId } = config;
       // What this instance works on may be the work of a request that is under way.
-      const own = this.#requests === 0 ? 1 : 0;
+      const own = this.#requests === 0 && this.#imports.isIdle ? 1 : 0;
       const left = await this.#slices.one(() => removal.takeOver.all({ instanceId, own }));
       for (const threadId of left) {
         await this.#slices.until((isOver) => continueRemoval(this.#context, threadId, isOver));

@@ -22,18 +22,28 @@ export interface RunToStore {
  * shows them after older runs were purged. A written parent would change a page of its index with each
  * run.
  */
-export function storeRun(
-  { statements, messages, values, touches }: WriterContext,
-  run: RunToStore,
-  events: CompactedEvents,
+export function storeRun(context: WriterContext, run: RunToStore, events: CompactedEvents): number {
+  const { messages, touches } = context;
+  const { threadId, epoch, agentId, finishedAt } = run;
+  const recent = messages.recentOf(threadId, epoch);
+  const { messages: inEvents, taken } = events;
+  const id = insertRun(context, run, { events: taken, input: takeOutOfInput(run.input) });
+  touches.note(threadId, finishedAt, agentId);
+  messages.add(recent, { id, messages: inEvents, length: lengthOf(taken) });
+  return id;
+}
+
+/** Inserts the row of a run, and the values that were taken out of it. Returns the id of the row. */
+export function insertRun(
+  { statements, values }: Pick<WriterContext, "statements" | "values">,
+  run: Omit<RunToStore, "input">,
+  { events, input }: { readonly events: TakenOut; readonly input: TakenOut },
 ): number {
   const { threadId, runId, epoch, agentId, finishedAt } = run;
-  const input = takeOutOfInput(run.input);
-  const recent = messages.recentOf(threadId, epoch);
-  const id = values.store(threadId, { events: events.taken, input }, (places) => {
+  return values.store(threadId, { events, input }, (places) => {
     const insertAs = (storedId: string, clientId: string | null) =>
       statements.insertRun.run(
-        ...[threadId, storedId, clientId, events.taken.rest, input.rest, finishedAt, agentId],
+        ...[threadId, storedId, clientId, events.rest, input.rest, finishedAt, agentId],
         ...[places.shared_events, places.shared_input, epoch],
       );
     let inserted = insertAs(runId, null);
@@ -42,10 +52,6 @@ export function storeRun(
     expectChange(inserted, "a run");
     return Number(inserted.lastInsertRowid);
   });
-  const { messages: inEvents, taken } = events;
-  touches.note(threadId, finishedAt, agentId);
-  messages.add(recent, { id, messages: inEvents, length: lengthOf(taken) });
-  return id;
 }
 
 /** UTF-16 units of the JSON that the values were taken out of. */

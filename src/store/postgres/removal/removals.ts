@@ -4,12 +4,15 @@ import type {
   ForkThreadRequest,
   PurgeThreadsRequest,
 } from "../../../protocol/messages.ts";
+import type { ImportPart, MovedPage, MovedPageRequest } from "../../../protocol/moved-threads.ts";
 import type { EraseResult, PurgeResult } from "../../../protocol/threads.ts";
 import type { PurgeWatch, ThreadWrites } from "../../queued/backend.ts";
 import type { Connection } from "../connection.ts";
 import { fromStored } from "../stored-ids.ts";
 import { Erasure } from "./erasure.ts";
+import { ThreadExports } from "./export-threads.ts";
 import { ThreadFork } from "./fork-thread.ts";
+import { ThreadImports } from "./import-threads.ts";
 import { Purge } from "./purge.ts";
 import {
   beginRemoval,
@@ -27,10 +30,12 @@ export interface RemovalsOptions {
   readonly schema: string;
 }
 
-/** Long work of a `PostgresBackend`: removing, forking and purging threads. */
+/** Long work of a `PostgresBackend`: removing, forking, moving and purging threads. */
 export class Removals implements ThreadWrites {
   readonly #options: RemovalsOptions;
   readonly #context: RemovalContext;
+  readonly #imports: ThreadImports;
+  readonly #exports: ThreadExports;
   /** How many requests are under way. */
   #requests = 0;
   #isResuming = false;
@@ -40,6 +45,8 @@ export class Removals implements ThreadWrites {
   constructor(options: RemovalsOptions) {
     this.#options = options;
     this.#context = options.context;
+    this.#imports = new ThreadImports(options.context);
+    this.#exports = new ThreadExports(options.context);
   }
 
   /** Removes a thread. The first transaction makes it unknown. A thread with few runs is gone with it. */
@@ -71,6 +78,19 @@ export class Removals implements ThreadWrites {
     return this.#during(() => new ThreadFork(this.#context, request).make());
   }
 
+  /** A page of a thread for another store. Null for an unknown thread. */
+  export(request: MovedPageRequest): Promise<MovedPage | null> {
+    return this.#exports.read(request);
+  }
+
+  import(part: ImportPart): Promise<void> {
+    return this.#during(() => this.#imports.write(part));
+  }
+
+  abandonImport(threadId: string, importId: string): Promise<void> {
+    return this.#during(() => this.#imports.abandon(threadId, importId));
+  }
+
   purge(request: PurgeThreadsRequest, { onProgress, signal }: PurgeWatch): Promise<PurgeResult> {
     const purge = new Purge({ context: this.#context, request, onProgress, signal });
     return this.#during(() => purge.run());
@@ -93,7 +113,7 @@ export class Removals implements ThreadWrites {
 
   /**
    * Carries on with work that a dead host, or a request that failed, has left unfinished. Removes what they have
-   * left of forks.
+   * left of forks and imports.
    */
   async resume(): Promise<void> {
     if (this.#isResuming) return;
@@ -108,7 +128,7 @@ export class Removals implements ThreadWrites {
   async #resume(): Promise<void> {
     const { slices, statements, instanceId } = this.#context;
     // What this host works on may be the work of a request that is under way.
-    const takesOwn = this.#requests === 0;
+    const takesOwn = this.#requests === 0 && this.#imports.isIdle;
     const { rows } = await slices.one((send) => send(statements.takeOver, [instanceId, takesOwn]));
     type Row = { readonly thread_id: string; readonly unfinished: string };
     for (const { thread_id, unfinished } of rows as Row[]) {

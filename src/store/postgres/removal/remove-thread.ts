@@ -30,6 +30,8 @@ export interface RemovalContext {
 }
 
 export interface LockedThread extends ThreadRow {
+  /** The host that works on it, if `unfinished`. */
+  readonly unfinishedBy: string | null;
   /** When its row was written last, in milliseconds since the epoch, by the clock of the server. */
   readonly updatedAt: number;
 }
@@ -48,9 +50,11 @@ export async function lockThread(
   threadId: string,
 ): Promise<LockedThread | null> {
   const { rows } = await send(statements.lockThread, [toStored(threadId)]);
-  const [columns] = rows as (ThreadColumns & { readonly updated_ms: number })[];
+  type Row = ThreadColumns & { readonly updated_ms: number; readonly unfinished_by: string | null };
+  const [columns] = rows as Row[];
   if (columns === undefined) return null;
-  return { ...threadRowOf(columns), updatedAt: columns.updated_ms };
+  const { updated_ms: updatedAt, unfinished_by: unfinishedBy } = columns;
+  return { ...threadRowOf(columns), updatedAt, unfinishedBy };
 }
 
 /**

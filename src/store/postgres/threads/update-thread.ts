@@ -11,7 +11,7 @@ import { isKnown, type ThreadRow } from "../thread-row.ts";
 import { toFieldKey, toResourceKey } from "./list-keys.ts";
 
 /** Words of a title by which its thread is found: a `tsvector` has at most 1 MB. */
-const MAX_TITLE_WORDS = 4000;
+export const MAX_TITLE_WORDS = 4000;
 
 /**
  * Changes what is known of a thread besides its runs, in the transaction that has locked its row.
