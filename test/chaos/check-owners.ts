@@ -13,7 +13,7 @@ export function checkOwners({ runs }: Evidence): Violation[] {
       for (const second of executed.slice(at + 1)) {
         if (startOf(second) >= (first.endedAt ?? 0)) continue;
         const names = `${first.runId} (${first.process.name}) and ${second.runId} (${second.process.name})`;
-        if (!sleptBetween(first, second)) {
+        if (!wasAwayBetween(first, second)) {
           const ms = ((first.endedAt ?? 0) - startOf(second)) / 1000;
           report("one-owner", `one owner of ${first.threadId} at a time`, `${names}, for ${ms} ms`);
         } else if (!hasNoticed(first)) {
@@ -34,6 +34,8 @@ function hasNoticed(run: RunHistory): boolean {
   return storeCodeOf(run) === "LEASE_LOST" || run.troubleCode === "LEASE_LOST";
 }
 
-function sleptBetween(first: RunHistory, second: RunHistory): boolean {
-  return first.process.stops.some(({ from }) => from >= startOf(first) && from <= startOf(second));
+function wasAwayBetween(first: RunHistory, second: RunHistory): boolean {
+  return first.process.absences.some(
+    ({ from }) => from >= startOf(first) && from <= startOf(second),
+  );
 }

@@ -1,25 +1,23 @@
-// A fresh process on a file that other processes have left. It opens the file, replays every thread,
+// A fresh process on a store that other processes have left. It opens the store, replays every thread,
 // starts a run on each, and replays them again.
-
-import Database from "better-sqlite3";
 import { lastValueFrom, toArray } from "rxjs";
 import type { EventLike } from "../../src/events/event.ts";
-import { SqliteAgentRunner } from "../../src/index.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import { LogWriter, now } from "./log.ts";
+import { type ChaosOrders, openRunner } from "./open-runner.ts";
 import { readOrders } from "./orders.ts";
+import { countRunning } from "./sqlite/count-running.ts";
 
-const orders = readOrders();
+const orders = readOrders<ChaosOrders>();
 const log = new LogWriter(orders.logPath);
-const { dbPath, threadIds } = orders;
+const { threadIds } = orders;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
-const runner = new SqliteAgentRunner({ dbPath, logger: quiet });
+const runner = openRunner(orders, { logger: quiet });
 await runner.ready();
-
-const db = new Database(dbPath, { readonly: true });
-const running = db.prepare<[], number>("SELECT count(*) FROM run_state WHERE is_running = 1");
-log.write({ what: "opened", running: running.pluck().get() ?? 0 });
-db.close();
+// On a file, the kernel tells that all other processes are dead. Elsewhere a replay waits until it is sure.
+if (orders.store === "sqlite") {
+  log.write({ what: "opened", running: countRunning(orders.dbPath) });
+}
 
 async function replay(threadId: string): Promise<void> {
   const startedAt = now();
@@ -63,6 +61,8 @@ async function run(threadId: string): Promise<void> {
 }
 
 await Promise.all(threadIds.map(replay));
+const running = await Promise.all(threadIds.map((threadId) => runner.isRunning({ threadId })));
+log.write({ what: "opened", running: running.filter(Boolean).length });
 await Promise.all(threadIds.map(run));
 await Promise.all(threadIds.map(replay));
 await runner.close();

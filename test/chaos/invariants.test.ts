@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import type { Expectations, RoundFacts, Violation } from "./evidence.ts";
 import { checkRound } from "./invariants.ts";
-import type { ProcessHistory, Stop } from "./load-process.ts";
+import type { Absence, ProcessHistory } from "./load-process.ts";
 import type { LogEntry, LogRecord } from "./log.ts";
 import type { JournalSegment, StoredRun, StoreSnapshot } from "./snapshot.ts";
 
@@ -12,7 +12,9 @@ type Told = LogEntry & { readonly at?: number };
 function processOf(
   name: string,
   records: readonly Told[],
-  end: Partial<Pick<ProcessHistory, "killedAt" | "failure" | "stops" | "startedAt">> = {},
+  end: Partial<
+    Pick<ProcessHistory, "killedAt" | "failure" | "absences" | "startedAt" | "heldAfterDeathMs">
+  > = {},
 ): ProcessHistory {
   const timed = records.map((record, at) => ({ at: (at + 1) * 1000, ...record }) as LogRecord);
   const endedAt = Math.max(0, ...timed.map(({ at }) => at)) + 1000;
@@ -23,7 +25,8 @@ function processOf(
     startedAt,
     endedAt,
     killedAt: null,
-    stops: [],
+    absences: [],
+    heldAfterDeathMs: 0,
     failure: null,
     ...end,
   };
@@ -138,6 +141,7 @@ function factsOf(made: Made = {}): RoundFacts {
     journal,
     running: [],
     kept: [],
+    keepsJournals: false,
     threads,
   };
   return {
@@ -343,7 +347,7 @@ describe("of a client's stream, it is reported that it", () => {
   });
 
   /** Both p and q are refused the thread. In some cases, p was stopped while it claimed the thread. */
-  const refusedByEachOther = (stops: Stop[]): Made => {
+  const refusedByEachOther = (absences: Absence[]): Made => {
     const refused = { type: "RUN_ERROR", message: "no", code: "THREAD_ALREADY_RUNNING" };
     const ask = (runId: string, from: number, to: number): Told[] => [
       { ...requested(runId), at: from },
@@ -352,7 +356,7 @@ describe("of a client's stream, it is reported that it", () => {
     ];
     return {
       processes: [
-        processOf("p", ask("r1", 1000, 30_000), { stops }),
+        processOf("p", ask("r1", 1000, 30_000), { absences }),
         processOf("q", ask("r2", 6000, 7000)),
       ],
       rows: [],
@@ -381,10 +385,10 @@ function overlap({ slept, noticed }: { slept: boolean; noticed: boolean }): Made
   const first: Told[] = noticed
     ? [...partOfRun("r1"), { what: "saw", runId: "r1", event: lost }, ended("r1"), completed("r1")]
     : wholeRun("r1");
-  const stops: Stop[] = slept ? [{ from: 5000, to: 20_000 }] : [];
+  const absences: Absence[] = slept ? [{ from: 5000, to: 20_000 }] : [];
   const second = wholeRun("r2").map((record, at) => ({ ...record, at: 6000 + at }));
   return {
-    processes: [processOf("p", first, { stops }), processOf("q", second)],
+    processes: [processOf("p", first, { absences }), processOf("q", second)],
     rows: [rowOf("r1", noticed ? interrupted("r1") : compacted("r1")), rowOf("r2", undefined, 2)],
     expectations: { losers: ["p"] },
   };

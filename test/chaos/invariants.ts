@@ -41,8 +41,8 @@ function checkProcesses({ processes }: Evidence): Violation[] {
       if (record.what !== "opened" || record.running === 0) continue;
       violations.push({
         rule: "recovered-on-open",
-        expected: "no run of a dead process to be called running once the file is open",
-        seen: `${record.running} run(s) when ${name} had opened it`,
+        expected: "no run of a dead process to be called running",
+        seen: `${record.running} run(s) when ${name} had opened the store`,
       });
     }
   }

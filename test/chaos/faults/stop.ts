@@ -8,11 +8,21 @@ const TAKE_OVER_MS = 2500;
 const MAX_STOPS = 5;
 const LATE_THREADS = ["thread-6", "thread-7"];
 
+/** A way to keep a process from its store, and back. */
+interface Absence {
+  readonly begin: (child: LoadProcess) => void | Promise<void>;
+  readonly end: (child: LoadProcess) => void;
+}
+
+const SUSPENDED: Absence = { begin: (child) => child.halt(), end: (child) => child.wake() };
+
+export const stopProcess = (round: Round): Promise<void> => loseTouch(round, SUSPENDED);
+
 /**
- * Stops a process with runs in flight, until the other process has taken over some of its threads, and
- * a client without an answer has sent its run to the other process again. Then wakes the process.
+ * Keeps a process with runs in flight from its store, until the other process has taken over some of its
+ * threads, and a client without an answer has sent its run to the other process again. Then lets it back.
  */
-export async function stopProcess(round: Round): Promise<void> {
+export async function loseTouch(round: Round, absence: Absence): Promise<void> {
   const sleeper = round.start("sleeper", {
     leaseMs: 500,
     mix: "many-silent",
@@ -24,11 +34,11 @@ export async function stopProcess(round: Round): Promise<void> {
   await other.until("run", 2);
   let stops = 0;
   let taken = false;
-  // A process that is stopped within a transaction holds SQLite's lock: no process could take over a
-  // thread.
+  // A process that is stopped within a transaction holds its locks: no process could take over its
+  // threads.
   while (!taken && stops++ < MAX_STOPS) {
     await round.pause(20, 200);
-    await sleeper.halt();
+    await absence.begin(sleeper);
     const haltedAt = now();
     const lost = new Set(inFlight(sleeper).map(({ threadId }) => threadId));
     const isTaken = (records: readonly LogRecord[]) =>
@@ -36,7 +46,7 @@ export async function stopProcess(round: Round): Promise<void> {
     taken = await round.untilLogged(other, isTaken, TAKE_OVER_MS);
     if (taken) await retryUnheard(round, sleeper, other);
     if (taken) sleeper.endInput();
-    sleeper.wake();
+    absence.end(sleeper);
   }
   round.detail = `${stops} stop(s)`;
   round.prove(taken, "no run of the stopped process was taken over");

@@ -1,0 +1,83 @@
+import type { EventLike } from "../../../src/events/event.ts";
+import { nameIn, type StoredRun, type StoreSnapshot } from "../snapshot.ts";
+import type { Cluster } from "./cluster.ts";
+
+const SCHEMA = "durable_agent_runner";
+
+interface RunRow {
+  readonly thread_id: string;
+  readonly epoch: string;
+  readonly run_id: string;
+  readonly events: string;
+}
+
+interface ThreadRow {
+  readonly thread_id: string;
+  readonly epoch: string;
+  readonly owner_id: string | null;
+  readonly runs: string;
+}
+
+interface JournalRow {
+  readonly thread_id: string;
+  readonly epoch: string;
+  readonly seq: string;
+  readonly events: string;
+}
+
+/** Reads the tables of the primary like another program, all as of one moment. */
+export async function takeSnapshot(cluster: Cluster): Promise<StoreSnapshot> {
+  const session = await cluster.openSession();
+  try {
+    await session.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    const all = async <Row>(sql: string) => (await session.query(sql)).rows as Row[];
+    const runs = await all<RunRow>(
+      `SELECT thread_id, epoch, run_id, events FROM ${SCHEMA}.runs ORDER BY thread_id, epoch`,
+    );
+    const threads = await all<ThreadRow>(
+      `SELECT thread_id, epoch, owner_id, runs FROM ${SCHEMA}.threads ORDER BY thread_id`,
+    );
+    const journal = await all<JournalRow>(
+      `SELECT thread_id, epoch, seq, events FROM ${SCHEMA}.journal ORDER BY thread_id, epoch, seq`,
+    );
+    await session.query("COMMIT");
+    const segments = journal.map((row) => ({
+      ...runOf(row),
+      seq: Number(row.seq),
+      events: row.events,
+    }));
+    return {
+      integrity: problemsOf(runs, threads),
+      runs: runs.map(storedRun),
+      journal: segments,
+      running: threads.filter(({ owner_id }) => owner_id !== null).map(runOf),
+      // A host keeps the journals of its ended runs for those who follow them, and does not say so.
+      kept: segments,
+      keepsJournals: true,
+      threads: threads.map((row) => ({ threadId: row.thread_id, runCount: Number(row.runs) })),
+    };
+  } finally {
+    await session.end();
+  }
+}
+
+const runOf = ({ thread_id, epoch }: { readonly thread_id: string; readonly epoch: string }) => ({
+  threadId: thread_id,
+  epoch: Number(epoch),
+});
+
+function storedRun({ run_id, events, ...row }: RunRow): StoredRun {
+  const runId = nameIn(JSON.parse(events) as EventLike[], run_id);
+  return { id: `${row.epoch} ${row.thread_id}`, ...runOf(row), runId, events };
+}
+
+/** What no order of commits could have led to. */
+function problemsOf(runs: readonly RunRow[], threads: readonly ThreadRow[]): string {
+  const epochs = new Map(threads.map(({ thread_id, epoch }) => [thread_id, Number(epoch)]));
+  const ahead = runs.filter(({ thread_id, epoch }) => {
+    return Number(epoch) > (epochs.get(thread_id) ?? -1);
+  });
+  if (ahead.length === 0) return "ok";
+  const named = ahead.map(({ thread_id, epoch }) => `${epoch} of ${thread_id}`);
+  return `runs of claims that their threads do not know: ${named.join(", ")}`;
+}
