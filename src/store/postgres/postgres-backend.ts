@@ -21,13 +21,14 @@ import { withDeadline } from "../queued/with-deadline.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
+import type { PgResult } from "./driver.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
 import { Reads } from "./reads.ts";
 import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
-import { type Statements, statementsOf } from "./statements.ts";
+import { type Statement, type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
 import type { Outcome, PostgresOp } from "./transaction.ts";
@@ -39,7 +40,14 @@ const LANES = 2;
 /** Milliseconds between two searches for journals that a host left which died while it kept them. */
 const SWEEP_MS = 600_000;
 
-/** Milliseconds between two tries of a read, at most. */
+/** Tries to write a heartbeat that failed, in the time between two heartbeats. */
+const BEAT_TRIES = 4;
+
+/** Milliseconds that a search through a whole table may take. */
+const UPKEEP_TIMEOUT_MS = 60_000;
+
+/** Milliseconds between two tries of a read, at first and at most. */
+const FIRST_RETRY_MS = 10;
 const MAX_RETRY_MS = 500;
 
 /** Milliseconds for which the journal of an ended run is kept for its followers. */
@@ -78,6 +86,7 @@ export class PostgresBackend implements Backend {
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
   #nextSweepAt = 0;
+  #isMaintaining = false;
   readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
@@ -91,15 +100,20 @@ export class PostgresBackend implements Backend {
   constructor(options: PostgresBackendOptions) {
     this.#options = options;
     const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
-    this.#statements = statementsOf(schema);
+    this.#statements = statementsOf({ schema, answerTimeoutMs });
     const statements = this.#statements;
     const connection = { connectionString, prepare, answerTimeoutMs };
-    const connect = () => new Connection(connection);
-    this.#control = connect();
-    const readConnection = connect();
-    const laneConnections = Array.from({ length: LANES }, connect);
+    this.#control = this.#connect();
+    const readConnection = this.#connect();
+    const laneConnections = Array.from({ length: LANES }, () => this.#connect());
     this.#connections = [this.#control, readConnection, ...laneConnections];
-    this.#hosts = new Hosts({ connection: this.#control, statements, instanceId, leaseMs });
+    this.#hosts = new Hosts({
+      connection: this.#control,
+      statements,
+      instanceId,
+      leaseMs,
+      answerTimeoutMs,
+    });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
     const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
     this.#lanes = laneConnections.map(
@@ -232,31 +246,62 @@ export class PostgresBackend implements Backend {
     this.#opened = true;
     await this.#news.open();
     await this.#reap();
-    this.#schedule();
+    this.#schedule(this.#hosts.intervalMs);
   }
 
-  #schedule(): void {
+  #schedule(afterMs: number): void {
     if (this.#closed) return;
     this.#timer = setTimeout(async () => {
-      await this.#maintain();
-      this.#schedule();
-    }, this.#hosts.intervalMs);
+      const { intervalMs } = this.#hosts;
+      const isBeaten = await this.#succeeds(this.#beat(), "a heartbeat failed");
+      // Not awaited: ending the runs of a dead host may take longer than the lease of this one.
+      if (isBeaten) void this.#maintain();
+      this.#schedule(isBeaten ? intervalMs : intervalMs / BEAT_TRIES);
+    }, afterMs);
     this.#timer.unref();
   }
 
-  /** The heartbeat, and what is due between two of them. */
+  /** What is due between two heartbeats. */
   async #maintain(): Promise<void> {
-    const { logger } = this.#options;
-    try {
-      await this.#beat();
-      await this.#reap();
+    if (this.#isMaintaining) return;
+    this.#isMaintaining = true;
+    const maintained = async () => {
       await this.#lookForStops();
+      await this.#reap();
       await this.#forgetJournals();
+      await this.#news.check();
+    };
+    await this.#succeeds(maintained(), "what is due between two heartbeats failed");
+    this.#isMaintaining = false;
+  }
+
+  /** Whether it succeeds. A failure is logged. */
+  async #succeeds(step: Promise<void>, failure: string): Promise<boolean> {
+    try {
+      await step;
+      return true;
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#lastError = error;
-      if (!this.#closed) logger.warn({ err: error, code: error.code }, "a heartbeat failed");
+      const { logger } = this.#options;
+      if (!this.#closed) logger.warn({ err: error, code: error.code }, failure);
+      return false;
     }
+  }
+
+  /** Executes a statement that may take long, over a connection of its own: heartbeats do not wait for it. */
+  async #apart(statement: Statement, values: readonly unknown[] = []): Promise<PgResult> {
+    const connection = this.#connect(UPKEEP_TIMEOUT_MS);
+    try {
+      return await connection.use((send) => send(statement, values));
+    } finally {
+      await connection.end();
+    }
+  }
+
+  #connect(answerTimeoutMs = this.#options.answerTimeoutMs): Connection {
+    const { connectionString, prepare } = this.#options;
+    return new Connection({ connectionString, prepare, answerTimeoutMs });
   }
 
   async #beat(): Promise<void> {
@@ -272,9 +317,7 @@ export class PostgresBackend implements Backend {
 
   async #endRunsOf(host: DeadHost): Promise<void> {
     const { instanceId: ownerId } = host;
-    const { rows } = await this.#control.use((send) =>
-      send(this.#statements.threadsHeldBy, [ownerId]),
-    );
+    const { rows } = await this.#apart(this.#statements.threadsHeldBy, [ownerId]);
     for (const { thread_id } of rows) {
       const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
       const lane = this.#lanes[this.#laneOf(op)];
@@ -343,24 +386,27 @@ export class PostgresBackend implements Backend {
     }
     if (now < this.#nextSweepAt) return;
     this.#nextSweepAt = now + SWEEP_MS;
-    await this.#control.use((send) => send(deleteOldJournals));
+    await this.#apart(deleteOldJournals);
   }
 
   async #expectKnown(ids: readonly string[]): Promise<void> {
     if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
   }
 
-  /** Tries a read again while the server is away: it may only have been restarted. */
+  /**
+   * Tries a read again while the server is away: it may only have been restarted. At least once: a half-open
+   * connection uses up the time in which it gives no answer.
+   */
   async #retrying<T>(
     read: () => Promise<T>,
     patienceMs = this.#options.answerTimeoutMs,
   ): Promise<T> {
     const deadline = performance.now() + patienceMs;
-    for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
+    for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
       try {
         return await read();
       } catch (error) {
-        const isLast = performance.now() + waitMs > deadline;
+        const isLast = waitMs > FIRST_RETRY_MS && performance.now() + waitMs > deadline;
         if (isLast || this.#closed || !toRunStoreError(error).retryable) throw error;
         await delay(waitMs);
       }

@@ -8,8 +8,14 @@ export interface Statement {
 const THREAD =
   "thread_id, epoch, run_id, owner_id, claim_number, stop, resource_id, agent_id, runs";
 
+export interface StatementsOptions {
+  readonly schema: string;
+  /** Milliseconds after which a host gives up a connection without an answer. */
+  readonly answerTimeoutMs: number;
+}
+
 /** All statements of a schema. Arrays are binary: see `binary-arrays.ts`. */
-export function statementsOf(schema: string) {
+export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
   const named = (name: string, text: string): Statement => ({ name: `dar_${name}`, text });
   const s = schema;
   return {
@@ -17,12 +23,14 @@ export function statementsOf(schema: string) {
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
     /**
-     * Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. Each row
-     * is found by its key. The server would else read small tables whole, and keep that plan while they grow.
+     * Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. And one that
+     * waits for a lock when its host has given it up. Each row is found by its key. The server would else read
+     * small tables whole, and keep that plan while they grow.
      */
     bounded: named(
       "bounded",
-      `SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
+      `SELECT set_config('idle_in_transaction_session_timeout', '${answerTimeoutMs}ms', true),
+         set_config('lock_timeout', '${answerTimeoutMs}ms', true),
          set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
          set_config('enable_mergejoin', 'off', true)`,
     ),
