@@ -1,7 +1,9 @@
 // A fresh process on a store that other processes have left. It opens the store, replays every thread,
-// starts a run on each, and replays them again.
+// starts a run on each with all the messages that it was shown, and replays them again.
+import type { Message } from "@ag-ui/core";
 import { lastValueFrom, toArray } from "rxjs";
 import type { EventLike } from "../../src/events/event.ts";
+import { viewOf } from "../../src/events/view/thread-view.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import { LogWriter, now } from "./log.ts";
 import { type ChaosOrders, openRunner } from "./open-runner.ts";
@@ -19,22 +21,21 @@ if (orders.store === "sqlite") {
   log.write({ what: "opened", running: countRunning(orders.dbPath) });
 }
 
-async function replay(threadId: string): Promise<void> {
+async function replay(threadId: string): Promise<EventLike[]> {
   const startedAt = now();
-  const events = await lastValueFrom(runner.connect({ threadId }).pipe(toArray()));
-  log.write({
-    what: "connected",
-    threadId,
-    startedAt,
-    events: events as unknown as EventLike[],
-  });
+  const shown = await lastValueFrom(runner.connect({ threadId }).pipe(toArray()));
+  const events = shown as unknown as EventLike[];
+  log.write({ what: "connected", threadId, startedAt, events });
+  return events;
 }
 
-async function run(threadId: string): Promise<void> {
+async function run(threadId: string, shown: readonly EventLike[]): Promise<void> {
   const ids = { threadId, runId: `${orders.name}.${threadId}` };
   log.write({ what: "requested", ...ids });
   const agent = answeringAgent();
-  const input = inputOf(threadId, ids.runId);
+  const asked = inputOf(threadId, ids.runId);
+  const known = viewOf(shown).messages as unknown as Message[];
+  const input = { ...asked, messages: [...known, ...asked.messages] };
   const { runAgent } = agent;
   agent.runAgent = async (agentInput, subscriber) => {
     log.write({ what: "agent-started", ...ids, shape: "answer" });
@@ -60,10 +61,10 @@ async function run(threadId: string): Promise<void> {
   log.write({ what: "completed", runId: ids.runId });
 }
 
-await Promise.all(threadIds.map(replay));
+const replays = await Promise.all(threadIds.map(replay));
 const running = await Promise.all(threadIds.map((threadId) => runner.isRunning({ threadId })));
 log.write({ what: "opened", running: running.filter(Boolean).length });
-await Promise.all(threadIds.map(run));
+await Promise.all(threadIds.map((threadId, at) => run(threadId, replays[at] ?? [])));
 await Promise.all(threadIds.map(replay));
 await runner.close();
 log.close();

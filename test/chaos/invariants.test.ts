@@ -490,6 +490,21 @@ describe("of a stored run, it is reported that", () => {
   });
 });
 
+it("is reported that a message of a thread was not known", async () => {
+  const asking = (...messageIds: string[]) => {
+    const input = { messages: messageIds.map((id) => ({ id, role: "user", content: "?" })) };
+    const withInput = (events: readonly EventLike[]) =>
+      events.map((event) => (event.type === "RUN_STARTED" ? { ...event, input } : event));
+    const later = wholeRun("r2", withInput(answer("r2"))).map((record, at) => {
+      return { ...record, at: 1_000_000 + at };
+    });
+    const processes = [processOf("p", wholeRun("r1")), processOf("check", later)];
+    return { processes, rows: [rowOf("r1"), rowOf("r2", withInput(compacted("r2")), 2)] };
+  };
+  expect(await rulesBrokenBy(asking("question"))).toEqual([]);
+  expect(await rulesBrokenBy(asking("answer-r1", "question"))).toEqual(["messages-known"]);
+});
+
 describe("of a replay, it is reported that", () => {
   const cases: readonly (readonly [what: string, rule: string, shown: Told])[] = [
     ["it broke", "replay-completes", replay(compacted("r1"), "Error: no")],

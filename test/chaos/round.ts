@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Random } from "../support/random.ts";
+import { CHECK } from "./check-messages.ts";
 import type { Violation } from "./evidence.ts";
 import { LoadProcess } from "./load-process.ts";
 import type { LogRecord } from "./log.ts";
@@ -69,7 +70,7 @@ export abstract class Round<O extends Orders = Orders> {
   /** Starts the process that checks the store. */
   startCheck(): LoadProcess<O> {
     const threadIds = [...new Set(this.#processes.flatMap(({ orders }) => orders.threadIds))];
-    return this.#spawn("check.child.ts", "check", { threadIds });
+    return this.#spawn("check.child.ts", CHECK, { threadIds });
   }
 
   pause(minMs: number, maxMs: number): Promise<void> {
