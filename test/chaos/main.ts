@@ -33,7 +33,7 @@ async function main(options: Options): Promise<number> {
 }
 
 async function runRounds(options: Options): Promise<number> {
-  const { store, seed, rounds, round: only, keep } = options;
+  const { store, seed, rounds, round: only, keep, untilViolation } = options;
   const report = new Report(store.name, seed, only === null ? rounds : 1);
   const first = only ?? 1;
   const last = only ?? rounds;
@@ -41,6 +41,7 @@ async function runRounds(options: Options): Promise<number> {
     const fault = faultOfRound(options, round);
     report.begin(round, fault.name);
     report.end(round, fault.name, await runRound(store, fault, { seed, round, keep }));
+    if (untilViolation && report.violations > 0) break;
   }
   report.summarize();
   return report.violations > 0 ? 1 : 0;

@@ -12,6 +12,8 @@ export interface Options {
   readonly faults: readonly Fault[];
   readonly list: boolean;
   readonly keep: boolean;
+  /** Whether the first round that breaks a rule is the last. */
+  readonly untilViolation: boolean;
 }
 
 export const USAGE = `usage: npm run chaos -- [options]
@@ -21,6 +23,7 @@ export const USAGE = `usage: npm run chaos -- [options]
   --round N      this one round only
   --only A[,B]   these faults only
   --keep         keep the directories of rounds that failed
+  --until-violation  end with the first round that failed
   --list         name the faults, and do nothing`;
 
 export function parseOptions(args: readonly string[]): Options {
@@ -31,6 +34,7 @@ export function parseOptions(args: readonly string[]): Options {
     round: null as number | null,
     list: false,
     keep: false,
+    untilViolation: false,
   };
   // Which faults there are depends on the store, which may come last.
   let names: string | null = null;
@@ -38,6 +42,7 @@ export function parseOptions(args: readonly string[]): Options {
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
     if (name === "--list") options.list = true;
     else if (name === "--keep") options.keep = true;
+    else if (name === "--until-violation") options.untilViolation = true;
     else if (name === "--store") options.store = storeOf(rest.shift());
     else if (name === "--seed") options.seed = wholeNumber(name, rest.shift(), 0);
     else if (name === "--rounds") options.rounds = wholeNumber(name, rest.shift(), 1);

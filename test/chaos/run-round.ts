@@ -11,7 +11,7 @@ import { isKept, runsIn } from "./runs.ts";
 import type { StoreSnapshot } from "./snapshot.ts";
 
 /** A round that takes longer counts as hanging. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 60_000;
 
 export interface RoundResult {
   readonly violations: readonly Violation[];

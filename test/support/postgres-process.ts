@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { chmodSync, chownSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -92,6 +93,13 @@ export class PostgresProcess {
   /** False when it was ended, or has ended itself. */
   get isAlive(): boolean {
     return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** It starts as a standby from here on: it refuses to write, until it is promoted. */
+  beStandby(): void {
+    const signal = join(this.#directory, "standby.signal");
+    closeSync(openSync(signal, "w"));
+    giveToServer(signal);
   }
 
   /** Resolves when it takes connections. */

@@ -91,6 +91,20 @@ export class TcpProxy {
     });
   }
 
+  /**
+   * Silences the connection of the next message of a client with this text, which reaches the server. Resolves
+   * when that has happened.
+   */
+  silenceAfter(text: string): Promise<void> {
+    return new Promise((done) => {
+      const act = (pair: Pair) => {
+        pair.isSilent = true;
+        done();
+      };
+      this.#watch = { text, act };
+    });
+  }
+
   async close(): Promise<void> {
     this.mode = "pass";
     for (const { client, server } of this.#pairs) for (const end of [client, server]) end.destroy();

@@ -23,14 +23,12 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
     commit: named("commit", "COMMIT"),
     rollback: named("rollback", "ROLLBACK"),
     /**
-     * Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. And one that
-     * waits for a lock when its host has given it up. Each row is found by its key. The server would else read
-     * small tables whole, and keep that plan while they grow.
+     * Ends a transaction whose host is gone without a word: its locks would stay until TCP gives up. Each row
+     * is found by its key. The server would else read small tables whole, and keep that plan while they grow.
      */
     bounded: named(
       "bounded",
       `SELECT set_config('idle_in_transaction_session_timeout', '${answerTimeoutMs}ms', true),
-         set_config('lock_timeout', '${answerTimeoutMs}ms', true),
          set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
          set_config('enable_mergejoin', 'off', true)`,
     ),

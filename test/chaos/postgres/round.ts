@@ -1,11 +1,11 @@
 import { chmodSync } from "node:fs";
+import { Cluster } from "../../support/postgres-cluster.ts";
 import { TcpProxy } from "../../support/tcp-proxy.ts";
 import type { LoadProcess } from "../load-process.ts";
 import type { LogRecord } from "../log.ts";
 import type { Orders } from "../orders.ts";
 import { Round } from "../round.ts";
 import type { StoreSnapshot } from "../snapshot.ts";
-import { Cluster } from "./cluster.ts";
 import type { PostgresOrders } from "./orders.ts";
 import { takeSnapshot } from "./take-snapshot.ts";
 

@@ -1,6 +1,6 @@
 import type { EventLike } from "../../../src/events/event.ts";
+import type { Cluster } from "../../support/postgres-cluster.ts";
 import { nameIn, type StoredRun, type StoreSnapshot } from "../snapshot.ts";
-import type { Cluster } from "./cluster.ts";
 
 const SCHEMA = "durable_agent_runner";
 
@@ -40,6 +40,9 @@ export async function takeSnapshot(cluster: Cluster): Promise<StoreSnapshot> {
     const journal = await all<JournalRow>(
       `SELECT thread_id, epoch, seq, events FROM ${SCHEMA}.journal ORDER BY thread_id, epoch, seq`,
     );
+    const [counts] = await all<{ deadlocks: string }>(
+      "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    );
     await session.query("COMMIT");
     const segments = journal.map((row) => ({
       ...runOf(row),
@@ -47,7 +50,7 @@ export async function takeSnapshot(cluster: Cluster): Promise<StoreSnapshot> {
       events: row.events,
     }));
     return {
-      integrity: problemsOf(runs, threads),
+      integrity: problemsOf(runs, threads, Number(counts?.deadlocks)),
       runs: runs.map(storedRun),
       journal: segments,
       running: threads.filter(({ owner_id }) => owner_id !== null).map(runOf),
@@ -71,13 +74,18 @@ function storedRun({ run_id, events, ...row }: RunRow): StoredRun {
   return { id: `${row.epoch} ${row.thread_id}`, ...runOf(row), runId, events };
 }
 
-/** What no order of commits could have led to. */
-function problemsOf(runs: readonly RunRow[], threads: readonly ThreadRow[]): string {
+/** What no order of commits, and no order of locks, could have led to. */
+function problemsOf(
+  runs: readonly RunRow[],
+  threads: readonly ThreadRow[],
+  deadlocks: number,
+): string {
   const epochs = new Map(threads.map(({ thread_id, epoch }) => [thread_id, Number(epoch)]));
-  const ahead = runs.filter(({ thread_id, epoch }) => {
-    return Number(epoch) > (epochs.get(thread_id) ?? -1);
-  });
-  if (ahead.length === 0) return "ok";
-  const named = ahead.map(({ thread_id, epoch }) => `${epoch} of ${thread_id}`);
-  return `runs of claims that their threads do not know: ${named.join(", ")}`;
+  const problems = runs
+    .filter(({ thread_id, epoch }) => Number(epoch) > (epochs.get(thread_id) ?? -1))
+    .map(
+      ({ thread_id, epoch }) => `run ${epoch} of ${thread_id} is of a claim that was never made`,
+    );
+  if (deadlocks > 0) problems.push(`${deadlocks} deadlock(s)`);
+  return problems.length === 0 ? "ok" : problems.join("; ");
 }

@@ -1,16 +1,16 @@
 import { execFile } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Client } from "pg";
-import { freePort } from "../../support/free-port.ts";
-import { giveToServer, initDatabase, PostgresProcess } from "../../support/postgres-process.ts";
+import { freePort } from "./free-port.ts";
+import { initDatabase, PostgresProcess } from "./postgres-process.ts";
 
 let template: Promise<string> | null = null;
 
-/** The files of a new server. Every server of the command begins with a copy of them. */
+/** The files of a new server. Every cluster of this process begins with a copy of them. */
 async function makeTemplate(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "postgres-template-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -28,7 +28,7 @@ async function newServer(
   return new PostgresProcess(await freePort(), directory, settings);
 }
 
-/** The servers of a round: a primary, and a standby if a fault needs one. */
+/** The servers of a test: a primary, and a standby if a fault needs one. */
 export class Cluster {
   readonly #directory: string;
   #primary: PostgresProcess;
@@ -49,6 +49,10 @@ export class Cluster {
     return this.#primary;
   }
 
+  get standby(): PostgresProcess | null {
+    return this.#standby;
+  }
+
   /** Has the primary on another disk. It is empty then. */
   async moveTo(disk: string): Promise<void> {
     await this.#primary.remove();
@@ -65,9 +69,7 @@ export class Cluster {
     const { conninfo } = this.#primary;
     // The primary has begun with the same files, so its log leads from them to what it has.
     this.#standby = await newServer(directory, { primary_conninfo: conninfo });
-    const signal = join(directory, "standby.signal");
-    closeSync(openSync(signal, "w"));
-    giveToServer(signal);
+    this.#standby.beStandby();
     await this.#standby.start();
     await this.query("ALTER SYSTEM SET synchronous_standby_names = '*'");
     await this.query("SELECT pg_reload_conf()");
