@@ -86,6 +86,8 @@ export class PostgresBackend implements Backend {
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
   #nextSweepAt = 0;
+  /** Whether the last heartbeat was written. */
+  #isBeaten = true;
   #isMaintaining = false;
   readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
@@ -253,10 +255,11 @@ export class PostgresBackend implements Backend {
     if (this.#closed) return;
     this.#timer = setTimeout(async () => {
       const { intervalMs } = this.#hosts;
-      const isBeaten = await this.#succeeds(this.#beat(), "a heartbeat failed");
+      const level = this.#isBeaten ? "warn" : "debug";
+      this.#isBeaten = await this.#succeeds(this.#beat(), "a heartbeat failed", level);
       // Not awaited: ending the runs of a dead host may take longer than the lease of this one.
-      if (isBeaten) void this.#maintain();
-      this.#schedule(isBeaten ? intervalMs : intervalMs / BEAT_TRIES);
+      if (this.#isBeaten) void this.#maintain();
+      this.#schedule(this.#isBeaten ? intervalMs : intervalMs / BEAT_TRIES);
     }, afterMs);
     this.#timer.unref();
   }
@@ -276,7 +279,11 @@ export class PostgresBackend implements Backend {
   }
 
   /** Whether it succeeds. A failure is logged. */
-  async #succeeds(step: Promise<void>, failure: string): Promise<boolean> {
+  async #succeeds(
+    step: Promise<void>,
+    failure: string,
+    level: "warn" | "debug" = "warn",
+  ): Promise<boolean> {
     try {
       await step;
       return true;
@@ -284,7 +291,7 @@ export class PostgresBackend implements Backend {
       const error = toRunStoreError(cause);
       this.#lastError = error;
       const { logger } = this.#options;
-      if (!this.#closed) logger.warn({ err: error, code: error.code }, failure);
+      if (!this.#closed) logger[level]({ err: error, code: error.code }, failure);
       return false;
     }
   }

@@ -16,13 +16,15 @@ interface Absence {
 
 const SUSPENDED: Absence = { begin: (child) => child.halt(), end: (child) => child.wake() };
 
-export const stopProcess = (round: Round): Promise<void> => loseTouch(round, SUSPENDED);
+export function stopProcess(round: Round, takeOverMs = TAKE_OVER_MS): Promise<void> {
+  return loseTouch(round, SUSPENDED, takeOverMs);
+}
 
 /**
  * Keeps a process with runs in flight from its store, until the other process has taken over some of its
  * threads, and a client without an answer has sent its run to the other process again. Then lets it back.
  */
-export async function loseTouch(round: Round, absence: Absence): Promise<void> {
+export async function loseTouch(round: Round, absence: Absence, takeOverMs: number): Promise<void> {
   const sleeper = round.start("sleeper", {
     leaseMs: 500,
     mix: "many-silent",
@@ -38,12 +40,16 @@ export async function loseTouch(round: Round, absence: Absence): Promise<void> {
   // threads.
   while (!taken && stops++ < MAX_STOPS) {
     await round.pause(20, 200);
+    // Otherwise there is nothing to take over.
+    await round.untilLogged(sleeper, (records) =>
+      inFlight(records).some(({ threadId }) => round.threadIds.includes(threadId)),
+    );
     await absence.begin(sleeper);
     const haltedAt = now();
-    const lost = new Set(inFlight(sleeper).map(({ threadId }) => threadId));
+    const lost = new Set(inFlight(sleeper.records()).map(({ threadId }) => threadId));
     const isTaken = (records: readonly LogRecord[]) =>
       startsIn(records).some(({ at, threadId }) => at > haltedAt && lost.has(threadId));
-    taken = await round.untilLogged(other, isTaken, TAKE_OVER_MS);
+    taken = await round.untilLogged(other, isTaken, takeOverMs);
     if (taken) await retryUnheard(round, sleeper, other);
     if (taken) sleeper.endInput();
     absence.end(sleeper);
@@ -57,7 +63,7 @@ async function retryUnheard(round: Round, sleeper: LoadProcess, other: LoadProce
   const heard = new Set(
     sleeper.records().flatMap((record) => (record.what === "emit" ? [record.runId] : [])),
   );
-  const unheard = inFlight(sleeper).filter(
+  const unheard = inFlight(sleeper.records()).filter(
     ({ threadId, runId }) => LATE_THREADS.includes(threadId) && !heard.has(runId),
   );
   for (const run of unheard) other.retry(run);
@@ -74,9 +80,9 @@ function startsIn(records: readonly LogRecord[]) {
   return records.filter((record) => record.what === "agent-started");
 }
 
-function inFlight(child: LoadProcess): RunIds[] {
+function inFlight(records: readonly LogRecord[]): RunIds[] {
   const runs = new Map<string, RunIds>();
-  for (const record of child.records()) {
+  for (const record of records) {
     if (record.what === "agent-started") {
       runs.set(record.runId, { threadId: record.threadId, runId: record.runId });
     } else if (record.what === "agent-ended") runs.delete(record.runId);

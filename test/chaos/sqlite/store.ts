@@ -100,7 +100,7 @@ const FAULTS: readonly Fault<SqliteRound>[] = [
   {
     name: "process-stopped",
     what: "SIGSTOP past the lease while another process takes over, then SIGCONT",
-    run: stopProcess,
+    run: (round) => stopProcess(round),
     expectations: { losers: ["sleeper"] },
   },
   { name: "disk-full", what: "no room on the disk, then room again", run: fillDisk },

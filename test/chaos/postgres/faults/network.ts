@@ -1,6 +1,6 @@
 import { loseTouch } from "../../faults/stop.ts";
 import type { LoadProcess } from "../../load-process.ts";
-import { ANSWER_TIMEOUT_MS, type PostgresRound } from "../round.ts";
+import { ANSWER_TIMEOUT_MS, type PostgresRound, TAKE_OVER_MS } from "../round.ts";
 
 /** Connections are cut, over and over. */
 export async function cutConnections(round: PostgresRound): Promise<void> {
@@ -38,24 +38,26 @@ export async function cutOffHost(round: PostgresRound): Promise<void> {
   const mode = round.random.pick(["blackhole", "refuse"] as const);
   round.detail = mode;
   const proxyOf = (child: LoadProcess) => round.proxyOf(child);
-  await loseTouch(round, {
-    begin(child) {
+  const absence = {
+    begin(child: LoadProcess) {
       child.beginAbsence();
       proxyOf(child).mode = mode;
       if (mode === "refuse") proxyOf(child).cut();
     },
-    end(child) {
+    end(child: LoadProcess) {
       proxyOf(child).mode = "pass";
       proxyOf(child).cut();
       child.endAbsence();
     },
-  });
+  };
+  await loseTouch(round, absence, TAKE_OVER_MS);
 }
 
 /** Answers come late: so late that some are not awaited. */
 export async function delayAnswers(round: PostgresRound): Promise<void> {
   const { random } = round;
-  const hosts = await round.startHosts(3);
+  // A host whose heartbeats are late for longer than its lease would lose its threads.
+  const hosts = await round.startHosts(3, { leaseMs: 8000 });
   for (let time = 0; time < 4; time++) {
     const delays = hosts.map(() => random.integer(20, 500));
     round.detail += `${time === 0 ? "" : "; "}${delays.join(", ")}`;

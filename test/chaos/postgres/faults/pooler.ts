@@ -1,5 +1,5 @@
 import { isPgBouncerInstalled, PgBouncer } from "../../../support/pgbouncer.ts";
-import type { PostgresRound } from "../round.ts";
+import { PATIENCE_MS, type PostgresRound } from "../round.ts";
 
 const POOL_SIZE = 8;
 
@@ -16,7 +16,8 @@ export async function killPooler(round: PostgresRound): Promise<void> {
   const isDirect = random.chance(0.5);
   round.detail = isDirect ? "LISTEN past it" : "without LISTEN";
   const listenUrl = isDirect ? cluster.primary.url : null;
-  const hosts = await round.startHosts(3, { prepare: false, listenUrl });
+  const orders = { prepare: false, listenUrl, answerTimeoutMs: PATIENCE_MS };
+  const hosts = await round.startHosts(3, orders);
   for (let time = 0; time < 2; time++) {
     await round.pause(50, 500);
     await pooler.kill();

@@ -2,7 +2,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { giveToServer } from "../../../support/postgres-process.ts";
 import { mountSmallDisk, type SmallDisk } from "../../../support/small-disk.ts";
-import type { PostgresRound } from "../round.ts";
+import { PATIENCE_MS, type PostgresRound } from "../round.ts";
+
+const PATIENT = { answerTimeoutMs: PATIENCE_MS };
 
 const CLIENT_BACKENDS =
   "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY pid";
@@ -10,7 +12,7 @@ const CLIENT_BACKENDS =
 /** The server, or one of its processes, is killed: each time, all sessions end, and it recovers. */
 export async function killServer(round: PostgresRound): Promise<void> {
   const { random, cluster } = round;
-  const hosts = await round.startHosts(3);
+  const hosts = await round.startHosts(3, PATIENT);
   for (let time = 0; time < 2; time++) {
     await round.pause(20, 400);
     if (random.chance(0.5)) {
@@ -35,7 +37,7 @@ export async function killServer(round: PostgresRound): Promise<void> {
 export async function failOver(round: PostgresRound): Promise<void> {
   const { random, cluster } = round;
   await cluster.addStandby();
-  const hosts = await round.startHosts(3);
+  const hosts = await round.startHosts(3, PATIENT);
   await round.pause(20, 400);
   const isKilled = random.chance(0.6);
   round.detail = isKilled ? "primary killed" : "primary left behind";
@@ -63,7 +65,7 @@ export async function fillDisk(round: PostgresRound): Promise<void> {
     disk.unmount();
   });
   round.leadTo(cluster.primary.url);
-  const hosts = await round.startHosts(2);
+  const hosts = await round.startHosts(2, PATIENT);
   const fullMs = random.integer(100, 1500);
   round.detail = `for ${fullMs} ms`;
   disk.fill();
