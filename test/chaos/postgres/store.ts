@@ -2,7 +2,7 @@ import { killAtRandom, killFour } from "../faults/kills.ts";
 import { postTwice } from "../faults/posted-twice.ts";
 import { stopProcess } from "../faults/stop.ts";
 import type { ChaosStore, Fault } from "../faults.ts";
-import { killAtCommit } from "./faults/kills.ts";
+import { crowdThreads, killAtCommit } from "./faults/kills.ts";
 import {
   cutConnections,
   cutOffHost,
@@ -26,6 +26,11 @@ const FAULTS: readonly Fault<PostgresRound>[] = [
     name: "four-processes",
     what: "four hosts on overlapping threads, each killed and restarted",
     run: killFour,
+  },
+  {
+    name: "crowded-threads",
+    what: "hosts that begin runs on the same many threads at once, one of them killed",
+    run: crowdThreads,
   },
   {
     name: "posted-twice",

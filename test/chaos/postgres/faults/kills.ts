@@ -17,3 +17,17 @@ export async function killAtCommit(round: PostgresRound): Promise<void> {
   }
   await round.untilMoreRuns(other, 3);
 }
+
+/** Hosts that all want the same threads, so that their transactions wait for each other. One host is killed. */
+export async function crowdThreads(round: PostgresRound): Promise<void> {
+  const { random } = round;
+  const count = random.integer(20, 40);
+  round.detail = `${count} threads`;
+  const threadIds = Array.from({ length: count }, (_, at) => `thread-${at}`);
+  const lives = random.integer(5, 30);
+  const killed = round.start("killed", { threadIds });
+  const hosts = await round.startHosts(3, { threadIds });
+  await killed.until("run", lives);
+  await killed.kill();
+  await Promise.all(hosts.map((host) => round.untilMoreRuns(host, 30)));
+}
