@@ -139,44 +139,6 @@ test("a half-open connection is given up, and the run is stored over another one
   expect(spokenIn(await replayOf(runner, "t"))).toBe("before meanwhile");
 });
 
-test("the locks of a connection that falls silent in a transaction are free when it is given up", async () => {
-  const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { answerTimeoutMs: 1000 });
-  await runToEnd(runner, "t", "first", answeringAgent());
-  // The claim locks its thread, and the server waits for what comes next.
-  const silenced = proxy.silenceAfter("dar_lock_threads");
-  const events = await runToEnd(runner, "t", "r", answeringAgent());
-  await silenced;
-  expect(events.at(-1)?.type).toBe("RUN_FINISHED");
-  expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["first", "r"]);
-});
-
-test("a host whose heartbeats go over a half-open connection keeps its runs", async () => {
-  const direct = await server.newDatabase();
-  const { proxy, url } = await behindProxy(direct);
-  const leaseMs = 3000;
-  const host = open(url, { leaseMs });
-  const other = open(direct, { leaseMs });
-  await other.ready();
-  const { end } = await runInTheMiddle(host);
-  await proxy.silenceAfter("dar_beat");
-  // The next heartbeat comes over a new connection. Meanwhile, the other host waits for it.
-  await proxy.whenSent("dar_beat");
-  const follower = watch(other.connect({ threadId: "t" }));
-  await follower.until(says("before "));
-  expect((await end()).at(-1)?.type).toBe("RUN_FINISHED");
-  expect((await follower.done).at(-1)?.type).toBe("RUN_FINISHED");
-});
-
-test("a read over a half-open connection is tried again over another one", async () => {
-  const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { answerTimeoutMs: 500 });
-  await runToEnd(runner, "t", "r", answeringAgent());
-  const silenced = proxy.silenceAfter("dar_thread_now");
-  expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
-  await silenced;
-});
-
 test("while the server is away, new runs are refused with a code once too much waits", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
   const runner = open(url, { maxPendingBytes: 1000 });
