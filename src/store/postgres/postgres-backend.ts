@@ -22,6 +22,7 @@ import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
 import type { PgResult } from "./driver.ts";
+import { HeartbeatLoop } from "./heartbeat-loop.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
 import { Lane } from "./lane.ts";
 import { NewsChannel } from "./news.ts";
@@ -39,9 +40,6 @@ const LANES = 2;
 
 /** Milliseconds between two searches for journals that a host left which died while it kept them. */
 const SWEEP_MS = 600_000;
-
-/** Tries to write a heartbeat that failed, in the time between two heartbeats. */
-const BEAT_TRIES = 4;
 
 /** Milliseconds that a search through a whole table may take. */
 const UPKEEP_TIMEOUT_MS = 60_000;
@@ -77,6 +75,7 @@ export class PostgresBackend implements Backend {
   readonly #connections: readonly Connection[];
   readonly #control: Connection;
   readonly #hosts: Hosts;
+  readonly #heartbeats: HeartbeatLoop;
   readonly #news: NewsChannel;
   readonly #reads: Reads;
   readonly #views: Views;
@@ -86,9 +85,6 @@ export class PostgresBackend implements Backend {
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
   #nextSweepAt = 0;
-  /** Whether the last heartbeat was written. */
-  #isBeaten = true;
-  #isMaintaining = false;
   readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
@@ -96,7 +92,6 @@ export class PostgresBackend implements Backend {
   /** Whether the last batch failed. */
   #isShaken = false;
   #closed = false;
-  #timer: NodeJS.Timeout | undefined;
   #lastError: RunStoreError | null = null;
 
   constructor(options: PostgresBackendOptions) {
@@ -146,6 +141,17 @@ export class PostgresBackend implements Backend {
       instanceId,
       logger: options.logger,
       onNews: (news) => this.#hear(news),
+    });
+    this.#heartbeats = new HeartbeatLoop({
+      beat: () => this.#beat(),
+      intervalMs: () => this.#hosts.intervalMs,
+      duties: {
+        "looking for stops": () => this.#lookForStops(),
+        "ending the runs of dead hosts": () => this.#reap(),
+        "deleting journals": () => this.#forgetJournals(),
+        "asking whether LISTEN works": () => this.#news.check(),
+      },
+      onFailure: (error, what, isNew) => this.#reportFailure(error, `${what} failed`, isNew),
     });
   }
 
@@ -219,7 +225,7 @@ export class PostgresBackend implements Backend {
   async close(error: RunStoreError, stepMs: () => number): Promise<void> {
     void error;
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#heartbeats.end();
     if (this.#opened) {
       const holdsThreads = this.#held.size > 0;
       const closing = this.#hosts.close({ holdsThreads }).catch(() => undefined);
@@ -248,52 +254,16 @@ export class PostgresBackend implements Backend {
     this.#opened = true;
     await this.#news.open();
     await this.#reap();
-    this.#schedule(this.#hosts.intervalMs);
+    this.#heartbeats.start();
   }
 
-  #schedule(afterMs: number): void {
+  #reportFailure(error: RunStoreError, message: string, isNew: boolean): void {
+    this.#lastError = error;
     if (this.#closed) return;
-    this.#timer = setTimeout(async () => {
-      const { intervalMs } = this.#hosts;
-      const level = this.#isBeaten ? "warn" : "debug";
-      this.#isBeaten = await this.#succeeds(this.#beat(), "a heartbeat failed", level);
-      // Not awaited: ending the runs of a dead host may take longer than the lease of this one.
-      if (this.#isBeaten) void this.#maintain();
-      this.#schedule(this.#isBeaten ? intervalMs : intervalMs / BEAT_TRIES);
-    }, afterMs);
-    this.#timer.unref();
-  }
-
-  /** What is due between two heartbeats. */
-  async #maintain(): Promise<void> {
-    if (this.#isMaintaining) return;
-    this.#isMaintaining = true;
-    const maintained = async () => {
-      await this.#lookForStops();
-      await this.#reap();
-      await this.#forgetJournals();
-      await this.#news.check();
-    };
-    await this.#succeeds(maintained(), "what is due between two heartbeats failed");
-    this.#isMaintaining = false;
-  }
-
-  /** Whether it succeeds. A failure is logged. */
-  async #succeeds(
-    step: Promise<void>,
-    failure: string,
-    level: "warn" | "debug" = "warn",
-  ): Promise<boolean> {
-    try {
-      await step;
-      return true;
-    } catch (cause) {
-      const error = toRunStoreError(cause);
-      this.#lastError = error;
-      const { logger } = this.#options;
-      if (!this.#closed) logger[level]({ err: error, code: error.code }, failure);
-      return false;
-    }
+    const { logger } = this.#options;
+    const fields = { err: error, code: error.code };
+    if (isNew) logger.warn(fields, message);
+    else logger.debug(fields, message);
   }
 
   /** Executes a statement that may take long, over a connection of its own: heartbeats do not wait for it. */
