@@ -394,6 +394,26 @@ function overlap({ slept, noticed }: { slept: boolean; noticed: boolean }): Made
   };
 }
 
+/** A run of p has its claim when p is stopped, and begins when q executes another one. */
+function lateBegin({ noticed }: { noticed: boolean }): Made {
+  const lost: EventLike = { type: "RUN_ERROR", message: "lost", code: "LEASE_LOST" };
+  const events = [...answer("r2"), ...(noticed ? [lost] : [])];
+  const late = wholeRun("r2", events).map((record, at) => ({ ...record, at: 9000 + at }));
+  const [asked, ...rest] = late;
+  const absences: Absence[] = [{ from: 2000, to: 8900 }];
+  const records = [{ ...(asked as Told), at: 1000 }, ...rest];
+  const rows = noticed ? [rowOf("r1")] : [rowOf("r1"), rowOf("r2", undefined, 2)];
+  const other = processOf("q", wholeRun("r1"), { startedAt: 1 });
+  return { processes: [processOf("p", records, { absences }), other], rows, ...LOSER };
+}
+
+const LOSER = { expectations: { losers: ["p"] } };
+
+it("breaks no rule when a run begins late, and is told that its thread was lost", async () => {
+  expect(await rulesBrokenBy(lateBegin({ noticed: true }))).toEqual([]);
+  expect(await rulesBrokenBy(lateBegin({ noticed: false }))).toEqual(["lease-lost"]);
+});
+
 describe("of a thread, it is reported that", () => {
   it("two processes executed agents on it at the same time", async () => {
     expect(await rulesBrokenBy(overlap({ slept: false, noticed: true }))).toEqual(["one-owner"]);
