@@ -550,4 +550,14 @@ describe("of a replay, it is reported that", () => {
     const processes = [processOf("p", wholeRun("r1")), processOf("check", [shown])];
     expect(await rulesBrokenBy({ processes })).toContain(rule);
   });
+
+  it("it could not reach the store, unless its process was cut off", async () => {
+    const shown = replay([{ type: "RUN_ERROR", message: "no", code: "CANNOT_CONNECT" }]);
+    const of = (absences: Absence[]) => {
+      const processes = [processOf("p", wholeRun("r1")), processOf("q", [shown], { absences })];
+      return rulesBrokenBy({ processes, rows: [rowOf("r1")] });
+    };
+    expect(await of([])).toContain("replay-completes");
+    expect(await of([{ from: 1_000_500, to: 1_002_000 }])).toEqual(["replay-is-complete"]);
+  });
 });
