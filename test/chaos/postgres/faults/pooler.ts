@@ -25,5 +25,7 @@ export async function killPooler(round: PostgresRound): Promise<void> {
     await pooler.start();
     await Promise.all(hosts.map((host) => round.untilMoreRuns(host, 3)));
   }
+  // The hosts keep their connections. Who comes later prepares statements, which this pooler does not keep.
+  round.leadTo(cluster.primary.url);
   round.proveTrouble(hosts, ["CONNECTION_LOST", "CANNOT_CONNECT"]);
 }
