@@ -252,9 +252,10 @@ export class PostgresBackend implements Backend {
     await this.#control.use((send) => migrate(send, this.#options.schema));
     await this.#beat();
     this.#opened = true;
+    // Before what may take longer than the lease.
+    this.#heartbeats.start();
     await this.#news.open();
     await this.#reap();
-    this.#heartbeats.start();
   }
 
   #reportFailure(error: RunStoreError, message: string, isNew: boolean): void {
