@@ -66,9 +66,11 @@ export async function delayAnswers(round: PostgresRound): Promise<void> {
   }
   round.detail += " ms";
   const late = random.pick(hosts);
+  late.beginAbsence();
   round.proxyOf(late).delayMs = 2 * ANSWER_TIMEOUT_MS;
   await round.untilReached(late.until("trouble CONNECTION_LOST"));
   for (const host of hosts) round.proxyOf(host).delayMs = 0;
+  late.endAbsence();
   await Promise.all(hosts.map((host) => round.untilMoreRuns(host, 3)));
   round.proveTrouble([late], ["CONNECTION_LOST"]);
 }
