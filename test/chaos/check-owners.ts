@@ -13,10 +13,11 @@ export function checkOwners({ runs }: Evidence): Violation[] {
       for (const second of executed.slice(at + 1)) {
         if (startOf(second) >= (first.endedAt ?? 0)) continue;
         const names = `${first.runId} (${first.process.name}) and ${second.runId} (${second.process.name})`;
-        if (!sleptBetween(first, second)) {
+        const late = lateOf(first, second);
+        if (late === null) {
           const ms = ((first.endedAt ?? 0) - startOf(second)) / 1000;
           report("one-owner", `one owner of ${first.threadId} at a time`, `${names}, for ${ms} ms`);
-        } else if (!hasNoticed(first)) {
+        } else if (!hasNoticed(late)) {
           report("lease-lost", "the one that slept to end with LEASE_LOST", `${names}: it did not`);
         }
         break;
@@ -34,6 +35,14 @@ function hasNoticed(run: RunHistory): boolean {
   return storeCodeOf(run) === "LEASE_LOST" || run.troubleCode === "LEASE_LOST";
 }
 
-function sleptBetween(first: RunHistory, second: RunHistory): boolean {
-  return first.process.stops.some(({ from }) => from >= startOf(first) && from <= startOf(second));
+/** The run whose process was away, and executes although another has its thread. Null if neither was. */
+function lateOf(first: RunHistory, second: RunHistory): RunHistory | null {
+  if (wasAway(first, startOf(first), startOf(second))) return first;
+  // It had its claim, and was away before its agent began.
+  if (wasAway(second, second.requestedAt, startOf(second))) return second;
+  return null;
+}
+
+function wasAway({ process }: RunHistory, since: number, until: number): boolean {
+  return process.absences.some(({ from }) => from >= since && from <= until);
 }

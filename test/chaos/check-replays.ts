@@ -12,6 +12,7 @@ interface Replay {
   readonly process: ProcessHistory;
   readonly threadId: string;
   readonly startedAt: number;
+  readonly endedAt: number;
   readonly events: readonly EventLike[];
   readonly error: string | null;
 }
@@ -25,6 +26,7 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
   const byId = Map.groupBy(evidence.runs, ({ runId }) => runId);
   for (const replay of replaysIn(evidence.processes)) {
     if (evidence.expectations.losesFile && replay.events.some(isFileLost)) continue;
+    if (wasCutOff(replay) && replay.events.some(isUnreachable)) continue;
     const where = `a replay of ${replay.threadId} in ${replay.process.name}`;
     const report = (rule: string, expected: string, seen: string) =>
       void violations.push({ rule, expected: `${where}: ${expected}`, seen });
@@ -65,6 +67,13 @@ export async function checkReplays(evidence: Evidence): Promise<Violation[]> {
 
 const isFileLost = ({ type, code }: EventLike) =>
   type === "RUN_ERROR" && (code === "FILE_REPLACED" || code === "PERSISTENCE_FAILED");
+
+const isUnreachable = ({ type, code }: EventLike) =>
+  type === "RUN_ERROR" && (code === "CANNOT_CONNECT" || code === "CONNECTION_LOST");
+
+function wasCutOff({ process, startedAt, endedAt }: Replay): boolean {
+  return process.absences.some(({ from, to }) => from <= endedAt && to >= startedAt);
+}
 
 function compareReplayed(events: readonly EventLike[], said: readonly EventLike[]): string | null {
   const [started] = events;
@@ -143,8 +152,8 @@ function replaysIn(processes: readonly ProcessHistory[]): Replay[] {
   return processes.flatMap((process) =>
     process.records.flatMap((record) => {
       if (record.what !== "connected") return [];
-      const { threadId, startedAt, events, error = null } = record;
-      return [{ process, threadId, startedAt, events, error }];
+      const { threadId, startedAt, at: endedAt, events, error = null } = record;
+      return [{ process, threadId, startedAt, endedAt, events, error }];
     }),
   );
 }

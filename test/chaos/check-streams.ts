@@ -49,6 +49,8 @@ export function checkStreams(evidence: Evidence): Violation[] {
 /** The codes of a store that cannot write for long. */
 const STALLS: ReadonlySet<string> = new Set([
   "BUSY",
+  "CANNOT_CONNECT",
+  "CONNECTION_LOST",
   "DISK_FULL",
   "WRITER_DIED",
   "NO_WRITER",
@@ -84,9 +86,9 @@ function mayHaveHeld(other: RunHistory, run: RunHistory): boolean {
   if (storeCodeOf(other) !== "THREAD_ALREADY_RUNNING") return true;
   // A run of the same process that claims the thread blocks this run, even if its own claim is refused.
   if (other.process === run.process) return true;
-  // A claim may be committed just before its process is stopped. When the process wakes, another
-  // process has the thread. So it claims again, and is refused.
-  return other.process.stops.some(
+  // A claim may be committed just before its process is stopped or cut off. When the process is back,
+  // another process has the thread. So it claims again, and is refused.
+  return other.process.absences.some(
     ({ from }) => from >= other.requestedAt && from <= (other.completedAt ?? 0),
   );
 }
@@ -96,7 +98,10 @@ const FREE_US = 4_000_000;
 
 /** The latest time at which the thread is free again. */
 function letGoAt(run: RunHistory): number {
-  if (run.completedAt === null) return run.process.endedAt;
+  const { endedAt, killedAt, heldAfterDeathMs } = run.process;
+  if (run.completedAt === null) {
+    return endedAt + (killedAt === null ? 0 : heldAfterDeathMs * 1000);
+  }
   const code = storeCodeOf(run);
   const mayBeHeld = code !== null && code !== "THREAD_ALREADY_RUNNING";
   return run.completedAt + (mayBeHeld ? FREE_US : 0);

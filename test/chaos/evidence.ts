@@ -11,22 +11,22 @@ export interface Violation {
 }
 
 export interface Expectations {
-  /** Processes that may lose runs to others, because they were suspended. */
+  /** Processes that may lose runs to others, because they were suspended or cut off. */
   readonly losers?: readonly string[];
   /** Whether processes lose their file, and may report that to connecting clients. */
   readonly losesFile?: boolean;
   /** Whether storing fails for so long that runs are refused, or end with PERSISTENCE_FAILED. */
   readonly stalls?: boolean;
-  /** Runs that were in the file before the round. */
+  /** Runs that were in the store before the round. */
   readonly oldRuns?: number;
 }
 
 /** Everything that is known of a round at its end. */
 export interface RoundFacts {
   readonly processes: readonly ProcessHistory[];
-  /** The file when all processes of the load had ended. */
+  /** The store when all processes of the load had ended. */
   readonly before: StoreSnapshot;
-  /** The file after a fresh process opened it, used every thread, and closed it. */
+  /** The store after a fresh process opened it, used every thread, and closed it. */
   readonly after: StoreSnapshot;
   readonly expectations: Expectations;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import type { Expectations, RoundFacts, Violation } from "./evidence.ts";
 import { checkRound } from "./invariants.ts";
-import type { ProcessHistory, Stop } from "./load-process.ts";
+import type { Absence, ProcessHistory } from "./load-process.ts";
 import type { LogEntry, LogRecord } from "./log.ts";
 import type { JournalSegment, StoredRun, StoreSnapshot } from "./snapshot.ts";
 
@@ -12,7 +12,9 @@ type Told = LogEntry & { readonly at?: number };
 function processOf(
   name: string,
   records: readonly Told[],
-  end: Partial<Pick<ProcessHistory, "killedAt" | "failure" | "stops" | "startedAt">> = {},
+  end: Partial<
+    Pick<ProcessHistory, "killedAt" | "failure" | "absences" | "startedAt" | "heldAfterDeathMs">
+  > = {},
 ): ProcessHistory {
   const timed = records.map((record, at) => ({ at: (at + 1) * 1000, ...record }) as LogRecord);
   const endedAt = Math.max(0, ...timed.map(({ at }) => at)) + 1000;
@@ -23,7 +25,8 @@ function processOf(
     startedAt,
     endedAt,
     killedAt: null,
-    stops: [],
+    absences: [],
+    heldAfterDeathMs: 0,
     failure: null,
     ...end,
   };
@@ -138,6 +141,7 @@ function factsOf(made: Made = {}): RoundFacts {
     journal,
     running: [],
     kept: [],
+    keepsJournals: false,
     threads,
   };
   return {
@@ -343,7 +347,7 @@ describe("of a client's stream, it is reported that it", () => {
   });
 
   /** Both p and q are refused the thread. In some cases, p was stopped while it claimed the thread. */
-  const refusedByEachOther = (stops: Stop[]): Made => {
+  const refusedByEachOther = (absences: Absence[]): Made => {
     const refused = { type: "RUN_ERROR", message: "no", code: "THREAD_ALREADY_RUNNING" };
     const ask = (runId: string, from: number, to: number): Told[] => [
       { ...requested(runId), at: from },
@@ -352,7 +356,7 @@ describe("of a client's stream, it is reported that it", () => {
     ];
     return {
       processes: [
-        processOf("p", ask("r1", 1000, 30_000), { stops }),
+        processOf("p", ask("r1", 1000, 30_000), { absences }),
         processOf("q", ask("r2", 6000, 7000)),
       ],
       rows: [],
@@ -381,14 +385,34 @@ function overlap({ slept, noticed }: { slept: boolean; noticed: boolean }): Made
   const first: Told[] = noticed
     ? [...partOfRun("r1"), { what: "saw", runId: "r1", event: lost }, ended("r1"), completed("r1")]
     : wholeRun("r1");
-  const stops: Stop[] = slept ? [{ from: 5000, to: 20_000 }] : [];
+  const absences: Absence[] = slept ? [{ from: 5000, to: 20_000 }] : [];
   const second = wholeRun("r2").map((record, at) => ({ ...record, at: 6000 + at }));
   return {
-    processes: [processOf("p", first, { stops }), processOf("q", second)],
+    processes: [processOf("p", first, { absences }), processOf("q", second)],
     rows: [rowOf("r1", noticed ? interrupted("r1") : compacted("r1")), rowOf("r2", undefined, 2)],
     expectations: { losers: ["p"] },
   };
 }
+
+/** A run of p has its claim when p is stopped, and begins when q executes another one. */
+function lateBegin({ noticed }: { noticed: boolean }): Made {
+  const lost: EventLike = { type: "RUN_ERROR", message: "lost", code: "LEASE_LOST" };
+  const events = [...answer("r2"), ...(noticed ? [lost] : [])];
+  const late = wholeRun("r2", events).map((record, at) => ({ ...record, at: 9000 + at }));
+  const [asked, ...rest] = late;
+  const absences: Absence[] = [{ from: 2000, to: 8900 }];
+  const records = [{ ...(asked as Told), at: 1000 }, ...rest];
+  const rows = noticed ? [rowOf("r1")] : [rowOf("r1"), rowOf("r2", undefined, 2)];
+  const other = processOf("q", wholeRun("r1"), { startedAt: 1 });
+  return { processes: [processOf("p", records, { absences }), other], rows, ...LOSER };
+}
+
+const LOSER = { expectations: { losers: ["p"] } };
+
+it("breaks no rule when a run begins late, and is told that its thread was lost", async () => {
+  expect(await rulesBrokenBy(lateBegin({ noticed: true }))).toEqual([]);
+  expect(await rulesBrokenBy(lateBegin({ noticed: false }))).toEqual(["lease-lost"]);
+});
 
 describe("of a thread, it is reported that", () => {
   it("two processes executed agents on it at the same time", async () => {
@@ -486,6 +510,21 @@ describe("of a stored run, it is reported that", () => {
   });
 });
 
+it("is reported that a message of a thread was not known", async () => {
+  const asking = (...messageIds: string[]) => {
+    const input = { messages: messageIds.map((id) => ({ id, role: "user", content: "?" })) };
+    const withInput = (events: readonly EventLike[]) =>
+      events.map((event) => (event.type === "RUN_STARTED" ? { ...event, input } : event));
+    const later = wholeRun("r2", withInput(answer("r2"))).map((record, at) => {
+      return { ...record, at: 1_000_000 + at };
+    });
+    const processes = [processOf("p", wholeRun("r1")), processOf("check", later)];
+    return { processes, rows: [rowOf("r1"), rowOf("r2", withInput(compacted("r2")), 2)] };
+  };
+  expect(await rulesBrokenBy(asking("question"))).toEqual([]);
+  expect(await rulesBrokenBy(asking("answer-r1", "question"))).toEqual(["messages-known"]);
+});
+
 describe("of a replay, it is reported that", () => {
   const cases: readonly (readonly [what: string, rule: string, shown: Told])[] = [
     ["it broke", "replay-completes", replay(compacted("r1"), "Error: no")],
@@ -510,5 +549,15 @@ describe("of a replay, it is reported that", () => {
   it.each(cases)("%s", async (_, rule, shown) => {
     const processes = [processOf("p", wholeRun("r1")), processOf("check", [shown])];
     expect(await rulesBrokenBy({ processes })).toContain(rule);
+  });
+
+  it("it could not reach the store, unless its process was cut off", async () => {
+    const shown = replay([{ type: "RUN_ERROR", message: "no", code: "CANNOT_CONNECT" }]);
+    const of = (absences: Absence[]) => {
+      const processes = [processOf("p", wholeRun("r1")), processOf("q", [shown], { absences })];
+      return rulesBrokenBy({ processes, rows: [rowOf("r1")] });
+    };
+    expect(await of([])).toContain("replay-completes");
+    expect(await of([{ from: 1_000_500, to: 1_002_000 }])).toEqual(["replay-is-complete"]);
   });
 });

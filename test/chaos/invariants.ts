@@ -1,5 +1,6 @@
 import type { EventLike } from "../../src/events/event.ts";
 import { checkFile, checkJournals } from "./check-file.ts";
+import { checkMessages } from "./check-messages.ts";
 import { checkOwners } from "./check-owners.ts";
 import { checkReplays } from "./check-replays.ts";
 import { checkKept, checkStored } from "./check-stored.ts";
@@ -22,6 +23,7 @@ export async function checkRound(facts: RoundFacts): Promise<Violation[]> {
     ...checkStreams(evidence),
     ...checkOwners(evidence),
     ...checkStored(evidence),
+    ...checkMessages(evidence),
     ...(await checkKept(evidence)),
     ...(await checkReplays(evidence)),
   ];
@@ -41,8 +43,8 @@ function checkProcesses({ processes }: Evidence): Violation[] {
       if (record.what !== "opened" || record.running === 0) continue;
       violations.push({
         rule: "recovered-on-open",
-        expected: "no run of a dead process to be called running once the file is open",
-        seen: `${record.running} run(s) when ${name} had opened it`,
+        expected: "no run of a dead process to be called running",
+        seen: `${record.running} run(s) when ${name} had opened the store`,
       });
     }
   }

@@ -1,14 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { CountedProcess } from "../support/counted-process.ts";
 import type { RunIds } from "./agents.ts";
 import { type LogRecord, now, readLog } from "./log.ts";
-import { NEW_PID_NAMESPACE } from "./namespaces.ts";
 import { OPEN_SECOND_RUNNER, type Orders, ordersInEnvironment } from "./orders.ts";
-
-const PRELOAD = new URL("preload.ts", import.meta.url).href;
-const pathOf = (script: string) => fileURLToPath(new URL(script, import.meta.url));
 
 /** A child of a round, from its start to its end. */
 export interface ProcessHistory {
@@ -18,13 +13,15 @@ export interface ProcessHistory {
   readonly endedAt: number;
   /** When it was killed, by its parent or by itself. */
   readonly killedAt: number | null;
-  readonly stops: readonly Stop[];
+  readonly absences: readonly Absence[];
+  /** For how long after its death its threads may count as held, in milliseconds. */
+  readonly heldAfterDeathMs: number;
   /** How it ended, and what was expected. Null when it ended as expected. */
   readonly failure: string | null;
 }
 
-/** From SIGSTOP to SIGCONT. */
-export interface Stop {
+/** Time in which a process could not reach the store: suspended, or cut off from it. */
+export interface Absence {
   readonly from: number;
   to: number;
 }
@@ -48,18 +45,18 @@ function stateOf(task: string): string | undefined {
 }
 
 /** A real process, and the actions on it. */
-export class LoadProcess {
-  readonly orders: Orders;
+export class LoadProcess<O extends Orders = Orders> {
+  readonly orders: O;
+  readonly #heldAfterDeathMs: number;
   readonly #process: CountedProcess;
   readonly #startedAt = now();
-  readonly #stops: Stop[] = [];
+  readonly #absences: Absence[] = [];
   #endedAt = 0;
   #killedAt: number | null = null;
 
-  constructor(script: "load.child.ts" | "check.child.ts", orders: Orders) {
+  constructor(orders: O, command: readonly string[], heldAfterDeathMs: number) {
     this.orders = orders;
-    const node = [process.execPath, "--import", PRELOAD, pathOf(script)];
-    const command = orders.newPidNamespace ? [...NEW_PID_NAMESPACE, ...node] : node;
+    this.#heldAfterDeathMs = heldAfterDeathMs;
     this.#process = new CountedProcess(orders.name, command, ordersInEnvironment(orders));
     void this.exited.then(() => {
       this.#endedAt = now();
@@ -96,16 +93,25 @@ export class LoadProcess {
 
   /** SIGSTOP. Resolves when all threads have stopped: the kernel stops them one after another. */
   async halt(): Promise<void> {
-    this.#stops.push({ from: now(), to: Number.POSITIVE_INFINITY });
+    this.beginAbsence();
     this.#process.signal("SIGSTOP");
     while (this.alive && !hasStopped(this.#process.pid)) await pause(1);
   }
 
   /** SIGCONT. */
   wake(): void {
-    const stop = this.#stops.at(-1);
-    if (stop !== undefined) stop.to = now();
+    this.endAbsence();
     this.#process.signal("SIGCONT");
+  }
+
+  /** Notes that it cannot reach the store from here on. */
+  beginAbsence(): void {
+    this.#absences.push({ from: now(), to: Number.POSITIVE_INFINITY });
+  }
+
+  endAbsence(): void {
+    const absence = this.#absences.at(-1);
+    if (absence !== undefined) absence.to = now();
   }
 
   /** Has it start a run that another process was asked for before. */
@@ -113,7 +119,7 @@ export class LoadProcess {
     this.#process.tell(JSON.stringify(run));
   }
 
-  /** Has it open the file with a second runner. It prints "second-runner" then. */
+  /** Has it open the store with a second runner. It prints "second-runner" then. */
   openSecondRunner(): void {
     this.#process.tell(OPEN_SECOND_RUNNER);
   }
@@ -140,7 +146,8 @@ export class LoadProcess {
       startedAt: this.#startedAt,
       endedAt: this.#endedAt,
       killedAt: this.#killedAt ?? own?.at ?? null,
-      stops: this.#stops,
+      absences: this.#absences,
+      heldAfterDeathMs: this.#heldAfterDeathMs,
       failure: this.#process.failure,
     };
   }

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { BaseEvent } from "@ag-ui/core";
 import type { EventLike } from "../../src/events/event.ts";
 import { isTerminal } from "../../src/events/event.ts";
-import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
+import type { Logger } from "../../src/index.ts";
 import { Random } from "../support/random.ts";
 import { inputOf } from "../support/scripted-agent.ts";
 import {
@@ -20,13 +20,18 @@ import {
   type RunIds,
 } from "./agents.ts";
 import { LogWriter, now } from "./log.ts";
+import { type ChaosOrders, openRunner } from "./open-runner.ts";
 import { OPEN_SECOND_RUNNER, readOrders } from "./orders.ts";
 
 /** Agents that ignore their abort are cut off after a short time. */
 const STOP_TIMEOUT_MS = 60;
 const LISTENERS = 2;
+/** Errors of a store that cannot write for a while. */
+const SHY_AFTER: ReadonlySet<unknown> = new Set(["BUSY", "WRITER_DIED", "NO_WRITER"]);
+/** The share of the times that a client connects, in which it stops the run that it finds. */
+const STOPPED = 0.15;
 
-const orders = readOrders();
+const orders = readOrders<ChaosOrders>();
 const log = new LogWriter(orders.logPath);
 let ending = false;
 const commands = createInterface({ input: process.stdin });
@@ -44,9 +49,8 @@ function trouble(fields: object, message: string): void {
 }
 
 const logger: Logger = { debug() {}, info() {}, warn: trouble, error: trouble };
-const { dbPath, leaseMs, lingerMs, onConcurrentRun } = orders;
-const runner = new SqliteAgentRunner({
-  dbPath,
+const { leaseMs, lingerMs, onConcurrentRun } = orders;
+const runner = openRunner(orders, {
   leaseMs,
   lingerMs,
   logger,
@@ -103,7 +107,7 @@ function runOnce(run: RunIds, plan: Plan): Promise<boolean> {
         const event = raw as unknown as EventLike;
         log.write({ what: "saw", runId, event });
         refused = event.code === "THREAD_ALREADY_RUNNING";
-        failed = ["BUSY", "WRITER_DIED", "NO_WRITER"].includes(String(event.code));
+        failed = SHY_AFTER.has(event.code);
         // Even if the agent ignores the abort, the run ends here for the runner.
         if (isTerminal(event)) end();
       },
@@ -168,8 +172,26 @@ async function runUntilTaken(run: RunIds, plan: Plan): Promise<void> {
 async function listen(listener: number): Promise<void> {
   const random = new Random(orders.seed, orders.name, "listener", listener);
   while (!ending) {
-    await connectOnce(random.pick(orders.threadIds));
+    const threadId = random.pick(orders.threadIds);
+    const stops = orders.stopsOthers && random.chance(STOPPED);
+    const stopAfterMs = random.integer(5, 120);
+    const connected = connectOnce(threadId);
+    if (stops) {
+      await pause(stopAfterMs);
+      if (await stopAny(threadId)) tell("stopped");
+    }
+    await connected;
     await pause(random.integer(5, 60));
+  }
+}
+
+/** Stops the run on the thread, whatever process executes it. Whether there was one. */
+async function stopAny(threadId: string): Promise<boolean> {
+  try {
+    return (await runner.stop({ threadId })) === true;
+  } catch (error) {
+    trouble(error as object, "no stop");
+    return false;
   }
 }
 
@@ -192,14 +214,14 @@ function connectOnce(threadId: string): Promise<void> {
 
 /** Acts like a hot reload, which forgets the old runner. */
 async function openSecondRunner(): Promise<void> {
-  secondRunner = new SqliteAgentRunner({ dbPath, leaseMs, logger });
+  secondRunner = openRunner(orders, { leaseMs, logger });
   await secondRunner.ready();
   log.write({ what: "second-runner" });
   tell("second-runner");
 }
 
 tell("begun");
-let secondRunner: SqliteAgentRunner | null = null;
+let secondRunner: ReturnType<typeof openRunner> | null = null;
 const told: Promise<void>[] = [];
 commands.on("line", (line) => {
   told.push(line === OPEN_SECOND_RUNNER ? openSecondRunner() : retry(JSON.parse(line) as RunIds));
@@ -211,7 +233,7 @@ await Promise.all([
   ...Array.from({ length: LISTENERS }, (_, at) => listen(at)),
 ]);
 await Promise.all(told);
-await (secondRunner as SqliteAgentRunner | null)?.close();
+await (secondRunner as ReturnType<typeof openRunner> | null)?.close();
 await runner.close();
 log.close();
 process.stdin.destroy();

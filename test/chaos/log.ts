@@ -50,11 +50,11 @@ export type LogRecord = { readonly at: number } & (
       readonly point: string;
       readonly batch: BatchRuns;
     }
-  /** The process has opened the file with another runner. */
+  /** The process has opened the store with another runner. */
   | { readonly what: "second-runner" }
   /** A worker thread has ended. `cause` is the code or message of its error, or its exit code. */
   | { readonly what: "thread-ended"; readonly cause: string }
-  /** The runner is open, and the file has so many running runs. */
+  /** The runner is open, and so many runs are said to be running, although nobody executes one. */
   | { readonly what: "opened"; readonly running: number }
 );
 

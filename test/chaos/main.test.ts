@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { FAULTS } from "./faults.ts";
+import { STORES } from "./stores.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 
@@ -36,14 +36,14 @@ describe("npm run chaos", () => {
     expect(code).toBe(0);
   });
 
-  it("lists its faults", async () => {
-    const { code, stdout } = await chaos("--list");
+  it.each(STORES)("lists the faults of $name", async ({ name: store, faults }) => {
+    const { code, stdout } = await chaos("--list", "--store", store);
     expect(
       stdout
         .trim()
         .split("\n")
         .map((line) => line.split(" ")[0]),
-    ).toEqual(FAULTS.map(({ name }) => name));
+    ).toEqual(faults.map(({ name }) => name));
     expect(code).toBe(0);
   });
 
@@ -51,6 +51,8 @@ describe("npm run chaos", () => {
     { args: ["--speed", "9"], says: 'unknown option "--speed"' },
     { args: ["20"], says: 'unknown option "20"' },
     { args: ["--rounds"], says: "expected --rounds to be a whole number from 1, got undefined" },
+    { args: ["--store", "mysql"], says: "expected --store to be sqlite or postgres, got mysql" },
+    { args: ["--store", "postgres", "--only", "kill-mid-batch"], says: 'got "kill-mid-batch"' },
     { args: ["--rounds", "0"], says: "expected --rounds to be a whole number from 1, got 0" },
     { args: ["--seed", "-1"], says: "expected --seed to be a whole number from 0, got -1" },
     { args: ["--round", "1.5"], says: "expected --round to be a whole number from 1, got 1.5" },

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../support/command-line.ts";
 import { Random } from "../support/random.ts";
-import { FAULTS, type Fault } from "./faults.ts";
+import type { Fault } from "./faults.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { Report } from "./report.ts";
 import { runRound } from "./run-round.ts";
@@ -19,7 +19,7 @@ function faultOfRound({ seed, faults }: Options, round: number): Fault {
 
 async function main(options: Options): Promise<number> {
   if (options.list) {
-    for (const { name, what } of FAULTS) console.log(`${name.padEnd(22)}${what}`);
+    for (const { name, what } of options.faults) console.log(`${name.padEnd(22)}${what}`);
     return 0;
   }
   // Each round starts several processes, which would all strip and compile the same files.
@@ -33,14 +33,15 @@ async function main(options: Options): Promise<number> {
 }
 
 async function runRounds(options: Options): Promise<number> {
-  const { seed, rounds, round: only, keep } = options;
-  const report = new Report(seed, only === null ? rounds : 1);
+  const { store, seed, rounds, round: only, keep, untilViolation } = options;
+  const report = new Report(store.name, seed, only === null ? rounds : 1);
   const first = only ?? 1;
   const last = only ?? rounds;
   for (let round = first; round <= last; round++) {
     const fault = faultOfRound(options, round);
     report.begin(round, fault.name);
-    report.end(round, fault.name, await runRound(fault, { seed, round, keep }));
+    report.end(round, fault.name, await runRound(store, fault, { seed, round, keep }));
+    if (untilViolation && report.violations > 0) break;
   }
   report.summarize();
   return report.violations > 0 ? 1 : 0;

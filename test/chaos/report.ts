@@ -7,14 +7,15 @@ const SHOWN_PER_RULE = 3;
 
 /** The report of a run of chaos rounds. */
 export class Report {
-  readonly #seed: number;
+  /** What `npm run chaos` has to be told to do the same. */
+  readonly #same: string;
   readonly #rounds: number;
   readonly #totals = new Map<string, Total>();
   readonly #bar = new ProgressBar();
   #done = 0;
 
-  constructor(seed: number, rounds: number) {
-    this.#seed = seed;
+  constructor(store: string, seed: number, rounds: number) {
+    this.#same = store === "sqlite" ? `--seed ${seed}` : `--store ${store} --seed ${seed}`;
     this.#rounds = rounds;
     console.log(`chaos: seed ${seed}, ${rounds} round(s)`);
   }
@@ -62,7 +63,7 @@ export class Report {
       const hidden = all.length - SHOWN_PER_RULE;
       if (hidden > 0) console.log(`  ${rule}: ${hidden} more`);
     }
-    const again = `npm run chaos -- --seed ${this.#seed} --round ${round} --only ${fault}`;
+    const again = `npm run chaos -- ${this.#same} --round ${round} --only ${fault}`;
     console.log(`  repeat: ${again}`);
     if (directory !== null) console.log(`  kept: ${directory}`);
   }

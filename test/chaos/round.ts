@@ -1,74 +1,80 @@
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { Random } from "../support/random.ts";
+import { CHECK } from "./check-messages.ts";
 import type { Violation } from "./evidence.ts";
 import { LoadProcess } from "./load-process.ts";
 import type { LogRecord } from "./log.ts";
 import type { Orders } from "./orders.ts";
+import type { StoreSnapshot } from "./snapshot.ts";
 
 /** How long a fault point may take to be reached. */
 const REACH_MS = 10_000;
 /** Milliseconds between two looks at a log. */
 const LOOK_MS = 20;
 
+const pathOf = (script: string) => fileURLToPath(new URL(script, import.meta.url));
+
 /** The tools of a fault: processes, a seeded random source, and a way to report proofs. */
-export class Round {
+export abstract class Round<O extends Orders = Orders> {
   readonly random: Random;
   readonly directory: string;
   readonly threadIds: readonly string[] = [0, 1, 2, 3, 4, 5].map((at) => `thread-${at}`);
   readonly violations: Violation[] = [];
-  dbPath: string;
   detail = "";
   readonly #seed: number;
-  readonly #cleanUp: (() => void)[] = [];
+  readonly #cleanUp: (() => void | Promise<void>)[] = [];
   #disposed = false;
-  readonly #processes: LoadProcess[] = [];
+  readonly #processes: LoadProcess<O>[] = [];
 
   constructor(seed: number, number: number, directory: string) {
     this.random = new Random(seed, number);
     this.#seed = this.random.integer(0, 2 ** 31);
     this.directory = directory;
-    this.dbPath = join(directory, "threads.db");
   }
 
-  get processes(): readonly LoadProcess[] {
+  /** Reads the store like another program, and changes nothing. */
+  abstract takeSnapshot(): Promise<StoreSnapshot>;
+
+  /** Adds the orders that only this store knows. */
+  protected abstract ordersFor(common: Orders): O;
+
+  /** The command that runs a script of the round. */
+  protected commandOf(_orders: O, script: string): string[] {
+    return [process.execPath, script];
+  }
+
+  /**
+   * For how long the threads of a process that was killed may count as held, in milliseconds. 0 where the
+   * kernel tells.
+   */
+  protected heldAfterDeathMs(_orders: O): number {
+    return 0;
+  }
+
+  get processes(): readonly LoadProcess<O>[] {
     return this.#processes;
   }
 
   /** Has `undo` called at the end of the round, also after a failure. */
-  onEnd(undo: () => void): void {
+  onEnd(undo: () => void | Promise<void>): void {
     this.#cleanUp.push(undo);
   }
 
   /** Starts a process under load. */
-  start(name: string, orders: Partial<Orders> = {}): LoadProcess {
+  start(name: string, orders: Partial<O> = {}): LoadProcess<O> {
     return this.#spawn("load.child.ts", name, orders);
   }
 
-  /** Starts the process that checks the file. */
-  startCheck(): LoadProcess {
+  /** Starts the process that checks the store. */
+  startCheck(): LoadProcess<O> {
     const threadIds = [...new Set(this.#processes.flatMap(({ orders }) => orders.threadIds))];
-    return this.#spawn("check.child.ts", "check", { threadIds });
+    return this.#spawn("check.child.ts", CHECK, { threadIds });
   }
 
   pause(minMs: number, maxMs: number): Promise<void> {
     return pause(this.random.integer(minMs, maxMs));
-  }
-
-  /** Waits until the process was killed by its own trap. */
-  async untilKilledByTrap(child: LoadProcess): Promise<void> {
-    child.expectDeath();
-    await this.#within(child.exited);
-    const { traps } = child.orders;
-    if (child.alive) await child.kill();
-    this.expectFaults(child, traps.length);
-  }
-
-  /** Waits until all of the process's traps have sprung. */
-  async untilSprung(child: LoadProcess): Promise<void> {
-    const { traps } = child.orders;
-    await this.untilLogged(child, (records) => faultsIn(records) >= traps.length);
-    this.expectFaults(child, traps.length);
   }
 
   /** Waits until the child's log fulfils `test`. False when it does not in time. */
@@ -86,17 +92,11 @@ export class Round {
   }
 
   /** Waits for an effect of the fault, up to a time limit. */
-  async untilReached(what: Promise<void>): Promise<void> {
-    await this.#within(what);
-  }
-
-  /** Notes the proof that the fault points were reached. */
-  expectFaults(child: LoadProcess, count: number): void {
-    const happened = faultsIn(child.records());
-    if (happened >= count) return;
-    const missing = child.orders.traps[happened];
-    const point = missing === undefined ? "" : ` (${missing.when} ${missing.point})`;
-    this.prove(false, `the fault point was never reached${point} in ${child.name}`);
+  async untilReached(what: Promise<unknown>): Promise<void> {
+    const timeout = new AbortController();
+    const { signal } = timeout;
+    await Promise.race([what, pause(REACH_MS, undefined, { signal }).catch(() => undefined)]);
+    timeout.abort();
   }
 
   /** A round whose fault did not happen proves nothing. */
@@ -109,30 +109,22 @@ export class Round {
     });
   }
 
-  async #within(work: Promise<void>): Promise<void> {
-    const timeout = new AbortController();
-    const { signal } = timeout;
-    await Promise.race([work, pause(REACH_MS, undefined, { signal }).catch(() => undefined)]);
-    timeout.abort();
-  }
-
   /** Kills all processes of the round, and undoes everything else that it had set up. */
-  dispose(): void {
+  async dispose(): Promise<void> {
     this.#disposed = true;
     for (const child of this.#processes) void child.kill();
-    for (const undo of this.#cleanUp.splice(0)) undo();
+    await Promise.all(this.#cleanUp.splice(0).map((undo) => undo()));
   }
 
   #spawn(
     script: "load.child.ts" | "check.child.ts",
     name: string,
-    orders: Partial<Orders>,
-  ): LoadProcess {
+    orders: Partial<O> | Pick<Orders, "threadIds">,
+  ): LoadProcess<O> {
     if (this.#disposed) throw new Error("the round is over");
-    const child = new LoadProcess(script, {
+    const common = this.ordersFor({
       name,
       seed: this.#seed,
-      dbPath: this.dbPath,
       logPath: join(this.directory, `${name}.log`),
       threadIds: this.threadIds,
       leaseMs: 15_000,
@@ -142,20 +134,13 @@ export class Round {
       onConcurrentRun: "reject",
       runIds: null,
       mix: "usual",
-      traps: [],
-      clockPath: null,
-      busyTimeoutMs: null,
+      stopsOthers: false,
       shyMs: 0,
-      newPidNamespace: false,
-      workerHeapMb: null,
-      failedSyncs: [],
-      ...orders,
     });
+    const given = { ...common, ...orders };
+    const command = this.commandOf(given, pathOf(script));
+    const child = new LoadProcess(given, command, this.heldAfterDeathMs(given));
     this.#processes.push(child);
     return child;
   }
-}
-
-function faultsIn(records: readonly LogRecord[]): number {
-  return records.filter(({ what }) => what === "fault").length;
 }

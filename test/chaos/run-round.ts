@@ -3,16 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Violation } from "./evidence.ts";
-import type { Fault } from "./faults.ts";
+import type { ChaosStore, Fault } from "./faults.ts";
 import { checkRound } from "./invariants.ts";
 import type { ProcessHistory } from "./load-process.ts";
 import { now } from "./log.ts";
-import { Round } from "./round.ts";
 import { isKept, runsIn } from "./runs.ts";
-import { type StoreSnapshot, takeSnapshot } from "./snapshot.ts";
+import type { StoreSnapshot } from "./snapshot.ts";
 
 /** A round that takes longer counts as hanging. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 60_000;
 
 export interface RoundResult {
   readonly violations: readonly Violation[];
@@ -33,13 +32,17 @@ export interface RoundOptions {
   readonly keep: boolean;
 }
 
-/** One round: the fault, the end of the processes, and the check of their file. */
-export async function runRound(fault: Fault, options: RoundOptions): Promise<RoundResult> {
+/** One round: the fault, the end of the processes, and the check of what they stored. */
+export async function runRound(
+  store: ChaosStore,
+  fault: Fault,
+  options: RoundOptions,
+): Promise<RoundResult> {
   const startedAt = now();
   const directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-chaos-"));
-  const round = new Round(options.seed, options.round, directory);
+  const round = await store.openRound(options.seed, options.round, directory);
   const dispose = () => {
-    round.dispose();
+    void round.dispose();
     rmSync(directory, { recursive: true, force: true });
   };
   // Ended early by the caller.
@@ -49,16 +52,16 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
     await fault.run(round);
     for (const child of round.processes) child.endInput();
     await Promise.all(round.processes.map((child) => child.exited));
-    snapshots.push(takeSnapshot(round.dbPath));
+    snapshots.push(await round.takeSnapshot());
     await round.startCheck().exited;
-    snapshots.push(takeSnapshot(round.dbPath));
+    snapshots.push(await round.takeSnapshot());
   });
   if (failure !== null) {
     const alive = round.processes.filter((child) => child.alive).map(({ name }) => name);
     const seen = alive.length === 0 ? failure : `${failure}; alive: ${alive.join(", ")}`;
     round.violations.push({ rule: "round-ends", expected: "the round to end", seen });
   }
-  round.dispose();
+  await round.dispose();
   await Promise.all(round.processes.map((child) => child.exited));
   const processes = round.processes.map((child) => child.history());
   const [before, after] = snapshots;
@@ -70,7 +73,7 @@ export async function runRound(fault: Fault, options: RoundOptions): Promise<Rou
   const violations = [...round.violations, ...checked];
   process.off("exit", dispose);
   const kept = options.keep && violations.length > 0;
-  if (!kept) rmSync(directory, { recursive: true, force: true });
+  if (!kept) rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
   return {
     violations,
     ...countRuns(processes),

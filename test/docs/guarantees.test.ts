@@ -13,13 +13,25 @@ it("the guarantees name only tests that exist", () => {
   for (const link of links) expect(existsSync(join(ROOT, "docs", link)), link).toBe(true);
 });
 
-it("the guarantees name every fault of the chaos runs, and no other fault", async () => {
-  const main = join(ROOT, "test/chaos/main.ts");
-  const { stdout } = await promisify(execFile)(process.execPath, [main, "--list"]);
-  const faults = [...stdout.matchAll(/^\s*([a-z]+(?:-[a-z]+)+)\b/gm)].map(([, name = ""]) => name);
-  expect(faults).toContain("kill-at-random");
-  const named = [...page.matchAll(/chaos: ([a-z, -]+?)(?:,? and|;| \|)/g)].flatMap(
-    ([, names = ""]) => names.split(", ").filter((name) => name !== "every round"),
-  );
-  expect([...new Set(named)].sort()).toEqual(faults.sort());
-});
+const STORES = [
+  { store: "sqlite", label: "chaos" },
+  { store: "postgres", label: "chaos on PostgreSQL" },
+];
+
+it.each(STORES)(
+  "the guarantees name every fault of chaos runs on $store, and no other fault",
+  async ({ store, label }) => {
+    const main = join(ROOT, "test/chaos/main.ts");
+    const args = [main, "--list", "--store", store];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const faults = [...stdout.matchAll(/^\s*([a-z]+(?:-[a-z]+)*)\b/gm)].map(
+      ([, name = ""]) => name,
+    );
+    expect(faults).toContain("kill-at-random");
+    const lists = page.matchAll(new RegExp(`${label}: ([a-z, -]+?)(?:,? and|;| \\|)`, "g"));
+    const named = [...lists].flatMap(([, names = ""]) =>
+      names.split(", ").filter((name) => name !== "every round"),
+    );
+    expect([...new Set(named)].sort()).toEqual(faults.sort());
+  },
+);

@@ -27,6 +27,12 @@ afterAll(() => server.stop());
 
 const ids = { threadId: "t", runId: "r" };
 
+async function behindProxy(url: string) {
+  const behind = await TcpProxy.before(url);
+  onTestFinished(() => behind.proxy.close());
+  return behind;
+}
+
 function open(connectionString: string, options: Partial<PostgresAgentRunnerOptions> = {}) {
   const logger = collectingLogger();
   const runner = new PostgresAgentRunner({ connectionString, lingerMs: 5, logger, ...options });
@@ -79,7 +85,7 @@ test("a server that is killed and started again: streams go on, and nothing ackn
 });
 
 test("connections that are cut over and over cost nothing: every run is stored once", async () => {
-  const { proxy, url } = await TcpProxy.before(await server.newDatabase());
+  const { proxy, url } = await behindProxy(await server.newDatabase());
   const runner = open(url);
   await runner.ready();
   const told: string[] = [];
@@ -101,7 +107,7 @@ test("connections that are cut over and over cost nothing: every run is stored o
 
 test("a commit whose answer is lost is recognised when it is sent again", async () => {
   const direct = await server.newDatabase();
-  const { proxy, url } = await TcpProxy.before(direct);
+  const { proxy, url } = await behindProxy(direct);
   const runner = open(url);
   await runToEnd(runner, "t", "first", answeringAgent());
   const { end } = await runInTheMiddle(runner);
@@ -119,7 +125,7 @@ test("a commit whose answer is lost is recognised when it is sent again", async 
 });
 
 test("a half-open connection is given up, and the run is stored over another one", async () => {
-  const { proxy, url } = await TcpProxy.before(await server.newDatabase());
+  const { proxy, url } = await behindProxy(await server.newDatabase());
   const runner = open(url, { answerTimeoutMs: 500 });
   const { agent, run, end } = await runInTheMiddle(runner);
   proxy.mode = "blackhole";
@@ -134,7 +140,7 @@ test("a half-open connection is given up, and the run is stored over another one
 });
 
 test("while the server is away, new runs are refused with a code once too much waits", async () => {
-  const { proxy, url } = await TcpProxy.before(await server.newDatabase());
+  const { proxy, url } = await behindProxy(await server.newDatabase());
   const runner = open(url, { maxPendingBytes: 1000 });
   const { agent, end } = await runInTheMiddle(runner);
   proxy.mode = "refuse";
@@ -150,7 +156,7 @@ test("while the server is away, new runs are refused with a code once too much w
 
 test("a host whose runs were taken over while it could reach nothing loses them", async () => {
   const direct = await server.newDatabase();
-  const { proxy, url } = await TcpProxy.before(direct);
+  const { proxy, url } = await behindProxy(direct);
   const leaseMs = 1000;
   const cutOff = open(url, { leaseMs });
   const other = open(direct, { leaseMs });
@@ -210,7 +216,7 @@ test("a lock of another program delays a run, and its agent does not notice", as
 });
 
 test("closing ends in time while the server is away, and says what is not stored", async () => {
-  const { proxy, url } = await TcpProxy.before(await server.newDatabase());
+  const { proxy, url } = await behindProxy(await server.newDatabase());
   const runner = open(url, { closeTimeoutMs: 1000 });
   const { agent, run } = await runInTheMiddle(runner);
   proxy.mode = "blackhole";

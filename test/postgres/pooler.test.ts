@@ -1,12 +1,6 @@
 import "../support/leak-guard.ts";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { connect } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { PostgresAgentRunner, type PostgresAgentRunnerOptions } from "../../src/postgres.ts";
-import { freePort } from "../support/free-port.ts";
 import { closing, delta, opening, says } from "../support/message-events.ts";
 import {
   collectingLogger,
@@ -16,11 +10,11 @@ import {
   spokenIn,
   watch,
 } from "../support/open-runner.ts";
+import { isPgBouncerInstalled, PgBouncer } from "../support/pgbouncer.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
 import { answeringAgent, finished, inputOf, started } from "../support/scripted-agent.ts";
-import { tempDirectory } from "../support/temp-file.ts";
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -28,52 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-function isInstalled(): boolean {
-  try {
-    execFileSync("pgbouncer", ["--version"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
-}
-
-/** The URL of a PgBouncer in transaction mode before a database: each transaction gets another connection. */
 async function pooled(url: string): Promise<string> {
-  const { hostname, port, username, password, pathname } = new URL(url);
-  const listenPort = await freePort();
-  const file = join(tempDirectory(), "pgbouncer.ini");
-  const target = `host=${hostname} port=${port} user=${username} password=${password}`;
-  const settings = {
-    listen_addr: "127.0.0.1",
-    listen_port: listenPort,
-    unix_socket_dir: "",
-    auth_type: "any",
-    pool_mode: "transaction",
-    default_pool_size: 5,
-  };
-  const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
-  const content = ["[databases]", `${pathname.slice(1)} = ${target}`, "[pgbouncer]", ...lines, ""];
-  writeFileSync(file, content.join("\n"));
-  // It refuses to run as root, and reads its file before it becomes the other user.
-  const isRoot = process.getuid?.() === 0;
-  const args = isRoot ? ["-u", "nobody", file] : [file];
-  const pooler = spawn("pgbouncer", args, { stdio: "ignore" });
-  onTestFinished(async () => {
-    pooler.kill("SIGKILL");
-    await once(pooler, "exit");
-  });
-  await eventually(() => canConnect(listenPort));
-  const through = new URL(url);
-  through.host = `127.0.0.1:${listenPort}`;
-  return through.href;
+  const pooler = await PgBouncer.before(url);
+  onTestFinished(() => pooler.remove());
+  return pooler.url;
 }
 
 function open(options: PostgresAgentRunnerOptions) {
@@ -84,7 +36,7 @@ function open(options: PostgresAgentRunnerOptions) {
   return { runner, warnings };
 }
 
-describe.skipIf(!isInstalled())("behind PgBouncer in transaction mode", () => {
+describe.skipIf(!isPgBouncerInstalled())("behind PgBouncer in transaction mode", () => {
   test.each([
     ["it looks for runs of other hosts, and says so", false],
     ["a direct connection for LISTEN is used where one is given", true],

@@ -2,7 +2,8 @@ import { lastValueFrom, toArray } from "rxjs";
 import { type EventLike, isTerminal } from "../../src/events/event.ts";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { compareWithSaid } from "../chaos/content.ts";
-import { type StoreSnapshot, takeSnapshot } from "../chaos/snapshot.ts";
+import type { StoreSnapshot } from "../chaos/snapshot.ts";
+import { takeSnapshot } from "../chaos/sqlite/take-snapshot.ts";
 import { answeringAgent, inputOf } from "../support/scripted-agent.ts";
 import type { Facts, ImageJob, ImageVerdict, RunFacts, Violation } from "./facts.ts";
 

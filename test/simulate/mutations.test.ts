@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { mutatedCopy } from "./mutated-copy.ts";
+import { mutatedCopy } from "../support/mutated-copy.ts";
 import { MUTATIONS, type Mutation } from "./mutations.ts";
 
 function simulate(directory: string, { schedules, only }: Mutation): Promise<string> {

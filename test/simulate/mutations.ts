@@ -1,9 +1,6 @@
-/** A fault that the code once had, or that it must not have: what to write in place of what stands there. */
-export interface Mutation {
-  readonly name: string;
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
+import type { Fault } from "../support/mutated-copy.ts";
+
+export interface Mutation extends Fault {
   /** The faults with which the simulator finds it. Without it, all of them. */
   readonly only?: string;
   /** Within so many schedules of seed 1 the simulator finds it. */

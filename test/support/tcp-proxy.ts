@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { onTestFinished } from "vitest";
+import { setTimeout as pause } from "node:timers/promises";
 
 type Mode =
   /** All is passed on. */
@@ -9,90 +9,145 @@ type Mode =
   /** New connections are refused. */
   | "refuse";
 
+interface Pair {
+  readonly client: Socket;
+  readonly server: Socket;
+  /** Passes nothing on any more, like one connection that a firewall forgot. */
+  isSilent: boolean;
+}
+
+interface Watch {
+  readonly text: string;
+  readonly act: (pair: Pair) => void;
+}
+
 /** Stands between a runner and its server, and does what networks do. */
 export class TcpProxy {
+  /** Where new connections lead to. */
+  target: URL;
+  mode: Mode = "pass";
+  /** Milliseconds by which every answer comes later. */
+  delayMs = 0;
   readonly #server: Server;
-  readonly #pairs = new Set<readonly [client: Socket, server: Socket]>();
-  #mode: Mode = "pass";
-  #cutAfter: { readonly text: string; readonly done: () => void } | null = null;
+  readonly #pairs = new Set<Pair>();
+  #watch: Watch | null = null;
 
   private constructor(target: URL) {
-    this.#server = createServer((client) => this.#join(client, target));
+    this.target = target;
+    this.#server = createServer((client) => this.#join(client));
   }
 
-  /** `url` with the proxy before its server. */
+  /** `url` with the proxy before its server. The caller closes the proxy. */
   static async before(url: string): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
-    const target = new URL(url);
-    const proxy = new TcpProxy(target);
+    const proxy = new TcpProxy(new URL(url));
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => proxy.#close());
     const { port } = proxy.#server.address() as { port: number };
     const through = new URL(url);
     through.host = `127.0.0.1:${port}`;
     return { proxy, url: through.href };
   }
 
-  set mode(mode: Mode) {
-    this.#mode = mode;
-  }
-
   get connections(): number {
     return this.#pairs.size;
   }
 
-  /** Ends all connections. */
-  cut(): void {
-    for (const [client, server] of this.#pairs) {
-      client.resetAndDestroy();
-      server.destroy();
-    }
+  /** Ends the connections that `isMeant` says, all by default. Returns how many. */
+  cut(isMeant = () => true): number {
+    const pairs = [...this.#pairs].filter(isMeant);
+    for (const pair of pairs) cutPair(pair);
+    return pairs.length;
+  }
+
+  /** Silences the connections that `isMeant` says: they stay open, and pass nothing on. Returns how many. */
+  silence(isMeant: () => boolean): number {
+    const pairs = [...this.#pairs].filter(isMeant);
+    for (const pair of pairs) pair.isSilent = true;
+    return pairs.length;
   }
 
   /**
-   * The next message of a client with this text reaches the server, and its answer reaches nobody: the
-   * connection is cut. Resolves when that has happened.
+   * The next message of a client with this text reaches the server, which answers with `answer`. That reaches
+   * nobody: the connection is cut. Resolves when that has happened.
    */
-  cutAnswerTo(text: string): Promise<void> {
+  cutAnswerTo(text: string, answer = "COMMIT"): Promise<void> {
     return new Promise((done) => {
-      this.#cutAfter = { text, done };
+      const act = (pair: Pair) => {
+        pair.isSilent = true;
+        pair.server.on("data", (data) => {
+          if (!data.includes(answer)) return;
+          cutPair(pair);
+          this.#pairs.delete(pair);
+          done();
+        });
+      };
+      this.#watch = { text, act };
     });
   }
 
-  #join(client: Socket, target: URL): void {
-    if (this.#mode === "refuse") return void client.resetAndDestroy();
-    const server = connect(Number(target.port), target.hostname);
-    const pair = [client, server] as const;
+  /** Resolves when the next message of a client with this text was passed on to the server. */
+  whenSent(text: string): Promise<void> {
+    return new Promise((act) => {
+      this.#watch = { text, act: () => act() };
+    });
+  }
+
+  /**
+   * Silences the connection of the next message of a client with this text, which reaches the server. Resolves
+   * when that has happened.
+   */
+  silenceAfter(text: string): Promise<void> {
+    return new Promise((done) => {
+      const act = (pair: Pair) => {
+        pair.isSilent = true;
+        done();
+      };
+      this.#watch = { text, act };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.mode = "pass";
+    for (const { client, server } of this.#pairs) for (const end of [client, server]) end.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #join(client: Socket): void {
+    if (this.mode === "refuse") return void client.resetAndDestroy();
+    const server = connect(Number(this.target.port), this.target.hostname);
+    const pair: Pair = { client, server, isSilent: false };
     this.#pairs.add(pair);
-    let cutWithAnswer: (() => void) | null = null;
+    const isSilent = () => pair.isSilent || this.mode === "blackhole";
+    let answered: Promise<void> = Promise.resolve();
     client.on("data", (data) => {
-      if (this.#mode === "blackhole") return;
-      if (this.#cutAfter !== null && data.includes(this.#cutAfter.text)) {
-        cutWithAnswer = this.#cutAfter.done;
-        this.#cutAfter = null;
-      }
+      if (isSilent()) return;
+      const watch = this.#watch;
       server.write(data);
+      if (watch === null || !data.includes(watch.text)) return;
+      this.#watch = null;
+      watch.act(pair);
     });
     server.on("data", (data) => {
-      if (this.#mode === "blackhole") return;
-      if (cutWithAnswer === null) return void client.write(data);
-      client.resetAndDestroy();
-      server.destroy();
-      cutWithAnswer();
+      const { delayMs } = this;
+      if (isSilent()) return;
+      // In order, also when the delay changes.
+      answered = answered.then(async () => {
+        if (delayMs > 0) await pause(delayMs);
+        if (!isSilent()) client.write(data);
+      });
     });
-    for (const socket of pair) {
+    for (const socket of [client, server]) {
       socket.on("error", () => undefined);
       socket.on("close", () => {
         // The other end hears nothing of it. It is ended with the rest.
-        if (this.#mode === "blackhole") return;
+        if (isSilent()) return;
         this.#pairs.delete(pair);
-        for (const end of pair) end.destroy();
+        for (const end of [client, server]) end.destroy();
       });
     }
   }
+}
 
-  #close(): Promise<void> {
-    this.#mode = "pass";
-    for (const pair of this.#pairs) for (const end of pair) end.destroy();
-    return new Promise((resolve) => this.#server.close(() => resolve()));
-  }
+function cutPair({ client, server }: Pair): void {
+  client.resetAndDestroy();
+  server.destroy();
 }

@@ -21,6 +21,8 @@ export interface ConnectionOptions {
   readonly onLost?: () => void;
 }
 
+const STILL_HERE: Statement = { name: "", text: "SELECT 1" };
+
 export type Send = (statement: Statement, values?: readonly unknown[]) => Promise<PgResult>;
 
 /**
@@ -48,22 +50,33 @@ export class Connection {
    *
    * @throws {RunStoreError}
    */
-  async use<T>(use: (send: Send) => Promise<T>): Promise<T> {
+  async use<T>(
+    use: (send: Send) => Promise<T>,
+    answerTimeoutMs = this.#options.answerTimeoutMs,
+  ): Promise<T> {
     this.#users++;
     try {
-      return await this.#use(await this.#connect(), use);
+      return await this.#use(await this.#connect(), use, answerTimeoutMs);
     } finally {
       this.#users--;
       if (this.#users === 0 && this.#open !== null) socketOf(this.#open)?.unref();
     }
   }
 
-  async #use<T>(client: PgClient, use: (send: Send) => Promise<T>): Promise<T> {
+  async #use<T>(
+    client: PgClient,
+    use: (send: Send) => Promise<T>,
+    answerTimeoutMs: number,
+  ): Promise<T> {
     socketOf(client)?.ref();
-    const { answerTimeoutMs, prepare } = this.#options;
+    const { prepare } = this.#options;
     const answers = new ExpectedAnswers(answerTimeoutMs);
     const send: Send = ({ name, text }, values = []) =>
       answers.expect(client.query({ text, values, ...(prepare && name !== "" && { name }) }));
+    // The server ends a transaction whose host is silent: see `bounded`. A long run takes long to compact.
+    const awake = setInterval(() => {
+      if (answers.isNoneExpected) send(STILL_HERE).catch(() => undefined);
+    }, this.#options.answerTimeoutMs / 3);
     try {
       return await Promise.race([use(send), answers.late]);
     } catch (cause) {
@@ -72,6 +85,7 @@ export class Connection {
       if (failure.endsConnection) this.#drop(client);
       throw failure.error;
     } finally {
+      clearInterval(awake);
       answers.forget();
     }
   }
@@ -165,6 +179,10 @@ class ExpectedAnswers {
     const { promise, reject } = Promise.withResolvers<never>();
     this.late = promise;
     this.#reject = reject;
+  }
+
+  get isNoneExpected(): boolean {
+    return this.#expected === 0;
   }
 
   async expect<T>(answer: Promise<T>): Promise<T> {

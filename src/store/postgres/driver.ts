@@ -145,8 +145,10 @@ export function isRefusal(cause: unknown): boolean {
   return /^(28|3D|42501)/.test(sqlStateOf(cause) ?? "");
 }
 
+/** Null for an error of a socket: `EPIPE` would pass for an SQLSTATE. */
 export function sqlStateOf(cause: unknown): string | null {
-  const code = (cause as { code?: unknown } | null)?.code;
+  const { code, syscall } = (cause ?? {}) as { code?: unknown; syscall?: unknown };
+  if (syscall !== undefined) return null;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
 }
 

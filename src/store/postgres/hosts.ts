@@ -16,9 +16,13 @@ export interface HostsOptions {
   readonly statements: Statements;
   readonly instanceId: string;
   readonly leaseMs: number;
+  readonly answerTimeoutMs: number;
   /** Whether the runs of this instance are offered for a rerun when it dies. */
   readonly offersInterrupted: boolean;
 }
+
+/** Milliseconds that the answer to a heartbeat may take at least. */
+const MIN_ANSWER_MS = 500;
 
 /** A host whose runs can be ended. */
 export interface DeadHost {
@@ -119,15 +123,18 @@ export class Hosts {
 
   async #writeBeat(): Promise<Beaten> {
     const { connection, statements, instanceId, leaseMs, offersInterrupted } = this.#options;
+    const { answerTimeoutMs } = this.#options;
     this.#beat = Math.max(this.#beat + 1, Date.now());
     this.#own.beginning();
+    // A half-open connection has to be given up while there is time for another heartbeat.
+    const patienceMs = Math.min(answerTimeoutMs, Math.max(this.intervalMs, MIN_ANSWER_MS));
     const { rows } = await connection.use(async (send) => {
       const [, hosts] = await Promise.all([
         send(statements.beat, [instanceId, leaseMs, this.#beat, offersInterrupted]),
         send(statements.hosts),
       ]);
       return hosts;
-    });
+    }, patienceMs);
     const beaten = this.#own.beaten();
     this.#rows = new Map((rows as HostRow[]).map((row) => [row.instance_id, row]));
     const others = [...this.#rows.values()];

@@ -81,6 +81,12 @@ export class NewsChannel {
     this.#pollIfNeeded();
   }
 
+  /** Finds out whether the connection that listens is half open: it sends nothing by itself. */
+  async check(): Promise<void> {
+    if (!this.#isListening) return;
+    await this.#connection.use((send) => send({ name: "", text: "SELECT 1" }));
+  }
+
   /** This instance goes: others look at once at what it held. */
   async sayGoodbye(): Promise<void> {
     await this.#send({ hello: true });

@@ -31,6 +31,8 @@ import type { ThreadTransfer } from "../thread-transfer.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";
 import { Connection } from "./connection.ts";
+import type { PgResult } from "./driver.ts";
+import { HeartbeatLoop } from "./heartbeat-loop.ts";
 import { type DeadHost, Hosts } from "./hosts.ts";
 import { type InterruptedRunsContext, offeredRuns } from "./interrupted-runs.ts";
 import { KnownMessages } from "./known-messages.ts";
@@ -43,7 +45,7 @@ import { Removals } from "./removal/removals.ts";
 import { Slices } from "./removal/slices.ts";
 import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
-import { type Statements, statementsOf } from "./statements.ts";
+import { type Statement, type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { STOP_AND_DISCARD } from "./thread-row.ts";
 import { PostgresThreadReads } from "./threads/thread-reads.ts";
@@ -61,7 +63,11 @@ const SWEEP_MS = 600_000;
 /** Milliseconds for statements that read or clean whole tables. */
 const PATIENCE_MS = 3_600_000;
 
-/** Milliseconds between two tries of a read, at most. */
+/** Milliseconds that a search through a whole table may take. */
+const UPKEEP_TIMEOUT_MS = 60_000;
+
+/** Milliseconds between two tries of a read, at first and at most. */
+const FIRST_RETRY_MS = 10;
 const MAX_RETRY_MS = 500;
 
 /** Milliseconds for which the journal of an ended run is kept for its followers. */
@@ -96,6 +102,7 @@ export class PostgresBackend implements Backend {
   readonly #connections: readonly Connection[];
   readonly #control: Connection;
   readonly #hosts: Hosts;
+  readonly #heartbeats: HeartbeatLoop;
   readonly #news: NewsChannel;
   readonly #reads: Reads;
   readonly #views: Views;
@@ -115,17 +122,16 @@ export class PostgresBackend implements Backend {
   /** Whether the last batch failed. */
   #isShaken = false;
   #closed = false;
-  #timer: NodeJS.Timeout | undefined;
   #lastError: RunStoreError | null = null;
 
   constructor(options: PostgresBackendOptions) {
     this.#options = options;
     const { connectionString, schema, prepare, answerTimeoutMs, instanceId, leaseMs } = options;
     const { offersInterrupted, logger } = options;
-    this.#statements = statementsOf(schema);
+    this.#statements = statementsOf({ schema, answerTimeoutMs });
     const statements = this.#statements;
     const connection = { connectionString, prepare, answerTimeoutMs };
-    const connect = () => new Connection(connection);
+    const connect = () => this.#connect();
     this.#control = connect();
     const readConnection = connect();
     // A search takes longer than other reads: these do not wait for it.
@@ -139,7 +145,13 @@ export class PostgresBackend implements Backend {
       ...laneConnections,
     ];
     const own = { statements, instanceId };
-    this.#hosts = new Hosts({ connection: this.#control, ...own, leaseMs, offersInterrupted });
+    this.#hosts = new Hosts({
+      connection: this.#control,
+      ...own,
+      leaseMs,
+      answerTimeoutMs,
+      offersInterrupted,
+    });
     const isAlive = (id: string) => this.#hosts.isAlive(id);
     const expectKnown = (ids: readonly string[]) => this.#expectKnown(ids);
     this.#interruptedContext = {
@@ -193,6 +205,18 @@ export class PostgresBackend implements Backend {
       instanceId,
       logger,
       onNews: (news) => this.#hear(news),
+    });
+    this.#heartbeats = new HeartbeatLoop({
+      beat: () => this.#beat(),
+      intervalMs: () => this.#hosts.intervalMs,
+      duties: {
+        "looking for stops": () => this.#lookForStops(),
+        "ending the runs of dead hosts": () => this.#reap().then(() => this.#offerInterrupted()),
+        "deleting journals": () => this.#forgetJournals(),
+        "going on with removals": () => this.#resumeRemovals(),
+        "asking whether LISTEN works": () => this.#news.check(),
+      },
+      onFailure: (error, what, isNew) => this.#reportFailure(error, `${what} failed`, isNew),
     });
   }
 
@@ -269,7 +293,7 @@ export class PostgresBackend implements Backend {
   async close(error: RunStoreError, stepMs: () => number): Promise<void> {
     void error;
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#heartbeats.end();
     if (this.#opened) {
       const hasThreadsLeft = await this.#endUpkeep(stepMs());
       const leavesWork = this.#held.size > 0 || hasThreadsLeft;
@@ -297,37 +321,36 @@ export class PostgresBackend implements Backend {
     await this.#control.use((send) => migrate(send, this.#options.schema));
     await this.#beat();
     this.#opened = true;
+    // Before what may take longer than the lease.
+    this.#heartbeats.start();
     await this.#news.open();
     await this.#reap();
     await this.#offerInterrupted();
     await this.#resumeRemovals();
-    this.#schedule();
   }
 
-  #schedule(): void {
+  #reportFailure(error: RunStoreError, message: string, isNew: boolean): void {
+    this.#lastError = error;
     if (this.#closed) return;
-    this.#timer = setTimeout(async () => {
-      await this.#maintain();
-      this.#schedule();
-    }, this.#hosts.intervalMs);
-    this.#timer.unref();
+    const { logger } = this.#options;
+    const fields = { err: error, code: error.code };
+    if (isNew) logger.warn(fields, message);
+    else logger.debug(fields, message);
   }
 
-  /** The heartbeat, and what is due between two of them. */
-  async #maintain(): Promise<void> {
-    const { logger } = this.#options;
+  /** Executes a statement that may take long, over a connection of its own: heartbeats do not wait for it. */
+  async #apart(statement: Statement, values: readonly unknown[] = []): Promise<PgResult> {
+    const connection = this.#connect(UPKEEP_TIMEOUT_MS);
     try {
-      await this.#beat();
-      await this.#reap();
-      await this.#offerInterrupted();
-      await this.#lookForStops();
-      await this.#forgetJournals();
-      await this.#resumeRemovals();
-    } catch (cause) {
-      const error = toRunStoreError(cause);
-      this.#lastError = error;
-      if (!this.#closed) logger.warn({ err: error, code: error.code }, "a heartbeat failed");
+      return await connection.use((send) => send(statement, values));
+    } finally {
+      await connection.end();
     }
+  }
+
+  #connect(answerTimeoutMs = this.#options.answerTimeoutMs): Connection {
+    const { connectionString, prepare } = this.#options;
+    return new Connection({ connectionString, prepare, answerTimeoutMs });
   }
 
   async #beat(): Promise<void> {
@@ -343,9 +366,7 @@ export class PostgresBackend implements Backend {
 
   async #endRunsOf(host: DeadHost): Promise<void> {
     const { instanceId: ownerId } = host;
-    const { rows } = await this.#control.use((send) =>
-      send(this.#statements.threadsHeldBy, [ownerId]),
-    );
+    const { rows } = await this.#apart(this.#statements.threadsHeldBy, [ownerId]);
     for (const { thread_id } of rows) {
       const op: PostgresOp = { kind: "recover", threadId: fromStored(thread_id), ownerId };
       const lane = this.#lanes[this.#laneOf(op)];
@@ -508,24 +529,27 @@ export class PostgresBackend implements Backend {
     }
     if (now < this.#nextSweepAt) return;
     this.#nextSweepAt = now + SWEEP_MS;
-    await this.#control.use((send) => send(deleteOldJournals));
+    await this.#apart(deleteOldJournals);
   }
 
   async #expectKnown(ids: readonly string[]): Promise<void> {
     if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
   }
 
-  /** Tries a read again while the server is away: it may only have been restarted. */
+  /**
+   * Tries a read again while the server is away: it may only have been restarted. At least once: a half-open
+   * connection uses up the time in which it gives no answer.
+   */
   async #retrying<T>(
     read: () => Promise<T>,
     patienceMs = this.#options.answerTimeoutMs,
   ): Promise<T> {
     const deadline = performance.now() + patienceMs;
-    for (let waitMs = 10; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
+    for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(2 * waitMs, MAX_RETRY_MS)) {
       try {
         return await read();
       } catch (error) {
-        const isLast = performance.now() + waitMs > deadline;
+        const isLast = waitMs > FIRST_RETRY_MS && performance.now() + waitMs > deadline;
         if (isLast || this.#closed || !toRunStoreError(error).retryable) throw error;
         await delay(waitMs);
       }

@@ -16,11 +16,17 @@ const THREAD =
  */
 const SERVER = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8";
 
+export interface StatementsOptions {
+  readonly schema: string;
+  /** Milliseconds after which a host gives up a connection without an answer. */
+  readonly answerTimeoutMs: number;
+}
+
 /**
  * All statements of a schema. Arrays are binary: see `binary-arrays.ts`. Rows are written from `unnest` in a list of
  * columns: in a FROM clause, the server would first copy all of them.
  */
-export function statementsOf(schema: string) {
+export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
   const named = (name: string, text: string): Statement => ({ name: `dar_${name}`, text });
   const s = schema;
   return {
@@ -36,7 +42,7 @@ export function statementsOf(schema: string) {
      */
     bounded: named(
       "bounded",
-      `SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
+      `SELECT set_config('idle_in_transaction_session_timeout', '${answerTimeoutMs}ms', true),
          set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
          set_config('enable_mergejoin', 'off', true), ${SERVER} AS server`,
     ),

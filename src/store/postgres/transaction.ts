@@ -123,6 +123,8 @@ export class Transaction {
       this.#begin(),
       this.#send(statements.lockThreads, [textArray(ids.map(toStored))]),
       this.#readMessages(unknown.map((threadId) => ({ threadId, epoch: 0 }))),
+      // When one of these fails, the next say only that the transaction is aborted.
+      ...this.#sent,
     ]);
     for (const columns of locked.rows as ThreadColumns[]) {
       const row = threadRowOf(columns, server);

@@ -8,11 +8,23 @@ const TAKE_OVER_MS = 2500;
 const MAX_STOPS = 5;
 const LATE_THREADS = ["thread-6", "thread-7"];
 
+/** A way to keep a process from its store, and back. */
+interface Absence {
+  readonly begin: (child: LoadProcess) => void | Promise<void>;
+  readonly end: (child: LoadProcess) => void;
+}
+
+const SUSPENDED: Absence = { begin: (child) => child.halt(), end: (child) => child.wake() };
+
+export function stopProcess(round: Round, takeOverMs = TAKE_OVER_MS): Promise<void> {
+  return loseTouch(round, SUSPENDED, takeOverMs);
+}
+
 /**
- * Stops a process with runs in flight, until the other process has taken over some of its threads, and
- * a client without an answer has sent its run to the other process again. Then wakes the process.
+ * Keeps a process with runs in flight from its store, until the other process has taken over some of its
+ * threads, and a client without an answer has sent its run to the other process again. Then lets it back.
  */
-export async function stopProcess(round: Round): Promise<void> {
+export async function loseTouch(round: Round, absence: Absence, takeOverMs: number): Promise<void> {
   const sleeper = round.start("sleeper", {
     leaseMs: 500,
     mix: "many-silent",
@@ -24,19 +36,23 @@ export async function stopProcess(round: Round): Promise<void> {
   await other.until("run", 2);
   let stops = 0;
   let taken = false;
-  // A process that is stopped within a transaction holds SQLite's lock: no process could take over a
-  // thread.
+  // A process that is stopped within a transaction holds its locks: no process could take over its
+  // threads.
   while (!taken && stops++ < MAX_STOPS) {
     await round.pause(20, 200);
-    await sleeper.halt();
+    // Otherwise there is nothing to take over.
+    await round.untilLogged(sleeper, (records) =>
+      inFlight(records).some(({ threadId }) => round.threadIds.includes(threadId)),
+    );
+    await absence.begin(sleeper);
     const haltedAt = now();
-    const lost = new Set(inFlight(sleeper).map(({ threadId }) => threadId));
+    const lost = new Set(inFlight(sleeper.records()).map(({ threadId }) => threadId));
     const isTaken = (records: readonly LogRecord[]) =>
       startsIn(records).some(({ at, threadId }) => at > haltedAt && lost.has(threadId));
-    taken = await round.untilLogged(other, isTaken, TAKE_OVER_MS);
+    taken = await round.untilLogged(other, isTaken, takeOverMs);
     if (taken) await retryUnheard(round, sleeper, other);
     if (taken) sleeper.endInput();
-    sleeper.wake();
+    absence.end(sleeper);
   }
   round.detail = `${stops} stop(s)`;
   round.prove(taken, "no run of the stopped process was taken over");
@@ -47,7 +63,7 @@ async function retryUnheard(round: Round, sleeper: LoadProcess, other: LoadProce
   const heard = new Set(
     sleeper.records().flatMap((record) => (record.what === "emit" ? [record.runId] : [])),
   );
-  const unheard = inFlight(sleeper).filter(
+  const unheard = inFlight(sleeper.records()).filter(
     ({ threadId, runId }) => LATE_THREADS.includes(threadId) && !heard.has(runId),
   );
   for (const run of unheard) other.retry(run);
@@ -64,9 +80,9 @@ function startsIn(records: readonly LogRecord[]) {
   return records.filter((record) => record.what === "agent-started");
 }
 
-function inFlight(child: LoadProcess): RunIds[] {
+function inFlight(records: readonly LogRecord[]): RunIds[] {
   const runs = new Map<string, RunIds>();
-  for (const record of child.records()) {
+  for (const record of records) {
     if (record.what === "agent-started") {
       runs.set(record.runId, { threadId: record.threadId, runId: record.runId });
     } else if (record.what === "agent-ended") runs.delete(record.runId);

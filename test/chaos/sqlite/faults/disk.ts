@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { mountSmallDisk, type SmallDisk } from "../../support/small-disk.ts";
-import type { LoadProcess } from "../load-process.ts";
+import { mountSmallDisk, type SmallDisk } from "../../../support/small-disk.ts";
+import type { LoadProcess } from "../../load-process.ts";
 import type { Trap } from "../orders.ts";
-import type { Round } from "../round.ts";
+import type { SqliteRound } from "../round.ts";
 
-export async function fillDisk(round: Round): Promise<void> {
+export async function fillDisk(round: SqliteRound): Promise<void> {
   // A quota needs no root rights, and fails at other statements.
   const disk = round.random.chance(0.5) ? mountDisk(round.directory) : null;
   const roomAgainMs = round.random.integer(100, 1200);
@@ -65,7 +65,7 @@ const MOMENTS: readonly Pick<Trap, "point" | "when">[] = [
   { point: "commit", when: "after" },
 ];
 
-export async function failDisk(round: Round): Promise<void> {
+export async function failDisk(round: SqliteRound): Promise<void> {
   const { random } = round;
   const traps = Array.from({ length: 4 }, (): Trap => {
     const code = random.pick(["SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"]);
@@ -89,7 +89,7 @@ export async function failDisk(round: Round): Promise<void> {
 
 const LOCK = fileURLToPath(new URL("../lock.child.ts", import.meta.url));
 
-export async function holdLock(round: Round): Promise<void> {
+export async function holdLock(round: SqliteRound): Promise<void> {
   const { random } = round;
   const busyTimeoutMs = random.pick([null, 100, 250]);
   const child = round.start("p0", { busyTimeoutMs });
@@ -121,7 +121,7 @@ export async function holdLock(round: Round): Promise<void> {
   if (busyTimeoutMs !== null) proveTrouble(round, child, "BUSY");
 }
 
-function proveTrouble(round: Round, child: LoadProcess, code: string): void {
+function proveTrouble(round: SqliteRound, child: LoadProcess, code: string): void {
   const happened = child
     .records()
     .some((record) => record.what === "trouble" && record.code === code);

@@ -2,24 +2,32 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Mutation } from "./mutations.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COPIED = [
   "package.json",
   "src",
+  "workers",
   "test/support",
   "test/simulate",
   "test/chaos",
   "test/events",
 ];
 
+/** A fault that the code once had, or that it must not have: what to write in place of what stands there. */
+export interface Fault {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
 export interface MutatedCopy extends Disposable {
   readonly directory: string;
 }
 
-/** A copy of what the simulator executes, with one fault in it. */
-export function mutatedCopy({ file, find, replace, name }: Mutation): MutatedCopy {
+/** A copy of what the simulator and the chaos runs execute, with one fault in it. */
+export function mutatedCopy({ file, find, replace, name }: Fault): MutatedCopy {
   const directory = mkdtempSync(join(tmpdir(), "durable-agent-runner-mutation-"));
   for (const path of COPIED) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
   symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));

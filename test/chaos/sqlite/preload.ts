@@ -4,8 +4,9 @@ import { type NoParamCallback, openSync, readSync } from "node:fs";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import { isMainThread } from "node:worker_threads";
 import type { Database, Statement } from "better-sqlite3";
-import { type LogWriter, LogWriter as Writer } from "./log.ts";
-import { type Orders, readOrders } from "./orders.ts";
+import { type LogWriter, LogWriter as Writer } from "../log.ts";
+import { readOrders } from "../orders.ts";
+import type { SqliteOrders } from "./orders.ts";
 import { PointFinder } from "./points.ts";
 import { Traps } from "./traps.ts";
 
@@ -83,7 +84,7 @@ interface DatabasePrototype {
   exec(this: Database, sql: string): Database;
 }
 
-function watchDriver(orders: Orders, log: LogWriter): void {
+function watchDriver(orders: SqliteOrders, log: LogWriter): void {
   const { prototype } = require("better-sqlite3") as { prototype: DatabasePrototype };
   const { prepare, exec } = prototype;
   const traps = new Traps(orders, log);
@@ -130,7 +131,7 @@ function watchDriver(orders: Orders, log: LogWriter): void {
   };
 }
 
-const orders = readOrders();
+const orders = readOrders<SqliteOrders>();
 const log = new Writer(orders.logPath);
 if (orders.clockPath !== null) breakClock(orders.clockPath, log);
 if (orders.failedSyncs.length > 0) failSyncs(orders.failedSyncs);

@@ -1,5 +1,5 @@
-import { keyOf } from "../../src/protocol/run-key.ts";
-import type { BatchRuns } from "./log.ts";
+import { keyOf } from "../../../src/protocol/run-key.ts";
+import type { BatchRuns } from "../log.ts";
 import type { Point } from "./orders.ts";
 
 /*

@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync, renameSync, rmSync } from "node:fs";
-import type { Round } from "../round.ts";
+import type { SqliteRound } from "../round.ts";
 
 const ALL = ["", "-wal", "-shm"] as const;
 const DATA = ["", "-wal"] as const;
@@ -34,7 +34,7 @@ const replace: Take = (path) => {
  * Deletes, moves or replaces the file of a running process. A copy made before has the file's name when
  * the round is judged. Runs that the process acknowledges later are not in the copy.
  */
-export async function loseFile(round: Round): Promise<void> {
+export async function loseFile(round: SqliteRound): Promise<void> {
   const { random, dbPath } = round;
   const [name, take] = random.pick(WAYS);
   round.detail = name;

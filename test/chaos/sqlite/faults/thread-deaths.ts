@@ -1,6 +1,6 @@
-import type { LogRecord } from "../log.ts";
+import type { LogRecord } from "../../log.ts";
 import type { Act, Trap } from "../orders.ts";
-import type { Round } from "../round.ts";
+import type { SqliteRound } from "../round.ts";
 import { UNCAUGHT } from "../traps.ts";
 
 type Moment = Pick<Trap, "point" | "when">;
@@ -40,7 +40,7 @@ export const READER: Victim = {
 
 /** A way to die, and the error that the main thread gets. */
 interface Death {
-  readonly act: (round: Round) => Act;
+  readonly act: (round: SqliteRound) => Act;
   readonly cause: string;
   readonly workerHeapMb: number | null;
   readonly maxDeaths: number;
@@ -73,7 +73,7 @@ export const RUN_OUT_OF_MEMORY: Death = {
 
 /** A process whose threads die, one after another, at seeded moments, while it goes on. */
 export async function loseThreads(
-  round: Round,
+  round: SqliteRound,
   { moments, maxSkip, ...victim }: Victim,
   { act, cause, workerHeapMb, maxDeaths }: Death,
 ): Promise<void> {

@@ -4,7 +4,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import Database from "better-sqlite3";
-import { now } from "./log.ts";
+import { now } from "../log.ts";
 
 const [dbPath = "", holdMs = "0", sign] = process.argv.slice(2);
 if (sign !== undefined) while (!existsSync(`${sign}.wanted`)) await pause(1);

@@ -1,13 +1,13 @@
-import { outsideSqlites } from "../../support/outside-sqlite.ts";
-import type { LoadProcess } from "../load-process.ts";
-import type { Round } from "../round.ts";
+import { outsideSqlites } from "../../../support/outside-sqlite.ts";
+import type { LoadProcess } from "../../load-process.ts";
+import type { SqliteRound } from "../round.ts";
 
 /**
  * Another program opens the file, reads from it and closes it, in a situation in which a process may
  * have lost its locks on the file. Then the process goes on for a while, and is killed. A program with
  * an older SQLite deletes the WAL of a file without locks.
  */
-export async function lookFromOutside(round: Round): Promise<void> {
+export async function lookFromOutside(round: SqliteRound): Promise<void> {
   const program = outsideSqlites().find(({ unfit }) => unfit === null);
   const situation = round.random.pick([replaceWriter, openSecondRunner]);
   const looks = round.random.integer(1, 3);
@@ -21,7 +21,7 @@ export async function lookFromOutside(round: Round): Promise<void> {
   await child.kill();
 }
 
-async function openSecondRunner(round: Round): Promise<LoadProcess> {
+async function openSecondRunner(round: SqliteRound): Promise<LoadProcess> {
   round.detail = "second runner";
   const child = round.start("p0");
   await child.until("run", 3);
@@ -30,7 +30,7 @@ async function openSecondRunner(round: Round): Promise<LoadProcess> {
   return child;
 }
 
-async function replaceWriter(round: Round): Promise<LoadProcess> {
+async function replaceWriter(round: SqliteRound): Promise<LoadProcess> {
   round.detail = "writer replaced";
   const skip = round.random.integer(5, 20);
   const trap = { point: "commit-finish", when: "after", skip, act: { kind: "exit" } } as const;

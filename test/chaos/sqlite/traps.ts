@@ -2,8 +2,8 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import type { Database } from "better-sqlite3";
-import { type LogWriter, now } from "./log.ts";
-import { type Act, type Orders, type Point, signOfLock, type Trap } from "./orders.ts";
+import { type LogWriter, now } from "../log.ts";
+import { type Act, type Point, type SqliteOrders, signOfLock, type Trap } from "./orders.ts";
 import type { PointFinder } from "./points.ts";
 
 /** The error of a thread that was told to throw. */
@@ -16,7 +16,7 @@ const MAX_PAGES = 4_294_967_294;
 
 /** The traps of one process, as one of its threads sees them. */
 export class Traps {
-  readonly #orders: Orders;
+  readonly #orders: SqliteOrders;
   readonly #log: LogWriter;
   /** The trap that is set. The traps before it have sprung, in this thread or an earlier thread. */
   #current = 0;
@@ -25,7 +25,7 @@ export class Traps {
   #quota: { liftMs: number; since: number | null } | null = null;
   #killer: Killer | null = null;
 
-  constructor(orders: Orders, log: LogWriter) {
+  constructor(orders: SqliteOrders, log: LogWriter) {
     this.#orders = orders;
     this.#log = log;
     while (existsSync(this.#marker(this.#current))) this.#current++;
@@ -148,7 +148,7 @@ function sleep(ms: number): void {
  * Returns when another program has the write lock. That program was started by the round: while a program starts,
  * other processes could write, and this one would seem to be dead.
  */
-function haveLocked({ logPath }: Orders): void {
+function haveLocked({ logPath }: SqliteOrders): void {
   const sign = signOfLock(logPath);
   closeSync(openSync(`${sign}.wanted`, "w"));
   while (!existsSync(sign)) sleep(1);

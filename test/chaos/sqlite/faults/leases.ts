@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { LoadProcess } from "../load-process.ts";
-import { type LogRecord, now } from "../log.ts";
+import type { LoadProcess } from "../../load-process.ts";
+import { type LogRecord, now } from "../../log.ts";
 import { canMakePidNamespaces } from "../namespaces.ts";
 import { signOfLock } from "../orders.ts";
-import type { Round } from "../round.ts";
+import type { SqliteRound } from "../round.ts";
 import { mountDisk } from "./disk.ts";
 
 const LEASE_MS = 500;
@@ -16,7 +16,7 @@ const TAKE_OVER_MS = 4000;
 const LOCK = fileURLToPath(new URL("../lock.child.ts", import.meta.url));
 
 /** Another program holds the write lock for longer than a lease; a writer may die meanwhile. */
-export async function lockPastLease(round: Round): Promise<void> {
+export async function lockPastLease(round: SqliteRound): Promise<void> {
   const { random } = round;
   const way = random.pick(["writers live", "a writer dies", "a claim's answer is lost"] as const);
   round.detail = way;
@@ -57,7 +57,7 @@ export async function lockPastLease(round: Round): Promise<void> {
 }
 
 /** The disk is full for longer than a lease. */
-export async function diskFullPastLease(round: Round): Promise<void> {
+export async function diskFullPastLease(round: SqliteRound): Promise<void> {
   const disk = mountDisk(round.directory);
   if (disk === null) {
     round.detail = "no disk can be mounted here: nothing was broken";
@@ -83,7 +83,7 @@ export async function diskFullPastLease(round: Round): Promise<void> {
 }
 
 /** Long runs end together, so that a transaction takes longer than a lease. */
-export async function longFinishes(round: Round): Promise<void> {
+export async function longFinishes(round: SqliteRound): Promise<void> {
   const ms = round.random.integer(200, 400);
   round.detail = `${ms} ms each`;
   const traps = [
@@ -100,7 +100,7 @@ export async function longFinishes(round: Round): Promise<void> {
 /**
  * A process in another pid namespace is killed. Its threads have to be free long before its lease ends.
  */
-export async function killInNamespace(round: Round): Promise<void> {
+export async function killInNamespace(round: SqliteRound): Promise<void> {
   const isPossible = canMakePidNamespaces();
   if (!isPossible) round.detail = "no pid namespace can be made here: killed in this one";
   const victim = round.start("victim", { mix: "many-silent", newPidNamespace: isPossible });
@@ -126,7 +126,7 @@ export async function killInNamespace(round: Round): Promise<void> {
   round.prove(isTaken, "a thread of the killed process was not free within 4 s");
 }
 
-async function twoProcesses(round: Round): Promise<LoadProcess[]> {
+async function twoProcesses(round: SqliteRound): Promise<LoadProcess[]> {
   const names = ["p0", "p1"];
   const children = names.map((name) =>
     round.start(name, { leaseMs: LEASE_MS, mix: "many-silent" }),

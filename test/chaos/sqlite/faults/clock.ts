@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Round } from "../round.ts";
+import type { SqliteRound } from "../round.ts";
 
-export async function jumpClock(round: Round): Promise<void> {
+export async function jumpClock(round: SqliteRound): Promise<void> {
   const { random } = round;
   const clocks = ["clock-0", "clock-1"].map((name) => join(round.directory, name));
   const set = (path: string, offsetMs: number) => writeFileSync(path, new Float64Array([offsetMs]));
