@@ -39,15 +39,22 @@ export async function runInChild(
   child.on("message", (message: ChildAnswer) => {
     answer = message;
   });
-  const patience = task.seconds * 1000 + task.warmUpSeconds * 1000 + PATIENCE_MS;
-  const timer = setTimeout(killWithUs, patience);
+  const { seconds, warmUpSeconds, settings } = task;
+  const planned = seconds + warmUpSeconds + (settings.setUpSeconds ?? 0);
+  const patience = planned * 1000 + PATIENCE_MS;
+  let isHanging = false;
+  const timer = setTimeout(() => {
+    isHanging = true;
+    killWithUs();
+  }, patience);
   try {
     const ending = await new Promise<string>((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
     });
     if (answer === null || ending !== "exit code 0") {
-      throw new Error(`the trial's process ended with ${ending}: ${said.trim()}`);
+      const why = isHanging ? `, after more than the planned ${Math.round(planned)} s` : "";
+      throw new Error(`the trial's process ended with ${ending}${why}: ${said.trim()}`);
     }
     return answer;
   } finally {

@@ -30,6 +30,8 @@ export interface Target {
 const load = { trial: "throughput", x: TYPICAL_THREADS, peer: "durable" } as const;
 const client = { trial: "client-pipeline", x: TYPICAL_THREADS, peer: "durable" } as const;
 const pace = { trial: "model-pace", x: 1000, peer: "durable" } as const;
+const threads = { trial: "threads", x: 100_000, peer: "durable" } as const;
+const folded = { trial: "connect-folded", x: 2000, peer: "durable" } as const;
 const connect = { trial: "connect", x: 2000, peer: "durable" } as const;
 
 const postgres = { trial: "postgres", x: 1 } as const;
@@ -111,6 +113,15 @@ export const TARGETS: readonly Target[] = [
     ],
   },
   {
+    text: "connect to the last 20 of 2000 runs (36 000 events, 8000 messages): first event within 10 ms, also when the file was reopened or nobody has read the thread, longest block of the loop at most 5 ms",
+    conditions: [
+      { ...folded, figure: "firstEventMs", is: "<=", bound: 10 },
+      { ...folded, figure: "firstEventReopenedMs", is: "<=", bound: 10 },
+      { ...folded, figure: "firstEventColdMs", is: "<=", bound: 10 },
+      { ...folded, figure: "longestBlockMs", is: "<=", bound: 5 },
+    ],
+  },
+  {
     text: "File after a 200-turn conversation: at most 1/10 of synchronous",
     conditions: [
       {
@@ -161,6 +172,28 @@ export const TARGETS: readonly Target[] = [
         is: ">=",
         bound: 3,
         against: { peer: "synchronous" },
+      },
+    ],
+  },
+  {
+    text: "100 000 threads: a page of a list within 5 ms, a search for two words of all threads within 50 ms, longest block of the loop at most 5 ms",
+    conditions: [
+      { ...threads, figure: "listMs", is: "<=", bound: 5 },
+      { ...threads, figure: "twoWordsMs", is: "<=", bound: 50 },
+      { ...threads, figure: "longestBlockMs", is: "<=", bound: 5 },
+    ],
+  },
+  {
+    text: "First event of a run while 100 000 runs are purged: p99 at most 2x that before",
+    conditions: [
+      {
+        trial: "retention",
+        x: 1,
+        peer: "durable",
+        figure: "firstEventP99Ms",
+        is: "<=",
+        bound: 2,
+        against: { x: 0 },
       },
     ],
   },

@@ -13,6 +13,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/start.ts")).measureStart;
     case "connect":
       return (await import("./workloads/connect.ts")).measureConnect;
+    case "folded":
+      return (await import("./workloads/folded.ts")).measureFolded;
     case "storage":
       return (await import("./workloads/storage.ts")).measureStorage;
     case "reconnect":
@@ -23,6 +25,8 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/threads.ts")).measureThreads;
     case "postgres":
       return (await import("./workloads/postgres.ts")).measurePostgres;
+    case "retention":
+      return (await import("./workloads/retention.ts")).measureRetention;
     case "micro":
       return (await import("./micro/micro.ts")).measureMicro;
   }

@@ -29,6 +29,7 @@ import { reap } from "./sqlite/maintenance/reaper.ts";
 import { ThreadIndexing } from "./sqlite/maintenance/thread-indexing.ts";
 import { type ReaderReply, Reading } from "./sqlite/reads/reading.ts";
 import { prepareReaderStatements } from "./sqlite/reads/statements.ts";
+import { CheckpointRequests, Checkpoints } from "./sqlite/removal/checkpoints.ts";
 import { Removals } from "./sqlite/removal/removals.ts";
 import { Slices } from "./sqlite/removal/slices.ts";
 import { commitBatch } from "./sqlite/runs/batch.ts";
@@ -56,6 +57,8 @@ let writer: Writer | null = null;
 let lock: InstanceLock | null = null;
 /** Set when the file has lost its name. From then on every request gets this error as its answer. */
 let lost: RunStoreError | null = null;
+
+const checkpointRequests = new CheckpointRequests(notify);
 
 function notify(notice: WriterNotice): void {
   if (notice.kind === "changed") writer?.indexing.afterOthers();
@@ -96,7 +99,8 @@ function open(config: WorkerConfig): Writer {
     const reading = new Reading({ db, statements, config, liveness: context.liveness });
     const keptViews = new KeptViews(db);
     const hooks = { before: () => beforeSlice(db), after: afterSlice };
-    const slices = new Slices(context, hooks);
+    const checkpoints = new Checkpoints(db, checkpointRequests);
+    const slices = new Slices({ context, hooks, checkpoints });
     const removals = new Removals(context, slices, notify);
     const indexing = new ThreadIndexing({ context, slices, onError: reportMaintenance });
     const resume = () => void removals.resume().catch(reportMaintenance);
@@ -241,6 +245,10 @@ type WriterReply =
   | null;
 
 function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
+  if (request.kind === "checkpointed") {
+    checkpointRequests.answer(request.isDone);
+    return null;
+  }
   if (lost !== null) throw lost;
   if (request.kind === "close") return close();
   writer ??= open(workerData as WorkerConfig);

@@ -31,7 +31,7 @@ export function addClaim(bench: Bench, directory: string): () => void {
         number++;
         const messages = { messageIds: ["question"], messageDigests: [1] };
         const nobody = { agentId: null, resourceId: null };
-        return { kind: "claim", number, ...run, ...messages, ...nobody, supersede: false };
+        return { kind: "claim", number, ...run, ...messages, ...nobody };
       }),
     );
     const epochs = claimed.map((result) => ("claim" in result ? (result.claim?.epoch ?? 0) : 0));

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { ConnectRequest } from "../../src/index.ts";
 import type { BenchRunner } from "../peers/bench-runner.ts";
 import { openPeer } from "../peers/open-peer.ts";
 import { STORED_EVENTS_PER_RUN, writeHistories } from "../peers/version-1-file.ts";
@@ -9,16 +10,17 @@ import type { Assignment } from "./workload.ts";
 
 const MIN_ROUNDS = 3;
 
-interface Connected {
+export interface Connected {
   /** Null for an empty thread. */
   readonly firstEventMs: number | null;
   readonly totalMs: number;
   readonly blockMs: number;
 }
 
-async function connectOnce(
+/** Connects, and expects so many events at least. */
+export async function connectOnce(
   runner: BenchRunner,
-  threadId: string,
+  request: ConnectRequest,
   expected: number,
 ): Promise<Connected> {
   const loopDelay = await watchLoopDelay();
@@ -26,7 +28,7 @@ async function connectOnce(
   let events = 0;
   let firstEventMs: number | null = null;
   const totalMs = await new Promise<number>((resolve, reject) => {
-    runner.connect({ threadId }).subscribe({
+    runner.connect(request).subscribe({
       next: () => {
         if (events++ === 0) firstEventMs = performance.now() - startedAt;
       },
@@ -36,7 +38,7 @@ async function connectOnce(
   });
   const { loopDelayMaxMs } = await loopDelay();
   if (events < expected) {
-    throw new Error(`expected ${expected} events or more of ${threadId}, got ${events}`);
+    throw new Error(`expected ${expected} events or more of ${request.threadId}, got ${events}`);
   }
   return { firstEventMs, totalMs, blockMs: loopDelayMaxMs };
 }
@@ -51,7 +53,7 @@ export async function measureConnect(assignment: Assignment): Promise<readonly P
   const runner = await openPeer(peer, dbPath);
   const measured = new Map(points.map((length) => [length, [] as Connected[]]));
   const connect = ({ length, threadId }: (typeof threads)[number]) =>
-    connectOnce(runner, threadId, length * STORED_EVENTS_PER_RUN);
+    connectOnce(runner, { threadId }, length * STORED_EVENTS_PER_RUN);
 
   for (const thread of threads) await connect(thread);
   const until = performance.now() + seconds * 1000;

@@ -20,6 +20,12 @@ export interface Settings {
   readonly agents?: "direct" | "client";
   /** Events a second that each thread emits. */
   readonly eventsPerSecond?: number;
+  /** Seconds that it may take to make the file, besides what is measured. */
+  readonly setUpSeconds?: number;
+  /** Threads that the file has from before. */
+  readonly oldThreads?: number;
+  /** Runs of each of these threads. */
+  readonly runsPerThread?: number;
 }
 
 export type WorkloadName =
@@ -27,11 +33,13 @@ export type WorkloadName =
   | "model-pace"
   | "start"
   | "connect"
+  | "folded"
   | "storage"
   | "reconnect"
   | "follow"
   | "threads"
   | "postgres"
+  | "retention"
   | "micro";
 
 export type Workload = (assignment: Assignment) => Promise<readonly Point[]>;

@@ -3,7 +3,7 @@ import type { PackedPieces } from "../events/shared/pieces.ts";
 import type { PlacesRow, StoredEventsRow, StoredInputRow } from "../events/shared/places.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { Chunk } from "../events/shared/thread-values.ts";
-import type { FoundRunInput, ViewMessage } from "./messages.ts";
+import type { FoundRunInput, SameMessages, ViewMessage } from "./messages.ts";
 import type { StoredRunFacts, ThreadFacts } from "./thread-messages.ts";
 
 /** What the compactor thread is asked. */
@@ -59,8 +59,12 @@ export interface ViewStepRequest extends WithChunks {
   /** The view so far, packed. Null for a view without runs. */
   readonly start: Uint8Array | null;
   readonly runs: readonly (StoredEventsRow & { readonly runId: string })[];
+  /** After how many of these runs the view is that of `ViewRequest.since`. Null if it is after none. */
+  readonly runsToSince: number | null;
   /** `ViewStep.length` of the step before. */
   readonly lengthBefore: number;
+  /** Bytes of the view that the first step began with. Null if it began without runs. */
+  readonly keptBytes: number | null;
   readonly isLast: boolean;
 }
 
@@ -68,6 +72,7 @@ export interface ViewStepRequest extends WithChunks {
 export interface ViewStep {
   readonly rest: string;
   readonly messages: readonly string[];
+  readonly same: SameMessages | null;
   readonly packed: Uint8Array | null;
   /** UTF-16 units of runs that were added, in all steps. */
   readonly length: number;

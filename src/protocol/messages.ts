@@ -64,8 +64,6 @@ export interface ClaimOp {
   readonly messageIds: readonly string[];
   /** By position, the digests of these messages: see `message-digests.ts`. */
   readonly messageDigests: readonly number[];
-  /** Whether a run of another process that holds the thread is told to end and to store nothing. */
-  readonly supersede: boolean;
   /**
    * For a rerun of an interrupted run: `OfferedRun.row`. The claim is refused when the thread has gone on
    * since that run was taken.
@@ -175,6 +173,8 @@ export interface StopOp {
   readonly threadId: string;
   /** Stop the thread's run only if it has this id. Null stops any run of the thread. */
   readonly runId: string | null;
+  /** Stop only the run of this epoch. Null stops the run of any epoch. */
+  readonly epoch: number | null;
   /** Whether the run is told to store nothing. */
   readonly discard: boolean;
   readonly scope: Scope;
@@ -233,7 +233,12 @@ export type ClaimRefusal = "THREAD_ALREADY_RUNNING" | "THREAD_NOT_FOUND";
 
 export type ClaimAnswer =
   | (Done & { readonly claim: ClaimResult })
-  | (Done & { readonly claim: null; readonly refusal: ClaimRefusal });
+  | (Done & {
+      readonly claim: null;
+      readonly refusal: ClaimRefusal;
+      /** The epoch of the run that holds the thread. Null where that is not a run that can be told to end. */
+      readonly heldIn: number | null;
+    });
 
 export interface StopAnswer extends Done {
   /** Whether a run of another instance got the request. */
@@ -304,19 +309,38 @@ export interface ViewRequest {
   readonly threadId: string;
   /** Null for the last row. */
   readonly upToId: number | null;
+  /** How many of the last runs up to there are not in the view. */
+  readonly leaveOut: number;
+  /**
+   * An earlier row whose view is known: the messages with which both views begin need not come again. Null
+   * if none is.
+   */
+  readonly since: number | null;
 }
 
 export interface ViewMessage {
   /** JSON of a `StoredView` without its messages. */
   readonly rest: string;
-  /** JSON arrays of its messages, in order. */
+  /** JSON arrays of its messages, in order, without those that are the same at `ViewRequest.since`. */
   readonly messages: readonly string[];
+  /** Null without `ViewRequest.since`, and where the view of that row was not looked at. */
+  readonly same: SameMessages | null;
   /** The row. */
   readonly upToId: number;
   /** How many runs of the thread there are up to the row. */
   readonly runs: number;
   /** The whole view as a backend keeps it, if making it was much work; else null. */
   readonly packed: Uint8Array | null;
+  /** Bytes of the view that it was made from, as it is kept. 0 if none was. */
+  readonly keptBytes: number;
+}
+
+/** What a view has in common with that of an earlier row. */
+export interface SameMessages {
+  /** How many messages both begin with. */
+  readonly count: number;
+  /** How many messages the earlier view has. */
+  readonly of: number;
 }
 
 /** Keep a view, so that the next one is made from it. `runs` as `ViewMessage` had them. */
@@ -500,9 +524,21 @@ export type WriterRequest =
   | ({ readonly kind: "fork-thread" } & ForkThreadRequest)
   | ({ readonly kind: "purge" } & PurgeThreadsRequest)
   | ({ readonly kind: "erase" } & EraseThreadsRequest)
+  /** A checkpoint that the writer has asked for is over. */
+  | ({ readonly kind: "checkpointed" } & CheckpointOutcome)
   /** End a purge early. */
   | { readonly kind: "end-purge"; readonly purgeId: string }
   | { readonly kind: "close" };
+
+export interface CheckpointOutcome {
+  /** False: the writer has to make the checkpoint itself. */
+  readonly isDone: boolean;
+}
+
+/** What the thread is asked that moves the WAL into the database while long work fills the WAL. */
+export type CheckpointerRequest =
+  /** Open the file. Later failures of the disk to write the WAL are then noticed. */
+  { readonly kind: "open" } | { readonly kind: "checkpoint" } | { readonly kind: "close" };
 
 /** Copy the database to a new file. */
 export interface BackupRequest {
@@ -569,6 +605,8 @@ export type WriterNotice =
   | BackupNotice
   /** What a purge has removed so far. */
   | { readonly kind: "purge"; readonly purgeId: string; readonly done: PurgeResult }
+  /** Long work waits for a checkpoint in another thread, and then for a `checkpointed` request. */
+  | { readonly kind: "checkpoint" }
   /** Another instance has written, or this instance has ended the runs of a dead instance. */
   | { readonly kind: "changed" }
   /** Runs of dead processes were ended. `fault` says why a run could not be ended. */

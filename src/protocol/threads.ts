@@ -148,6 +148,7 @@ export type EraseRequest =
 
 export interface EraseResult {
   readonly threads: number;
+  /** Stored runs. A run that was ended is not stored. */
   readonly runs: number;
   /**
    * Whether the files were searched afterwards, and nothing was found. On PostgreSQL: whether no dead version of

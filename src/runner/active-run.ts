@@ -251,7 +251,7 @@ export class ActiveRun {
     try {
       const { threadId, resourceId } = this;
       const isOthers = (await store.isOthers?.(threadId, { resourceId })) ?? false;
-      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+      if (isOthers) throw new RunStoreError("THREAD_NOT_FOUND", "there is no such thread");
     } catch (cause) {
       const error = toRunStoreError(cause);
       this.#refuse(error.code, error.message);
@@ -355,7 +355,7 @@ export class ActiveRun {
         resourceId: this.resourceId,
         messageIds,
         messageDigests,
-        supersede: !isRerun && onConcurrentRun === "supersede",
+        supersede: () => !isRerun && onConcurrentRun === "supersede" && this.#isIn("claiming"),
         ...(isRerun && { rerunOf }),
         onLost: (error) => this.#inOwnContext(() => this.#lose(error)),
         onStopRequested: ({ discard }) => this.#stopForOther(discard),

@@ -4,6 +4,7 @@ import { Observable, type Subscriber } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { ReplayRepair } from "../events/repair/repair.ts";
 import { ReplayView } from "../events/replay/replay-view.ts";
+import type { StoredView } from "../events/view/thread-view.ts";
 import { RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { HistoryPage, LiveRun, RunStore, ViewPoint } from "../store/run-store.ts";
@@ -56,6 +57,8 @@ class ThreadReplay {
   readonly #subscriber: Subscriber<EventLike>;
   readonly #repair: ReplayRepair;
   readonly #view = new ReplayView();
+  /** The view that was read last: the next one shares its messages. */
+  #readLast: StoredView | undefined;
   /** Whether the client's view is corrected at each RUN_STARTED, and not at the end of the history. */
   #correctsAtStart = false;
   #sinceTask = 0;
@@ -100,41 +103,85 @@ class ThreadReplay {
   #show(event: EventLike): void {
     this.#view.show(event);
     this.#subscriber.next(event);
-    if (event.type === "RUN_STARTED" && this.#correctsAtStart) this.#correct();
+    if (event.type !== "RUN_STARTED" || !this.#correctsAtStart) return;
+    for (const correction of this.#view.corrections()) this.#amend(correction);
   }
 
-  #correct(): void {
-    for (const correction of this.#view.corrections()) this.#repair.amend(correction);
+  #amend(correction: EventLike | null): void {
+    if (correction !== null) this.#repair.amend(correction);
+  }
+
+  /** Corrects the client's view over several tasks. */
+  async #correct(): Promise<void> {
+    for (const correction of this.#view.corrections()) {
+      this.#amend(correction);
+      if (correction === null) await nextTask();
+      if (this.#subscriber.closed) return;
+    }
   }
 
   async #replayHistory(scope: Scope): Promise<Pick<HistoryPage, "live" | "endedUpTo">> {
     let first: HistoryPage | null = null;
     let isTrimmed = false;
+    let folded: Promise<StoredView> | null = null;
     for await (const page of this.#pages(scope)) {
       if (first === null) {
         first = page;
-        await this.#expectView(page.views?.before);
-        this.#correctsAtStart = page.views?.before != null;
+        folded = this.#readView(page.views?.before);
+        // A failure is thrown where the view is awaited.
+        folded?.catch(() => undefined);
       }
       isTrimmed ||= page.trimmed === true;
       for (const segment of page.segments) {
         if (segment.first) this.#repair.startRun(segment.runId, { live: false });
-        await this.#emit(segment.events);
+        let { events } = segment;
+        if (folded !== null) events = await this.#beginFolded(folded, events);
+        folded = null;
+        await this.#emit(events);
         // From the second run on, the view is corrected once, after the last run.
         if (segment.last) this.#correctsAtStart = false;
       }
       if (this.#subscriber.closed) break;
     }
-    if (isTrimmed && !this.#subscriber.closed) await this.#expectView(first?.views?.end);
-    this.#correct();
+    if (isTrimmed && !this.#subscriber.closed) {
+      await this.#expect(this.#readView(first?.views?.end));
+    }
+    await this.#correct();
     this.#repair.endRun();
     return first ?? { live: null, endedUpTo: 0 };
   }
 
-  async #expectView(point: ViewPoint | null | undefined): Promise<void> {
+  /**
+   * Begins a history of which older runs are folded into the view that is `coming`. Returns the events that
+   * are left. The client gets the RUN_STARTED at once: a long view takes a while.
+   */
+  async #beginFolded(
+    coming: Promise<StoredView>,
+    events: readonly EventLike[],
+  ): Promise<readonly EventLike[]> {
+    const [start, ...others] = events;
+    if (start?.type !== "RUN_STARTED") {
+      // Wherever the run begins, the client is corrected there.
+      await this.#expect(coming);
+      this.#correctsAtStart = true;
+      return events;
+    }
+    this.#repair.next(this.#view.shownOf(start));
+    await this.#expect(coming);
+    this.#view.takeStart(start);
+    await this.#correct();
+    return others;
+  }
+
+  #readView(point: ViewPoint | null | undefined): Promise<StoredView> | null {
     const { store, threadId } = this.#request;
-    if (point == null || store.readView === undefined) return;
-    this.#view.expect(await store.readView(threadId, point));
+    return point == null ? null : (store.readView?.(threadId, point, this.#readLast) ?? null);
+  }
+
+  async #expect(coming: Promise<StoredView> | null): Promise<void> {
+    if (coming === null) return;
+    this.#readLast = await coming;
+    for (const _ of this.#view.expect(this.#readLast)) await nextTask();
   }
 
   /** The pages of the thread's history. The next page is read while the current page is emitted. */
@@ -207,6 +254,8 @@ class ThreadReplay {
 
   #next(event: EventLike): void {
     // Another program may have stored null as an event.
-    this.#repair.next(event?.type === "RUN_STARTED" ? this.#view.begin(event) : event);
+    const isStart = event?.type === "RUN_STARTED";
+    if (isStart) this.#view.takeStart(event);
+    this.#repair.next(isStart ? this.#view.shownOf(event) : event);
   }
 }

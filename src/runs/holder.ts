@@ -37,10 +37,13 @@ export function threadNow(
 /** Whether the instance `instanceId` may ask the run that holds a thread to stop, as `op` wants. */
 export function isStoppable(
   holder: ThreadHolder | null,
-  op: Pick<StopOp, "runId">,
+  op: Pick<StopOp, "runId" | "epoch">,
   instanceId: string,
 ): boolean {
   // A version 1 runner gets no requests. An instance stops its own runs without any.
   if (holder === null || holder.ownerId === null || holder.ownerId === instanceId) return false;
-  return holder.isAlive && (op.runId === null || op.runId === holder.runId);
+  const isMeant =
+    (op.runId === null || op.runId === holder.runId) &&
+    (op.epoch === null || op.epoch === holder.epoch);
+  return holder.isAlive && isMeant;
 }

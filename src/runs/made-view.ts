@@ -1,26 +1,34 @@
-import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { EventLike } from "../events/event.ts";
 import { chunksOf } from "../events/json/chunks.ts";
 import { ReplayRepair } from "../events/repair/repair.ts";
+import type { Message } from "../events/view/message.ts";
 import { ThreadView } from "../events/view/thread-view.ts";
 import type { ViewMessage } from "../protocol/messages.ts";
+import type { ViewChunk, ViewJson } from "./packed-view.ts";
 
 /** UTF-16 units of the JSON of messages that the main thread parses in one task. */
 const CHUNK_LENGTH = 64 * 1024;
 
-/**
- * UTF-16 units of runs from which on a view is kept, if they are not fewer than those of the view itself.
- * Reading fewer again costs less than keeping the view.
- */
+/** UTF-16 units of runs from which on a view is kept. Reading fewer again costs less than keeping the view. */
 const MIN_KEPT_LENGTH = 128 * 1024;
 
-/** A view, as a backend answers with it. */
-export type MadeView = Pick<ViewMessage, "rest" | "messages">;
+/** A view that was kept, with its chunks. */
+export interface RestoredView {
+  readonly view: ThreadView;
+  readonly chunks: readonly ParsedChunk[];
+}
 
-/** The view that was kept, or undefined for what is no view: another program has written it. */
-export function restoreView(packed: Uint8Array): ThreadView | undefined {
+interface ParsedChunk extends ViewChunk {
+  readonly messages: readonly Message[];
+}
+
+/** The view that was kept, or undefined for what is no view. */
+export function restoreView({ rest, chunks: unparsed }: ViewJson): RestoredView | undefined {
   try {
-    return ThreadView.restore(JSON.parse(inflateRawSync(packed).toString()));
+    const chunks = unparsed.map((chunk) => ({ ...chunk, messages: JSON.parse(chunk.json) }));
+    const messages = chunks.flatMap((chunk) => chunk.messages);
+    const view = ThreadView.restore({ ...JSON.parse(rest), messages });
+    return view === undefined ? undefined : { view, chunks };
   } catch {
     return undefined;
   }
@@ -40,9 +48,28 @@ export function addRuns(
   repair.endRun();
 }
 
-export function madeView(view: ThreadView): MadeView {
-  const { messages: list, ...others } = view.toJSON();
-  return { rest: JSON.stringify(others), messages: messageChunks(list) };
+/**
+ * A view as JSON. `from` has the chunks that it was restored from: those are taken as they are whose messages
+ * are still the same. So the cost of the JSON grows with what was changed.
+ */
+export function jsonOfView(view: ThreadView, from: readonly ParsedChunk[] = []): ViewJson {
+  const { messages, ...others } = view.toJSON();
+  return { rest: JSON.stringify(others), chunks: chunksOfMessages(messages, from) };
+}
+
+/** A view without the messages with which `before` begins as well: those are the same objects. */
+export function newMessages(
+  view: ThreadView,
+  before: readonly Message[],
+): Pick<ViewMessage, "rest" | "messages" | "same"> {
+  const { messages, ...others } = view.toJSON();
+  const differs = before.findIndex((message, at) => message !== messages[at]);
+  const count = differs < 0 ? before.length : differs;
+  return {
+    rest: JSON.stringify(others),
+    messages: messageChunks(messages.slice(count)),
+    same: { count, of: before.length },
+  };
 }
 
 /** JSON arrays of messages, none of them much longer than what one task parses. */
@@ -53,14 +80,46 @@ export function messageChunks(messages: readonly unknown[]): readonly string[] {
   );
 }
 
-/** Whether a view is worth keeping that was made from `readLength` UTF-16 units of runs. */
-export function isWorthKeeping({ rest, messages }: MadeView, readLength: number): boolean {
-  const viewLength = messages.reduce((sum, { length }) => sum + length, rest.length);
-  return readLength >= Math.max(MIN_KEPT_LENGTH, viewLength);
+function chunksOfMessages(
+  messages: readonly Message[],
+  from: readonly ParsedChunk[],
+): readonly ViewChunk[] {
+  // Short chunks are made anew, with the messages behind them: there would be ever more of them.
+  const long = from.filter(({ json }) => json.length >= CHUNK_LENGTH / 2);
+  const byFirst = new Map(long.map((chunk) => [chunk.messages[0], chunk]));
+  const chunks: ViewChunk[] = [];
+  let others: Message[] = [];
+  const cutOthers = () => {
+    if (others.length === 0) return;
+    for (const json of messageChunks(others)) chunks.push({ json, packed: null });
+    others = [];
+  };
+  for (let at = 0; at < messages.length; ) {
+    const message = messages[at] as Message;
+    const chunk = byFirst.get(message);
+    if (chunk?.messages.every((same, offset) => same === messages[at + offset])) {
+      cutOthers();
+      const { json, packed } = chunk;
+      chunks.push({ json, packed });
+      at += chunk.messages.length;
+    } else {
+      others.push(message);
+      at++;
+    }
+  }
+  cutOthers();
+  return chunks;
 }
 
-/** The JSON of a view, deflated: see `restoreView`. */
-export function packView({ rest, messages }: MadeView): Uint8Array {
-  const list = messages.map((chunk) => chunk.slice(1, -1)).filter((chunk) => chunk !== "");
-  return deflateRawSync(`{"messages":[${list.join(",")}],${rest.slice(1)}`);
+/**
+ * Whether a view is worth keeping that was made from `readLength` UTF-16 units of runs, behind a view of which
+ * `keptBytes` are kept already. Keeping it writes all of it: not more is written than was read.
+ */
+export function isWorthKeeping(
+  { rest, chunks }: ViewJson,
+  readLength: number,
+  keptBytes: number | null,
+): boolean {
+  const viewLength = () => chunks.reduce((sum, { json }) => sum + json.length, rest.length);
+  return readLength >= Math.max(MIN_KEPT_LENGTH, keptBytes ?? viewLength());
 }

@@ -74,8 +74,11 @@ export interface RunStore {
   /**
    * What a client holds that saw all runs up to `point`, which a first page gave. Required of a store
    * whose first pages have `views`.
+   *
+   * `earlier` is what this method gave for an earlier point of the same pages. The messages that have not
+   * changed since may be the same objects.
    */
-  readView?(threadId: string, point: ViewPoint): Promise<StoredView>;
+  readView?(threadId: string, point: ViewPoint, earlier?: StoredView): Promise<StoredView>;
 
   /**
    * The run that holds the thread, in whatever live process, or null: from its claim until `finish` or
@@ -181,8 +184,11 @@ export interface ClaimRequest {
   readonly messageIds: readonly string[];
   /** By position, digests of those messages, 0 for one that is not to be compared. */
   readonly messageDigests?: readonly number[];
-  /** If the thread is held elsewhere, its run is told to end and to leave nothing behind. */
-  readonly supersede: boolean;
+  /**
+   * If a run of another store holds the thread, and this returns true when that is known, that run is told to
+   * end and to leave nothing behind. The claim may have been given up by then.
+   */
+  readonly supersede?: () => boolean;
   /**
    * For a rerun: `OfferedRun.row` of a run that this store has taken. The claim is refused with
    * `THREAD_ALREADY_RUNNING` if any other run has taken the thread since.

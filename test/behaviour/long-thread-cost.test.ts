@@ -97,7 +97,6 @@ describe("a thread of 2000 runs costs as much as an empty thread", () => {
         runId,
         ...messages,
         ...nobody,
-        supersede: false,
       } as const;
       expect(claim(context, op)).toMatchObject({ ok: true, claim: { seen } });
       // The statements as better-sqlite3 reports them, with values in place of the parameters.

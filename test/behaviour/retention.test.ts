@@ -6,7 +6,7 @@ import {
   type SqliteAgentRunner,
   withResource,
 } from "../../src/index.ts";
-import { ageThread, sharedUnits, storedRows } from "../support/database-file.ts";
+import { ageThread, isIndexed, sharedUnits, storedRows } from "../support/database-file.ts";
 import {
   collect,
   collectingLogger,
@@ -36,7 +36,12 @@ async function store(runner: SqliteAgentRunner, threadId: string, runs: number):
 }
 
 /** Makes the threads as if their last run had ended so many hours ago, in this order. */
-function age(dbPath: string, ...threads: readonly (readonly [threadId: string, hours: number])[]) {
+async function age(
+  dbPath: string,
+  ...threads: readonly (readonly [threadId: string, hours: number])[]
+): Promise<void> {
+  // What indexes the threads corrects when they were updated: it has to be done with their runs.
+  await eventually(() => isIndexed(dbPath));
   for (const [threadId, hours] of threads) {
     ageThread(dbPath, threadId, Date.now() - hours * HOUR_MS);
   }
@@ -51,7 +56,7 @@ describe("runner.purge", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const threadId of ["old", "older", "young"]) await store(runner, threadId, 2);
-    age(dbPath, ["old", 3], ["older", 4], ["young", 1]);
+    await age(dbPath, ["old", 3], ["older", 4], ["young", 1]);
     const done = await runner.purge({ maxAgeMs: 2 * HOUR_MS });
     expect(done).toMatchObject({ threads: 2, runs: 4 });
     expect(done.bytes).toBeGreaterThan(0);
@@ -78,7 +83,7 @@ describe("runner.purge", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     for (const threadId of ["a", "b", "c", "d"]) await store(runner, threadId, 1);
-    age(dbPath, ["c", 4], ["a", 3], ["d", 2], ["b", 1]);
+    await age(dbPath, ["c", 4], ["a", 3], ["d", 2], ["b", 1]);
     expect(await runner.purge({ maxThreads: 3 })).toMatchObject({ threads: 1 });
     expect(await runsOf(runner, "c")).toEqual([]);
     const all = await runner.purge({ maxBytes: 0, dryRun: true });
@@ -183,7 +188,7 @@ describe("runner.purge", () => {
     const agent = heldAgent();
     const running = runToEnd(runner, "t", "r4", agent);
     await agent.halfway;
-    age(dbPath, ["t", 100]);
+    await age(dbPath, ["t", 100]);
     const limits = { maxAgeMs: HOUR_MS, maxThreads: 0, maxBytes: 0, maxRunsPerThread: 1 };
     expect(await runner.purge(limits)).toMatchObject({ threads: 0, runs: 0 });
     agent.release();

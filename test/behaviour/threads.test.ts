@@ -1,10 +1,17 @@
 import "../support/leak-guard.ts";
+import { EventType } from "@ag-ui/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner, ThreadSummary } from "../../src/index.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
-import { answeringAgent, heldAgent, scriptedAgent } from "../support/scripted-agent.ts";
+import {
+  answeringAgent,
+  finished,
+  heldAgent,
+  scriptedAgent,
+  started,
+} from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const idsOf = (threads: readonly ThreadSummary[]) => threads.map(({ id }) => id);
@@ -149,5 +156,37 @@ describe("what is derived from runs", () => {
       [20, 40],
       [20, 40],
     ]);
+  });
+});
+
+describe("the events of a thread", () => {
+  test("leave the event loop to others in between", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    const deltas = Array.from({ length: 450 }, (_, at) => `delta ${at}`);
+    const manyEvents = scriptedAgent(function* ({ input }) {
+      yield started(input);
+      for (const value of deltas) yield { type: EventType.CUSTOM, name: "delta", value };
+      yield finished(input);
+    });
+    await runToEnd(runner, "t", "r1", manyEvents);
+    let turns = 0;
+    let isOver = false;
+    const count = () => {
+      turns++;
+      if (!isOver) setImmediate(count);
+    };
+    const turnsOf: number[] = [];
+    const values: unknown[] = [];
+    for await (const event of runner.threads.events("t")) {
+      if (turnsOf.length === 0) setImmediate(count);
+      turnsOf.push(turns);
+      if (event.type === EventType.CUSTOM) values.push(event.value);
+    }
+    isOver = true;
+    expect(values).toEqual(deltas);
+    // All of them are on one page. No hundred of them comes within one turn of the loop.
+    for (let at = 100; at < turnsOf.length; at++) {
+      expect(turnsOf[at]).toBeGreaterThan(turnsOf[at - 100] as number);
+    }
   });
 });

@@ -66,6 +66,19 @@ async function rowsWith(schema: string, text: string): Promise<number> {
   return found;
 }
 
+/** What VACUUM says of the tables with texts: how many dead rows it has found. */
+async function deadRowsOf(schema: string): Promise<string[]> {
+  const client = new Client({ connectionString: url });
+  const found: string[] = [];
+  client.on("notice", ({ message = "" }) => found.push(...(message.match(/tuples: .*/g) ?? [])));
+  await client.connect();
+  for (const table of ["runs", "shared_values", "messages", "journal", "thread_list"]) {
+    await client.query(`VACUUM (VERBOSE) ${schema}.${table}`);
+  }
+  await client.end();
+  return found;
+}
+
 test("leaves nothing of a resource in any table, and all of the others", async () => {
   const schema = newSchema();
   const runner = open(schema);
@@ -83,6 +96,9 @@ test("leaves nothing of a resource in any table, and all of the others", async (
   const erased = await runner.threads.erase({ resourceId: ann });
   expect(erased).toEqual({ threads: 2, runs: 6, verified: true });
   expect(await rowsWith(schema, ann)).toBe(0);
+  const dead = await deadRowsOf(schema);
+  expect(dead.length).toBeGreaterThan(4);
+  for (const counts of dead) expect(counts).toMatch(/^tuples: 0 removed, .* 0 are dead/);
   expect(await withResource(bob, () => replayOf(runner, threadOf(bob, 1)))).toEqual(before);
   expect(await rowsWith(schema, bob)).toBeGreaterThan(5);
   // A resource without threads: nothing is removed, and nothing is left.

@@ -144,10 +144,11 @@ test("every key begins with thread_id, so that tables can be distributed by it",
     `SELECT c.relname AS table, (SELECT attname FROM pg_attribute
        WHERE attrelid = c.oid AND attnum = i.indkey[0]) AS first_column
      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-     JOIN pg_namespace n ON n.oid = c.relnamespace 
+     JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = '${schema}' AND i.indisunique`,
     process.env.RUNNER_POSTGRES_URL,
   );
+  // Small tables that are not distributed.
   const small = ["hosts", "removed_threads", "purge_lease", "schema_version"];
   const ofThreads = indexes.filter(({ table }) => !small.includes(table));
   expect(ofThreads.length).toBeGreaterThanOrEqual(4);

@@ -45,7 +45,7 @@ describe("options", () => {
     expect(make).not.toThrow(/hidden/);
   });
 
-  test.each(["dbPath", "retention", "readers"])("%s is not one of them", (name) => {
+  test.each(["dbPath", "durability", "readers"])("%s is not one of them", (name) => {
     const options = { connectionString: database, [name]: 1 };
     const make = () => new PostgresAgentRunner(options as PostgresAgentRunnerOptions);
     expect(make).toThrow(/expected one of the options .+, got/);

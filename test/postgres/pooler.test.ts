@@ -8,7 +8,14 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { PostgresAgentRunner, type PostgresAgentRunnerOptions } from "../../src/postgres.ts";
 import { freePort } from "../support/free-port.ts";
 import { closing, delta, opening, says } from "../support/message-events.ts";
-import { collectingLogger, replayOf, runToEnd, spokenIn, watch } from "../support/open-runner.ts";
+import {
+  collectingLogger,
+  replayOf,
+  runIdsIn,
+  runToEnd,
+  spokenIn,
+  watch,
+} from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { puppetAgent } from "../support/puppet-agent.ts";
@@ -109,5 +116,23 @@ describe.skipIf(!isInstalled())("behind PgBouncer in transaction mode", () => {
     expect(other.warnings().map(({ message }) => message)).toEqual(
       isDirect ? [] : [expect.stringContaining("LISTEN does not work")],
     );
+  });
+
+  test("threads are forked, purged and erased", async () => {
+    const direct = await server.newDatabase();
+    const { runner } = open({ connectionString: await pooled(direct), listenUrl: direct });
+    for (const threadId of ["t", "other"]) {
+      for (const runId of ["r1", "r2", "r3"]) {
+        await runToEnd(runner, threadId, runId, answeringAgent());
+      }
+    }
+    await runner.threads.fork("t", { newThreadId: "f", atRun: "r2" });
+    expect(await runner.purge({ maxRunsPerThread: 2 })).toMatchObject({ threads: 0, runs: 2 });
+    expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r2", "r3"]);
+    const erased = await runner.threads.erase({ threadId: "t" });
+    expect(erased).toEqual({ threads: 1, runs: 2, verified: true });
+    expect(runIdsIn(await replayOf(runner, "f"))).toEqual(["r1", "r2"]);
+    await runner.threads.delete("other");
+    expect((await runner.threads.list()).threads.map(({ id }) => id)).toEqual(["f"]);
   });
 });

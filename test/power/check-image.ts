@@ -35,7 +35,8 @@ export async function checkImage(job: ImageJob, facts: Facts): Promise<ImageVerd
   for (const { runId, threadId, events } of rows) {
     idsOf.set(threadId, [...(idsOf.get(threadId) ?? []), runId]);
     if (runId.startsWith("old-")) oldRuns++;
-    else if (!runId.startsWith("check.")) stored.set(runId, JSON.parse(events) as EventLike[]);
+    else if (!runId.startsWith("check.") && !runId.startsWith("bulk."))
+      stored.set(runId, JSON.parse(events) as EventLike[]);
   }
   if (oldRuns !== facts.oldRuns) report("old-runs", `${oldRuns} of ${facts.oldRuns}`);
   for (const threadId of facts.threadIds) {

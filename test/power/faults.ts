@@ -40,6 +40,12 @@ async function failSyncs(scene: Scene): Promise<void> {
   await child.finish();
 }
 
+async function removeMuch(scene: Scene): Promise<void> {
+  const child = scene.start("load", { removes: true });
+  await child.until("removed", 3);
+  await child.finish();
+}
+
 /** Several syncs of runs, and several syncs of checkpoints if there are any. */
 function somePlaces(random: Random): FailedSyncs {
   const places = (count: number, to: number) =>
@@ -170,6 +176,20 @@ export const FAULTS: readonly Fault[] = [
     what: "a reader keeps a failed sync from being made good, and another process opens the file",
     run: failAndBeJoined,
     failedSyncs: (random) => ({ wal: [random.integer(5, 20)] }),
+  },
+  {
+    name: "removals",
+    what: "removals whose checkpoints a thread of their own makes",
+    run: removeMuch,
+  },
+  {
+    name: "failing-removals",
+    what: "the same, with syncs of runs and of these checkpoints that fail",
+    run: removeMuch,
+    failedSyncs: (random) => ({
+      wal: Array.from({ length: 6 }, () => random.integer(4, 60)),
+      database: [random.integer(4, 6)],
+    }),
   },
   { name: "processes", what: "three processes on one file", run: shareTheFile },
   {

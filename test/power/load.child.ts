@@ -10,7 +10,7 @@ import { type Logger, SqliteAgentRunner } from "../../src/index.ts";
 import { type Plan, planRun, play, type RunIds } from "../chaos/agents.ts";
 import { STORE_CODES } from "../chaos/runs.ts";
 import { Random } from "../support/random.ts";
-import { inputOf } from "../support/scripted-agent.ts";
+import { finished, inputOf, scriptedAgent, started, text } from "../support/scripted-agent.ts";
 import { type Mark, readOrders } from "./orders.ts";
 
 const orders = readOrders();
@@ -91,6 +91,30 @@ async function converse(runner: SqliteAgentRunner, threadId: string): Promise<vo
   }
 }
 
+/** Enough for the removal of the run to ask for a checkpoint. */
+const BULK = "x".repeat(5 * 1024 * 1024);
+
+const bulkAgent = scriptedAgent(function* ({ input }) {
+  yield started(input);
+  yield* text("bulk", BULK);
+  yield finished(input);
+});
+
+/** Removals whose checkpoints another thread makes. Nobody asks about the removed runs. */
+async function removeMuch(runner: SqliteAgentRunner): Promise<void> {
+  for (let count = 0; count < 3 && !leaving && !ending; count++) {
+    const input = inputOf("bulk", `bulk.${orders.name}.${lives}.${count}`);
+    await new Promise<void>((resolve) => {
+      const over = () => resolve();
+      runner
+        .run({ threadId: "bulk", agent: bulkAgent, input })
+        .subscribe({ complete: over, error: over });
+    });
+    await runner.threads.delete("bulk").catch(() => undefined);
+    tell("removed");
+  }
+}
+
 const others: SqliteAgentRunner[] = [];
 
 async function openSecond(): Promise<void> {
@@ -114,7 +138,8 @@ while (!ending) {
   const runner = open();
   await runner.ready();
   tell("ready");
-  await Promise.all(orders.threadIds.map((threadId) => converse(runner, threadId)));
+  const removing = orders.removes ? removeMuch(runner) : Promise.resolve();
+  await Promise.all([removing, ...orders.threadIds.map((id) => converse(runner, id))]);
   await Promise.all(others.splice(0).map((other) => other.close()));
   await runner.close();
   lives++;

@@ -12,6 +12,8 @@ export interface Orders {
   readonly lingerMs: number;
   /** Pages of WAL after which the writer checkpoints. Null for the product's default. */
   readonly autocheckpoint: number | null;
+  /** Whether a thread with much content is stored and removed beside the other threads, some times. */
+  readonly removes: boolean;
 }
 
 /** The marks that a load process writes into the record. */

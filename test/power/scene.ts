@@ -44,6 +44,7 @@ export class Scene {
       durability,
       lingerMs: this.random.pick([2, 5, 20]),
       autocheckpoint: null,
+      removes: false,
       ...orders,
     };
     const args = ["--import", PRELOAD, pathOf("load.child.ts")];

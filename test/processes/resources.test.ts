@@ -7,7 +7,9 @@ import { answeringAgent, finished, started, text } from "../support/scripted-age
 import { tempDatabase } from "../support/temp-file.ts";
 
 const HOUR_MS = 3_600_000;
-const NOT_FOUND = [{ type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "Thread not found" }];
+const NOT_FOUND = [
+  { type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "there is no such thread" },
+];
 const OTHERS = ["bob", "ANN", undefined];
 const ids = { threadId: "t", runId: "live" };
 

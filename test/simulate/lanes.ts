@@ -18,13 +18,14 @@ export interface LaneNews {
 
 /** Executes the schedules, each in one of several threads, until so many have failed. */
 export async function runLanes(
-  { seed, schedules, jobs, faults, failures }: Options,
+  { seed, schedules, first, jobs, faults, failures }: Options,
   onNews: (sum: LaneNews) => void,
 ): Promise<LaneNews> {
   const sum: LaneNews = { schedules: 0, runs: 0, failed: [] };
   const faultNames = faults.map(({ name }) => name);
   const taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const workerData: LaneData = { seed, last: schedules, faultNames, taken };
+  taken[0] = first - 1;
+  const workerData: LaneData = { seed, last: first - 1 + schedules, faultNames, taken };
   const workers = Array.from({ length: Math.min(jobs, schedules) }, () => {
     return new Worker(new URL("lane.worker.ts", import.meta.url), { workerData });
   });

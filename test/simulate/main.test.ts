@@ -28,14 +28,21 @@ describe("npm run simulate", () => {
   });
 
   it("executes the same on one thread as on several", async () => {
-    const sumOf = async (jobs: string) => {
-      const { code, stdout } = await simulate("--schedules", "300", "--seed", "9", "--jobs", jobs);
+    const sumOf = async (schedules: string, jobs: string, first: string) => {
+      const options = ["--schedules", schedules, "--jobs", jobs, "--first", first];
+      const { code, stdout } = await simulate("--seed", "9", ...options);
       expect(code).toBe(0);
-      return stdout.match(/^300 schedules, (\d+) runs, 0 failed, /m)?.[1];
+      return Number(stdout.match(/^\d+ schedules, (\d+) runs, 0 failed, /m)?.[1]);
     };
-    const [alone, together] = await Promise.all([sumOf("1"), sumOf("3")]);
-    expect(Number(alone)).toBeGreaterThan(300);
+    const [alone, together] = await Promise.all([sumOf("300", "1", "1"), sumOf("300", "3", "1")]);
+    expect(alone).toBeGreaterThan(300);
     expect(together).toBe(alone);
+    // In two runs, one of which continues the other.
+    const [begun, continued] = await Promise.all([
+      sumOf("120", "1", "1"),
+      sumOf("180", "1", "121"),
+    ]);
+    expect(begun + continued).toBe(alone);
   });
 
   it("has the same timeline each time for a schedule, and another one for another schedule", async () => {

@@ -5,6 +5,8 @@ import { FAULTS, type Fault } from "./faults.ts";
 export interface Options {
   readonly seed: number;
   readonly schedules: number;
+  /** The number of the first schedule. */
+  readonly first: number;
   /** This one schedule only. */
   readonly schedule: number | null;
   /** So many threads execute schedules. */
@@ -18,6 +20,7 @@ export interface Options {
 export const USAGE = `usage: npm run simulate -- [options]
   --seed N          the seed of all that is random (default 1)
   --schedules N     how many schedules (default 10000)
+  --first N         the number of the first schedule (default 1): a long run may be continued
   --jobs N          on so many threads (default: one for each processor)
   --schedule N      this one schedule only, with its timeline
   --only A[,B]      these faults only
@@ -28,6 +31,7 @@ export function parseOptions(args: readonly string[]): Options {
   const options = {
     seed: 1,
     schedules: 10_000,
+    first: 1,
     jobs: availableParallelism(),
     schedule: null as number | null,
     failures: 3,
@@ -39,6 +43,7 @@ export function parseOptions(args: readonly string[]): Options {
     if (name === "--list") options.list = true;
     else if (name === "--seed") options.seed = wholeNumber(name, rest.shift(), 0);
     else if (name === "--schedules") options.schedules = wholeNumber(name, rest.shift(), 1);
+    else if (name === "--first") options.first = wholeNumber(name, rest.shift(), 1);
     else if (name === "--jobs") options.jobs = wholeNumber(name, rest.shift(), 1);
     else if (name === "--schedule") options.schedule = wholeNumber(name, rest.shift(), 1);
     else if (name === "--failures") options.failures = wholeNumber(name, rest.shift(), 1);

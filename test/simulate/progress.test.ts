@@ -11,6 +11,6 @@ test("where there is no terminal, a long run says every ten seconds how far it h
   }
   expect(lines).toEqual([
     "  20000 of 100000 schedules, 0 failed, 2000 a second",
-    "  40000 of 100000 schedules, 1 failed, 2000 a second",
+    "  40000 of 100000 schedules, 1 failed (17), 2000 a second",
   ]);
 });

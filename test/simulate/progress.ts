@@ -30,7 +30,8 @@ export class Progress {
     const now = this.#output.now();
     const seconds = (now - this.#startedAt) / 1000;
     const rate = Math.round(schedules / Math.max(seconds, 0.001));
-    const step = `${schedules} of ${this.#schedules} schedules, ${failed.length} failed, ${rate} a second`;
+    const numbers = failed.length === 0 ? "" : ` (${failed.join(", ")})`;
+    const step = `${schedules} of ${this.#schedules} schedules, ${failed.length} failed${numbers}, ${rate} a second`;
     this.#bar.draw(schedules / this.#schedules, step);
     if (this.#bar.isLive || now - this.#printedAt < LINE_EVERY_MS) return;
     this.#printedAt = now;

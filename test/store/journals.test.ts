@@ -43,7 +43,6 @@ function openWriter(dbPath = tempDatabase()) {
       runId,
       messageIds: [],
       messageDigests: [],
-      supersede: false,
       agentId: null,
       resourceId: null,
     };

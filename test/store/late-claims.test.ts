@@ -8,7 +8,7 @@ import { MemoryDatabase } from "../support/memory-database.ts";
 import { collectingLogger } from "../support/open-runner.ts";
 
 const request = (runId: string) => ({
-  ...{ threadId: "t", runId, agentId: null, messageIds: [], supersede: true },
+  ...{ threadId: "t", runId, agentId: null, messageIds: [], supersede: () => true },
   onLost() {},
   onStopRequested() {},
 });

@@ -27,7 +27,6 @@ function openWriter() {
     runId: "r",
     messageIds: [],
     messageDigests: [],
-    supersede: false,
     agentId: null,
     resourceId: null,
   };

@@ -121,7 +121,6 @@ export function claim(threadId: string): WriterOp {
     runId: "r",
     messageIds: [],
     messageDigests: [],
-    supersede: false,
     agentId: null,
     resourceId: null,
   };

@@ -42,7 +42,6 @@ const claim = (number: number, threadId = "t"): WriterOp => {
     runId: "r",
     messageIds: [],
     messageDigests: [],
-    supersede: false,
     agentId: null,
     resourceId: null,
   };

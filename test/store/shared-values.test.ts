@@ -50,7 +50,6 @@ class Writer {
       number: ++claims,
       ...ids,
       ...NOBODY,
-      supersede: false,
     });
     if (!result?.ok || !("claim" in result) || result.claim === null)
       throw new Error("not claimed");
@@ -237,7 +236,6 @@ describe("runs that hold what other runs hold", () => {
                   number: ++claims,
                   ...other,
                   ...NOBODY,
-                  supersede: false,
                 });
                 const epoch = here.db
                   .prepare<[], number>("SELECT epoch FROM run_state WHERE thread_id = 'other'")

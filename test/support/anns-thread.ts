@@ -21,7 +21,7 @@ export function as<T>(who: Who | typeof EVERY_RESOURCE, fn: () => T): T {
 }
 
 export const NOT_FOUND = [
-  { type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "Thread not found" },
+  { type: "RUN_ERROR", code: "THREAD_NOT_FOUND", message: "there is no such thread" },
 ];
 export const OTHERS: readonly Who[] = ["bob", "ANN", "ann ", null];
 export const POLICIES = ["throw", "reject", "supersede", "enqueue"] as const;

@@ -11,7 +11,9 @@ export const COMPILE_CACHE = fileURLToPath(
   new URL("../../node_modules/.cache/node", import.meta.url),
 );
 
-const THREADS = ["writer", "reader", "backup"].map((name) => `./workers/${name}.ts`);
+const THREADS = ["writer", "reader", "backup", "checkpointer"].map(
+  (name) => `./workers/${name}.ts`,
+);
 
 /**
  * Vitest's global setup: fills the cache with what the worker threads load, so that none of them has to

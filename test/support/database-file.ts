@@ -76,6 +76,20 @@ export function sharedUnits(path: string): number {
   return postgresRows<{ units: number }>(url, sql)[0]?.units ?? 0;
 }
 
+/** Whether what lists and searches need of the stored runs is made. */
+export function isIndexed(path: string): boolean {
+  const { RUNNER_POSTGRES_URL: url } = process.env;
+  if (url === undefined) {
+    return (
+      valueIn(path, "SELECT max(id) = (SELECT up_to FROM facts_checkpoint) FROM agent_runs") === 1
+    );
+  }
+  const schema = schemaOf(path);
+  const behind = `SELECT 1 FROM ${schema}.runs AS r WHERE NOT EXISTS (
+    SELECT 1 FROM ${schema}.thread_facts AS f WHERE f.thread_id = r.thread_id AND f.up_to >= r.epoch)`;
+  return postgresRows(url, behind).length === 0;
+}
+
 /** Makes a thread as if its last run had ended at this time, in milliseconds since the epoch. */
 export function ageThread(path: string, threadId: string, at: number): void {
   const { RUNNER_POSTGRES_URL: url } = process.env;

@@ -27,6 +27,8 @@ export class MemoryBackend implements port.Backend {
   readonly #heartbeats = new Heartbeats();
   /** Set while the database is open. */
   #timer: NodeJS.Timeout | undefined;
+  /** A row that was lost is not written again with a number that it had before. */
+  #beats = 0;
   #isClosed = false;
   #lastError: RunStoreError | null = null;
   #tell: (notice: port.BackendNotice) => void = () => {};
@@ -147,8 +149,7 @@ export class MemoryBackend implements port.Backend {
   #writeRow(): void {
     const { instances } = this.#database;
     const instanceId = this.#instanceId;
-    const beat = 1 + (instances.get(instanceId)?.beat ?? 0);
-    instances.set(instanceId, { instanceId, leaseMs: this.#own.leaseMs, beat });
+    instances.set(instanceId, { instanceId, leaseMs: this.#own.leaseMs, beat: ++this.#beats });
   }
 
   #holderOf({ holder, epoch }: Thread): ThreadHolder | null {

@@ -21,8 +21,10 @@ export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: 
   if (op.kind === "claim") return claim(op, thread, holder, instanceId);
   if (op.kind === "stop") {
     const isSeen = isVisible(op.scope, thread.resourceId ?? null);
-    const stopped = isSeen && thread.stop === null && isStoppable(holder, op, instanceId);
-    if (stopped) thread.stop = "stop";
+    const wanted = op.discard ? "discard" : "stop";
+    const isNews = thread.stop !== wanted && thread.stop !== "discard";
+    const stopped = isSeen && isNews && isStoppable(holder, op, instanceId);
+    if (stopped) thread.stop = wanted;
     return { ok: true, stopped };
   }
   if (op.kind === "withdraw") {
@@ -42,12 +44,11 @@ export function apply(op: WriterOp, thread: Thread, holder: Holder, instanceId: 
 function claim(op: ClaimOp, thread: Thread, holder: Holder, instanceId: string): OpResult {
   const { runId, resourceId, number: claimNumber } = op;
   if (!belongsTo(thread.resourceId, resourceId)) {
-    return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+    return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND", heldIn: null };
   }
   const decision = decideClaim({ instanceId, claimNumber, holder });
   if (decision.kind === "refuse") {
-    if (op.supersede) thread.stop = "discard";
-    return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+    return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING", heldIn: thread.epoch };
   }
   if (decision.kind === "recover") recover(op.threadId, thread, OWNER_DIED);
   if (decision.kind !== "repeat") {

@@ -34,9 +34,15 @@ export function withoutBadTag<T extends Fields>(object: T): T {
  */
 export function cleanMessages(messages: unknown): readonly unknown[] | null {
   if (!Array.isArray(messages)) return null;
-  const clean = cleanObjects(messages as unknown[]);
-  const withCalls = clean.map(withCleanToolCalls);
-  return withCalls.every((message, index) => message === clean[index]) ? clean : withCalls;
+  // Nearly all lists are clean, and a snapshot of a long thread is long: no copies of it are made.
+  if ((messages as unknown[]).every(isCleanMessage)) return messages as unknown[];
+  return cleanObjects(messages as unknown[]).map(withCleanToolCalls);
+}
+
+function isCleanMessage(message: unknown): boolean {
+  if (!isCleanObject(message)) return false;
+  const { toolCalls } = message;
+  return toolCalls === undefined || (Array.isArray(toolCalls) && toolCalls.every(isCleanObject));
 }
 
 function withCleanToolCalls(message: Fields): Fields {
@@ -49,9 +55,12 @@ function withCleanToolCalls(message: Fields): Fields {
 
 /** The objects among `items`, without bad tags. The same array if there is nothing to change. */
 function cleanObjects(items: readonly unknown[]): readonly Fields[] {
-  const clean = items.filter(isObject).map(withoutBadTag);
-  const same = clean.length === items.length && clean.every((item, index) => item === items[index]);
-  return same ? (items as readonly Fields[]) : clean;
+  if (items.every(isCleanObject)) return items;
+  return items.filter(isObject).map(withoutBadTag);
+}
+
+function isCleanObject(value: unknown): value is Fields {
+  return isObject(value) && withoutBadTag(value) === value;
 }
 
 /** RUN_STARTED with an `input` whose messages a reducer can take. */

@@ -2,8 +2,18 @@ import { isDeepStrictEqual } from "node:util";
 import { callKeysOf } from "../client-messages.ts";
 import type { EventLike } from "../event.ts";
 import type { Message } from "../view/message.ts";
+import type { ViewState } from "../view/state.ts";
 import { type StoredView, ThreadView } from "../view/thread-view.ts";
 import { shownStart } from "./shown-input.ts";
+
+/** Messages that are indexed, or compared, in one task. */
+const MESSAGES_PER_TASK = 500;
+
+/**
+ * Long work in parts, between which the caller may give other work its turn. No event may come in
+ * between. A part yields an event that the caller has to emit, or null.
+ */
+export type InParts<Yielded = null> = Generator<Yielded, void, undefined>;
 
 /**
  * Corrects a replay, so that its client gets the view of the thread. Without corrections, the client
@@ -21,47 +31,86 @@ import { shownStart } from "./shown-input.ts";
  */
 export class ReplayView {
   #shown = new ThreadView();
-  /** The view of the thread. Null while the client's view equals it. */
+  /** The view of the thread. Null while the messages of the client's view are the same. */
   #true: ThreadView | null = null;
+  /** The state of the thread, where it alone may differ: a second list of messages would be long. */
+  #trueState: ViewState | null = null;
+  /** Whether the events that come to `show` are corrections of the messages. */
+  #isReplacing = false;
   /** The last result of each tool call that the client was shown. */
   readonly #results = new Map<unknown, EventLike>();
 
   /** Sets the view of the thread. */
-  expect(view: StoredView): void {
-    this.#true = new ThreadView(view);
+  *expect(view: StoredView): InParts {
+    const { messages, ...rest } = view;
+    const expected = new ThreadView(rest);
+    for (let at = 0; at < messages.length; at += MESSAGES_PER_TASK) {
+      if (at > 0) yield null;
+      expected.hold(messages.slice(at, at + MESSAGES_PER_TASK));
+    }
+    this.#true = expected;
+    this.#trueState = null;
   }
 
-  /** Takes a RUN_STARTED as it is stored, and returns it as it is to be shown. */
-  begin(stored: EventLike): EventLike {
-    if (saysMore(stored)) this.#true ??= new ThreadView(this.#shown.toJSON());
-    this.#true?.applyStored(stored);
+  /** A stored RUN_STARTED as it is to be shown. */
+  shownOf(stored: EventLike): EventLike {
     return shownStart(stored, (id) => this.#shown.has(id));
+  }
+
+  /** Takes what a stored RUN_STARTED says that is not shown. */
+  takeStart(stored: EventLike): void {
+    if (this.#true === null && stored.clientMessages !== undefined) this.#separate();
+    if (this.#true !== null) {
+      this.#true.applyStored(stored);
+    } else if (hasState(stored)) {
+      this.#trueState ??= this.#shown.copyOfState();
+      this.#trueState.takeFromClient(stored);
+    }
   }
 
   /** Takes the next event that the client is shown. */
   show(event: EventLike): void {
+    // The client's view becomes the view of the thread: it need not be computed.
+    if (this.#isReplacing && event.type !== "RUN_STARTED") return;
     this.#true?.apply(event);
+    this.#trueState?.apply(event);
     this.#shown.apply(event);
     if (event.type === "TOOL_CALL_RESULT") this.#results.set(event.toolCallId, event);
   }
 
-  /**
-   * The events that give the client the view of the thread. The caller has to pass them to `show` next.
-   */
-  corrections(): readonly EventLike[] {
-    if (this.#true === null) return [];
-    const { messages, state } = this.#true;
-    const corrections: EventLike[] = [];
-    if (!isDeepStrictEqual(state, this.#shown.state)) {
-      corrections.push({ type: "STATE_SNAPSHOT", snapshot: state });
+  /** The events that give the client the view of the thread. Each has to come to `show` at once. */
+  *corrections(): InParts<EventLike | null> {
+    const expected = this.#true;
+    if (expected === null) {
+      if (this.#trueState !== null) yield* this.#correctState(this.#trueState.held);
+      this.#trueState = null;
+      return;
     }
+    yield* this.#correctState(expected.state);
     // Messages that cannot be shown may be followed by those that can.
-    if (!isShowable(messages)) return corrections;
-    if (!areEqual(messages, this.#shown.messages)) {
-      corrections.push(...this.#resultsLeftOutOf(messages), ...this.#snapshotsOf(messages));
+    if (!expected.isShowable) return;
+    const messages = expected.messages;
+    if (!(yield* areEqual(messages, this.#shown.messages))) {
+      this.#isReplacing = true;
+      yield* this.#resultsLeftOutOf(messages);
+      yield* this.#snapshotsOf(messages, expected);
+      this.#isReplacing = false;
+      this.#shown = expected;
     }
     this.#true = null;
-    return corrections;
+  }
+
+  /** Begins a view of the thread that is not the client's. */
+  #separate(): void {
+    const state = this.#trueState;
+    const ofThread = state === null ? {} : { state: state.held, inRunState: state.inRun };
+    this.#true = new ThreadView({ ...this.#shown.toJSON(), ...ofThread });
+    this.#trueState = null;
+  }
+
+  *#correctState(state: unknown): InParts<EventLike> {
+    if (isDeepStrictEqual(state, this.#shown.state)) return;
+    yield { type: "STATE_SNAPSHOT", snapshot: state };
   }
 
   /**
@@ -69,16 +118,18 @@ export class ReplayView {
    * and keeps activities and reasoning if the snapshot has none. So a first snapshot of placeholders
    * may have to clear the list. It cannot clear activities where `messages` has none, nor reasoning.
    */
-  #snapshotsOf(messages: readonly Message[]): readonly EventLike[] {
-    const snapshot = { type: "MESSAGES_SNAPSHOT", messages };
-    const after = new ThreadView(this.#shown.toJSON());
-    after.apply(snapshot);
-    if (areEqual(messages, after.messages)) return [snapshot];
-    return [{ type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) }, snapshot];
+  *#snapshotsOf(messages: readonly Message[], expected: ThreadView): InParts<EventLike | null> {
+    if (!this.#shown.becomes(expected)) {
+      yield { type: "MESSAGES_SNAPSHOT", messages: placeholdersFor(messages) };
+    }
+    // Whoever takes a long snapshot needs a while for it.
+    yield null;
+    yield { type: "MESSAGES_SNAPSHOT", messages };
   }
 
   /** The results that the client was shown of calls that `messages` make and do not answer. */
   #resultsLeftOutOf(messages: readonly Message[]): readonly EventLike[] {
+    if (this.#results.size === 0) return [];
     const calls = new Set(messages.flatMap((message) => callKeysOf(message)));
     return [...this.#results.values()]
       .filter(({ toolCallId: id }) => calls.has(`makes ${id}`) && !calls.has(`answers ${id}`))
@@ -91,9 +142,8 @@ export class ReplayView {
   }
 }
 
-/** Whether a RUN_STARTED has changes that a client's reducer ignores. */
-function saysMore({ clientMessages, input }: EventLike): boolean {
-  if (clientMessages !== undefined) return true;
+/** Whether a RUN_STARTED has a state of the client, which a client's reducer ignores. */
+function hasState({ input }: EventLike): boolean {
   const { state } = (input ?? {}) as { state?: unknown };
   return typeof state === "object" && state !== null
     ? Object.keys(state).length > 0
@@ -110,15 +160,16 @@ function placeholdersFor(messages: readonly Message[]): readonly Message[] {
   ];
 }
 
-/** Clients refuse a snapshot with a message that has no id, and make one message of two of one id. */
-function isShowable(messages: readonly Message[]): boolean {
-  const ids = new Set(messages.map(({ id }) => id));
-  return ids.size === messages.length && messages.every(({ id }) => typeof id === "string");
-}
-
-function areEqual(one: readonly Message[], other: readonly Message[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every((message, at) => message === other[at] || isDeepStrictEqual(message, other[at]))
-  );
+function* areEqual(
+  one: readonly Message[],
+  other: readonly Message[],
+): Generator<null, boolean, undefined> {
+  if (one.length !== other.length) return false;
+  let compared = 0;
+  for (const [at, message] of one.entries()) {
+    if (message === other[at]) continue;
+    if (++compared % MESSAGES_PER_TASK === 0) yield null;
+    if (!isDeepStrictEqual(message, other[at])) return false;
+  }
+  return true;
 }

@@ -88,6 +88,13 @@ export class MessageList {
     return this.#places;
   }
 
+  /** Whether a MESSAGES_SNAPSHOT can show the list: each message has an id of its own. */
+  get isShowable(): boolean {
+    if (this.#byId.size !== this.#places.length) return false;
+    for (const id of this.#byId.keys()) if (typeof id !== "string") return false;
+    return true;
+  }
+
   toArray(): Message[] {
     return this.#places.map(({ message }) => message);
   }

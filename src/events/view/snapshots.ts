@@ -38,6 +38,22 @@ export function applyMessagesSnapshot(list: MessageList, event: EventLike): void
   list.reset(places);
 }
 
+/**
+ * Whether `list` is `next` after a MESSAGES_SNAPSHOT of `next`, of which each message has an id of its own:
+ * what `applyMessagesSnapshot` does with the messages of the list, without making a list.
+ */
+export function snapshotGives(list: MessageList, next: MessageList): boolean {
+  const has = (role: unknown) => next.places.some(({ message }) => message.role === role);
+  const lacks = new Set(["activity", "reasoning"].filter((role) => !has(role)));
+  let at = 0;
+  for (const { message } of list.places) {
+    if (lacks.has(message.role as string)) return false;
+    if (next.find(message.id) === undefined) continue;
+    if (next.places[at++]?.message.id !== message.id) return false;
+  }
+  return true;
+}
+
 /** Those of `value` that are messages, or undefined if it is no list. */
 function readMessages(value: unknown): Message[] | undefined {
   if (!Array.isArray(value)) return undefined;

@@ -25,9 +25,19 @@ export class ViewState {
     return this.#inRun;
   }
 
-  /** A run starts from what the client holds. */
-  startRun(): void {
-    this.#inRun = this.#held;
+  /** Applies the next event of the thread. */
+  apply(event: EventLike): void {
+    switch (event.type) {
+      case "STATE_SNAPSHOT":
+        this.#applySnapshot(event);
+        break;
+      case "STATE_DELTA":
+        this.#applyDelta(event);
+        break;
+      case "RUN_STARTED":
+        // A run starts from what the client holds.
+        this.#inRun = this.#held;
+    }
   }
 
   /**
@@ -40,13 +50,13 @@ export class ViewState {
     if (state) this.#set(state);
   }
 
-  applySnapshot(event: EventLike): void {
+  #applySnapshot(event: EventLike): void {
     if (event.snapshot === undefined) this.#inRun = null;
     else this.#set(event.snapshot);
   }
 
   /** A delta that does not apply as a whole has no effect. */
-  applyDelta(event: EventLike): void {
+  #applyDelta(event: EventLike): void {
     const patched = applyPatch(this.#inRun, event.delta);
     // A patch may leave no document. The next one then starts from null.
     if (patched !== undefined) this.#set(patched.document ?? null);

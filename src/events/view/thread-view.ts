@@ -6,7 +6,7 @@ import { interruptsAfter } from "./interrupts.ts";
 import { isFields, type Message } from "./message.ts";
 import { MessageList } from "./message-list.ts";
 import { applyEncryptedValue, applyReasoningMessage } from "./reasoning.ts";
-import { applyMessagesSnapshot, applyRunStarted } from "./snapshots.ts";
+import { applyMessagesSnapshot, applyRunStarted, snapshotGives } from "./snapshots.ts";
 import { ViewState } from "./state.ts";
 import { applyTextMessage } from "./text-messages.ts";
 import { applyToolCall, applyToolCallResult } from "./tool-calls.ts";
@@ -85,6 +85,28 @@ export class ThreadView implements View {
     return isStoredView(stored) ? new ThreadView(stored) : undefined;
   }
 
+  /**
+   * Adds messages behind those that the view holds. A long view is made from parts of its messages, one
+   * in each task.
+   */
+  hold(messages: readonly Message[]): void {
+    for (const message of messages) this.#list.append(message);
+  }
+
+  /** Clients refuse a snapshot with a message that has no id, and make one message of two of one id. */
+  get isShowable(): boolean {
+    return this.#list.isShowable;
+  }
+
+  /**
+   * Whether a client of this view has the messages of `next` after a MESSAGES_SNAPSHOT of them. A client
+   * does not move the messages that it has, and keeps activities and reasoning if the snapshot has none.
+   * `next` has to be showable.
+   */
+  becomes(next: ThreadView): boolean {
+    return snapshotGives(this.#list, next.#list);
+  }
+
   /** A new list at each call: the cost grows with the number of messages. */
   get messages(): Message[] {
     return this.#list.toArray();
@@ -97,6 +119,11 @@ export class ThreadView implements View {
 
   get state(): unknown {
     return this.#state.held;
+  }
+
+  /** The state as it is now, to be changed apart from this view. */
+  copyOfState(): ViewState {
+    return new ViewState(this.#state.held, this.#state.inRun);
   }
 
   get pendingInterrupts(): readonly unknown[] {
@@ -136,19 +163,8 @@ export class ThreadView implements View {
 
   #applyWhole(event: EventLike): void {
     changesOfMessages.get(event.type)?.(this.#list, event);
-    switch (event.type) {
-      case "STATE_SNAPSHOT":
-        this.#state.applySnapshot(event);
-        break;
-      case "STATE_DELTA":
-        this.#state.applyDelta(event);
-        break;
-      case "RUN_STARTED":
-        this.#state.startRun();
-        break;
-      case "RUN_FINISHED":
-        this.#pendingInterrupts = interruptsAfter(event);
-    }
+    this.#state.apply(event);
+    if (event.type === "RUN_FINISHED") this.#pendingInterrupts = interruptsAfter(event);
   }
 }
 

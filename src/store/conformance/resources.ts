@@ -20,7 +20,7 @@ export const resources: Section = {
       const store = open();
       const run = await store.claimed("t", "r", { resourceId: "ann" });
       for (const resourceId of ["bob", null, "ANN", "ann ", "ann\0"]) {
-        for (const supersede of [false, true]) {
+        for (const supersede of [() => false, () => true]) {
           const outcome = await store.claim("t", "r2", { resourceId, supersede });
           assert.equal(outcome.kind, "refused");
           assert.equal(outcome.code, "THREAD_NOT_FOUND");
@@ -120,7 +120,10 @@ export const resourcesOfSeveralInstances: Section = {
       for (const scope of [BOB, NOBODY, undefined]) {
         assert.equal(await other.port.requestStop("t", null, scope), false);
       }
-      const superseding = await other.claim("t", "r2", { resourceId: "bob", supersede: true });
+      const superseding = await other.claim("t", "r2", {
+        resourceId: "bob",
+        supersede: () => true,
+      });
       assert.equal(superseding.kind, "refused");
       assert.equal((await other.port.runningRun("t", ANN))?.runId, "r");
       assert.equal(await other.port.requestStop("t", null, ANN), true);

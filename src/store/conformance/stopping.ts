@@ -34,14 +34,28 @@ export const stopping: Section = {
       const [one, other] = [open(), open()];
       await other.port.ready();
       const mine = await one.claimedToBeStopped("t", "r1");
-      const refused = await other.claim("t", "r2", { supersede: true });
+      const refused = await other.claim("t", "r2", { supersede: () => true });
       assert.equal(refused.kind, "refused");
       assert.equal(refused.code, "THREAD_ALREADY_RUNNING");
       assert.equal((await mine.asked).discard, true);
       const free = other.released("t");
       await mine.run.release();
       await free;
-      assert.equal((await other.claim("t", "r2", { supersede: true })).kind, "claimed");
+      assert.equal((await other.claim("t", "r2", { supersede: () => true })).kind, "claimed");
+    });
+
+    test("a claim that was given up before its refusal came ends no run", async ({ open }) => {
+      const [one, other] = [open(), open()];
+      await other.port.ready();
+      // This run would note that it was asked to stop.
+      const mine = await one.claimed("t", "r1");
+      let asked = 0;
+      const supersede = () => ++asked > 1;
+      const refused = await other.claim("t", "r2", { supersede });
+      assert.equal(refused.kind, "refused");
+      assert.equal(asked, 1);
+      assert.equal((await other.port.runningRun("t"))?.runId, "r1");
+      await mine.finish();
     });
 
     test("one waits for a thread until it is free, or until it no longer wants to", async ({

@@ -52,7 +52,6 @@ export class StoreUnderTest {
       runId,
       agentId: null,
       messageIds: [],
-      supersede: false,
       onStopRequested: () => this.#note("a run was asked to stop, which nobody had asked for"),
       ...options,
       onLost: (error) => this.#noteLoss(error),

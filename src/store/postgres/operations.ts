@@ -42,6 +42,8 @@ import type { Touch } from "./threads/thread-touches.ts";
 import { updateThread } from "./threads/update-thread.ts";
 
 /** End the run of a host that died, if that host still holds the thread. */
+const REFUSED = { ok: true, claim: null, heldIn: null } as const;
+
 export interface RecoverOp {
   readonly kind: "recover";
   readonly threadId: string;
@@ -165,18 +167,17 @@ export class Operations {
     const { threadId, runId, agentId, resourceId, number: claimNumber } = op;
     if (row === undefined) throw new UnknownThread();
     if (!belongsTo(row.resourceId, resourceId)) {
-      return { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+      return { ...REFUSED, refusal: "THREAD_NOT_FOUND" };
     }
-    if (isHidden(row)) return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+    if (isHidden(row)) return { ...REFUSED, refusal: "THREAD_ALREADY_RUNNING" };
     const holder = holderOf(row, isAlive);
     const decision = decideClaim({ instanceId, claimNumber, holder });
     const isRerun = op.rerunOf !== undefined && decision.kind !== "repeat";
     if (isRerun && !(await this.#interrupted.mayRerun(row, op.rerunOf))) {
-      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+      return { ...REFUSED, refusal: "THREAD_ALREADY_RUNNING" };
     }
     if (decision.kind === "refuse") {
-      if (op.supersede) this.#askToStop(row, STOP_AND_DISCARD);
-      return { ok: true, claim: null, refusal: "THREAD_ALREADY_RUNNING" };
+      return { ...REFUSED, refusal: "THREAD_ALREADY_RUNNING", heldIn: row.epoch };
     }
     if (decision.kind === "recover") await this.#recover(row, this.#ownerDied());
     if (decision.kind !== "repeat") {

@@ -219,7 +219,8 @@ export function statementsOf(schema: string) {
       "keep_view",
       `INSERT INTO ${s}.views (thread_id, up_to, runs, view) SELECT $1::text, $2::int8, $3::int8, $4::bytea
        WHERE (SELECT count(*) FROM ${s}.runs WHERE thread_id = $1 AND epoch <= $2) = $3
-       ON CONFLICT DO NOTHING`,
+       ON CONFLICT (thread_id, up_to) DO UPDATE SET runs = excluded.runs, view = excluded.view
+         WHERE views.view <> excluded.view`,
     ),
     keptViews: named(
       "kept_views",

@@ -41,6 +41,11 @@ interface Range {
   readonly last: number | null;
 }
 
+interface Making extends Pick<ViewRequest, "threadId" | "since"> {
+  readonly upToId: number;
+  readonly kept: KeptRow | null;
+}
+
 /** Makes the views of threads from the runs behind the views that are kept, and keeps them. */
 export class Views {
   readonly #options: ViewsOptions;
@@ -50,12 +55,13 @@ export class Views {
   }
 
   async read(request: ViewRequest): Promise<ViewMessage> {
+    const { threadId, since } = request;
     for (;;) {
-      const { first, last } = await this.#range(request.threadId);
-      const upToId = last === null ? 0 : (request.upToId ?? last);
-      const view = await this.#makeFromKept(request.threadId, upToId);
+      const { first, last } = await this.#range(threadId);
+      const upToId = last === null ? 0 : await this.#lastOf(request, last);
+      const view = await this.#makeFromKept(threadId, upToId, since);
       // If runs were removed in the middle, the view is of no moment: the oldest runs are removed first.
-      if ((await this.#range(request.threadId)).first === first) return view;
+      if ((await this.#range(threadId)).first === first) return view;
     }
   }
 
@@ -69,7 +75,7 @@ export class Views {
     const asked = [{ threadId, spans }];
     const read = await connection.use((send) => readChunks(send, statements, asked));
     const chunks = read.get(threadId) ?? [];
-    const view = await this.read({ threadId, upToId: row - 1 });
+    const view = await this.read({ threadId, upToId: row - 1, leaveOut: 0, since: null });
     const { run_id, ...run } = stored;
     const request = { threadId, runId: fromStored(run_id), view, run, chunks };
     return { found: await compactor.makeRunInput(request) };
@@ -91,35 +97,58 @@ export class Views {
     return range ?? { first: null, last: null };
   }
 
-  async #makeFromKept(threadId: string, upToId: number): Promise<ViewMessage> {
+  /** The last run of the view that is asked for, of a thread with this last run. */
+  async #lastOf({ threadId, upToId, leaveOut }: ViewRequest, last: number): Promise<number> {
+    const wanted = upToId ?? last;
+    if (leaveOut === 0) return wanted;
+    const values = [toStored(threadId), wanted, leaveOut];
+    const { runBeforeLast } = this.#options.statements;
+    const [before] = await this.#query<{ epoch: number }>(runBeforeLast, values);
+    return before?.epoch ?? 0;
+  }
+
+  async #makeFromKept(
+    threadId: string,
+    upToId: number,
+    since: number | null,
+  ): Promise<ViewMessage> {
     const { keptView } = this.#options.statements;
-    const [kept] = await this.#query<KeptRow>(keptView, [toStored(threadId), upToId]);
-    const view = await this.#make(threadId, upToId, kept ?? null);
+    const values = [toStored(threadId), since ?? upToId];
+    const [kept] = await this.#query<KeptRow>(keptView, values);
+    const view = await this.#make({ threadId, upToId, since, kept: kept ?? null });
     // Where another program has written the view, it is made from the first run.
-    return view ?? ((await this.#make(threadId, upToId, null)) as ViewMessage);
+    return view ?? ((await this.#make({ threadId, upToId, since, kept: null })) as ViewMessage);
   }
 
   /** Null when the view that was kept is none. */
-  async #make(threadId: string, upToId: number, kept: KeptRow | null): Promise<ViewMessage | null> {
+  async #make({ threadId, upToId, since, kept }: Making): Promise<ViewMessage | null> {
     const { compactor } = this.#options;
+    const keptBytes = kept?.view.length ?? null;
     let start = kept?.view ?? null;
     let afterId = kept?.up_to ?? 0;
     let runs = kept?.runs ?? 0;
     let lengthBefore = 0;
     for (;;) {
       const { rows, chunks } = await this.#runs(threadId, afterId, upToId);
+      const begunAfter = afterId;
       afterId = rows.at(-1)?.epoch ?? upToId;
       runs += rows.length;
       const isLast = afterId >= upToId;
-      const added = rows.map(({ run_id, events, shared_events }) => ({
-        runId: fromStored(run_id),
-        ...{ events, shared_events },
-      }));
-      const request = { threadId, start, runs: added, chunks, lengthBefore, isLast };
-      const step = await compactor.makeView(request);
+      const step = await compactor.makeView({
+        ...{ threadId, start, chunks, lengthBefore, keptBytes, isLast },
+        runs: rows.map(({ run_id, events, shared_events }) => ({
+          runId: fromStored(run_id),
+          ...{ events, shared_events },
+        })),
+        // Both views are in memory together only in one step.
+        runsToSince:
+          since === null || !isLast || since < begunAfter
+            ? null
+            : rows.filter(({ epoch }) => epoch <= since).length,
+      });
       if (!step.isRestored) return null;
-      const { rest, messages, packed } = step;
-      if (isLast) return { rest, messages, upToId, runs, packed };
+      const { rest, messages, same, packed } = step;
+      if (isLast) return { rest, messages, same, upToId, runs, packed, keptBytes: keptBytes ?? 0 };
       start = packed;
       lengthBefore = step.length;
     }

@@ -15,6 +15,14 @@ import type { UnstoredRuns } from "./unstored-runs.ts";
 /** UTF-16 units of a journal that one `compact` operation reads. */
 const PIECE_LENGTH = 1024 * 1024;
 
+/** UTF-16 units of a run that was stored. */
+export interface StoredLength {
+  /** Of its events as they were emitted. */
+  readonly events: number;
+  /** Of the snapshots among them. */
+  readonly snapshots: number;
+}
+
 /** The parts of a store that its claimed runs write through. */
 export interface WritePath {
   readonly batcher: Batcher;
@@ -24,8 +32,7 @@ export interface WritePath {
   /** Whether RAW events and `rawEvent` fields are stored. */
   readonly rawEvents: boolean;
   readonly logger: Logger;
-  /** Called when a run was stored, with the UTF-16 units of its snapshots. */
-  readonly onStored: (threadId: string, snapshotLength: number) => void;
+  readonly onStored: (threadId: string, stored: StoredLength) => void;
 }
 
 /** The ids of a claimed run, and the callbacks of its claim. */
@@ -106,10 +113,11 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     try {
       const op = this.#finishOp();
       // What was journaled before is not looked at: it may be snapshots.
-      let snapshotLength = op.segments > 0 ? this.#sentLength : 0;
-      for (const { type, length } of op.large) if (isSnapshot(type)) snapshotLength += length;
+      let snapshots = op.segments > 0 ? this.#sentLength : 0;
+      for (const { type, length } of op.large) if (isSnapshot(type)) snapshots += length;
+      const stored = { events: this.#sentLength, snapshots };
       result = await batcher.enqueue(op, onStalled);
-      if (result.ok) this.#path.onStored(this.threadId, snapshotLength);
+      if (result.ok) this.#path.onStored(this.threadId, stored);
       if (result.ok) await durability?.sync(onStalled);
     } catch (cause) {
       const error = toRunStoreError(cause);

@@ -10,7 +10,11 @@ const REFUSALS: Readonly<Record<ClaimRefusal, ClaimOutcome>> = {
     code: "THREAD_ALREADY_RUNNING",
     message: "Thread already running",
   },
-  THREAD_NOT_FOUND: { kind: "refused", code: "THREAD_NOT_FOUND", message: "Thread not found" },
+  THREAD_NOT_FOUND: {
+    kind: "refused",
+    code: "THREAD_NOT_FOUND",
+    message: "there is no such thread",
+  },
 };
 
 /** Makes the claims of a store: numbers them, and keeps track of those without an answer. */
@@ -72,18 +76,23 @@ export class Claims {
 
   async #claim(request: ClaimRequest, number: number): Promise<ClaimOutcome> {
     const { batcher, unstored } = this.#path;
-    const { threadId, runId, agentId, resourceId = null, supersede } = request;
+    const { threadId, runId, agentId, resourceId = null } = request;
     const { messageIds, messageDigests = [] } = request;
     const ids = { threadId, runId, agentId, resourceId, messageIds, messageDigests };
     const rerun = request.rerunOf === undefined ? {} : { rerunOf: request.rerunOf };
-    const op = { kind: "claim", number, ...ids, supersede, ...rerun } as const;
+    const op = { kind: "claim", number, ...ids, ...rerun } as const;
     const askedAt = performance.now();
     const result = await batcher.enqueue(op).catch((error: RunStoreError) => {
       unstored.withdraw(threadId, number);
       throw error;
     });
     if (!result.ok) throw RunStoreError.from(result.fault);
-    if (result.claim === null) return REFUSALS[result.refusal];
+    if (result.claim === null) {
+      if (result.heldIn !== null && request.supersede?.()) {
+        await this.#supersede(threadId, result.heldIn, resourceId);
+      }
+      return REFUSALS[result.refusal];
+    }
     const { epoch, ...known } = result.claim;
     // A late answer may mean that this process was suspended: another instance may have the thread now.
     const isLate = performance.now() - askedAt > this.#leaseMs / 2;
@@ -93,6 +102,17 @@ export class Claims {
         : this.claim(request);
     }
     return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), ...known };
+  }
+
+  /**
+   * Tells a run of another instance to end and to store nothing. The run is named by its epoch: this operation
+   * may be committed late, and a run that began after the one that supersedes was given up has to be kept.
+   */
+  async #supersede(threadId: string, epoch: number, resourceId: string | null): Promise<void> {
+    const scope = { resourceId };
+    const op = { kind: "stop", threadId, runId: null, epoch, discard: true, scope } as const;
+    const result = await this.#path.batcher.enqueue(op);
+    if (!result.ok) throw RunStoreError.from(result.fault);
   }
 
   /**

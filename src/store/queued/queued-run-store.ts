@@ -66,6 +66,7 @@ export class QueuedRunStore implements RunStore {
   readonly #unstored: UnstoredRuns;
   readonly #claims: Claims;
   readonly #tailer: RunTailer;
+  readonly #views: StoredViews | null;
   /** Why nothing more is stored, or null. */
   #lost: RunStoreError | null = null;
   #closed = false;
@@ -84,6 +85,7 @@ export class QueuedRunStore implements RunStore {
     this.#unstored = new UnstoredRuns(this.#batcher, logger, () => backend.status().opened);
     const readView = backend.readView?.bind(backend);
     const views = readView === undefined ? null : new StoredViews(backend, readView, logger);
+    this.#views = views;
     const path: WritePath = {
       batcher: this.#batcher,
       held: this.#held,
@@ -91,7 +93,7 @@ export class QueuedRunStore implements RunStore {
       durability: backend.durability,
       rawEvents: storeRawEvents,
       logger,
-      onStored: (threadId, length) => views?.noteStored(threadId, length),
+      onStored: (threadId, stored) => views?.noteStored(threadId, stored),
     };
     this.#claims = new Claims(path, options.leaseMs);
     this.#tailer = new RunTailer({
@@ -105,12 +107,14 @@ export class QueuedRunStore implements RunStore {
     }
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
-    if (views !== null) this.readView = (threadId, point) => views.read(threadId, point);
+    if (views !== null) this.readView = views.read.bind(views);
     const { threads: reads, threadWrites: writes = NO_THREAD_WRITES } = backend;
     if (reads !== undefined) {
       const { batcher, unstored } = path;
       const [claims, tailer] = [this.#claims, this.#tailer];
-      const removals = new ThreadRemovals({ reads, writes, batcher, claims, tailer, logger });
+      const running: Backend["running"] = (request) => backend.running(request);
+      const parts = { reads, writes, running, batcher, claims, tailer, logger };
+      const removals = new ThreadRemovals(parts);
       this.threads = new QueuedThreads({ backend, reads, batcher, unstored, removals });
     }
     backend.onNotice((notice) => this.#handle(notice));
@@ -130,6 +134,7 @@ export class QueuedRunStore implements RunStore {
     cursor: HistoryCursor | null,
     { runs, forReplay = false, scope = UNOWNED }: HistoryOptions = {},
   ): Promise<HistoryPage> {
+    if (forReplay && runs !== undefined) this.#views?.noteReplayed(threadId, runs);
     const page = await this.#backend.readPage({
       threadId,
       scope,
@@ -175,6 +180,7 @@ export class QueuedRunStore implements RunStore {
       kind: "stop",
       threadId,
       runId,
+      epoch: null,
       discard: false,
       scope,
     });

@@ -9,7 +9,7 @@ import type {
   PurgeResult,
   ThreadStore,
 } from "../thread-store.ts";
-import type { ThreadReads, ThreadWrites } from "./backend.ts";
+import type { Backend, ThreadReads, ThreadWrites } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Claims } from "./claims.ts";
 import type { RunTailer } from "./run-tailer.ts";
@@ -17,6 +17,7 @@ import type { RunTailer } from "./run-tailer.ts";
 export interface ThreadRemovalsOptions {
   readonly reads: ThreadReads;
   readonly writes: ThreadWrites;
+  readonly running: Backend["running"];
   readonly batcher: Batcher;
   readonly claims: Claims;
   readonly tailer: RunTailer;
@@ -34,12 +35,20 @@ export class ThreadRemovals
   }
 
   async endRun(threadId: string, scope: Scope): Promise<void> {
-    const { batcher, tailer } = this.#options;
-    const op = { kind: "stop", threadId, runId: null, discard: true, scope } as const;
-    const result = await batcher.enqueue(op);
-    if (!result.ok) throw RunStoreError.from(result.fault);
-    // Only the run of another instance can be waited for. A run of this instance ends by itself.
-    if (result.stopped) await tailer.released(threadId, new AbortController().signal);
+    const { running, batcher, tailer } = this.#options;
+    const { run, isOthers } = await running({ threadId, scope });
+    // A run of this instance ends by itself.
+    if (isOthers || (run !== null && run.ownClaim !== null)) return;
+    // A run that was asked to stop before counts as running no more: it only has to be waited for.
+    if (run !== null) {
+      // Named by its epoch: a later run of the thread is not meant, however late this is committed.
+      const { epoch } = run;
+      const op = { kind: "stop", threadId, runId: null, epoch, discard: true, scope } as const;
+      const result = await batcher.enqueue(op);
+      if (!result.ok) throw RunStoreError.from(result.fault);
+      if (!result.stopped) return;
+    }
+    await tailer.released(threadId, new AbortController().signal);
   }
 
   async delete(threadId: string, scope: Scope): Promise<void> {

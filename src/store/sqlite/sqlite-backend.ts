@@ -38,6 +38,7 @@ import type { BackupOptions, BackupResult } from "../run-store.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";
 import { startBackupThread, writerAsBackup } from "./backup-thread.ts";
 import { Backups } from "./backups.ts";
+import { Checkpointer } from "./checkpointer.ts";
 import { oneByOne } from "./one-by-one.ts";
 import { enterFile, leaveFile } from "./open-files.ts";
 import { SqliteWriter } from "./sqlite-writer.ts";
@@ -80,6 +81,8 @@ export class SqliteBackend implements Backend {
   /** The writer holds few requests at a time: long work must not keep batches from it. */
   readonly #oneByOne = oneByOne();
   readonly #oneByOnePurge = oneByOne();
+  /** Requests of `#change` under way. */
+  #longWork = 0;
   /** By `PurgeThreadsRequest.purgeId`. */
   readonly #purges = new Map<string, PurgeWatch["onProgress"]>();
   readonly #options: SqliteBackendOptions;
@@ -90,6 +93,7 @@ export class SqliteBackend implements Backend {
   readonly #readers: WorkerPool<ReaderRequest> | null;
   readonly #backups: Backups;
   readonly #walSize: WalSize;
+  readonly #checkpointer: Checkpointer;
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
   #used = false;
@@ -149,6 +153,12 @@ export class SqliteBackend implements Backend {
       logger,
     });
     this.#walSize = new WalSize(dbPath, logger);
+    const { durability: walSync } = this;
+    this.#checkpointer = new Checkpointer({
+      config: () => this.#config,
+      durability: walSync,
+      logger,
+    });
   }
 
   onNotice(listener: (notice: BackendNotice) => void): void {
@@ -171,7 +181,9 @@ export class SqliteBackend implements Backend {
   async commit(batch: Batch): Promise<BatchMessage> {
     // The failure is ignored here: callers of `open` get it, and the writer opens the file for the batch.
     if (!this.#used) this.open().catch(() => undefined);
-    const sync = this.durability?.leavesSyncToWriter === true && isSyncedByWriter(batch);
+    // Long work fills the WAL: a sync takes long then, and the writer would keep other batches waiting.
+    const maySync = this.#longWork === 0 && this.durability?.leavesSyncToWriter === true;
+    const sync = maySync && isSyncedByWriter(batch);
     const sentAt = performance.now();
     try {
       const message = await this.#writer.commit(batch, { sync });
@@ -243,7 +255,7 @@ export class SqliteBackend implements Backend {
     await withDeadline(this.durability?.end(error) ?? Promise.resolve(), stepMs());
     try {
       // The writer must close last: only the last connection of a database removes the WAL file.
-      await this.#readers?.destroy();
+      await Promise.all([this.#readers?.destroy(), this.#checkpointer.end()]);
       // After the deadline, the WAL holds the commits: the next process that opens the file finds them.
       if (this.#used) await withDeadline(this.#writer.request({ kind: "close" }), stepMs());
     } catch (cause) {
@@ -313,10 +325,16 @@ export class SqliteBackend implements Backend {
   /** Long work of the writer. */
   async #change<V>(request: WriterRequest): Promise<V> {
     await this.open();
-    const value = await this.#writer.request<V>(request).catch((cause: unknown) => {
+    this.#longWork++;
+    let value: V;
+    try {
+      value = await this.#writer.request<V>(request);
+    } catch (cause) {
       // `close` ends the writer in the middle of long work.
       throw this.#closed ? closedError(cause) : cause;
-    });
+    } finally {
+      this.#longWork--;
+    }
     // The writer has committed outside its batches, and has not synced that.
     this.durability?.noteCommit(null, 0);
     await this.durability?.sync(() => undefined);
@@ -337,6 +355,14 @@ export class SqliteBackend implements Backend {
       watch.signal?.removeEventListener("abort", end);
       this.#purges.delete(purgeId);
     }
+  }
+
+  /** For long work of the writer, which waits for the answer. */
+  async #checkpoint(): Promise<void> {
+    const isDone = await this.#checkpointer.checkpoint();
+    if (this.#closed) return;
+    // A writer that has died meanwhile waits for no answer.
+    await this.#writer.request({ kind: "checkpointed", isDone }).catch(() => undefined);
   }
 
   /** A removal is sent again when its writer dies: it carries on. */
@@ -362,6 +388,9 @@ export class SqliteBackend implements Backend {
       case "purge":
         this.#purges.get(notice.purgeId)?.(notice.done);
         return;
+      case "checkpoint":
+        void this.#checkpoint();
+        return;
       case "recovered":
         this.#warnRecovered(notice);
         return;
@@ -384,6 +413,7 @@ export class SqliteBackend implements Backend {
     if (this.#lost !== null) return;
     this.#lost = error;
     this.#ended.abort();
+    void this.#checkpointer.end();
     this.#logError(error, "the database file is lost");
     this.#notify({ kind: "lost", error });
   }

@@ -28,6 +28,10 @@ const WORKERS = {
     url: new URL("../../../workers/backup.js", import.meta.url),
     resolve: () => require.resolve("../../../workers/backup.js"),
   },
+  checkpointer: {
+    url: new URL("../../../workers/checkpointer.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/checkpointer.js"),
+  },
   compactor: {
     url: new URL("../../../workers/compactor.js", import.meta.url),
     resolve: () => require.resolve("../../../workers/compactor.js"),

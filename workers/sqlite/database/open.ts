@@ -158,6 +158,34 @@ export function shortenBusyTimeout(db: BetterSqlite3.Database): void {
   if (timeoutMs === BUSY_TIMEOUT_MS) db.pragma(`busy_timeout = ${WRITER_BUSY_TIMEOUT_MS}`);
 }
 
+/** A connection that moves the WAL into the database, and its guard: see `abandon`. */
+export interface OpenedForCheckpoints {
+  readonly db: BetterSqlite3.Database;
+  readonly guard: BetterSqlite3.Database;
+  readonly files: OpenFiles;
+}
+
+/** Opens a second read-write connection, which writes nothing of its own. Refuses another file. */
+export function openForCheckpoints(config: WorkerConfig): OpenedForCheckpoints {
+  const Database = loadDriver();
+  if (config.file !== null) expectNode(config.dbPath, config.file);
+  const path = realpathSync(config.dbPath);
+  const guard = openGuard(Database, path);
+  let db: BetterSqlite3.Database | null = null;
+  try {
+    db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+    db.pragma("synchronous = NORMAL");
+    db.pragma("wal_autocheckpoint = 0");
+    // So that the connection has the WAL open.
+    db.pragma("schema_version");
+    return { db, guard, files: new OpenFiles(config.dbPath, fileOf(db)) };
+  } catch (error) {
+    db?.close();
+    guard.close();
+    throw error;
+  }
+}
+
 /** Opens a read-only connection. Refuses a file other than the one that the runner opened first. */
 export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
   const Database = loadDriver();

@@ -72,6 +72,6 @@ export class Reading {
   /** A thread that is being removed or forked has only a part of its runs: it is shown as if it had none. */
   #ofFinished(view: ViewRequest): ViewRequest {
     const isUnfinished = this.#context.statements.unfinishedThread.get(view.threadId) !== undefined;
-    return isUnfinished ? { ...view, upToId: 0 } : view;
+    return isUnfinished ? { ...view, upToId: 0, leaveOut: 0, since: null } : view;
   }
 }

@@ -31,12 +31,6 @@ export function prepareReaderStatements(db: Database) {
     lastRowOfThread: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
-    // The row before the last runs of the thread, so many of them: no row if there are no more runs.
-    rowBeforeLast: db
-      .prepare<[string, number, number], number>(
-        "SELECT id FROM agent_runs WHERE thread_id = ? AND id <= ? ORDER BY id DESC LIMIT 1 OFFSET ?",
-      )
-      .pluck(),
     runsOfThread: db.prepare<[number, string, number, number], StoredRunRow>(
       `SELECT id, coalesce(client_run_id, run_id) AS run_id,
          iif(shared_events IS NULL AND octet_length(events) <= ?, events, NULL) AS events

@@ -4,7 +4,7 @@ import { toFault } from "../database/fault.ts";
 import type { Slices } from "./slices.ts";
 import { giveSpaceBack, isGivenBack } from "./space.ts";
 
-/** How long readers may keep the WAL from being emptied, in milliseconds. */
+/** How long others may keep the WAL from being emptied, or the file from being rewritten, in milliseconds. */
 const MAX_WAIT_MS = 10_000;
 
 /** Milliseconds between two tries. */
@@ -80,13 +80,17 @@ function tryToEmpty(db: Database): boolean {
   }
 }
 
-/** Writes the whole file anew. Returns false when another process does not let this one. */
-export function rewriteFile(db: Database): boolean {
-  try {
-    db.exec("VACUUM");
-    return true;
-  } catch (error) {
-    if (toFault(error).code === "BUSY") return false;
-    throw error;
+/** Writes the whole file anew. Resolves with false when other processes do not let this one within some time. */
+export async function rewriteFile(db: Database): Promise<boolean> {
+  const giveUpAt = performance.now() + MAX_WAIT_MS;
+  for (;;) {
+    try {
+      db.exec("VACUUM");
+      return true;
+    } catch (error) {
+      if (toFault(error).code !== "BUSY") throw error;
+    }
+    if (performance.now() > giveUpAt) return false;
+    await delay(RETRY_MS);
   }
 }

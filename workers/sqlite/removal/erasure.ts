@@ -6,15 +6,14 @@ import type { EraseResult } from "../../../src/protocol/threads.ts";
 import { removeWordsOf } from "../threads/search-rows.ts";
 import { prepareSweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
-import { emptyWal, overwriteFreePages, rewriteFile } from "./clean-files.ts";
 import { collectNeedles } from "./collect-needles.ts";
 import {
   type EraseStatements,
   type ErasureTarget,
   prepareEraseStatements,
 } from "./erase-statements.ts";
-import { searchFiles } from "./file-search.ts";
 import type { Needles } from "./needles.ts";
+import { proveErased, type Remains } from "./prove-erased.ts";
 import {
   beginRemoval,
   continueRemoval,
@@ -32,11 +31,8 @@ const PAGE = 100;
 const MERGED_PAGES = 32;
 
 /** What was removed and may still be in the files. */
-export interface Unproven {
-  readonly needles: Needles;
+export interface Unproven extends Remains {
   readonly removed: Tally;
-  /** Whether there was content that can be searched for no more: it was removed before. */
-  isBlind: boolean;
 }
 
 export interface ErasureOptions {
@@ -87,7 +83,7 @@ export class Erasure {
       await this.#removeJournalsOfGone();
       await this.#forgetOrigins(new Set(threads));
       await this.#mergeSearchIndex();
-      const verified = await this.#clean();
+      const verified = await proveErased(this.#context, this.#slices, this.#unproven);
       const target = this.#target;
       if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
       const { threads: count, runs } = this.#removed.read();
@@ -266,41 +262,6 @@ export class Erasure {
       return false;
     });
   }
-
-  /** Whether nothing is left, as far as the files can be searched. */
-  async #clean(): Promise<boolean> {
-    const { db, file } = this.#context;
-    await overwriteFreePages(db, this.#slices);
-    if (file === null) return true;
-    await this.#emptyWal();
-    const left = this.#unproven.isBlind ? null : await this.#countLeft(file);
-    if (left === 0) return true;
-    // Remains are in the middle of pages that are in use: only writing the file anew removes them.
-    const isRewritten = rewriteFile(db);
-    await this.#emptyWal();
-    if (!isRewritten) throw incomplete("other programs have kept the file from being rewritten");
-    const leftNow = await this.#countLeft(file);
-    if (leftNow !== null && leftNow > 0) throw incomplete("it was found in the rewritten file");
-    return leftNow === 0;
-  }
-
-  async #emptyWal(): Promise<void> {
-    if (await emptyWal(this.#context.db)) return;
-    throw incomplete("a reader has kept the WAL from being emptied");
-  }
-
-  /** How many needles are left in the files. Null if they cannot be searched. */
-  async #countLeft(path: string): Promise<number | null> {
-    const result = await searchFiles({ path, needles: [...this.#needles] });
-    return result?.left ?? null;
-  }
-}
-
-function incomplete(why: string): RunStoreError {
-  return new RunStoreError(
-    "ERASE_INCOMPLETE",
-    `what was erased may still be in the files, since ${why}: call it again`,
-  );
 }
 
 /** Names what is erased, without being a part of it. */

@@ -16,7 +16,7 @@ export interface RemovalContext extends WriterContext {
 }
 
 export function threadNotFound(): RunStoreError {
-  return new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+  return new RunStoreError("THREAD_NOT_FOUND", "there is no such thread");
 }
 
 /**

@@ -2,12 +2,16 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RunStoreError, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
 import { toFault } from "../database/fault.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 
 /**
  * Milliseconds of work in one transaction. A batch that arrives meanwhile waits for so long at most, unless
  * a single row takes longer.
  */
 const SLICE_MS = 3;
+
+/** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
+const GENTLE_SLICE_MS = 2;
 
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
 const GENTLE_PAUSE = 3;
@@ -18,8 +22,11 @@ const MAX_BUSY_MS = 30_000;
 /** Milliseconds between two tries to get the lock. */
 const BUSY_RETRY_MS = 20;
 
-/** Pages in the WAL with which long work moves them into the database. */
-const CHECKPOINT_PAGES = 500;
+export interface SliceOptions {
+  readonly context: WriterContext;
+  readonly hooks: SliceHooks;
+  readonly checkpoints: Checkpoints;
+}
 
 export interface SliceHooks {
   /** Called before each slice. Throws when the file is closed or lost. */
@@ -36,6 +43,7 @@ export type IsOver = () => boolean;
  * that have arrived, and other processes get the lock.
  */
 export class Slices {
+  readonly #options: SliceOptions;
   readonly #context: WriterContext;
   readonly #hooks: SliceHooks;
   #lookedAt = performance.now();
@@ -43,15 +51,20 @@ export class Slices {
   /** The length of a pause, as a multiple of the work before it. */
   readonly #pause: number;
 
-  constructor(context: WriterContext, hooks: SliceHooks, pause = 1) {
-    this.#context = context;
-    this.#hooks = hooks;
+  /** Milliseconds of a slice. */
+  readonly #sliceMs: number;
+
+  constructor(options: SliceOptions, { pause = 1, sliceMs = SLICE_MS } = {}) {
+    this.#options = options;
+    this.#context = options.context;
+    this.#hooks = options.hooks;
     this.#pause = pause;
+    this.#sliceMs = sliceMs;
   }
 
-  /** Slices with longer pauses, for work that nobody waits for. */
+  /** Shorter slices with longer pauses, for work that nobody waits for. */
   get gentle(): Slices {
-    return new Slices(this.#context, this.#hooks, GENTLE_PAUSE);
+    return new Slices(this.#options, { pause: GENTLE_PAUSE, sliceMs: GENTLE_SLICE_MS });
   }
 
   /** One transaction. Rejects with the error of `work`, or with `BUSY`. */
@@ -60,7 +73,7 @@ export class Slices {
     for (;;) {
       this.#hooks.before();
       const startedAt = performance.now();
-      const isOver = () => performance.now() - startedAt >= SLICE_MS;
+      const isOver = () => performance.now() - startedAt >= this.#sliceMs;
       try {
         return this.#context.db.transaction(() => work(isOver)).immediate();
       } catch (error) {
@@ -80,34 +93,27 @@ export class Slices {
       const startedAt = performance.now();
       const isDone = await this.one(work);
       afterSlice?.();
-      this.#checkpointIfDue();
       // Batches and other processes get half of the time at least.
       await delay(this.#pause * (performance.now() - startedAt));
+      await this.#options.checkpoints.ifDue(this.#hooks.before);
       if (isDone) return;
     }
+  }
+
+  /** Moves what is in the WAL into the database, as far as readers let it. */
+  async moveWal(): Promise<void> {
+    await this.#options.checkpoints.now(this.#hooks.before);
   }
 
   /** Reads something small, now or after a pause. */
   async look<T>(read: () => T): Promise<T> {
     const spent = performance.now() - this.#lookedAt;
-    if (spent >= SLICE_MS) {
-      await delay(this.#pause * Math.min(spent, SLICE_MS));
+    if (spent >= this.#sliceMs) {
+      await delay(this.#pause * Math.min(spent, this.#sliceMs));
       this.#lookedAt = performance.now();
     }
     this.#hooks.before();
     return read();
-  }
-
-  /**
-   * Moves the WAL into the database before many pages have gathered in it. Otherwise a later commit would do
-   * it at once for thousands of pages, and hold up all runs meanwhile.
-   */
-  #checkpointIfDue(): void {
-    const startedAt = performance.now();
-    const [wal] = this.#context.db.pragma("wal_checkpoint(NOOP)") as WalState[];
-    if (wal === undefined || wal.log - wal.checkpointed < CHECKPOINT_PAGES) return;
-    this.#context.db.pragma("wal_checkpoint(PASSIVE)");
-    this.#hooks.after(performance.now() - startedAt);
   }
 }
 
@@ -121,10 +127,4 @@ const REFUSALS: ReadonlySet<RunStoreErrorCode> = new Set([
 
 function isRefusal(error: unknown): boolean {
   return error instanceof RunStoreError && REFUSALS.has(error.code);
-}
-
-/** Pages in the WAL, and how many of them are in the database. -1 for a database in memory. */
-interface WalState {
-  readonly log: number;
-  readonly checkpointed: number;
 }

@@ -29,4 +29,6 @@ export async function giveSpaceBack(
     }
     return true;
   });
+  // The file itself gets smaller when the WAL is moved into it.
+  await slices.moveWal();
 }

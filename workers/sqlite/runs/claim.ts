@@ -3,16 +3,13 @@ import { belongsTo, decideClaim } from "../../../src/runs/claim.ts";
 import { messagesSeen } from "../../../src/runs/messages-seen.ts";
 import { holderOf } from "../instances/ownership.ts";
 import { recoverRun } from "./recover.ts";
-import { STOP_AND_DISCARD } from "./stop-requests.ts";
 import type { WriterContext } from "./writer-context.ts";
 
-const HELD: OpResult<"claim"> = {
-  ok: true,
-  claim: null,
-  refusal: "THREAD_ALREADY_RUNNING",
-};
+const REFUSED = { ok: true, claim: null, heldIn: null } as const;
 
-const NOT_FOUND: OpResult<"claim"> = { ok: true, claim: null, refusal: "THREAD_NOT_FOUND" };
+const HELD = { ...REFUSED, refusal: "THREAD_ALREADY_RUNNING" } as const;
+
+const NOT_FOUND = { ...REFUSED, refusal: "THREAD_NOT_FOUND" } as const;
 
 /**
  * Takes a thread for a run, unless it belongs to another resource, or a live owner holds it: see
@@ -43,10 +40,7 @@ export function claim(context: WriterContext, op: ClaimOp): OpResult<"claim"> {
     const holder = holderOf(context, state);
     const decision = decideClaim({ instanceId, claimNumber: number, holder });
     if (decision.kind === "repeat") return claimed(context, op, decision.epoch);
-    if (decision.kind === "refuse") {
-      if (op.supersede) statements.requestEnd.run(STOP_AND_DISCARD, threadId);
-      return HELD;
-    }
+    if (decision.kind === "refuse") return { ...HELD, heldIn: state.epoch };
     recoverRun(context, state, { retain: true });
     epoch = take();
     if (epoch === undefined) throw new Error("a thread that was freed could not be taken");

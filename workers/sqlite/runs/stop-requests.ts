@@ -8,7 +8,7 @@ import type { WriterContext } from "./writer-context.ts";
 const STOP = 1;
 
 /** Value of `run_state.stop_requested`: the run has to stop, and nothing of it is stored. */
-export const STOP_AND_DISCARD = 2;
+const STOP_AND_DISCARD = 2;
 
 /**
  * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner, and

@@ -5,14 +5,17 @@ import type {
   StoredThread,
   ThreadPlace,
 } from "../../../src/protocol/thread-messages.ts";
-import { wordsOfSearch } from "../../../src/runs/search-words.ts";
 import { RANGE_OF_ROW } from "./search-rows.ts";
+import { queriesOf, type WordQueries, WordSearch } from "./word-search.ts";
 
 /**
  * A filter that at most this many threads pass drives the search: all its threads are read, and sorted.
  * Otherwise the threads are passed through in the order of the list, until the page is full.
  */
 const MAX_DRIVING = 2000;
+
+/** Threads that are read at once at most, to find those with words that many threads have. */
+const MAX_READ = 10_000;
 
 /** Behind no thread: the first page begins here. */
 const FIRST: ThreadPlace = { at: Number.MAX_SAFE_INTEGER, threadId: "" };
@@ -26,23 +29,33 @@ interface PlaceRow {
 interface Filter {
   /** SQL of the ids of the threads that pass. */
   readonly threads: string;
-  /** SQL that tells whether the thread `t` passes. */
-  readonly passes: string;
-  /** SQL of a row for each thread that passes, or more. */
-  readonly rows: string;
   readonly params: readonly string[];
+  /** SQL that tells whether the thread `t` passes. Null for a word: see `WordSearch`. */
+  readonly passes: string | null;
+  readonly word: WordQueries | null;
+}
+
+/** The filters of a request, by what is done with them. */
+interface Filters {
+  /** Its threads are read, and sorted. Null: the threads are read in the order of the list. */
+  readonly driving: Filter | null;
+  readonly others: readonly Filter[];
+  /** The words among the others. */
+  readonly words: readonly WordQueries[];
 }
 
 /** Lists threads, page by page. */
 export class ThreadLists {
   readonly #db: Database;
   readonly #summaryOf: (threadId: string) => StoredThread | null;
+  readonly #words: WordSearch;
   /** By their SQL. There are few forms of a query. */
   readonly #statements = new Map<string, Statement<unknown[], PlaceRow>>();
 
   constructor(db: Database, summaryOf: (threadId: string) => StoredThread | null) {
     this.#db = db;
     this.#summaryOf = summaryOf;
+    this.#words = new WordSearch(db);
   }
 
   list(request: ListThreadsRequest): ListThreadsMessage {
@@ -52,43 +65,56 @@ export class ThreadLists {
 
   #list(request: ListThreadsRequest): ListThreadsMessage {
     const { limit, after } = request;
-    const filters = filtersOf(request);
-    const driving = this.#drivingOf(filters);
+    const filters = this.#sorted(filtersOf(request));
     const threads: StoredThread[] = [];
     let last = after ?? FIRST;
+    let behind = last;
+    let wanted = limit + 1;
     for (;;) {
-      const wanted = limit - threads.length + 1;
-      const rows = this.#placesBehind(last, request, { filters, driving }, wanted);
+      const rows = this.#placesBehind(behind, request, filters, wanted);
+      const ids = rows.map(({ thread_id }) => thread_id);
+      const passing = this.#words.having(filters.words, ids);
       for (const { thread_id: threadId, at } of rows) {
+        behind = { at, threadId };
+        if (!passing.has(threadId)) continue;
         if (threads.length === limit) return { threads, next: last };
         // Null: the thread is held by a dead process, and no run of it is stored.
         const thread = this.#summaryOf(threadId);
         if (thread !== null) threads.push(thread);
-        last = { at, threadId };
+        last = behind;
       }
       if (rows.length < wanted) return { threads, next: null };
+      // Few threads have the words: each look for a word costs the same for many threads as for one.
+      wanted = Math.min(4 * wanted, MAX_READ);
     }
   }
 
-  /** The rarest filter, if few threads pass it. */
-  #drivingOf(filters: readonly Filter[]): Filter | null {
+  /** The rarest filter drives the search, if few threads pass it. */
+  #sorted(filters: readonly Filter[]): Filters {
     let driving: Filter | null = null;
     let fewest = MAX_DRIVING + 1;
     for (const filter of filters) {
-      const sql = `SELECT '' AS thread_id, count(*) AS at FROM (${filter.rows} LIMIT ?)`;
-      const count = this.#prepared(sql).get(...filter.params, fewest)?.at ?? 0;
+      const count = this.#count(filter, fewest);
       if (count < fewest) {
         fewest = count;
         driving = filter;
       }
     }
-    return driving;
+    const others = filters.filter((filter) => filter !== driving);
+    return { driving, others, words: others.flatMap(({ word }) => word ?? []) };
+  }
+
+  /** How many threads pass, or `atMost`. */
+  #count({ word, threads, params }: Filter, atMost: number): number {
+    if (word !== null) return this.#words.count(word, atMost);
+    const sql = `SELECT '' AS thread_id, count(*) AS at FROM (${threads} LIMIT ?)`;
+    return this.#prepared(sql).get(...params, atMost)?.at ?? 0;
   }
 
   #placesBehind(
     place: ThreadPlace,
     { query, scope }: ListThreadsRequest,
-    { filters, driving }: { readonly filters: readonly Filter[]; readonly driving: Filter | null },
+    { driving, others }: Filters,
     limit: number,
   ): PlaceRow[] {
     const { agentId, archived, order = "updated" } = query;
@@ -107,10 +133,10 @@ export class ThreadLists {
       conditions.push("t.agent_id = ?");
       params.push(agentId);
     }
-    for (const filter of filters) {
-      if (filter === driving) continue;
-      conditions.push(filter.passes);
-      params.push(...filter.params);
+    for (const { passes, params: own } of others) {
+      if (passes === null) continue;
+      conditions.push(passes);
+      params.push(...own);
     }
     const columns = `t.thread_id, t.${at} AS at`;
     if (driving !== null) {
@@ -141,26 +167,15 @@ export class ThreadLists {
 }
 
 function filtersOf({ query, metadata }: ListThreadsRequest): Filter[] {
-  const byWord = wordsOfSearch(query.search ?? "").map((word): Filter => {
-    const rows = "SELECT rowid FROM thread_search WHERE thread_search MATCH ?";
-    // The plus has SQLite make a set of the ranges once, and look each thread up in it.
+  const byWord = queriesOf(query.search ?? "").map((word): Filter => {
     const ranges = `SELECT ${RANGE_OF_ROW} FROM thread_search WHERE thread_search MATCH ?`;
-    return {
-      threads: `SELECT DISTINCT thread_id FROM search_ranges WHERE range IN (${ranges})`,
-      passes: `EXISTS (SELECT 1 FROM search_ranges r
-        WHERE r.thread_id = t.thread_id AND +r.range IN (${ranges}))`,
-      rows,
-      params: [`"${word}"*`],
-    };
+    const threads = `SELECT DISTINCT thread_id FROM search_ranges WHERE range IN (${ranges})`;
+    return { threads, params: [word.beginning], passes: null, word };
   });
   const byField = metadata.map((field): Filter => {
     const threads = "SELECT thread_id FROM thread_metadata WHERE key = ? AND value = ?";
-    return {
-      threads,
-      passes: `EXISTS (${threads} AND thread_metadata.thread_id = t.thread_id)`,
-      rows: threads,
-      params: field,
-    };
+    const passes = `EXISTS (${threads} AND thread_metadata.thread_id = t.thread_id)`;
+    return { threads, params: field, passes, word: null };
   });
   return [...byWord, ...byField];
 }

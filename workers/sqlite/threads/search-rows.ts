@@ -7,7 +7,7 @@ import type { FactsRow, SearchRowStatements } from "./statements.ts";
  * other, so that ranges are short.
  */
 
-const RANGE_ROWS = 16;
+export const RANGE_ROWS = 16;
 
 /** SQL: the range to which a row of `thread_search` belongs. */
 export const RANGE_OF_ROW = `rowid / ${RANGE_ROWS}`;

@@ -38,7 +38,7 @@ export class RunInputs {
   #read({ threadId, row: id }: RunInputRequest): FoundRunInput | null {
     const row = this.#statements.runOfInput.get(id, threadId);
     if (row === undefined) return null;
-    const { view } = this.#views.viewUpTo(threadId, id - 1);
+    const view = this.#views.viewUpTo(threadId, id - 1);
     const events = parseEvents(this.#values.eventsOf(row)) ?? [];
     const stored = parseInput(this.#values.inputOf(row));
     const runId = row.run_id;

@@ -5,13 +5,28 @@ import type { ViewMessage, ViewRequest } from "../../../src/protocol/messages.ts
 import {
   addRuns,
   isWorthKeeping,
-  madeView,
-  packView,
+  jsonOfView,
+  newMessages,
+  type RestoredView,
   restoreView,
 } from "../../../src/runs/made-view.ts";
+import { packView, unpackView } from "../../../src/runs/packed-view.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
-import type { ReadViewStatements } from "./statements.ts";
+import type { KeptViewRow, ReadViewStatements } from "./statements.ts";
+
+interface WhatWasRead {
+  /** How many runs the view shows. */
+  runs: number;
+  /** UTF-16 units of the runs that were read. */
+  length: number;
+}
+
+interface StartedView extends RestoredView {
+  readonly read: WhatWasRead;
+  /** Whether it was made from the view that was kept. */
+  readonly isKept: boolean;
+}
 
 /** Makes the view of a thread: from the view that was kept, and the runs behind it. */
 export class ViewReader {
@@ -30,33 +45,58 @@ export class ViewReader {
     return this.#db.transaction(() => this.#read(request))();
   }
 
-  /** The view after the runs up to a row, how many runs these are, and the UTF-16 units that were read. */
-  viewUpTo(
-    threadId: string,
-    upToId: number,
-  ): { readonly view: ThreadView; readonly runs: number; readonly read: number } {
-    const kept = this.#statements.keptView.get(threadId, upToId);
-    const start = kept === undefined ? undefined : restoreView(kept.view);
-    const view = start ?? new ThreadView();
-    const afterId = start === undefined ? 0 : (kept?.up_to ?? 0);
-    const read = { runs: start === undefined ? 0 : (kept?.runs ?? 0), length: 0 };
-    addRuns(view, threadId, this.#runs(threadId, afterId, upToId, read));
-    return { view, runs: read.runs, read: read.length };
+  /** The view after the runs up to a row. */
+  viewUpTo(threadId: string, upToId: number): ThreadView {
+    const { view } = this.#start(threadId, this.#statements.keptView.get(threadId, upToId), upToId);
+    return view;
   }
 
-  #read({ threadId, upToId: asked }: ViewRequest): ViewMessage {
-    const upToId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
-    const { view, runs, read } = this.viewUpTo(threadId, upToId);
-    const made = madeView(view);
-    const packed = isWorthKeeping(made, read) ? packView(made) : null;
-    return { ...made, upToId, runs, packed };
+  #read({ threadId, upToId: asked, leaveOut, since }: ViewRequest): ViewMessage {
+    const lastId = asked ?? this.#statements.lastRunOfView.get(threadId) ?? 0;
+    const upToId =
+      leaveOut === 0
+        ? lastId
+        : (this.#statements.rowBeforeLast.get(threadId, lastId, leaveOut) ?? 0);
+    const kept = this.#statements.keptView.get(threadId, since ?? upToId);
+    const keptBytes = kept?.view.length ?? 0;
+    if (kept?.up_to === upToId) {
+      const json = unpackView(kept.view);
+      if (json !== undefined) {
+        const messages = json.chunks.map((chunk) => chunk.json);
+        const { rest } = json;
+        return { rest, messages, same: null, upToId, runs: kept.runs, packed: null, keptBytes };
+      }
+    }
+    const { view, chunks, read, isKept } = this.#start(threadId, kept, since ?? upToId);
+    if (since !== null) {
+      const before = view.messages;
+      addRuns(view, threadId, this.#runs(threadId, since, upToId, read));
+      const { runs } = read;
+      return { ...newMessages(view, before), upToId, runs, packed: null, keptBytes };
+    }
+    const json = jsonOfView(view, chunks);
+    const isWorth = isWorthKeeping(json, read.length, isKept ? keptBytes : null);
+    const packed = isWorth ? packView(json) : null;
+    const messages = json.chunks.map((chunk) => chunk.json);
+    return { rest: json.rest, messages, same: null, upToId, runs: read.runs, packed, keptBytes };
+  }
+
+  /** The view up to a row, made from the view that was kept, if it is one. */
+  #start(threadId: string, kept: KeptViewRow | undefined, upToId: number): StartedView {
+    const json = kept === undefined ? undefined : unpackView(kept.view);
+    const restored = json === undefined ? undefined : restoreView(json);
+    const isKept = kept !== undefined && restored !== undefined;
+    const { view, chunks } = restored ?? { view: new ThreadView(), chunks: [] };
+    const read = { runs: isKept ? kept.runs : 0, length: 0 };
+    addRuns(view, threadId, this.#runs(threadId, isKept ? kept.up_to : 0, upToId, read));
+    return { view, chunks, read, isKept };
   }
 
   *#runs(
     threadId: string,
     afterId: number,
     upToId: number,
-    read: { runs: number; length: number },
+    read: WhatWasRead,
   ): Generator<{ readonly runId: string; readonly events: readonly EventLike[] }> {
     for (const row of this.#statements.runsOfView.iterate(threadId, afterId, upToId)) {
       const json = this.#values.eventsOf(row);

@@ -22,6 +22,12 @@ export function prepareReadViewStatements(db: Database) {
     lastRunOfView: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
+    // The row before the last runs of the thread, so many of them: no row if there are no more runs.
+    rowBeforeLast: db
+      .prepare<[string, number, number], number>(
+        "SELECT id FROM agent_runs WHERE thread_id = ? AND id <= ? ORDER BY id DESC LIMIT 1 OFFSET ?",
+      )
+      .pluck(),
     runOfInput: db.prepare<[number, string], RunOfViewRow & StoredInputRow>(
       `SELECT coalesce(client_run_id, run_id) AS run_id, events, shared_events, input, shared_input
        FROM agent_runs WHERE id = ? AND thread_id = ?`,
@@ -44,7 +50,8 @@ export function prepareKeepViewStatements(db: Database) {
       .pluck(),
     keepView: db.prepare<[string, number, number, Uint8Array]>(
       `INSERT INTO thread_views (thread_id, up_to, runs, view) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO NOTHING`,
+       ON CONFLICT DO UPDATE SET runs = excluded.runs, view = excluded.view
+         WHERE view <> excluded.view`,
     ),
     keptViews: db.prepare<[string], KeptView>(
       "SELECT up_to AS upToId, runs FROM thread_views WHERE thread_id = ? ORDER BY up_to",

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { PurgeThreadsRequest } from "../../../protocol/messages.ts";
 import type { PurgeResult } from "../../../protocol/threads.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
@@ -6,6 +5,7 @@ import type { Statement } from "../statement.ts";
 import { fromStored, toStored } from "../stored-ids.ts";
 import { isKnown } from "../thread-row.ts";
 import { toResourceKey } from "../threads/list-keys.ts";
+import { endPurgeLease, takePurgeLease } from "./purge-lease.ts";
 import {
   type Counts,
   continueRemoval,
@@ -17,9 +17,6 @@ import { shortenThread, sweepThread } from "./shorten-thread.ts";
 
 /** Threads that are read together. */
 const PAGE = 100;
-
-/** Milliseconds between two looks whether another host still purges. */
-const WAIT_MS = 100;
 
 /** Milliseconds between two notices of progress. */
 const PROGRESS_MS = 100;
@@ -90,14 +87,12 @@ export class Purge {
       await this.#purgeAll();
       return this.#done;
     }
-    if (!(await this.#takeLease())) return this.#done;
+    const mayWait = () => this.#request.waits && !this.#isEnded;
+    if (!(await takePurgeLease(this.#context, mayWait))) return this.#done;
     try {
       await this.#purgeAll();
     } finally {
-      const { instanceId, statements, slices } = this.#context;
-      // A lease that is left here ends with this host.
-      const end = slices.one((send) => send(statements.endPurgeLease, [instanceId]));
-      await end.catch(() => undefined);
+      await endPurgeLease(this.#context);
     }
     return this.#done;
   }
@@ -109,23 +104,6 @@ export class Purge {
   async #purgeAll(): Promise<void> {
     await this.#purgeThreads();
     await this.#shortenThreads();
-  }
-
-  /** False if another live host purges, and this purge does not wait for it. */
-  async #takeLease(): Promise<boolean> {
-    const { instanceId, statements, slices, isAlive, expectKnown } = this.#context;
-    for (;;) {
-      const [row] = await this.#query<{ instance_id: string }>(statements.purgeHolder, []);
-      const holder = row?.instance_id ?? instanceId;
-      await expectKnown([holder]);
-      if (holder === instanceId || !isAlive(holder)) {
-        const values = [instanceId, holder];
-        const taken = await slices.one((send) => send(statements.takePurgeLease, values));
-        if (taken.rowCount === 1) return true;
-      }
-      if (!this.#request.waits || this.#isEnded) return false;
-      await delay(WAIT_MS);
-    }
   }
 
   /** Removes whole threads: those that are too old, too many, or too large together. */

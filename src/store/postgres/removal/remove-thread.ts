@@ -38,7 +38,7 @@ export interface LockedThread extends ThreadRow {
 export type Counts = { -readonly [Name in keyof PurgeResult]: PurgeResult[Name] };
 
 export function threadNotFound(): RunStoreError {
-  return new RunStoreError("THREAD_NOT_FOUND", "Thread not found");
+  return new RunStoreError("THREAD_NOT_FOUND", "there is no such thread");
 }
 
 /** Locks the row of a thread for the transaction. Null if there is none. */
