@@ -19,7 +19,7 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick          shorter trials, each once: under 45 seconds
+  --quick          shorter trials, each once: under a minute
   --only NAME      only this trial; may be given several times
   --html FILE      where the report goes (default bench/report.html)
   --json FILE      everything that was measured

@@ -304,7 +304,7 @@ export const TRIALS: readonly Trial[] = [
       "serverMiBPerHost",
     ],
     plots: [],
-    full: { seconds: 3, warmUpSeconds: 1.5, rounds: 3 },
+    full: { seconds: 2, warmUpSeconds: 1, rounds: 1, roundsAt: { 1: 3, 2: 2 } },
     quick: { seconds: 1, warmUpSeconds: 0.5, rounds: 1, points: [1] },
   },
   {

@@ -29,7 +29,7 @@ describe("the benchmark", () => {
       ...files.map(String),
     ]);
     expect(stderr).toMatch(/1\/1 {2}start, durable: [\d.]+ first event/);
-    expect(stdout).toMatch(/Targets: \d of 11 met/);
+    expect(stdout).toMatch(/Targets: \d of 13 met/);
     const result = JSON.parse(readFileSync(String(json), "utf8")) as BenchResult;
     expect(result).toMatchObject({ format: 1, mode: "quick", failures: [] });
     const [start] = result.trials;
@@ -38,7 +38,7 @@ describe("the benchmark", () => {
       ["durable", 10_000],
     ]);
     for (const { figures } of start?.samples ?? []) expect(figures.firstEventMs).toBeGreaterThan(0);
-    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(10);
+    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(12);
     expect(readFileSync(String(html), "utf8")).toContain("</html>");
     expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
     // The databases are deleted.

@@ -111,6 +111,13 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constantFrom("fail once" as const, "restart" as const) }),
 );
 
+/** The copy of the run is rolled back, and done again. */
+const FORK_THAT_FAILS_ONCE: Step[] = [
+  { do: "run", words: "said ", state: false },
+  { do: "fail once" },
+  { do: "fork", at: 0 },
+];
+
 describe("runs that hold what other runs hold", () => {
   test("come back as they were emitted, whichever host stored them", async () => {
     const steps = fc.array(anyStep, { minLength: 4, maxLength: 20 });
@@ -164,7 +171,7 @@ describe("runs that hold what other runs hold", () => {
           await Promise.allSettled([here.close(), elsewhere.close()]);
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 12, examples: [[FORK_THAT_FAILS_ONCE]] },
     );
   });
 

@@ -9,7 +9,7 @@ export const SCHEMA_VERSION = 1;
 const MIGRATION_LOCK = 7_203_681_145;
 
 /**
- * Every key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts`, `removed_threads`,
+ * Every unique key begins with `thread_id`, so that Citus can distribute the tables by it. `hosts`, `removed_threads`,
  * `purge_lease` and `schema_version` are small, and are not distributed.
  *
  * `threads` has no index on what changes with each run: PostgreSQL then updates a row within its page. The

@@ -69,13 +69,18 @@ export class ThreadFork {
       });
     try {
       let progress = BEGIN;
-      await slices.until(async (send) => {
+      let next = BEGIN;
+      const copy = async (send: Send): Promise<boolean> => {
         await this.#expectBoth(send);
-        const next = await this.#copyMore(send, begun, progress);
+        next = await this.#copyMore(send, begun, progress);
         if (next.step === "done") await this.#finish(send, begun);
-        progress = next;
         return next.step === "done";
-      });
+      };
+      // Only what is committed counts: a transaction that fails is tried again.
+      const afterSlice = () => {
+        progress = next;
+      };
+      await slices.until(copy, { afterSlice });
     } catch (error) {
       const { statements, instanceId } = this.#context;
       // If this fails, too, what is left of the fork is removed as after the end of this process.
