@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS thread_views (
   up_to INTEGER NOT NULL,
   -- How many runs of the thread there were up to that row.
   runs INTEGER NOT NULL,
-  -- The JSON of a StoredView, deflated: it holds again what the runs hold.
+  -- The JSON of a StoredView, compressed: it holds again what the runs hold.
   view BLOB NOT NULL,
   PRIMARY KEY (thread_id, up_to)
 );
