@@ -3,7 +3,8 @@ import { endOf, factsOf, type RunEnd } from "../../../src/events/run-facts.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
 import type { RunSummary, TokenUsage } from "../../../src/protocol/threads.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { placesOf, type ValueReader } from "../values/read-values.ts";
+import type { ValueReader } from "../values/read-values.ts";
+import { placesOf } from "../values/stored-places.ts";
 import type { RunRow } from "./statements.ts";
 
 /** What is derived from the runs of a thread. */
