@@ -6,7 +6,7 @@ const DUE_PAGES = 1000;
 
 /**
  * The size of the WAL in pages with which all of them are moved, so that the next commit begins it anew. That
- * commit syncs, so it should be rare. From 8000 pages on, SQLite makes checkpoints within commits: see `open.ts`.
+ * commit syncs, so it should be rare. From 32 MiB on, SQLite makes checkpoints within commits: see `open.ts`.
  */
 const RESTART_PAGES = 5000;
 

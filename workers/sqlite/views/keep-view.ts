@@ -12,11 +12,13 @@ export class KeptViews {
     const keep = ({ threadId, upToId, runs, packed }: KeepViewRequest) => {
       // Runs may have been purged since the view was read: then it shows what is gone.
       if (statements.countRuns.get(threadId, upToId) !== runs) return;
-      statements.keepView.run(threadId, upToId, runs, packed);
-      const kept = statements.keptViews.all(threadId);
+      const others = statements.keptViews.all(threadId).filter((view) => view.upToId !== upToId);
+      const kept = [...others, { upToId, runs }].sort((a, b) => a.upToId - b.upToId);
+      // Dropped before the new view is kept, which then takes their pages.
       for (const dropped of viewsToDrop(kept, upToId, packed.length)) {
         statements.dropView.run(threadId, dropped.upToId);
       }
+      statements.keepView.run(threadId, upToId, runs, packed);
     };
     this.#keep = db.transaction(keep).immediate;
   }
