@@ -5,10 +5,10 @@ import type { WriterNotice } from "../../../src/protocol/messages.ts";
 const DUE_PAGES = 1000;
 
 /**
- * The size of the WAL in pages with which all of them are moved, so that the next commit begins it anew. That
- * commit syncs, so it should be rare. From 32 MiB on, SQLite makes checkpoints within commits: see `open.ts`.
+ * The size of the WAL with which all of its pages are moved, so that the next commit begins it anew. That commit
+ * syncs, so it should be rare. From 32 MiB on, SQLite makes checkpoints within commits: see `open.ts`.
  */
-const RESTART_PAGES = 5000;
+const RESTART_BYTES = 20 * 1024 * 1024;
 
 /** Pages that the writer moves itself, at most: so few take little time. */
 const FEW_PAGES = 400;
@@ -50,10 +50,12 @@ export class CheckpointRequests {
 export class Checkpoints {
   readonly #db: Database;
   readonly #requests: CheckpointRequests;
+  readonly #restartPages: number;
 
   constructor(db: Database, requests: CheckpointRequests) {
     this.#db = db;
     this.#requests = requests;
+    this.#restartPages = RESTART_BYTES / Number(db.pragma("page_size", { simple: true }));
   }
 
   /**
@@ -61,7 +63,7 @@ export class Checkpoints {
    * when the file is closed by then.
    */
   async ifDue(before: () => void): Promise<void> {
-    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, RESTART_PAGES);
+    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, this.#restartPages);
   }
 
   /** Moves all pages now, so that the file gets smaller. `before`: see `ifDue`. */
