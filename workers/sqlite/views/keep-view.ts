@@ -9,9 +9,10 @@ export class KeptViews {
 
   constructor(db: Database) {
     const statements = prepareKeepViewStatements(db);
-    const keep = ({ threadId, upToId, runs, packed }: KeepViewRequest) => {
-      // Runs may have been purged since the view was read: then it shows what is gone.
-      if (statements.countRuns.get(threadId, upToId) !== runs) return;
+    const keep = ({ threadId, upToId, runs, changedRuns, packed }: KeepViewRequest) => {
+      const now = statements.runsNow.get(threadId, upToId, threadId);
+      // Runs may have been purged or changed since the view was read: then it shows what is gone.
+      if (now?.runs !== runs || now.changedRuns !== changedRuns) return;
       statements.keepView.run(threadId, upToId, runs, packed);
       const kept = statements.keptViews.all(threadId);
       for (const dropped of viewsToDrop(kept, upToId, packed.length)) {
