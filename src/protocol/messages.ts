@@ -330,6 +330,8 @@ export interface ViewMessage {
   readonly upToId: number;
   /** How many runs of the thread there are up to the row. */
   readonly runs: number;
+  /** How often runs of the thread were changed in place. 0 where a backend does not count that. */
+  readonly changedRuns: number;
   /** The whole view as a backend keeps it, if making it was much work; else null. */
   readonly packed: Uint8Array | null;
   /** Bytes of the view that it was made from, as it is kept. 0 if none was. */
@@ -349,6 +351,7 @@ export interface KeepViewRequest {
   readonly threadId: string;
   readonly upToId: number;
   readonly runs: number;
+  readonly changedRuns: number;
   /** `ViewMessage.packed`. */
   readonly packed: Uint8Array;
 }

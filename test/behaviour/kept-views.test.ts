@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { SqliteAgentRunner } from "../../src/index.ts";
 import { RunStoreError, StoreAgentRunner } from "../../src/index.ts";
 import type { RunStore } from "../../src/store/run-store.ts";
+import { KeptViews } from "../../workers/sqlite/views/keep-view.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { noting, shownBy } from "../support/folded-talk.ts";
 import { keepViewOf, readViewOf } from "../support/keep-view.ts";
@@ -19,7 +20,7 @@ async function keepView(dbPath: string, runner: SqliteAgentRunner): Promise<void
 
 const ALL = "answer to r1. answer to r2. answer to r3. answer to r4. ";
 
-test.each([
+const CHANGES = [
   {
     change: "deletes a run",
     sql: "DELETE FROM agent_runs WHERE run_id = 'r2'",
@@ -38,7 +39,9 @@ test.each([
           INSERT OR REPLACE INTO agent_runs SELECT * FROM changed`,
     shown: ALL.replace("answer to r2", "another"),
   },
-])(
+];
+
+test.each(CHANGES)(
   "a client sees it when another program $change before a view that was kept",
   async ({ sql, shown }) => {
     const dbPath = tempDatabase();
@@ -48,6 +51,30 @@ test.each([
 
     withDatabase(dbPath, (db) => db.exec(sql));
 
+    expect(await shownBy(runner)).toBe(shown);
+  },
+);
+
+test.each(CHANGES)(
+  "a view that was read before another program $change is not kept after that",
+  async ({ sql, shown }) => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    for (const id of ["r1", "r2", "r3", "r4"]) await runToEnd(runner, "t", id, noting());
+    const view = readViewOf(dbPath, { threadId: "t", leaveOut: 1 });
+    expect(view.packed).not.toBeNull();
+    const keep = () =>
+      withDatabase(dbPath, (db) =>
+        new KeptViews(db).keep({ threadId: "t", ...view, packed: view.packed ?? expect.fail() }),
+      );
+    const kept = () => valueIn(dbPath, "SELECT count(*) FROM thread_views");
+    keep();
+    expect(kept()).toBe(1);
+
+    withDatabase(dbPath, (db) => db.exec(sql));
+    keep();
+
+    expect(kept()).toBe(0);
     expect(await shownBy(runner)).toBe(shown);
   },
 );

@@ -25,6 +25,7 @@ ALTER TABLE threads DROP COLUMN values_stale;
 ALTER TABLE threads DROP COLUMN value_sweeps;
 UPDATE agent_runs SET version = 3;
 UPDATE schema_version SET version = 3;
+ALTER TABLE threads DROP COLUMN changed_runs;
 `;
 
 const BACK_TO_2 = `${BACK_TO_3}

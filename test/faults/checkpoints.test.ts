@@ -1,9 +1,12 @@
 import "../support/leak-guard.ts";
 import { copyFileSync, readFileSync, renameSync, statSync } from "node:fs";
+import { join } from "node:path";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { SqliteAgentRunner } from "../../src/index.ts";
+import { RunStoreError } from "../../src/protocol/errors.ts";
 import { Checkpointer } from "../../src/store/sqlite/checkpointer.ts";
+import { CheckpointRequests, Checkpoints } from "../../workers/sqlite/removal/checkpoints.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import {
@@ -23,6 +26,7 @@ import {
   text,
 } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+import { tinyDisk } from "../support/tiny-disk.ts";
 
 const PAGE_BYTES = 4096;
 
@@ -98,6 +102,48 @@ describe("long work", () => {
     await next.purge({ maxRunsPerThread: 1 });
     expect(rowsOf(dbPath)).toBe(1);
     await expectWhole(next, dbPath);
+  });
+});
+
+describe("a checkpoint of the writer", () => {
+  /** The writer's checkpoints, where the other thread can make none. */
+  function checkpointsOf(db: Database.Database): Checkpoints {
+    const requests = new CheckpointRequests(() => setImmediate(() => requests.answer(false)));
+    return new Checkpoints(db, requests);
+  }
+
+  test("that fails does not fail the work, which the WAL holds", async ({ skip }) => {
+    const disk = tinyDisk(skip);
+    const db = new Database(join(disk.path, "t.db"));
+    onTestFinished(() => void db.close());
+    db.pragma("journal_mode = WAL");
+    db.pragma("wal_autocheckpoint = 0");
+    db.exec("CREATE TABLE t (x)");
+    db.exec("INSERT INTO t VALUES (zeroblob(500000))");
+    // The WAL gets longer than the database, and keeps its length.
+    for (let at = 0; at < 6; at++) db.exec("UPDATE t SET x = randomblob(500000)");
+    db.pragma("wal_checkpoint(PASSIVE)");
+    disk.fill();
+    db.exec("INSERT INTO t VALUES (zeroblob(2000000))");
+    expect(() => db.pragma("wal_checkpoint(PASSIVE)")).toThrow(/full/);
+
+    await checkpointsOf(db).ifDue(() => undefined);
+    await checkpointsOf(db).now(() => undefined);
+    expect(db.prepare("SELECT sum(length(x)) FROM t").pluck().get()).toBe(2_500_000);
+    disk.clear();
+    expect(db.pragma("wal_checkpoint(PASSIVE)")).toMatchObject([{ busy: 0 }]);
+  });
+
+  test("of a file that is closed by then is not tried: the work ends as closed", async () => {
+    const db = new Database(tempDatabase());
+    db.pragma("journal_mode = WAL");
+    db.close();
+    const closed = () => {
+      throw new RunStoreError("RUNNER_CLOSED", "the runner was closed");
+    };
+    const refused = { code: "RUNNER_CLOSED" };
+    await expect(checkpointsOf(db).ifDue(closed)).rejects.toMatchObject(refused);
+    await expect(checkpointsOf(db).now(closed)).rejects.toMatchObject(refused);
   });
 });
 

@@ -148,7 +148,17 @@ export class Views {
       });
       if (!step.isRestored) return null;
       const { rest, messages, same, packed } = step;
-      if (isLast) return { rest, messages, same, upToId, runs, packed, keptBytes: keptBytes ?? 0 };
+      if (isLast)
+        return {
+          rest,
+          messages,
+          same,
+          upToId,
+          runs,
+          changedRuns: 0,
+          packed,
+          keptBytes: keptBytes ?? 0,
+        };
       start = packed;
       lengthBefore = step.length;
     }

@@ -158,10 +158,11 @@ export class StoredViews {
     return thread;
   }
 
-  #keep(threadId: string, thread: ThreadViews, { upToId, runs, packed }: ViewMessage): void {
+  #keep(threadId: string, thread: ThreadViews, read: ViewMessage): void {
+    const { upToId, runs, changedRuns, packed } = read;
     if (packed === null || this.#backend.keepView === undefined) return;
     const keeping = this.#backend
-      .keepView({ threadId, upToId, runs, packed })
+      .keepView({ threadId, upToId, runs, changedRuns, packed })
       .catch((err: RunStoreError) => {
         this.#logger.debug({ err, threadId }, "the view of a thread was not kept");
       })

@@ -4,7 +4,7 @@ import { ADDED_FOR_INTERRUPTED, INTERRUPTED_INDEX } from "./interrupted-columns.
 import { ADDED_FOR_REMOVAL, REMOVAL_TABLES } from "./removal-tables.ts";
 import { ADDED_FOR_VALUES, ADDED_TO_SHARED_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
-import { VIEW_TABLE } from "./view-table.ts";
+import { ADDED_FOR_VIEWS, VIEW_TABLE } from "./view-table.ts";
 
 /** The schema version that this code writes. Files of a newer version are refused. */
 export const SCHEMA_VERSION = 5;
@@ -198,6 +198,7 @@ export function migrate(db: Database): number {
         ...ADDED_FOR_THREADS,
         ...ADDED_FOR_REMOVAL,
         ...ADDED_FOR_INTERRUPTED,
+        ...ADDED_FOR_VIEWS,
       ];
       for (const column of added) addColumn(db, column);
       db.exec(THREAD_TABLES);

@@ -1,5 +1,6 @@
 import type { Database } from "better-sqlite3";
 import type { WriterNotice } from "../../../src/protocol/messages.ts";
+import { concernsWholeFile } from "../database/fault.ts";
 
 /** Pages that wait in the WAL, from which on they are moved into the database. */
 const DUE_PAGES = 1000;
@@ -59,18 +60,20 @@ export class Checkpoints {
   }
 
   /**
-   * Called between two transactions of long work, which then waits. `before` is called after the wait: it throws
-   * when the file is closed by then.
+   * Called between two transactions of long work, which then waits. `before` is called before and after the
+   * wait: it throws when the file is closed by then.
    */
   async ifDue(before: () => void): Promise<void> {
+    before();
     if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, this.#restartPages);
   }
 
   /** Moves all pages now, so that the file gets smaller. `before`: see `ifDue`. */
   async now(before: () => void): Promise<void> {
+    before();
     const { pages } = this.#waiting;
     if (pages > FEW_PAGES) await this.#make(before, 0);
-    else if (pages > 0) this.#db.pragma("wal_checkpoint(PASSIVE)");
+    else if (pages > 0) this.#move();
   }
 
   /** Moves the last pages, too, if the WAL has so many pages. */
@@ -79,7 +82,19 @@ export class Checkpoints {
     before();
     const { pages, all } = this.#waiting;
     const isSmall = pages <= FEW_PAGES;
-    if (!isDone || (isSmall && all >= whole)) this.#db.pragma("wal_checkpoint(PASSIVE)");
+    if (!isDone || (isSmall && all >= whole)) this.#move();
+  }
+
+  /**
+   * A failure is ignored, as SQLite ignores it after a commit: the WAL still has everything. The disk may have no
+   * room to let the database grow, while the WAL is long enough already.
+   */
+  #move(): void {
+    try {
+      this.#db.pragma("wal_checkpoint(PASSIVE)");
+    } catch (error) {
+      if (!concernsWholeFile(error)) throw error;
+    }
   }
 
   /** Pages of the WAL that are not in the database, and all its pages. Negative for a database in memory. */

@@ -9,9 +9,10 @@ export class KeptViews {
 
   constructor(db: Database) {
     const statements = prepareKeepViewStatements(db);
-    const keep = ({ threadId, upToId, runs, packed }: KeepViewRequest) => {
-      // Runs may have been purged since the view was read: then it shows what is gone.
-      if (statements.countRuns.get(threadId, upToId) !== runs) return;
+    const keep = ({ threadId, upToId, runs, changedRuns, packed }: KeepViewRequest) => {
+      const now = statements.runsNow.get(threadId, upToId, threadId);
+      // Runs may have been purged or changed since the view was read: then it shows what is gone.
+      if (now?.runs !== runs || now.changedRuns !== changedRuns) return;
       const others = statements.keptViews.all(threadId).filter((view) => view.upToId !== upToId);
       const kept = [...others, { upToId, runs }].sort((a, b) => a.upToId - b.upToId);
       // Dropped before the new view is kept, which then takes their pages.

@@ -59,26 +59,27 @@ export class ViewReader {
         : (this.#statements.rowBeforeLast.get(threadId, lastId, leaveOut) ?? 0);
     const kept = this.#statements.keptView.get(threadId, since ?? upToId);
     const keptBytes = kept?.view.length ?? 0;
+    const changedRuns = this.#statements.changedRuns.get(threadId) ?? 0;
+    const read = { upToId, changedRuns, keptBytes };
     if (kept?.up_to === upToId) {
       const json = unpackView(kept.view);
       if (json !== undefined) {
         const messages = json.chunks.map((chunk) => chunk.json);
         const { rest } = json;
-        return { rest, messages, same: null, upToId, runs: kept.runs, packed: null, keptBytes };
+        return { ...read, rest, messages, same: null, runs: kept.runs, packed: null };
       }
     }
-    const { view, chunks, read, isKept } = this.#start(threadId, kept, since ?? upToId);
+    const { view, chunks, read: added, isKept } = this.#start(threadId, kept, since ?? upToId);
     if (since !== null) {
       const before = view.messages;
-      addRuns(view, threadId, this.#runs(threadId, since, upToId, read));
-      const { runs } = read;
-      return { ...newMessages(view, before), upToId, runs, packed: null, keptBytes };
+      addRuns(view, threadId, this.#runs(threadId, since, upToId, added));
+      return { ...read, ...newMessages(view, before), runs: added.runs, packed: null };
     }
     const json = jsonOfView(view, chunks);
-    const isWorth = isWorthKeeping(json, read.length, isKept ? keptBytes : null);
+    const isWorth = isWorthKeeping(json, added.length, isKept ? keptBytes : null);
     const packed = isWorth ? packView(json) : null;
     const messages = json.chunks.map((chunk) => chunk.json);
-    return { rest: json.rest, messages, same: null, upToId, runs: read.runs, packed, keptBytes };
+    return { ...read, rest: json.rest, messages, same: null, runs: added.runs, packed };
   }
 
   /** The view up to a row, made from the view that was kept, if it is one. */

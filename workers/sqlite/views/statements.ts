@@ -19,6 +19,10 @@ export function prepareReadViewStatements(db: Database) {
       `SELECT up_to, runs, view FROM thread_views WHERE thread_id = ? AND up_to <= ?
        ORDER BY up_to DESC LIMIT 1`,
     ),
+    // See view-table.ts.
+    changedRuns: db
+      .prepare<[string], number>("SELECT changed_runs FROM threads WHERE thread_id = ?")
+      .pluck(),
     lastRunOfView: db
       .prepare<[string], number | null>("SELECT max(id) FROM agent_runs WHERE thread_id = ?")
       .pluck(),
@@ -43,11 +47,10 @@ export type ReadViewStatements = ReturnType<typeof prepareReadViewStatements>;
 
 export function prepareKeepViewStatements(db: Database) {
   return {
-    countRuns: db
-      .prepare<[string, number], number>(
-        "SELECT count(*) FROM agent_runs WHERE thread_id = ? AND id <= ?",
-      )
-      .pluck(),
+    runsNow: db.prepare<[string, number, string], { runs: number; changedRuns: number }>(
+      `SELECT (SELECT count(*) FROM agent_runs WHERE thread_id = ? AND id <= ?) AS runs,
+         coalesce((SELECT changed_runs FROM threads WHERE thread_id = ?), 0) AS changedRuns`,
+    ),
     keepView: db.prepare<[string, number, number, Uint8Array]>(
       `INSERT INTO thread_views (thread_id, up_to, runs, view) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET runs = excluded.runs, view = excluded.view
