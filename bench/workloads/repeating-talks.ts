@@ -1,4 +1,5 @@
 import type { BaseEvent, RunAgentInput } from "@ag-ui/core";
+import { prose } from "./prose.ts";
 
 /** One turn of a talk: what the client sends, and what the agent emits. */
 export interface TalkTurn {
@@ -16,22 +17,6 @@ export interface RepeatingTalk {
 
 type Message = RunAgentInput["messages"][number];
 
-const WORDS =
-  "the harbour office opens at nine and closes when the last ferry has left for the islands";
-
-/** Prose that is different in each turn and each place of it. */
-function prose(turn: number, what: string, length: number): string {
-  const words = WORDS.split(" ");
-  const parts = [`${what} ${turn}:`];
-  for (let at = 0, size = 0; size < length; at++) {
-    const word = words[(at * 7 + turn * 3) % words.length] ?? "";
-    // Every few words one that comes nowhere else.
-    parts.push(at % 5 === 0 ? `${word}-${turn}.${at}` : word);
-    size += word.length + 1;
-  }
-  return parts.join(" ");
-}
-
 /** Base64 without a pattern. */
 function image(bytes: number): string {
   let state = 42;
@@ -47,13 +32,13 @@ const idsOf = (turn: number) => ({ threadId: "talk", runId: `run-${turn}` });
 const question = (turn: number): Message => ({
   id: `question-${turn}`,
   role: "user",
-  content: prose(turn, "question", 200),
+  content: prose(2 * turn, 260),
 });
 
 const answer = (turn: number): Message => ({
   id: `answer-${turn}`,
   role: "assistant",
-  content: prose(turn, "answer", 700),
+  content: prose(2 * turn + 1, 860),
 });
 
 /** A message as a graph keeps it in its state. */
@@ -137,13 +122,13 @@ const graph: RepeatingTalk = {
 
 const TOOLS: RunAgentInput["tools"] = Array.from({ length: 40 }, (_, at) => ({
   name: `tool-${at}`,
-  description: prose(at, "does", 400),
+  description: prose(1_000_000 + at, 500),
   parameters: { type: "object", properties: { place: { type: "string" } } },
 }));
 
 const CONTEXT: RunAgentInput["context"] = Array.from({ length: 50 }, (_, at) => ({
   description: `page ${at}`,
-  value: prose(at, "says", 1800),
+  value: prose(2_000_000 + at, 2000),
 }));
 
 /** A client that sends 40 tools and 100 kB of context with each run. */

@@ -1,7 +1,7 @@
 /** How many runs lie between the two views of a thread, so that the older one serves a folded history. */
 const RUNS_BETWEEN = 50;
 
-/** Of a thread with a larger view, in bytes, only one is kept: attachments do not deflate. */
+/** Of a thread with a larger view, in bytes, only one is kept: attachments do not get shorter. */
 const MAX_TWO_BYTES = 512 * 1024;
 
 /** A view that is kept, without its content. */
@@ -14,7 +14,7 @@ export interface KeptView {
 
 /**
  * Which of the views of a thread to drop after `added`, of `bytes` bytes, was kept. `kept` has all of them, in
- * the order of the thread. Two remain: the latest, and an older one.
+ * the order of the thread. Two remain: the latest and, in a thread that is long enough, an older one.
  */
 export function viewsToDrop(
   kept: readonly KeptView[],
@@ -22,6 +22,9 @@ export function viewsToDrop(
   bytes: number,
 ): readonly KeptView[] {
   if (bytes > MAX_TWO_BYTES) return kept.filter(({ upToId }) => upToId !== added);
+  const last = kept.at(-1);
+  // Reading all runs of a short thread again costs no more than reading those between two views.
+  if (last?.upToId === added && last.runs <= RUNS_BETWEEN) return kept.slice(0, -1);
   const [oldest, middle, latest] = kept;
   if (oldest === undefined || middle === undefined || latest === undefined) return [];
   const isFarApart = middle.runs - oldest.runs >= RUNS_BETWEEN;

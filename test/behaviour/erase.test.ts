@@ -1,7 +1,9 @@
 import "../support/leak-guard.ts";
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { prose } from "../../bench/workloads/prose.ts";
 import { type SqliteAgentRunner, withResource } from "../../src/index.ts";
 import { ByteSearch } from "../../workers/sqlite/removal/byte-search.ts";
 import { Needles } from "../../workers/sqlite/removal/needles.ts";
@@ -48,6 +50,12 @@ async function tell(runner: SqliteAgentRunner, threadId: string, secret: string,
   for (let at = 1; at <= runs; at++) {
     await runToEnd(runner, threadId, `${secret}-run-${at}`, tellingAgent(secret, at === 1));
   }
+}
+
+/** How the compressed values in a file begin. */
+function compressedIn(dbPath: string): Buffer[] {
+  const sql = "SELECT substr(text, 1, 40) FROM shared_values WHERE typeof(text) = 'blob'";
+  return withDatabase(dbPath, (db) => db.prepare<[], Buffer>(sql).pluck().all());
 }
 
 describe("erase", () => {
@@ -139,6 +147,37 @@ describe("erase", () => {
     await tell(runner, "f", secretOf("later"), 1);
     expect(await runner.threads.erase({ threadId: "f" })).toMatchObject({ verified: true });
     expect(countInFiles(dbPath, shared)).toBe(0);
+  });
+
+  test("leaves nothing of what is stored compressed", async () => {
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath });
+    const talk = async (threadId: string, seed: number) => {
+      for (let at = 1; at <= 12; at++) {
+        const agent = scriptedAgent(function* ({ input }) {
+          const notes = Array.from({ length: at }, (_, note) => prose(seed + note, 2000));
+          yield started(input);
+          yield { type: "STATE_SNAPSHOT", snapshot: { notes, last: `${threadId} ${at}` } };
+          yield finished(input);
+        });
+        await runToEnd(runner, threadId, `${threadId}-${at}`, agent);
+      }
+      await replayOf(runner, threadId);
+    };
+    await talk("erased", 1);
+    const erased = compressedIn(dbPath);
+    await talk("kept", 100);
+    const kept = compressedIn(dbPath).filter((one) => !erased.some((other) => other.equals(one)));
+    const before = await replayOf(runner, "kept");
+    expect(await runner.threads.erase({ threadId: "erased" })).toMatchObject({ verified: true });
+    expect(await replayOf(runner, "kept")).toEqual(before);
+    await runner.close();
+    const file = readFileSync(dbPath);
+    const isIn = (bytes: Buffer) => file.includes(bytes);
+    expect([erased.length, kept.length]).toEqual([12, 12]);
+    expect(erased.filter(isIn)).toEqual([]);
+    // Few of them lie across the border of a page.
+    expect(kept.filter(isIn).length).toBeGreaterThan(6);
   });
 
   test("waits for a reader of another process that holds the WAL", async () => {

@@ -27,7 +27,7 @@ import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 import { uncaught } from "../support/uncaught.ts";
 
 const CHILD = fileURLToPath(new URL("fixtures/unfinished.child.ts", import.meta.url));
-const PAGE = 4096;
+const PAGE = 1024;
 const WAL_HEADER = 32;
 const FRAME = PAGE + 24;
 
@@ -164,7 +164,7 @@ it("flipped bits in a file harm only the runs that they hit: each stream ends, w
   const content = readFileSync(await soundFile());
   const total = { whole: 0, told: 0, "not stored": 0, unreadable: 0 };
   await fc.assert(
-    fc.asyncProperty(fc.array(flip, { minLength: 1, maxLength: 25 }), async (flips) => {
+    fc.asyncProperty(fc.array(flip, { minLength: 1, maxLength: 40 }), async (flips) => {
       const dbPath = tempDatabase();
       const witness = `${dbPath}.witness`;
       for (const path of [dbPath, witness]) writeFileSync(path, withFlips(content, flips));
@@ -173,7 +173,7 @@ it("flipped bits in a file harm only the runs that they hit: each stream ends, w
       for (const outcome of outcomes) total[outcome]++;
       total.unreadable += lines.filter(isAboutRow).length;
     }),
-    { numRuns: 18, seed: 20_250, endOnFailure: true },
+    { numRuns: 18, seed: 20_253, endOnFailure: true },
   );
   // Otherwise the flips would have tested nothing.
   expect(Object.entries(total).filter(([, count]) => count === 0)).toEqual([]);

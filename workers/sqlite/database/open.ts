@@ -81,6 +81,15 @@ function enterWal(db: BetterSqlite3.Database): void {
 }
 
 /**
+ * Bytes of a page of a new file. Most rows of `agent_runs` take one to four kilobytes. On pages of 4 KiB, a third
+ * of the file is empty space behind such rows, and each table of a short file has a page of its own.
+ */
+const PAGE_BYTES = 1024;
+
+/** Bytes of the WAL from which on a commit moves its pages into the database. */
+const MAX_WAL_BYTES = 32 * 1024 * 1024;
+
+/**
  * Opens the read-write connection of this instance. Writes nothing before the file is known to be empty
  * or a file of an agent runner.
  */
@@ -94,8 +103,12 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
   });
   let guard: BetterSqlite3.Database | null = null;
   try {
-    // Only an empty file can get this: its free pages can then be given back step by step, after a purge.
-    if (inspectSchema(db) === 0) db.pragma("auto_vacuum = INCREMENTAL");
+    // Only an empty file can get these.
+    if (inspectSchema(db) === 0) {
+      db.pragma(`page_size = ${PAGE_BYTES}`);
+      // Free pages can then be given back step by step, after a purge.
+      db.pragma("auto_vacuum = INCREMENTAL");
+    }
     enterWal(db);
     // What is deleted is overwritten in the pages that are written anyway. https://www.sqlite.org/pragma.html#pragma_secure_delete
     db.pragma("secure_delete = FAST");
@@ -103,8 +116,9 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     // batch is written. Checkpoints are synced. https://www.sqlite.org/pragma.html#pragma_synchronous
     db.pragma("synchronous = NORMAL");
     // Most commits change the same few index pages. With rarer checkpoints, each of these pages is
-    // written to the database less often. 8000 pages are 32 MiB of WAL.
-    db.pragma("wal_autocheckpoint = 8000");
+    // written to the database less often.
+    const pageBytes = Number(db.pragma("page_size", { simple: true }));
+    db.pragma(`wal_autocheckpoint = ${MAX_WAL_BYTES / pageBytes}`);
     // Bytes. A WAL that grew beside a long reader is cut back to this size at a later checkpoint.
     db.pragma("journal_size_limit = 67108864");
     // A negative number means KiB. The upper pages of the indexes of a large file fit into this cache. A

@@ -13,7 +13,8 @@ export const ADDED_FOR_REMOVAL: readonly (readonly [
  * carries on with a removal, and removes what there is of a fork.
  *
  * `borrowed_logs`: the threads that use values in a log of another thread, from which they were forked.
- * Only the thread in `shared_logs` appends to a log. A log goes to a borrower when its thread is removed.
+ * Only the thread in `shared_logs` appends to a log. The logs of a thread go to a borrower when the thread is
+ * removed.
  *
  * `unfinished_erasures`: threads and resources that are erased, and of which the files may still have traces.
  * They are named by digests of their ids. A row stays until the files were searched, whoever does that.

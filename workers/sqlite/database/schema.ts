@@ -2,7 +2,7 @@ import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import { ADDED_FOR_INTERRUPTED, INTERRUPTED_INDEX } from "./interrupted-columns.ts";
 import { ADDED_FOR_REMOVAL, REMOVAL_TABLES } from "./removal-tables.ts";
-import { ADDED_FOR_VALUES, SHARED_TABLES } from "./shared-tables.ts";
+import { ADDED_FOR_VALUES, ADDED_TO_SHARED_VALUES, SHARED_TABLES } from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { ADDED_FOR_VIEWS, VIEW_TABLE } from "./view-table.ts";
 
@@ -204,6 +204,7 @@ export function migrate(db: Database): number {
       db.exec(THREAD_TABLES);
       db.exec(INTERRUPTED_INDEX);
       db.exec(SHARED_TABLES);
+      for (const column of ADDED_TO_SHARED_VALUES) addColumn(db, column);
       db.exec(VIEW_TABLE);
       db.exec(REMOVAL_TABLES);
       db.exec(BACKFILL_THREADS);

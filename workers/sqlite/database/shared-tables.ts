@@ -1,5 +1,5 @@
 /**
- * Columns with the places of a row's values: a JSON array of `Place`. Null if no value was taken out.
+ * Columns with the places of a row's values: see `packPlaces`. Null if no value was taken out.
  */
 export const ADDED_FOR_VALUES: readonly (readonly [table: string, column: string, type: string])[] =
   [
@@ -11,11 +11,23 @@ export const ADDED_FOR_VALUES: readonly (readonly [table: string, column: string
     ["threads", "value_sweeps", "INTEGER NOT NULL DEFAULT 0"],
   ];
 
+/** Columns that `shared_values` of schema version 4 has not. */
+export const ADDED_TO_SHARED_VALUES: readonly (readonly [
+  table: string,
+  column: string,
+  type: string,
+])[] = [
+  ["shared_values", "holder", "INTEGER"],
+  ["shared_values", "skip", "INTEGER NOT NULL DEFAULT 0"],
+];
+
 /**
  * The values that repeat from run to run: see `ThreadValues`.
  *
  * A log belongs to a thread. It has no thread, and is never swept, when a row with pieces of it was
- * moved to another thread. `shared_values` has a row for each text that was appended to a log.
+ * moved to another thread. `shared_values` has a row for each text that was appended to a log. The texts of
+ * several rows may be stored as one, in the first of these rows: see `storeChunks`. These rows are of the logs of
+ * one thread, and are swept together.
  *
  * Values do not belong to the run that added them, so that a purge of runs leaves the later runs whole.
  * The triggers notice such a purge. They also notice when another program rewrites the events or the
@@ -33,7 +45,12 @@ CREATE TABLE IF NOT EXISTS shared_values (
   -- Where in the log the text begins, and its length, both in UTF-16 units.
   at INTEGER NOT NULL,
   length INTEGER NOT NULL,
+  -- A StoredText. Empty where another row holds the text.
   text TEXT NOT NULL,
+  -- The row that holds the text of this row. Null if it is this row.
+  holder INTEGER,
+  -- Where the text of this row begins in the text of its holder, in UTF-16 units.
+  skip INTEGER NOT NULL DEFAULT 0,
   UNIQUE (log, at)
 );
 CREATE INDEX IF NOT EXISTS idx_values_stale ON threads(values_stale) WHERE values_stale = 1;

@@ -7,8 +7,8 @@ import { createExclusively, syncDirectory, systemCodeOf } from "../database/data
 import { type Driver, loadDriver } from "../database/driver.ts";
 import { codeOf } from "../database/fault.ts";
 
-/** Pages that are copied in one step. Between steps the thread answers other requests, or is ended. */
-const PAGES_A_STEP = 256;
+/** Bytes that are copied in one step. Between steps the thread answers other requests, or is ended. */
+const BYTES_A_STEP = 1024 * 1024;
 
 /** Milliseconds between two progress notices to the main thread. */
 const PROGRESS_MS = 100;
@@ -60,7 +60,7 @@ async function copy(
       const totalBytes = pages.totalPages * pageSize;
       notify({ bytes: totalBytes - pages.remainingPages * pageSize, totalBytes });
     }
-    return PAGES_A_STEP;
+    return BYTES_A_STEP / pageSize;
   };
   const isShared = !db.memory;
   if (isShared) {

@@ -1,6 +1,7 @@
 import type { EventLike } from "../../../src/events/event.ts";
 import { chunksOf } from "../../../src/events/json/chunks.ts";
 import { isTrimmed, mayBeTrimmed } from "../../../src/events/replay/trimmed.ts";
+import { isSnapshot } from "../../../src/events/shared/repeating.ts";
 import type {
   HistoryPageMessage,
   PageCursor,
@@ -11,6 +12,7 @@ import { parseEvents } from "../database/parse-events.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
+import { placesOf } from "../values/stored-places.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
 import { readThreadNow } from "./who-runs.ts";
@@ -125,15 +127,18 @@ export class HistoryPages {
     const texts = this.#values.eachEventOf(row, forReplay ? isReplayed : undefined);
     if (texts === null) return { chunks: [this.#values.eventsOf(row)], trimmed: false };
     const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
-    const isWhole = kept.length === texts.length && !HAS_TRIMMED_VALUES.test(row.shared_events);
+    const isWhole = kept.length === texts.length && !hasTrimmedValues(row);
     return { chunks: chunksOf(kept, PAGE_LENGTH), trimmed: forReplay && !isWhole };
   }
 }
 
 const nameOf = (id: number, forReplay: boolean) => `${id} ${forReplay}`;
 
-/** Whether the places of a row's values are those of snapshots, or of the state in an input. */
-const HAS_TRIMMED_VALUES = /"(?:STATE_SNAPSHOT|MESSAGES_SNAPSHOT|input\.state)"/;
+/** Whether values of a row are snapshots, or the state in an input. */
+function hasTrimmedValues({ shared_events }: StoredEventsRow): boolean {
+  const places = placesOf({ shared_events, shared_input: null });
+  return places.some(([slot]) => isSnapshot(slot) || slot === "input.state");
+}
 
 function isTrimmedText(json: string): boolean {
   return mayBeTrimmed(json) && isTrimmed((JSON.parse(json) as EventLike).type);

@@ -14,6 +14,7 @@ import type {
   ReadThreadMessage,
 } from "../../../src/protocol/thread-messages.ts";
 import { ThreadReader } from "../threads/read-threads.ts";
+import { KnownChunks } from "../values/known-chunks.ts";
 import { ValueReader } from "../values/read-values.ts";
 import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
@@ -45,7 +46,8 @@ export class Reading {
 
   constructor(context: ReaderContext) {
     this.#context = context;
-    const values = new ValueReader(context.statements);
+    // Requests are answered between transactions.
+    const values = new ValueReader(context.statements, new KnownChunks());
     this.#pages = new HistoryPages(context, values);
     this.#views = new ViewReader(context.db, context.statements, values);
     this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);

@@ -6,10 +6,10 @@ import { concernsWholeFile } from "../database/fault.ts";
 const DUE_PAGES = 1000;
 
 /**
- * The size of the WAL in pages with which all of them are moved, so that the next commit begins it anew. That
- * commit syncs, so it should be rare. From 8000 pages on, SQLite makes checkpoints within commits: see `open.ts`.
+ * The size of the WAL with which all of its pages are moved, so that the next commit begins it anew. That commit
+ * syncs, so it should be rare. From 32 MiB on, SQLite makes checkpoints within commits: see `open.ts`.
  */
-const RESTART_PAGES = 5000;
+const RESTART_BYTES = 20 * 1024 * 1024;
 
 /** Pages that the writer moves itself, at most: so few take little time. */
 const FEW_PAGES = 400;
@@ -51,10 +51,12 @@ export class CheckpointRequests {
 export class Checkpoints {
   readonly #db: Database;
   readonly #requests: CheckpointRequests;
+  readonly #restartPages: number;
 
   constructor(db: Database, requests: CheckpointRequests) {
     this.#db = db;
     this.#requests = requests;
+    this.#restartPages = RESTART_BYTES / Number(db.pragma("page_size", { simple: true }));
   }
 
   /**
@@ -63,7 +65,7 @@ export class Checkpoints {
    */
   async ifDue(before: () => void): Promise<void> {
     before();
-    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, RESTART_PAGES);
+    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, this.#restartPages);
   }
 
   /** Moves all pages now, so that the file gets smaller. `before`: see `ifDue`. */

@@ -1,3 +1,5 @@
+import { type StoredText, unpackText } from "../values/packed-text.ts";
+import { placesOf } from "../values/stored-places.ts";
 import type { EraseStatements } from "./erase-statements.ts";
 import type { Needles } from "./needles.ts";
 import type { Slices } from "./slices.ts";
@@ -29,8 +31,11 @@ export async function collectNeedles(
     (run) => {
       needles.addText(run.run_id);
       needles.addText(run.client_run_id);
-      const { events, input, shared_events, shared_input } = run;
-      for (const json of [events, input, shared_events, shared_input]) needles.addJson(json);
+      for (const json of [run.events, run.input]) needles.addJson(json);
+      for (const places of [run.shared_events, run.shared_input]) addStored(needles, places);
+      for (const [, , packed] of placesOf(run)) {
+        for (const piece of packed) if (typeof piece === "string") needles.addJson(piece);
+      }
       return run.id;
     },
   );
@@ -46,10 +51,17 @@ export async function collectNeedles(
     (after: number) => slices.look(() => statements.valuesAfter.all(threadId, after, ROWS)),
     0,
     ({ id, text }) => {
-      needles.addJson(text);
+      addStored(needles, text);
+      needles.addJson(unpackText(text));
       return id;
     },
   );
+}
+
+/** Adds a text as it is in its row: most are deflated. Journals had it as it was. */
+function addStored(needles: Needles, stored: StoredText | null): void {
+  if (typeof stored === "string") needles.addJson(stored);
+  else needles.addBytes(stored);
 }
 
 /** Reads pages of rows. `take` returns what the next page comes after. */

@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import type { StoredText } from "../values/packed-text.ts";
 
 /** What an erasure removes at once, and what it reads of it before. */
 export function prepareEraseStatements(db: Database) {
@@ -24,7 +25,7 @@ export function prepareEraseStatements(db: Database) {
       .pluck(),
     valuesAfter: db.prepare<
       [string, number, number],
-      { readonly id: number; readonly text: string }
+      { readonly id: number; readonly text: StoredText }
     >(
       `SELECT id, text FROM shared_values
        WHERE log IN (SELECT log FROM shared_logs WHERE thread_id = ?) AND id > ?
@@ -124,8 +125,8 @@ export interface RunToErase {
   readonly client_run_id: string | null;
   readonly events: string;
   readonly input: string;
-  readonly shared_events: string | null;
-  readonly shared_input: string | null;
+  readonly shared_events: StoredText | null;
+  readonly shared_input: StoredText | null;
 }
 
 export type EraseStatements = ReturnType<typeof prepareEraseStatements>;

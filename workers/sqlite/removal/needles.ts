@@ -4,7 +4,7 @@ import { NEEDLE_BYTES } from "./byte-search.ts";
 const MAX_NEEDLES = 20_000;
 
 /** Bytes between two needles of one long text: a page of the file has at least two of them. */
-const STRIDE = 1500;
+const STRIDE = 400;
 
 /**
  * Parts of what is to be erased, by which it is looked for in the files afterwards. Of very much content, a

@@ -1,8 +1,8 @@
 import type { Database } from "better-sqlite3";
 import type { Slices } from "./slices.ts";
 
-/** Free pages that one statement gives back. The time is checked between statements. */
-const PAGES = 16;
+/** What one statement gives back. The time is checked between statements. */
+const STEP_BYTES = 64 * 1024;
 
 /** Value of `PRAGMA auto_vacuum` for files that can give free pages back step by step. */
 const INCREMENTAL = 2;
@@ -22,10 +22,11 @@ export async function giveSpaceBack(
   isEnded: () => boolean,
 ): Promise<void> {
   if (!isGivenBack(db)) return;
+  const pages = STEP_BYTES / Number(db.pragma("page_size", { simple: true }));
   await slices.until((isOver) => {
     while (!isEnded() && Number(db.pragma("freelist_count", { simple: true })) > 0) {
       if (isOver()) return false;
-      db.pragma(`incremental_vacuum(${PAGES})`);
+      db.pragma(`incremental_vacuum(${pages})`);
     }
     return true;
   });

@@ -71,19 +71,19 @@ export function prepareLendingStatements(db: Database) {
   return {
     markLenders: db.prepare<[string]>(MARK_LENDERS),
     endBorrowing: db.prepare<[string]>("DELETE FROM borrowed_logs WHERE thread_id = ?"),
-    markBorrowers: db.prepare<[string]>(
-      `UPDATE threads SET values_stale = 1 WHERE thread_id IN
-         (SELECT min(borrowed_logs.thread_id) FROM borrowed_logs JOIN shared_logs USING (log)
-          WHERE shared_logs.thread_id = ? GROUP BY log)`,
+    borrowerOf: db
+      .prepare<[string], string | null>(
+        `SELECT min(borrowed_logs.thread_id) FROM borrowed_logs JOIN shared_logs USING (log)
+         WHERE shared_logs.thread_id = ?`,
+      )
+      .pluck(),
+    markStale: db.prepare<[string]>("UPDATE threads SET values_stale = 1 WHERE thread_id = ?"),
+    giveLogs: db.prepare<[{ readonly borrower: string; readonly lender: string }]>(
+      "UPDATE shared_logs SET thread_id = @borrower WHERE thread_id = @lender",
     ),
-    giveLogs: db.prepare<[string], { readonly thread_id: string; readonly log: number }>(
-      `UPDATE shared_logs SET thread_id =
-         (SELECT min(borrowed_logs.thread_id) FROM borrowed_logs WHERE log = shared_logs.log)
-       WHERE thread_id = ? AND log IN (SELECT log FROM borrowed_logs)
-       RETURNING thread_id, log`,
-    ),
-    endBorrowingOf: db.prepare<[string, number]>(
-      "DELETE FROM borrowed_logs WHERE thread_id = ? AND log = ?",
+    endBorrowingOfOwn: db.prepare<[{ readonly borrower: string }]>(
+      `DELETE FROM borrowed_logs WHERE thread_id = @borrower
+         AND log IN (SELECT log FROM shared_logs WHERE thread_id = @borrower)`,
     ),
     // All logs that a thread may use: which of them it uses is seen by a sweep.
     borrowLogs: db.prepare<[{ readonly borrower: string; readonly lender: string }]>(

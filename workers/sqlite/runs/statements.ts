@@ -2,6 +2,7 @@ import type { Database } from "better-sqlite3";
 import { SCHEMA_VERSION } from "../database/schema.ts";
 import { RUN_STATE, type RunStateRow } from "../instances/statements.ts";
 import type { RunKeyRow } from "../state/statements.ts";
+import type { StoredText } from "../values/packed-text.ts";
 
 /**
  * The next epoch of a thread. A version 1 runner replaces the row of a thread that it takes, and the row
@@ -158,7 +159,7 @@ export function prepareRunStatements(db: Database) {
       [
         ...[threadId: string, runId: string, clientId: string | null],
         ...[events: string, input: string, createdAt: number, agentId: string | null],
-        ...[sharedEvents: string | null, sharedInput: string | null, epoch: number],
+        ...[sharedEvents: StoredText | null, sharedInput: StoredText | null, epoch: number],
       ]
     >(
       `INSERT INTO agent_runs

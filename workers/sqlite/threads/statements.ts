@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import type { StoredText } from "../values/packed-text.ts";
 
 /** UTF-16 units of events, without the values that are stored elsewhere, beyond which a run is not read. */
 const MAX_READ_LENGTH = 512 * 1024;
@@ -18,8 +19,8 @@ export interface RunRow {
   readonly events: string | null;
   /** The end of the JSON of the events when `events` is null: 64 KiB. */
   readonly tail: Uint8Array | null;
-  readonly shared_events: string | null;
-  readonly shared_input: string | null;
+  readonly shared_events: StoredText | null;
+  readonly shared_input: StoredText | null;
 }
 
 /** The end of the JSON of the events. SQLite would take seconds to parse the JSON of a very long run. */

@@ -4,7 +4,8 @@ import type { StoredRunFacts, ThreadFacts } from "../../../src/protocol/thread-m
 import type { RunSummary } from "../../../src/protocol/threads.ts";
 import * as facts from "../../../src/runs/thread-facts.ts";
 import { parseEvents } from "../database/parse-events.ts";
-import { placesOf, type ValueReader } from "../values/read-values.ts";
+import type { ValueReader } from "../values/read-values.ts";
+import { placesOf } from "../values/stored-places.ts";
 import type { RunRow } from "./statements.ts";
 
 /** Adds a row of `agent_runs` to the facts of its thread: see `addRun` of `src/runs`. */

@@ -1,7 +1,8 @@
 import { joinPieces, type PackedPieces, unpackPieces } from "../../../src/events/shared/pieces.ts";
 import type { StoredThread, StoredValue } from "../../../src/events/shared/thread-values.ts";
-import { placesOf, type ValueReader } from "./read-values.ts";
+import type { ValueReader } from "./read-values.ts";
 import type { ValueStatements } from "./statements.ts";
+import { placesOf } from "./stored-places.ts";
 
 /** How many of a thread's latest runs are searched for the latest value of each slot. */
 const MAX_RUNS = 64;

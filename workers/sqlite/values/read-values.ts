@@ -1,11 +1,14 @@
-import { isPacked, type Span } from "../../../src/events/shared/pieces.ts";
-import { type Place, putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
+import type { Span } from "../../../src/events/shared/pieces.ts";
+import { putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
+import type { KnownChunks } from "./known-chunks.ts";
+import { unpackText } from "./packed-text.ts";
 import type {
-  PlacesRow,
+  ChunkRow,
   ReadValueStatements,
   StoredEventsRow,
   StoredInputRow,
 } from "./statements.ts";
+import { orNull, unpackPlaces } from "./stored-places.ts";
 
 /** The result for a row whose values were deleted or changed: no JSON, so that the reader reports it. */
 const UNREADABLE = "";
@@ -13,9 +16,12 @@ const UNREADABLE = "";
 /** Reads stored runs with their values put back. */
 export class ValueReader {
   readonly #statements: ReadValueStatements;
+  readonly #known: KnownChunks | null;
 
-  constructor(statements: ReadValueStatements) {
+  /** Pass `known` only where nothing is read that may be rolled back. */
+  constructor(statements: ReadValueStatements, known: KnownChunks | null = null) {
     this.#statements = statements;
+    this.#known = known;
   }
 
   /** The JSON of the events of a stored run. With `slots`, values of other slots are left out. */
@@ -28,7 +34,7 @@ export class ValueReader {
   /** The JSON of each event of a stored run that has values, or null if they cannot be read. */
   eachEventOf(row: StoredEventsRow, slots?: (slot: string) => boolean): readonly string[] | null {
     return orNull(() => {
-      const places = parsePlaces(row.shared_events);
+      const places = unpackPlaces(row.shared_events);
       const wanted = slots === undefined ? places : places.filter(([slot]) => slots(slot));
       return putBackEvents(row.events, wanted, this.readSpan);
     });
@@ -37,7 +43,7 @@ export class ValueReader {
   /** The JSON of the input of a stored run. */
   inputOf({ input, shared_input: places }: StoredInputRow): string {
     if (places === null) return input;
-    return orNull(() => putBackInput(input, parsePlaces(places), this.readSpan)) ?? UNREADABLE;
+    return orNull(() => putBackInput(input, unpackPlaces(places), this.readSpan)) ?? UNREADABLE;
   }
 
   /** A part of a log. Null if a row of it is missing. */
@@ -45,40 +51,25 @@ export class ValueReader {
     const to = from + length;
     const parts: string[] = [];
     let done = from;
-    for (const { at, text } of this.#statements.chunksOfLog.iterate(log, to, log, from)) {
-      if (at > done || text === null) return null;
+    for (const row of this.#statements.chunksOfLog.iterate(log, to, log, from)) {
+      const { at } = row;
+      const text = at > done ? null : this.#textOf(log, row);
+      if (text === null) return null;
       const part = text.slice(done - at, to - at);
       parts.push(part);
       done += part.length;
     }
     return done === to ? parts.join("") : null;
   };
-}
 
-/** Places as they are stored. Throws if they are not what we wrote. */
-function parsePlaces(json: string | null): readonly Place[] {
-  const places: unknown = json === null ? [] : JSON.parse(json);
-  if (!Array.isArray(places) || !places.every(isPlace)) throw new TypeError("no places");
-  return places;
-}
-
-function isPlace(value: unknown): value is Place {
-  if (!Array.isArray(value)) return false;
-  const [slot, index, pieces] = value as unknown[];
-  return typeof slot === "string" && typeof index === "number" && isPacked(pieces);
-}
-
-/** The places of a run in which values were stored, in that order. None where somebody else has written them. */
-export function placesOf({ shared_events, shared_input }: PlacesRow): readonly Place[] {
-  return [shared_events, shared_input].flatMap((json) => orNull(() => parsePlaces(json)) ?? []);
-}
-
-/** The result of `read`, or null if it finds JSON that another program wrote. */
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return null;
-    throw error;
+  /** The text of a row of a log. Null if it cannot be read. */
+  #textOf(log: number, { at, length, skip, holder }: ChunkRow): string | null {
+    const known = this.#known?.get(log, at, length);
+    if (known !== undefined) return known;
+    const held = unpackText(this.#statements.textOfHolder.get(holder));
+    if (held === null || held.length < skip + length) return null;
+    const text = held.slice(skip, skip + length);
+    this.#known?.add(log, at, text);
+    return text;
   }
 }

@@ -6,6 +6,8 @@ import { expectChange } from "../database/fault.ts";
 import { loadThread } from "./load-thread.ts";
 import { ValueReader } from "./read-values.ts";
 import type { PlacesRow, ValueStatements } from "./statements.ts";
+import { storeChunks } from "./store-chunks.ts";
+import { packPlaces } from "./stored-places.ts";
 
 /** UTF-16 units of values that are remembered at most, for all threads together. */
 const MAX_REMEMBERED = 32 * 1024 * 1024;
@@ -54,9 +56,10 @@ export class SharedValues {
     }
     const thread = this.#threadOf(threadId);
     const places = {
-      shared_events: this.#put(thread.values, events.values),
-      shared_input: this.#put(thread.values, input.values),
+      shared_events: packPlaces(placesOfValues(thread.values, events.values)),
+      shared_input: packPlaces(placesOfValues(thread.values, input.values)),
     };
+    storeChunks(this.#statements, thread.values.takeChunks());
     thread.lastRun = insertRun(places);
     this.#remember(threadId, thread);
     return thread.lastRun;
@@ -66,18 +69,6 @@ export class SharedValues {
   reset(): void {
     this.#known.clear();
     this.#size = 0;
-  }
-
-  #put(thread: ThreadValues, values: readonly TakenValue[]): string | null {
-    if (values.length === 0) return null;
-    const places = values.map(
-      ({ slot, index, text }): Place => [slot, index, packPieces(thread.put(slot, text))],
-    );
-    for (const { log, at, text } of thread.takeChunks()) {
-      const inserted = this.#statements.insertChunk.run(log, at, text.length, text);
-      expectChange(inserted, "a value of a run");
-    }
-    return JSON.stringify(places);
   }
 
   /** Removes a thread from the memory and returns it, or reads it from the file. */
@@ -112,4 +103,11 @@ export class SharedValues {
     expectChange({ changes: log === undefined ? 0 : 1 }, "a log for values of a run");
     return log as number;
   }
+}
+
+/** The places of values that are to be stored. */
+function placesOfValues(thread: ThreadValues, values: readonly TakenValue[]): readonly Place[] {
+  return values.map(({ slot, index, text }) => {
+    return [slot, index, packPieces(thread.put(slot, text))];
+  });
 }

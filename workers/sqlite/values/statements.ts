@@ -1,21 +1,26 @@
 import type { Database } from "better-sqlite3";
+import type { StoredText } from "./packed-text.ts";
 
+/** A row of a log. */
 export interface ChunkRow {
   readonly at: number;
-  /** Null in a damaged file. */
-  readonly text: string | null;
+  readonly length: number;
+  /** Where its text begins in the text of its holder. */
+  readonly skip: number;
+  /** The row that holds its text. */
+  readonly holder: number;
 }
 
-/** The events of a stored run without their values, and a JSON array of the values' places, or null. */
+/** The events of a stored run without their values, and the values' places: see `packPlaces`. */
 export interface StoredEventsRow {
   readonly events: string;
-  readonly shared_events: string | null;
+  readonly shared_events: StoredText | null;
 }
 
-/** The input of a stored run without its values, and a JSON array of the values' places, or null. */
+/** The input of a stored run without its values, and the values' places: see `packPlaces`. */
 export interface StoredInputRow {
   readonly input: string;
-  readonly shared_input: string | null;
+  readonly shared_input: StoredText | null;
 }
 
 /** The places of all values of a stored run. */
@@ -27,11 +32,15 @@ export function prepareReadValueStatements(db: Database) {
   return {
     // From the row that has the first requested unit.
     chunksOfLog: db.prepare<[number, number, number, number], ChunkRow>(
-      `SELECT at, text FROM shared_values
+      `SELECT at, length, skip, coalesce(holder, id) AS holder FROM shared_values
        WHERE log = ? AND at < ?
          AND at >= coalesce((SELECT max(at) FROM shared_values WHERE log = ? AND at <= ?), 0)
        ORDER BY at`,
     ),
+    // Null in a damaged file.
+    textOfHolder: db
+      .prepare<[number], StoredText | null>("SELECT text FROM shared_values WHERE id = ?")
+      .pluck(),
   };
 }
 
@@ -39,11 +48,20 @@ export type ReadValueStatements = ReturnType<typeof prepareReadValueStatements>;
 
 function prepareAppendStatements(db: Database) {
   return {
-    insertChunk: db.prepare<[log: number, at: number, length: number, text: string]>(
-      "INSERT INTO shared_values (log, at, length, text) VALUES (?, ?, ?, ?)",
-    ),
+    insertChunk: db.prepare<
+      [
+        log: number,
+        at: number,
+        length: number,
+        text: StoredText,
+        holder: number | bigint | null,
+        skip: number,
+      ]
+    >("INSERT INTO shared_values (log, at, length, text, holder, skip) VALUES (?, ?, ?, ?, ?, ?)"),
   };
 }
+
+export type AppendStatements = ReturnType<typeof prepareAppendStatements>;
 
 /** Appends to logs, and finds what a thread has. */
 export function prepareValueStatements(db: Database) {
@@ -76,12 +94,10 @@ export function prepareValueStatements(db: Database) {
 
 export type ValueStatements = ReturnType<typeof prepareValueStatements>;
 
-/** A row of a log, without its text. */
-export interface StoredChunkRow {
+/** A row of a log, and which one it is. */
+export interface StoredChunkRow extends ChunkRow {
   readonly id: number;
   readonly log: number;
-  readonly at: number;
-  readonly length: number;
 }
 
 /** The threads whose logs this thread has borrowed: it may have stopped using parts of them. */
@@ -94,6 +110,7 @@ UPDATE threads SET values_stale = 1 WHERE thread_id IN
 /** Deletes the texts that no stored run uses any more. */
 export function prepareSweepStatements(db: Database) {
   return {
+    ...prepareReadValueStatements(db),
     ...prepareAppendStatements(db),
     staleThreads: db
       .prepare<[number], string>("SELECT thread_id FROM threads WHERE values_stale = 1 LIMIT ?")
@@ -110,15 +127,12 @@ export function prepareSweepStatements(db: Database) {
       )
       .pluck(),
     markLenders: db.prepare<[string]>(MARK_LENDERS),
-    logsOfThread: db
-      .prepare<[string], number>("SELECT log FROM shared_logs WHERE thread_id = ?")
-      .pluck(),
-    chunksToSweep: db.prepare<[number], StoredChunkRow>(
-      "SELECT id, log, at, length FROM shared_values WHERE log = ?",
+    // Rows that one row holds the texts of come one after another.
+    chunksToSweep: db.prepare<[string], StoredChunkRow>(
+      `SELECT id, log, at, length, skip, coalesce(holder, id) AS holder
+       FROM shared_logs JOIN shared_values USING (log)
+       WHERE shared_logs.thread_id = ? ORDER BY coalesce(holder, id), skip`,
     ),
-    textOfChunk: db
-      .prepare<[number], string>("SELECT text FROM shared_values WHERE id = ?")
-      .pluck(),
     deleteChunk: db.prepare<[number]>("DELETE FROM shared_values WHERE id = ?"),
     deleteEmptyLogs: db.prepare<[string]>(
       `DELETE FROM shared_logs WHERE thread_id = ?

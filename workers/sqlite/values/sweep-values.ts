@@ -1,8 +1,10 @@
-import { LiveParts, type Part } from "../../../src/events/shared/live-parts.ts";
+import { LiveParts } from "../../../src/events/shared/live-parts.ts";
 import { unpackPieces } from "../../../src/events/shared/pieces.ts";
-import { expectChange } from "../database/fault.ts";
-import { placesOf } from "./read-values.ts";
+import type { Chunk } from "../../../src/events/shared/thread-values.ts";
+import { unpackText } from "./packed-text.ts";
 import type { StoredChunkRow, SweepStatements } from "./statements.ts";
+import { storeChunks } from "./store-chunks.ts";
+import { placesOf } from "./stored-places.ts";
 
 /**
  * Deletes the texts in the logs of a thread that no stored run uses any more, neither of the thread nor of
@@ -20,25 +22,37 @@ export function sweepThread(statements: SweepStatements, threadId: string, maxGa
       }
     }
   }
-  for (const log of statements.logsOfThread.all(threadId)) {
-    for (const chunk of statements.chunksToSweep.all(log)) {
-      keep(statements, chunk, live.of(log, chunk.at, chunk.length));
-    }
+  const rows = statements.chunksToSweep.all(threadId);
+  for (const [holder, chunks] of Map.groupBy(rows, (row) => row.holder)) {
+    keep(statements, holder, chunks, live);
   }
   statements.deleteEmptyLogs.run(threadId);
   statements.markLenders.run(threadId);
   statements.endSweep.run(threadId);
 }
 
-/** Keeps `parts` of a row of a log, and deletes the rest. */
-function keep(statements: SweepStatements, chunk: StoredChunkRow, parts: readonly Part[]): void {
-  const { id, log, at, length } = chunk;
-  const [first] = parts;
-  if (parts.length === 1 && first?.from === 0 && first.to === length) return;
-  const text = parts.length === 0 ? "" : (statements.textOfChunk.get(id) ?? "");
-  statements.deleteChunk.run(id);
-  for (const { from, to } of parts) {
-    const kept = statements.insertChunk.run(log, at + from, to - from, text.slice(from, to));
-    expectChange(kept, "a value that is in use");
-  }
+/** Keeps the used parts of rows whose texts one row holds, and deletes the rest. */
+function keep(
+  statements: SweepStatements,
+  holder: number,
+  chunks: readonly StoredChunkRow[],
+  live: LiveParts,
+): void {
+  const parts = chunks.map(({ log, at, length }) => live.of(log, at, length));
+  const isWhole = parts.every(([first, ...others], index) => {
+    return others.length === 0 && first?.from === 0 && first.to === chunks[index]?.length;
+  });
+  if (isWhole) return;
+  // Runs that use a text that cannot be read are unreadable with it or without it.
+  const text = parts.some(({ length }) => length > 0)
+    ? unpackText(statements.textOfHolder.get(holder))
+    : null;
+  for (const { id } of chunks) statements.deleteChunk.run(id);
+  if (text === null) return;
+  const kept: Chunk[] = chunks.flatMap(({ log, at, skip }, index) =>
+    (parts[index] ?? []).map(({ from, to }) => {
+      return { log, at: at + from, text: text.slice(skip + from, skip + to) };
+    }),
+  );
+  storeChunks(statements, kept);
 }

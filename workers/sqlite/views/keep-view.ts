@@ -13,11 +13,13 @@ export class KeptViews {
       const now = statements.runsNow.get(threadId, upToId, threadId);
       // Runs may have been purged or changed since the view was read: then it shows what is gone.
       if (now?.runs !== runs || now.changedRuns !== changedRuns) return;
-      statements.keepView.run(threadId, upToId, runs, packed);
-      const kept = statements.keptViews.all(threadId);
+      const others = statements.keptViews.all(threadId).filter((view) => view.upToId !== upToId);
+      const kept = [...others, { upToId, runs }].sort((a, b) => a.upToId - b.upToId);
+      // Dropped before the new view is kept, which then takes their pages.
       for (const dropped of viewsToDrop(kept, upToId, packed.length)) {
         statements.dropView.run(threadId, dropped.upToId);
       }
+      statements.keepView.run(threadId, upToId, runs, packed);
     };
     this.#keep = db.transaction(keep).immediate;
   }
