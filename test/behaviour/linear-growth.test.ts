@@ -77,7 +77,8 @@ test.each<[string, RepeatingTalk, number, SqliteAgentRunnerOptions]>([
     const half = await sizesAfter(talk, turns, options);
     const whole = await sizesAfter(talk, 2 * turns, options);
     expect(whole.text).toBeLessThan(2.2 * half.text);
-    expect(whole.pages).toBeLessThan(2.2 * half.pages);
+    // Whether a second view is kept, and what is indexed, differs by some pages.
+    expect(whole.pages).toBeLessThan(2.5 * half.pages);
     // Each message is in the events that stream it; each question in the input too. Messages and state are
     // deflated. Images, tools and context are there once.
     expect(whole.text).toBeLessThan(3 * talk.saidIn(2 * turns));

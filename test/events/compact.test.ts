@@ -1,8 +1,10 @@
 import { compactEvents } from "@ag-ui/client";
 import fc from "fast-check";
+import { escapePathComponent } from "fast-json-patch";
 import { describe, expect, test } from "vitest";
 import { compactRun } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
+import { ThreadView } from "../../src/events/view/thread-view.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
 import { interleavedRun, looseEvent, plainRun, threadState } from "./random-runs.ts";
 
@@ -159,7 +161,56 @@ describe("state", () => {
     const events = [startedWithInput, delta(add("/b", 2)), finished];
     expect(compactRun(events, { state: { base: 1 } })[1]).toEqual(snapshot({ base: 1, b: 2 }));
     expect(compactRun(events, {})[1]).toEqual(snapshot({ in: 1, b: 2 }));
-    expect(compactRun([started, delta(add("/b", 2))], {})[1]).toEqual(snapshot({ b: 2 }));
+  });
+
+  test("of which nothing is known before the run stays what the deltas say", () => {
+    const startedWithNothing = { ...started, input: { state: {} } };
+    const events = [startedWithNothing, delta(add("/b", { n: 1 })), delta(add("/b/m", 2))];
+    const passing = [delta(add("/c", 1)), delta({ op: "remove", path: "/c" })];
+    const expected = delta(add("/b", { n: 1, m: 2 }), add("/c", null), {
+      op: "remove",
+      path: "/c",
+    });
+    expect(compactRun([...events, ...passing], { state: {} })).toEqual([
+      startedWithNothing,
+      expected,
+    ]);
+    // What refers to a state that the client may hold stays as it is.
+    const referring = [...events, delta({ op: "replace", path: "/held", value: 1 })];
+    expect(compactRun(referring, { state: {} })).toEqual(referring);
+  });
+
+  test("after the run is the same, whatever the client held", () => {
+    const field = fc.constantFrom("a", "b", "/", "~", "c");
+    const path = fc
+      .array(field, { minLength: 1, maxLength: 2 })
+      .map((names) => names.map((name) => `/${escapePathComponent(name)}`).join(""));
+    const value = fc.oneof(fc.integer(), fc.constant({}), fc.constant({ a: 1 }));
+    const operation = fc.oneof(
+      { weight: 9, arbitrary: fc.record({ op: fc.constant("add"), path, value }) },
+      fc.record({ op: fc.constantFrom("add", "replace", "test"), path, value }),
+      fc.record({ op: fc.constant("remove"), path }),
+      fc.record({ op: fc.constantFrom("move", "copy"), path, from: path }),
+    );
+    const deltas = fc.array(fc.array(operation, { minLength: 1, maxLength: 2 }), { maxLength: 4 });
+    const held = fc.dictionary(fc.constantFrom("a", "b", "c"), value);
+    const stateAfter = (state: object, events: readonly EventLike[]) => {
+      const view = new ThreadView();
+      view.apply({ type: "STATE_SNAPSHOT", snapshot: structuredClone(state) });
+      for (const event of events) view.apply(structuredClone(event));
+      return view.state;
+    };
+    let merged = 0;
+    fc.assert(
+      fc.property(held, deltas, (state, patches) => {
+        const events = [started, ...patches.map((patch) => delta(...patch)), finished];
+        const compacted = compactRun(events, { state: {} });
+        if (compacted.length < events.length) merged++;
+        expect(stateAfter(state, compacted)).toEqual(stateAfter(state, events));
+      }),
+      { numRuns: 3000 },
+    );
+    expect(merged).toBeGreaterThan(20);
   });
 
   test("applies a patch whole or not at all", () => {

@@ -2,7 +2,10 @@ import jsonPatch, { type Operation } from "fast-json-patch";
 import type { EventLike } from "../event.ts";
 import { hasPlainMetadata, type MergedEvent, mergeMetadata, RawEvents } from "./merge-fields.ts";
 
-/** Folds the state events of a run into one STATE_SNAPSHOT with the same resulting state. */
+/**
+ * Folds the state events of a run into one event with the same resulting state: a STATE_SNAPSHOT or, where it is
+ * not known from which state the client goes on, a STATE_DELTA.
+ */
 export class StateFold {
   #pending: EventLike[] = [];
   /** The state, as far as it is known. Undefined until an event or the caller gives it. */
@@ -10,7 +13,7 @@ export class StateFold {
   #inputState: unknown;
 
   constructor(baseState: unknown) {
-    this.#state = baseState;
+    this.#state = unlessEmpty(baseState);
   }
 
   /** Takes the state of the run's input: deltas start from it if no other state is known. */
@@ -18,7 +21,7 @@ export class StateFold {
     const { input } = runStarted;
     this.#inputState =
       typeof input === "object" && input !== null
-        ? (input as { state?: unknown }).state
+        ? unlessEmpty((input as { state?: unknown }).state)
         : undefined;
   }
 
@@ -37,7 +40,12 @@ export class StateFold {
       for (const event of pending) out.push(event);
       return;
     }
-    const document = new PatchedDocument(this.#startState());
+    const start = this.#state === undefined ? this.#inputState : this.#state;
+    if (lastSnapshot < 0 && start === undefined) {
+      for (const event of foldOntoUnknown(pending)) out.push(event);
+      return;
+    }
+    const document = new PatchedDocument(start);
     for (let index = lastSnapshot + 1; index < pending.length; index++) {
       document.apply(pending[index]?.delta);
     }
@@ -50,18 +58,63 @@ export class StateFold {
     if (document.changed) this.#state = document.value;
     // A client goes on from a state that is null, zero, false or "", and yet keeps the one before it.
     const isHeld = pending.every(({ type, snapshot }) => type !== "STATE_SNAPSHOT" || snapshot);
-    if (isHeld && this.#state) out.push(snapshotOf(this.#state, pending));
+    if (isHeld && this.#state)
+      out.push(folded({ type: "STATE_SNAPSHOT", snapshot: this.#state }, pending));
     else for (const event of pending) out.push(event);
-  }
-
-  #startState(): unknown {
-    if (this.#state !== undefined) return this.#state;
-    return this.#inputState === undefined ? {} : this.#inputState;
   }
 }
 
-function snapshotOf(snapshot: unknown, sources: readonly EventLike[]): EventLike {
-  const event: MergedEvent = { type: "STATE_SNAPSHOT", snapshot };
+/** Some clients always send an empty state. It does not say that they hold none. */
+function unlessEmpty(state: unknown): unknown {
+  const isEmpty =
+    typeof state === "object" &&
+    state !== null &&
+    !Array.isArray(state) &&
+    Object.keys(state).length === 0;
+  return isEmpty ? undefined : state;
+}
+
+/**
+ * Deltas that apply one by one to an empty object depend on nothing that the client holds: each field that they
+ * touch is set by them. So they become one delta that sets these fields. Others stay as they are.
+ */
+function foldOntoUnknown(deltas: readonly EventLike[]): readonly EventLike[] {
+  const [first] = deltas;
+  if (first === undefined || deltas.length === 1) return deltas;
+  const document = new PatchedDocument({});
+  const fields = new Set<string>();
+  for (const { delta } of deltas) {
+    document.apply(delta);
+    if (document.failed) return deltas;
+    for (const field of fieldsOf(delta as readonly Operation[])) fields.add(field);
+  }
+  // An empty path is the whole state.
+  if (fields.has("")) return deltas;
+  const state = document.value as Readonly<Record<string, unknown>>;
+  const delta = [...fields].flatMap((field): Operation[] => {
+    const name = jsonPatch.unescapePathComponent(field);
+    const path = `/${field}`;
+    if (Object.hasOwn(state, name)) return [{ op: "add", path, value: state[name] }];
+    // Nothing can be removed that is not there.
+    return [
+      { op: "add", path, value: null },
+      { op: "remove", path },
+    ];
+  });
+  return [folded({ type: "STATE_DELTA", delta }, deltas)];
+}
+
+/** The fields of the state that a patch touches, escaped as in its paths. An empty name for the whole state. */
+function fieldsOf(patch: readonly Operation[]): readonly string[] {
+  return patch.flatMap((operation) => {
+    const paths = operation.op === "move" ? [operation.path, operation.from] : [operation.path];
+    return paths.map((path) => path.split("/")[1] ?? "");
+  });
+}
+
+/** The event in place of `sources`. */
+function folded(fields: MergedEvent, sources: readonly EventLike[]): EventLike {
+  const event = fields;
   const rawEvents = new RawEvents();
   let metadata: unknown;
   for (const source of sources) {
@@ -70,7 +123,7 @@ function snapshotOf(snapshot: unknown, sources: readonly EventLike[]): EventLike
   }
   const last = sources.at(-1);
   if (last?.timestamp !== undefined) event.timestamp = last.timestamp;
-  // The snapshot names a subagent only if all its events come from that subagent.
+  // The event names a subagent only if all its events come from that subagent.
   const owner = last?.subagentRunId;
   if (owner !== undefined && sources.every((source) => source.subagentRunId === owner)) {
     event.subagentRunId = owner;
@@ -92,6 +145,7 @@ class PatchedDocument {
   #value: unknown;
   #copied = false;
   #changed = false;
+  #failed = false;
 
   constructor(base: unknown) {
     this.#base = base;
@@ -100,6 +154,11 @@ class PatchedDocument {
 
   get changed(): boolean {
     return this.#changed;
+  }
+
+  /** Whether a patch did not apply. */
+  get failed(): boolean {
+    return this.#failed;
   }
 
   get value(): unknown {
@@ -117,6 +176,7 @@ class PatchedDocument {
       json = JSON.stringify(patch);
       this.#value = applied(this.#value, json);
     } catch {
+      this.#failed = true;
       this.#startOver();
       return;
     }

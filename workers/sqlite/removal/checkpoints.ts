@@ -51,12 +51,10 @@ export class CheckpointRequests {
 export class Checkpoints {
   readonly #db: Database;
   readonly #requests: CheckpointRequests;
-  readonly #restartPages: number;
 
   constructor(db: Database, requests: CheckpointRequests) {
     this.#db = db;
     this.#requests = requests;
-    this.#restartPages = RESTART_BYTES / Number(db.pragma("page_size", { simple: true }));
   }
 
   /**
@@ -95,6 +93,10 @@ export class Checkpoints {
     } catch (error) {
       if (!concernsWholeFile(error)) throw error;
     }
+  }
+
+  get #restartPages(): number {
+    return RESTART_BYTES / Number(this.#db.pragma("page_size", { simple: true }));
   }
 
   /** Pages of the WAL that are not in the database, and all its pages. Negative for a database in memory. */
