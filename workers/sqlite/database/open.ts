@@ -186,6 +186,25 @@ export function openForCheckpoints(config: WorkerConfig): OpenedForCheckpoints {
   }
 }
 
+/**
+ * Opens a file for work apart from any runner: a read-write connection, because a read-only one would leave
+ * a WAL's index behind. Refuses a file that is not ours before it writes anything. Does not migrate.
+ */
+export function openForFileWork(dbPath: string): BetterSqlite3.Database {
+  const Database = loadDriver();
+  const options = { fileMustExist: true, timeout: BUSY_TIMEOUT_MS };
+  const path = existsSync(dbPath) ? realpathSync(dbPath) : dbPath;
+  if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
+  const db = new Database(path, options);
+  try {
+    inspectSchema(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
 /** Opens a read-only connection. Refuses a file other than the one that the runner opened first. */
 export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
   const Database = loadDriver();
