@@ -74,11 +74,12 @@ async function purge(options: Options): Promise<void> {
     const removed = await runner.purge({ ...limits, signal, onProgress });
     endProgress();
     if (json) await printJson({ ...removed, dryRun });
-    else await print(`${textOf(removed)} were removed.\n`);
+    else await print(`${textOf(removed)} removed.\n`);
     signal.throwIfAborted();
   });
 }
 
 function textOf({ threads, runs, bytes }: PurgeResult): string {
-  return `${count(threads, "thread")} and ${count(runs, "run")} of ${size(bytes)}`;
+  const whole = threads === 0 ? "" : `${count(threads, "thread")} and `;
+  return `${whole}${count(runs, "run")} of ${size(bytes)}`;
 }
