@@ -4,7 +4,9 @@ import { Command, CommanderError } from "commander";
 import { backupCommand } from "./commands/backup.ts";
 import { checkCommand } from "./commands/check.ts";
 import { eraseCommand } from "./commands/erase.ts";
+import { exportCommand } from "./commands/export.ts";
 import { forkCommand } from "./commands/fork.ts";
+import { importCommand } from "./commands/import.ts";
 import { migrateCommand } from "./commands/migrate.ts";
 import { purgeCommand } from "./commands/purge.ts";
 import { showCommand } from "./commands/show.ts";
@@ -28,17 +30,19 @@ const COMMANDS = [
   eraseCommand,
   backupCommand,
   forkCommand,
+  exportCommand,
+  importCommand,
 ];
 
 const HELP = `
 The database is named by --db, or else by DATABASE_URL or DB_PATH in the environment.
-All commands but "migrate --compact" and "check --repair" may be used beside live servers.
+All commands but "migrate --compact" may be used beside live servers.
 
 Exit codes:
-  0  done
-  1  failed, refused, or "check" has found something
-  2  wrong usage
-  3  there is no such file, thread or run
+  0    done
+  1    failed, refused, or "check" has found something
+  2    wrong usage
+  3    there is no such file, thread or run
   130  interrupted
 
 NO_COLOR in the environment turns colors off.

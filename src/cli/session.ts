@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import {
   EVERY_RESOURCE,
   inspectDatabase,
@@ -19,6 +20,8 @@ export interface CommonOptions {
   readonly resource?: string;
   /** Whether a file of an older version is migrated. Not an option of the command line. */
   readonly migrates?: boolean;
+  /** Whether a file that is not there is made. Not an option of the command line. */
+  readonly makes?: boolean;
 }
 
 export interface Session {
@@ -41,7 +44,10 @@ export async function withRunner(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const place = placeOf(options.db);
-  if (place.kind === "sqlite" && options.migrates !== true) await expectCurrentFile(place.dbPath);
+  if (place.kind === "sqlite" && options.migrates !== true) {
+    const isMade = options.makes === true && !existsSync(place.dbPath);
+    if (!isMade) await expectCurrentFile(place.dbPath);
+  }
   const log = new HeldLog();
   const runner = await openRunner(place, options, log);
   const ended = new AbortController();
