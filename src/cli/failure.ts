@@ -40,5 +40,6 @@ export function outcomeOf(error: unknown): { readonly exitCode: number; readonly
   // The API refuses wrong arguments with a TypeError.
   if (error instanceof TypeError) return { exitCode: EXIT.usage, message: error.message };
   const message = error instanceof Error ? error.message : String(error);
-  return { exitCode: EXIT.failed, message };
+  const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+  return { exitCode: isMissing ? EXIT.notFound : EXIT.failed, message };
 }
