@@ -16,7 +16,7 @@ import { tailCommand } from "./commands/tail.ts";
 import { threadsCommand } from "./commands/threads.ts";
 import { EXIT, outcomeOf } from "./failure.ts";
 import { shown } from "./format.ts";
-import { endProgress, isClosed, note } from "./print.ts";
+import { endProgress, isClosed, note, watchReader } from "./print.ts";
 
 const COMMANDS = [
   threadsCommand,
@@ -69,10 +69,7 @@ function newProgram(): Command {
   return program.exitOverride();
 }
 
-// A reader that goes away, such as `head`, is no error: `isClosed` tells the commands.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-});
+watchReader();
 
 try {
   await newProgram().parseAsync();

@@ -1,19 +1,30 @@
-import { once } from "node:events";
 import { styleText } from "node:util";
 
+let isReaderGone = false;
+
 /**
- * Prints to stdout, and waits until the reader of a pipe has taken it. Does nothing once the reader has gone:
- * `isClosed` tells.
+ * A reader that goes away, such as `head`, is no error: `isClosed` tells. Call it before anything is
+ * printed.
  */
-export async function print(text: string): Promise<void> {
-  if (isClosed()) return;
-  if (process.stdout.write(text)) return;
-  await Promise.race([once(process.stdout, "drain"), once(process.stdout, "close")]);
+export function watchReader(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    isReaderGone = true;
+  });
 }
 
-/** Whether nobody reads stdout any more, such as after `| head -1`. */
+/** Whether nobody reads stdout any more. */
 export function isClosed(): boolean {
-  return process.stdout.destroyed || process.stdout.errored !== null;
+  return isReaderGone;
+}
+
+/** Prints to stdout, and resolves when the text has left this process. Does nothing once nobody reads it. */
+export function print(text: string): Promise<void> {
+  if (isClosed()) return Promise.resolve();
+  // An error is reported to `watchReader` as well.
+  return new Promise((resolve) => {
+    process.stdout.write(text, () => resolve());
+  });
 }
 
 export function printJson(value: unknown): Promise<void> {

@@ -1,5 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import type BetterSqlite3 from "better-sqlite3";
+import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import { prepareFile } from "./database-file.ts";
 import { type Driver, loadDriver } from "./driver.ts";
@@ -192,10 +193,10 @@ export function openForCheckpoints(config: WorkerConfig): OpenedForCheckpoints {
  */
 export function openForFileWork(dbPath: string): BetterSqlite3.Database {
   const Database = loadDriver();
-  const options = { fileMustExist: true, timeout: BUSY_TIMEOUT_MS };
-  const path = existsSync(dbPath) ? realpathSync(dbPath) : dbPath;
+  if (!existsSync(dbPath)) throw new RunStoreError("CANNOT_OPEN", `there is no file ${dbPath}`);
+  const path = realpathSync(dbPath);
   if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
-  const db = new Database(path, options);
+  const db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
   try {
     inspectSchema(db);
     return db;

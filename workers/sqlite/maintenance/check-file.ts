@@ -38,7 +38,7 @@ const RULES: readonly Rule[] = [
   },
   {
     since: 2,
-    find: `SELECT 'thread ' || thread_id || ' counts ' || run_count || ' runs, and has ' || stored
+    find: `SELECT 'the count of runs of thread ' || thread_id || ' is ' || run_count || ' instead of ' || stored
       FROM (SELECT t.thread_id, t.run_count, (SELECT count(*) FROM agent_runs AS r
         WHERE r.thread_id = t.thread_id AND r.id <= t.indexed_up_to) AS stored FROM threads AS t)
       WHERE run_count <> stored`,
