@@ -11,27 +11,21 @@ export interface CommandSetup {
   readonly about?: string;
   /** Whether the command is about the threads of all resources. Default true. */
   readonly hasResource?: boolean;
-  /** Whether it works on SQLite files alone. Default false. */
-  readonly sqliteOnly?: boolean;
 }
 
 /** A command with the options that all have. */
 export function newCommand(setup: CommandSetup): Command {
-  const { usage, summary, examples, about, hasResource = true, sqliteOnly = false } = setup;
+  const { usage, summary, examples, about, hasResource = true } = setup;
   const command = new Command().summary(summary);
   command.description(about === undefined ? summary : `${summary}\n\n${about}`);
   const [name = "", ...args] = usage.split(" ");
   command.name(name);
   for (const argument of args) command.argument(argument);
-  if (sqliteOnly) {
-    command.option("--db <file>", `the database file (default: $DB_PATH, or ${DEFAULT_PATH})`);
-  } else {
-    command.option(
-      "--db <place>",
-      `a file, or a postgres:// URL (default: $DATABASE_URL, $DB_PATH, or ${DEFAULT_PATH})`,
-    );
-    command.option("--schema <name>", "the schema of the tables in a PostgreSQL database");
-  }
+  command.option(
+    "--db <place>",
+    `a file, or a postgres:// URL (default: $DATABASE_URL, $DB_PATH, or ${DEFAULT_PATH})`,
+  );
+  command.option("--schema <name>", "the schema of the tables in a PostgreSQL database");
   if (hasResource) {
     command.option("--resource <id>", "only threads of this resource (default: of all)");
   }

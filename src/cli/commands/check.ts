@@ -13,12 +13,12 @@ interface Options extends CommonOptions {
 
 export function checkCommand(): Command {
   const examples = ["check", "check --repair"];
-  const summary = "check that a file is whole";
+  const summary = "check that a SQLite file is whole";
   const about = `Reads the whole file: its pages and indexes, whether events are JSON, whether counts are right, and whether
 threads are held by processes that nobody knows. With --repair, indexes and counts are set right (servers wait
 meanwhile), and the runs of dead processes are ended. Damaged pages cannot be repaired: restore a backup.`;
   const setup = { usage: "check", summary, about, examples };
-  return newCommand({ ...setup, hasResource: false, sqliteOnly: true })
+  return newCommand({ ...setup, hasResource: false })
     .option("--repair", "set right what can be")
     .action(check);
 }
