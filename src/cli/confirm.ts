@@ -16,7 +16,14 @@ export async function confirm(
   }
   const questions = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await questions.question(`${question} [y/N] `, { signal });
+    const asked = questions.question(`${question} [y/N] `, { signal });
+    const answer = await asked.catch((error: unknown) => {
+      // Ctrl-C comes as a character here, and not as a signal.
+      if (error instanceof Error && error.name === "AbortError") {
+        throw new CommandFailure(EXIT.interrupted, "interrupted");
+      }
+      throw error;
+    });
     if (/^y(es)?$/i.test(answer.trim())) return;
   } finally {
     questions.close();

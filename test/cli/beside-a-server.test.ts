@@ -36,16 +36,18 @@ describe("beside a server in the middle of a run", () => {
     await finish();
     expect(typeOf(await nextLine(tail))).toBe("TEXT_MESSAGE_END");
     expect(typeOf(await nextLine(tail))).toBe("RUN_FINISHED");
-    for (const runId of ["r2", "r3"]) {
+    // An interrupt is resumed with the id of the run that it interrupted.
+    const runIds = ["r2", "r3", "r3"];
+    for (const [at, runId] of runIds.entries()) {
       const ids = { threadId: "t", runId };
       const next = owner.run("t", runId);
-      await next.emit(started(ids), ...text(`m-${runId}`, "again"), finished(ids));
+      await next.emit(started(ids), ...text(`m-${at}`, "again"), finished(ids));
       await next.finish();
       await next.done;
     }
-    for (const runId of ["r2", "r3"]) {
+    for (const [at, runId] of runIds.entries()) {
       expect(JSON.parse(await nextLine(tail))).toMatchObject({ type: "RUN_STARTED", runId });
-      expect(await nextLine(tail)).toContain(`m-${runId}`);
+      expect(await nextLine(tail)).toContain(`m-${at}`);
       expect(await nextLine(tail)).toContain("again");
       expect(typeOf(await nextLine(tail))).toBe("TEXT_MESSAGE_END");
       expect(typeOf(await nextLine(tail))).toBe("RUN_FINISHED");

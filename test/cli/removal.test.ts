@@ -1,7 +1,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { cli, fileWithThreads } from "../support/cli.ts";
+import { cli, fileWithThreads, startCli } from "../support/cli.ts";
+import { eventually } from "../support/poll.ts";
 import { tempDatabase, tempDirectory } from "../support/temp-file.ts";
 
 async function idsIn(db: string): Promise<string[]> {
@@ -93,6 +94,18 @@ describe("export and import", () => {
     const other = tempDatabase();
     expect((await cli(["import", file, "--db", other])).code).toBe(0);
     expect(await idsIn(other)).toEqual(["t"]);
+  });
+
+  test("an import that waits for its input ends with Ctrl-C", async () => {
+    const db = tempDatabase();
+    const child = startCli(["import", "--db", db]);
+    // The command makes the file, and listens to signals by then.
+    await eventually(() => existsSync(db));
+    child.process.kill("SIGINT");
+    expect(await child.exited).toEqual({
+      code: 130,
+      stderr: "durable-agent-runner: interrupted\n",
+    });
   });
 
   test("say what is wrong", async () => {

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import type { Readable } from "node:stream";
+import { addAbortSignal, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { Command } from "commander";
 import { fromNdjson, type ImportProgress, importThreads, type OnConflict } from "../../index.ts";
@@ -43,8 +43,13 @@ async function importFrom(
 ): Promise<void> {
   const onProgress = ({ threads, runs }: ImportProgress) =>
     progress(`${count(threads, "thread")} and ${count(runs, "run")}`);
-  const records = fromNdjson(sourceOf(file));
-  const result = await importThreads(runner, records, { onConflict, onProgress, signal });
+  // Otherwise, an import would wait for a silent pipe whatever the signal says.
+  const records = fromNdjson(addAbortSignal(signal, sourceOf(file)));
+  const options = { onConflict, onProgress, signal };
+  const result = await importThreads(runner, records, options).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw error;
+  });
   endProgress();
   if (json) return printJson(result);
   const { threads, skipped, runs } = result;

@@ -44,13 +44,16 @@ async function tail(
   const printed: string[] = [];
   /** Stored runs that there were when the printing began, and were left out. */
   let leftOut: number | null = null;
+  /** The last stored run at the last look. Runs that a client discards are printed and never stored. */
+  let lastEpoch = 0;
   while (!signal.aborted && !isClosed()) {
     const thread = await runner.threads.get(threadId);
     // A thread may be removed while it is followed.
     if (thread === null) throw unknownThread(threadId);
     leftOut ??= Math.max(0, thread.runs - options.runs);
-    const isNew = thread.runs > leftOut + printed.length;
-    if (isNew || thread.isRunning) {
+    const epoch = thread.lastRun?.epoch ?? 0;
+    if (epoch !== lastEpoch || thread.isRunning) {
+      lastEpoch = epoch;
       const unprinted = Math.max(0, thread.runs - leftOut - printed.length);
       const runs = printed.length === 0 ? options.runs : unprinted + SPARE_RUNS;
       const expected = Math.min(printed.length, Math.max(0, runs - unprinted));
