@@ -7,6 +7,7 @@ export type { HttpErrorCode } from "./http/refusal.ts";
 export { type FetchHandler, withThreads } from "./http/with-threads.ts";
 export { type NodeListener, withThreadsListener } from "./http/with-threads-listener.ts";
 export { RunStoreError, type RunStoreErrorCode } from "./protocol/errors.ts";
+export type { DatabaseCheck, DatabaseFacts } from "./protocol/file-messages.ts";
 export type { Logger } from "./protocol/logger.ts";
 export type { Scope } from "./protocol/scope.ts";
 export type { Retention } from "./retention/limits.ts";
@@ -38,6 +39,11 @@ export type { InputMessages } from "./runner/read-input.ts";
 export { EVERY_RESOURCE, type Resources, withResource } from "./runner/resource.ts";
 export type { RunnerTransfer } from "./runner/runner-transfer.ts";
 export { SqliteAgentRunner } from "./runner/sqlite-agent-runner.ts";
+export {
+  checkDatabase,
+  compactDatabase,
+  inspectDatabase,
+} from "./runner/sqlite-database.ts";
 export {
   type PurgeOptions,
   type RunnerStats,

@@ -1,8 +1,15 @@
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "../support/build.ts";
+import { fileWithThreads } from "../support/cli.ts";
 import { tempDatabase } from "../support/temp-file.ts";
+
+interface Bins {
+  readonly "durable-agent-runner": string;
+}
 
 const execute = promisify(execFile);
 
@@ -41,6 +48,19 @@ describe("the built package", () => {
       },
     );
     expect(stdout).toBe("RUN_STARTED\nRUN_FINISHED\n");
+  });
+
+  it("has a command line, which npm finds, and which finds its workers", async () => {
+    const manifest = readFileSync(join(ROOT, "package.json"), "utf8");
+    const { version, bin } = JSON.parse(manifest) as { version: string; bin: Bins };
+    const main = join(ROOT, bin["durable-agent-runner"]);
+    expect(readFileSync(main, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const env = { ...process.env, NODE_OPTIONS: "--no-experimental-strip-types" };
+    const call = (...args: string[]) => execute(process.execPath, [main, ...args], { env });
+    expect((await call("--version")).stdout).toBe(`${version}\n`);
+    const dbPath = await fileWithThreads();
+    const { stdout } = await call("threads", "--json", "--db", dbPath);
+    expect(stdout.trim().split("\n")).toHaveLength(2);
   });
 
   // V8 crashes now and then when many threads run WebAssembly: see CONTRIBUTING.md.

@@ -32,6 +32,10 @@ const WORKERS = {
     url: new URL("../../../workers/checkpointer.js", import.meta.url),
     resolve: () => require.resolve("../../../workers/checkpointer.js"),
   },
+  file: {
+    url: new URL("../../../workers/file.js", import.meta.url),
+    resolve: () => require.resolve("../../../workers/file.js"),
+  },
   compactor: {
     url: new URL("../../../workers/compactor.js", import.meta.url),
     resolve: () => require.resolve("../../../workers/compactor.js"),

@@ -1,5 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import type BetterSqlite3 from "better-sqlite3";
+import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
 import { prepareFile } from "./database-file.ts";
 import { type Driver, loadDriver } from "./driver.ts";
@@ -196,6 +197,25 @@ export function openForCheckpoints(config: WorkerConfig): OpenedForCheckpoints {
   } catch (error) {
     db?.close();
     guard.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens a file for work apart from any runner: a read-write connection, because a read-only one would leave
+ * a WAL's index behind. Refuses a file that is not ours before it writes anything. Does not migrate.
+ */
+export function openForFileWork(dbPath: string): BetterSqlite3.Database {
+  const Database = loadDriver();
+  if (!existsSync(dbPath)) throw new RunStoreError("CANNOT_OPEN", `there is no file ${dbPath}`);
+  const path = realpathSync(dbPath);
+  if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
+  const db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+  try {
+    inspectSchema(db);
+    return db;
+  } catch (error) {
+    db.close();
     throw error;
   }
 }

@@ -1,0 +1,18 @@
+import { resolve } from "node:path";
+import type { FileRequest } from "../../protocol/file-messages.ts";
+import { WorkerPool } from "../worker-threads/worker-pool.ts";
+
+/** Asks a thread of its own, which ends afterwards. The answer has the type that fits the request. */
+export async function askFile<V>(dbPath: string, request: FileRequest): Promise<V> {
+  const pool = new WorkerPool<FileRequest>({
+    worker: "file",
+    threads: 1,
+    config: { dbPath: resolve(dbPath), instanceId: "", leaseMs: 0, file: null },
+    diedCode: "READER_DIED",
+  });
+  try {
+    return await pool.request<V>(request);
+  } finally {
+    await pool.destroy();
+  }
+}
