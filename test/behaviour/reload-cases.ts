@@ -205,6 +205,48 @@ export const reloadCases: readonly ReloadCase[] = [
     view: { messages: ["u1", "p", "a1"] },
   },
   {
+    name: "an empty state from a client that holds one, and deltas of the agent",
+    kind: "state",
+    runs: [
+      {
+        runId: "r1",
+        input: { messages: [user("u1")], state: {} },
+        events: run({ type: "STATE_SNAPSHOT", snapshot: { n: 1 } }, ...saying("a1")),
+      },
+      {
+        runId: "r2",
+        input: { messages: [user("u1"), assistant("a1"), user("u2")], state: {} },
+        events: run(
+          { type: "STATE_DELTA", delta: [{ op: "add", path: "/k", value: {} }] },
+          ...saying("a2"),
+          { type: "STATE_DELTA", delta: [{ op: "add", path: "/k/more", value: 2 }] },
+        ),
+      },
+    ],
+    view: { messages: ["u1", "a1", "u2", "a2"], state: { n: 1, k: { more: 2 } } },
+  },
+  {
+    name: "a state that the client set, and deltas of the agent",
+    kind: "state",
+    runs: [
+      {
+        runId: "r1",
+        input: { messages: [user("u1")], state: {} },
+        events: run({ type: "STATE_SNAPSHOT", snapshot: { n: 1 } }, ...saying("a1")),
+      },
+      {
+        runId: "r2",
+        input: { messages: [user("u1"), assistant("a1"), user("u2")], state: { n: 5 } },
+        events: run(
+          { type: "STATE_DELTA", delta: [{ op: "add", path: "/k", value: {} }] },
+          ...saying("a2"),
+          { type: "STATE_DELTA", delta: [{ op: "add", path: "/k/more", value: 2 }] },
+        ),
+      },
+    ],
+    view: { messages: ["u1", "a1", "u2", "a2"], state: { n: 5, k: { more: 2 } } },
+  },
+  {
     name: "a state at the first run, of which the agent emits nothing",
     kind: "state",
     runs: [
