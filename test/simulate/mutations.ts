@@ -14,7 +14,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "an instance is judged by a time in which nobody could write",
     file: "src/runs/own-heartbeat.ts",
-    find: "this.isLate ? 0 : Math.max(0, sinceMs - lockedMs)",
+    find: "this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - lockedMs)",
     replace: "Math.max(0, sinceMs - lockedMs)",
     only: "outages",
     schedules: 2000,
@@ -99,8 +99,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "stop of a run elsewhere ignores the run id",
     file: "src/runs/holder.ts",
-    find: "holder.isAlive && (op.runId === null || op.runId === holder.runId)",
-    replace: "holder.isAlive && op.runId !== undefined",
+    find: "(op.runId === null || op.runId === holder.runId) &&",
+    replace: "op.runId !== undefined &&",
     schedules: 300,
   },
   {
