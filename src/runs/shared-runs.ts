@@ -1,5 +1,5 @@
-import { joinPieces, packPieces, unpackPieces } from "../events/shared/pieces.ts";
-import type { Place } from "../events/shared/put-back.ts";
+import { joinPieces, unpackPieces } from "../events/shared/pieces.ts";
+import { RememberedThreads } from "../events/shared/remembered-threads.ts";
 import { spanReader } from "../events/shared/span-texts.ts";
 import { type TakenValue, takeOutOfInput, takeOutOfText } from "../events/shared/take-out.ts";
 import {
@@ -15,9 +15,6 @@ import type {
   ThreadToShare,
 } from "../protocol/compactor-messages.ts";
 
-/** UTF-16 units of values that are remembered at most, for all threads together. */
-const MAX_REMEMBERED = 32 * 1024 * 1024;
-
 /** The `version` of a thread that has no values yet. */
 export const NO_VALUES = 0;
 
@@ -25,8 +22,6 @@ class KnownThread {
   readonly values: ThreadValues;
   version: number;
   lastLog: number;
-  /** `values.size` at the last count. */
-  size = 0;
 
   constructor({ version, lastLog }: ThreadToShare, stored: StoredThread) {
     this.version = version;
@@ -44,9 +39,7 @@ class KnownThread {
  * were swept, or when the transaction that was to store them was rolled back.
  */
 export class SharedRuns {
-  /** The least recently used thread comes first. */
-  readonly #known = new Map<string, KnownThread>();
-  #size = 0;
+  readonly #known = new RememberedThreads<KnownThread>();
 
   /** Null if the latest values of the thread are needed and not given. */
   share(thread: ThreadToShare): SharedThread | null {
@@ -70,33 +63,17 @@ export class SharedRuns {
       }),
     );
     known.version = newVersion();
-    this.#remember(threadId, known);
+    this.#known.put(threadId, known);
     const { version, lastLog } = known;
     return { runs: shared, chunks: values.takeChunks(), state: { version, lastLog } };
   }
 
   /** Removes a thread from the memory. Null if its latest values are needed and not given. */
   #take(thread: ThreadToShare): KnownThread | null {
-    const known = this.#known.get(thread.threadId);
-    this.#forget(thread.threadId);
+    const known = this.#known.take(thread.threadId);
     if (thread.version === NO_VALUES) return new KnownThread(thread, NOTHING);
     if (known?.version === thread.version) return known;
     return thread.stored === null ? null : new KnownThread(thread, restore(thread.stored));
-  }
-
-  #remember(threadId: string, thread: KnownThread): void {
-    thread.size = thread.values.size;
-    this.#size += thread.size;
-    this.#known.set(threadId, thread);
-    for (const oldest of this.#known.keys()) {
-      if (this.#size <= MAX_REMEMBERED || oldest === threadId) return;
-      this.#forget(oldest);
-    }
-  }
-
-  #forget(threadId: string): void {
-    this.#size -= this.#known.get(threadId)?.size ?? 0;
-    this.#known.delete(threadId);
   }
 }
 
@@ -115,11 +92,7 @@ function restore({ values, chunks, logEnds }: LatestValues): StoredThread {
 }
 
 function placesOf(thread: ThreadValues, values: readonly TakenValue[]): string | null {
-  if (values.length === 0) return null;
-  const places = values.map(
-    ({ slot, index, text }): Place => [slot, index, packPieces(thread.put(slot, text))],
-  );
-  return JSON.stringify(places);
+  return values.length === 0 ? null : JSON.stringify(thread.putAll(values));
 }
 
 const asItIs = ({ events, input }: RunToShare): SharedRun => ({

@@ -1,5 +1,5 @@
 import type { PackedPieces } from "./pieces.ts";
-import { type PlacesRow, placesOf } from "./places.ts";
+import type { Place } from "./put-back.ts";
 
 /** How many of a thread's latest runs are searched for the latest value of each slot. */
 export const MAX_SEARCHED_RUNS = 64;
@@ -11,11 +11,14 @@ export interface LatestPieces {
   readonly cost: number;
 }
 
-/** The pieces of the latest value of each slot. `rows` are the latest runs of a thread, the last one first. */
-export function latestPieces(rows: Iterable<PlacesRow>): ReadonlyMap<string, LatestPieces> {
+/**
+ * The pieces of the latest value of each slot. `runs` has the places of the latest runs of a thread, the last run
+ * first.
+ */
+export function latestPieces(runs: Iterable<readonly Place[]>): ReadonlyMap<string, LatestPieces> {
   const found = new Map<string, LatestPieces & { cost: number; isWhole: boolean }>();
-  for (const row of rows) {
-    for (const [slot, , packed] of placesOf(row).toReversed()) {
+  for (const places of runs) {
+    for (const [slot, , packed] of places.toReversed()) {
       const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
       found.set(slot, latest);
       if (latest.isWhole) continue;

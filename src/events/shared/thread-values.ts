@@ -1,6 +1,8 @@
 import { familyOf, headOf } from "./families.ts";
 import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
+import type { Place } from "./put-back.ts";
+import type { TakenValue } from "./take-out.ts";
 import { commonLength, diff } from "./text-diff.ts";
 
 /** A shorter new part of a value is written into its pieces, not appended to a log. */
@@ -89,6 +91,11 @@ export class ThreadValues {
     const cost = isWhole ? 0 : (base?.cost ?? 0) + lengthOf(pieces);
     this.#remember(slot, { text, pieces, cost });
     return pieces;
+  }
+
+  /** The places of the new values of a run. */
+  putAll(values: readonly TakenValue[]): readonly Place[] {
+    return values.map(({ slot, index, text }) => [slot, index, packPieces(this.put(slot, text))]);
   }
 
   /** The texts that were appended to logs since the last call. */

@@ -78,7 +78,7 @@ export interface Backend {
   /** Reads of threads. Absent where the backend has no list of them: see `QueuedThreads`. */
   readonly threads?: ThreadReads;
 
-  /** Removes and forks threads. Absent where the backend cannot. */
+  /** Removes and forks threads. Present where `threads` is. */
   readonly threadWrites?: ThreadWrites;
 
   /** Gives threads to other stores and takes theirs. Absent where the backend cannot. */

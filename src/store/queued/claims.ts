@@ -3,6 +3,7 @@ import { RunStoreError } from "../../protocol/errors.ts";
 import type { ClaimRefusal, HoldingRun } from "../../protocol/messages.ts";
 import type { ClaimOutcome, ClaimRequest } from "../run-store.ts";
 import { ClaimedRun, type WritePath } from "./claimed-run.ts";
+import { requestEnd } from "./request-stop.ts";
 
 const REFUSALS: Readonly<Record<ClaimRefusal, ClaimOutcome>> = {
   THREAD_ALREADY_RUNNING: {
@@ -89,7 +90,7 @@ export class Claims {
     if (!result.ok) throw RunStoreError.from(result.fault);
     if (result.claim === null) {
       if (result.heldIn !== null && request.supersede?.()) {
-        await this.#supersede(threadId, result.heldIn, resourceId);
+        await requestEnd(batcher, { threadId, epoch: result.heldIn, scope: { resourceId } });
       }
       return REFUSALS[result.refusal];
     }
@@ -102,17 +103,6 @@ export class Claims {
         : this.claim(request);
     }
     return { kind: "claimed", run: new ClaimedRun(request, epoch, this.#path), ...known };
-  }
-
-  /**
-   * Tells a run of another instance to end and to store nothing. The run is named by its epoch: this operation
-   * may be committed late, and a run that began after the one that supersedes was given up has to be kept.
-   */
-  async #supersede(threadId: string, epoch: number, resourceId: string | null): Promise<void> {
-    const scope = { resourceId };
-    const op = { kind: "stop", threadId, runId: null, epoch, discard: true, scope } as const;
-    const result = await this.#path.batcher.enqueue(op);
-    if (!result.ok) throw RunStoreError.from(result.fault);
   }
 
   /**

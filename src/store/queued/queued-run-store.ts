@@ -22,10 +22,10 @@ import { Batcher } from "./batcher.ts";
 import type { ClaimedRun, WritePath } from "./claimed-run.ts";
 import { Claims } from "./claims.ts";
 import { HeldRuns } from "./held-runs.ts";
-import { NO_THREAD_WRITES } from "./no-thread-writes.ts";
 import { OfferedRuns } from "./offered-runs.ts";
 import { parseEvents } from "./parse-events.ts";
 import { QueuedThreads } from "./queued-threads.ts";
+import { requestStop } from "./request-stop.ts";
 import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
 import { ThreadRemovals } from "./thread-removals.ts";
@@ -112,8 +112,8 @@ export class QueuedRunStore implements RunStore {
     if (views !== null) this.readView = views.read.bind(views);
     const { transfer } = backend;
     if (transfer !== undefined) this.transfer = transfer;
-    const { threads: reads, threadWrites: writes = NO_THREAD_WRITES } = backend;
-    if (reads !== undefined) {
+    const { threads: reads, threadWrites: writes } = backend;
+    if (reads !== undefined && writes !== undefined) {
       const { batcher, unstored } = path;
       const [claims, tailer] = [this.#claims, this.#tailer];
       const running: Backend["running"] = (request) => backend.running(request);
@@ -180,16 +180,7 @@ export class QueuedRunStore implements RunStore {
     runId: string | null,
     scope: Scope = UNOWNED,
   ): Promise<boolean> {
-    const result = await this.#batcher.enqueue({
-      kind: "stop",
-      threadId,
-      runId,
-      epoch: null,
-      discard: false,
-      scope,
-    });
-    if (!result.ok) throw RunStoreError.from(result.fault);
-    return result.stopped;
+    return requestStop(this.#batcher, { threadId, runId, epoch: null, discard: false, scope });
   }
 
   released(threadId: string, signal: AbortSignal): Promise<void> {

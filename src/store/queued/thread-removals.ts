@@ -12,6 +12,7 @@ import type {
 import type { Backend, ThreadReads, ThreadWrites } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Claims } from "./claims.ts";
+import { requestEnd } from "./request-stop.ts";
 import type { RunTailer } from "./run-tailer.ts";
 
 export interface ThreadRemovalsOptions {
@@ -40,14 +41,7 @@ export class ThreadRemovals
     // A run of this instance ends by itself.
     if (isOthers || (run !== null && run.ownClaim !== null)) return;
     // A run that was asked to stop before counts as running no more: it only has to be waited for.
-    if (run !== null) {
-      // Named by its epoch: a later run of the thread is not meant, however late this is committed.
-      const { epoch } = run;
-      const op = { kind: "stop", threadId, runId: null, epoch, discard: true, scope } as const;
-      const result = await batcher.enqueue(op);
-      if (!result.ok) throw RunStoreError.from(result.fault);
-      if (!result.stopped) return;
-    }
+    if (run !== null && !(await requestEnd(batcher, { threadId, epoch: run.epoch, scope }))) return;
     await tailer.released(threadId, new AbortController().signal);
   }
 

@@ -1,18 +1,15 @@
-import type { EventLike } from "../../../src/events/event.ts";
-import { chunksOf } from "../../../src/events/json/chunks.ts";
-import { isTrimmed, mayBeTrimmed } from "../../../src/events/replay/trimmed.ts";
-import { isSnapshot } from "../../../src/events/shared/repeating.ts";
+import type { CutRow } from "../../../src/protocol/compactor-messages.ts";
 import type {
   HistoryPageMessage,
   PageCursor,
   PageRequest,
 } from "../../../src/protocol/messages.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../../src/runs/history-page.ts";
-import { parseEvents } from "../database/parse-events.ts";
+import { cutRow, isShownWhole } from "../../../src/runs/history-row.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
-import { placesOf } from "../values/stored-places.ts";
+import { placesJson } from "../values/stored-places.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import type { StoredRunRow } from "./statements.ts";
 import { readThreadNow } from "./who-runs.ts";
@@ -22,13 +19,6 @@ const CUT_ROWS = 4;
 
 /** The state of the thread, on the first page of a history. */
 type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views">;
-
-/** The events of a long row, as JSON arrays that are each at most a page long. */
-interface CutRow {
-  readonly chunks: readonly string[];
-  /** Whether events were left out. */
-  readonly trimmed: boolean;
-}
 
 /** The same fields on later pages, which do not tell the state of the thread. */
 const LATER: Now = { live: null, endedUpTo: 0 };
@@ -100,7 +90,7 @@ export class HistoryPages {
   }
 
   #cutRow({ id, events }: StoredRunRow, forReplay: boolean): CutRow {
-    if (events !== null && !(forReplay && mayBeTrimmed(events))) {
+    if (events !== null && isShownWhole(events, forReplay)) {
       return { chunks: [events], trimmed: false };
     }
     const name = nameOf(id, forReplay);
@@ -115,35 +105,10 @@ export class HistoryPages {
     return cut;
   }
 
-  /** Text that is no JSON array stays whole. */
-  #cut(row: StoredEventsRow, forReplay: boolean): CutRow {
-    if (row.shared_events === null) {
-      const events = parseEvents(row.events);
-      if (events === null) return { chunks: [row.events], trimmed: false };
-      const kept = forReplay ? events.filter(({ type }) => !isTrimmed(type)) : events;
-      const texts = kept.map((event) => JSON.stringify(event));
-      return { chunks: chunksOf(texts, PAGE_LENGTH), trimmed: kept.length < events.length };
-    }
-    const texts = this.#values.eachEventOf(row, forReplay ? isReplayed : undefined);
-    if (texts === null) return { chunks: [this.#values.eventsOf(row)], trimmed: false };
-    const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
-    const isWhole = kept.length === texts.length && !hasTrimmedValues(row);
-    return { chunks: chunksOf(kept, PAGE_LENGTH), trimmed: forReplay && !isWhole };
+  #cut({ events, shared_events }: StoredEventsRow, forReplay: boolean): CutRow {
+    const row = { events, shared_events: placesJson(shared_events) };
+    return cutRow(row, forReplay, this.#values.readSpan);
   }
 }
 
 const nameOf = (id: number, forReplay: boolean) => `${id} ${forReplay}`;
-
-/** Whether values of a row are snapshots, or the state in an input. */
-function hasTrimmedValues({ shared_events }: StoredEventsRow): boolean {
-  const places = placesOf({ shared_events, shared_input: null });
-  return places.some(([slot]) => isSnapshot(slot) || slot === "input.state");
-}
-
-function isTrimmedText(json: string): boolean {
-  return mayBeTrimmed(json) && isTrimmed((JSON.parse(json) as EventLike).type);
-}
-
-/** What is shared is snapshots and fields of a RUN_STARTED: a replay needs those that name messages. */
-const isReplayed = (slot: string) =>
-  slot === "input.messages" || slot.startsWith("clientMessages.");

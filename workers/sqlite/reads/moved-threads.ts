@@ -1,6 +1,5 @@
 import type { Database } from "better-sqlite3";
 import type { MessageDigest } from "../../../src/events/message-digests.ts";
-import type { StoredEventsRow, StoredInputRow } from "../../../src/events/shared/places.ts";
 import type {
   MovedCursor,
   MovedPage,
@@ -17,6 +16,7 @@ import { isThreadVisible } from "../instances/ownership.ts";
 import type { RunRow, ThreadRow } from "../threads/statements.ts";
 import { summaryOfRow } from "../threads/thread-facts.ts";
 import type { ValueReader } from "../values/read-values.ts";
+import type { StoredEventsRow, StoredInputRow } from "../values/statements.ts";
 import type { ReaderContext } from "./reader-context.ts";
 
 /** UTF-16 units of JSON on a page, unless a single text is longer. */

@@ -1,11 +1,10 @@
-import { joinPieces, type PackedPieces, unpackPieces } from "../../../src/events/shared/pieces.ts";
+import { latestPieces, MAX_SEARCHED_RUNS } from "../../../src/events/shared/latest-pieces.ts";
+import { joinPieces, unpackPieces } from "../../../src/events/shared/pieces.ts";
+import type { Place } from "../../../src/events/shared/put-back.ts";
 import type { StoredThread, StoredValue } from "../../../src/events/shared/thread-values.ts";
 import type { ValueReader } from "./read-values.ts";
 import type { ValueStatements } from "./statements.ts";
 import { placesOf } from "./stored-places.ts";
-
-/** How many of a thread's latest runs are searched for the latest value of each slot. */
-const MAX_RUNS = 64;
 
 /** The stored values of a thread, read from the file. A value that cannot be read is left out. */
 export function loadThread(
@@ -14,7 +13,7 @@ export function loadThread(
   threadId: string,
 ): StoredThread {
   const latest = new Map<string, StoredValue>();
-  for (const [slot, stored] of latestPieces(statements, threadId)) {
+  for (const [slot, stored] of latestPieces(latestPlaces(statements, threadId))) {
     const pieces = unpackPieces(stored.packed);
     const text = joinPieces(pieces, reader.readSpan);
     if (text !== null) latest.set(slot, { text, pieces, cost: stored.cost });
@@ -22,30 +21,10 @@ export function loadThread(
   return { latest, logEnds: endsOfLogs(statements, threadId, latest.values()) };
 }
 
-/** The pieces of the latest value of a slot. */
-interface LatestPieces {
-  readonly packed: PackedPieces;
-  cost: number;
-  /** Whether a value that is stored whole was found. */
-  isWhole: boolean;
-}
-
-function latestPieces(
-  { latestPlaces }: ValueStatements,
-  threadId: string,
-): ReadonlyMap<string, LatestPieces> {
-  const found = new Map<string, LatestPieces>();
-  for (const row of latestPlaces.iterate(threadId, MAX_RUNS)) {
-    for (const [slot, , packed] of placesOf(row).toReversed()) {
-      const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
-      found.set(slot, latest);
-      if (latest.isWhole) continue;
-      latest.cost += JSON.stringify(packed).length;
-      // A value that is stored whole has a single piece, which is a part of a log: three numbers.
-      latest.isWhole = packed.length === 3;
-    }
-  }
-  return found;
+/** The places of the latest runs of a thread, the last run first. */
+function* latestPlaces(statements: ValueStatements, threadId: string): Generator<readonly Place[]> {
+  const rows = statements.latestPlaces.iterate(threadId, MAX_SEARCHED_RUNS);
+  for (const row of rows) yield placesOf(row);
 }
 
 function endsOfLogs(

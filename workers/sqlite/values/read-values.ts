@@ -1,5 +1,9 @@
 import type { Span } from "../../../src/events/shared/pieces.ts";
-import { putBackEvents, putBackInput } from "../../../src/events/shared/put-back.ts";
+import {
+  eachStoredEvent,
+  readStoredEvents,
+  readStoredInput,
+} from "../../../src/events/shared/stored-values.ts";
 import type { KnownChunks } from "./known-chunks.ts";
 import { unpackText } from "./packed-text.ts";
 import type {
@@ -8,10 +12,7 @@ import type {
   StoredEventsRow,
   StoredInputRow,
 } from "./statements.ts";
-import { orNull, unpackPlaces } from "./stored-places.ts";
-
-/** The result for a row whose values were deleted or changed: no JSON, so that the reader reports it. */
-const UNREADABLE = "";
+import { placesJson } from "./stored-places.ts";
 
 /** Reads stored runs with their values put back. */
 export class ValueReader {
@@ -24,26 +25,20 @@ export class ValueReader {
     this.#known = known;
   }
 
-  /** The JSON of the events of a stored run. With `slots`, values of other slots are left out. */
-  eventsOf(row: StoredEventsRow, slots?: (slot: string) => boolean): string {
-    if (row.shared_events === null) return row.events;
-    const events = this.eachEventOf(row, slots);
-    return events === null ? UNREADABLE : `[${events.join(",")}]`;
+  /** See `readStoredEvents`. */
+  eventsOf({ events, shared_events }: StoredEventsRow, slots?: (slot: string) => boolean): string {
+    const row = { events, shared_events: placesJson(shared_events) };
+    return readStoredEvents(row, this.readSpan, slots);
   }
 
-  /** The JSON of each event of a stored run that has values, or null if they cannot be read. */
-  eachEventOf(row: StoredEventsRow, slots?: (slot: string) => boolean): readonly string[] | null {
-    return orNull(() => {
-      const places = unpackPlaces(row.shared_events);
-      const wanted = slots === undefined ? places : places.filter(([slot]) => slots(slot));
-      return putBackEvents(row.events, wanted, this.readSpan);
-    });
+  /** See `eachStoredEvent`. */
+  eachEventOf({ events, shared_events }: StoredEventsRow): readonly string[] | null {
+    return eachStoredEvent({ events, shared_events: placesJson(shared_events) }, this.readSpan);
   }
 
-  /** The JSON of the input of a stored run. */
-  inputOf({ input, shared_input: places }: StoredInputRow): string {
-    if (places === null) return input;
-    return orNull(() => putBackInput(input, unpackPlaces(places), this.readSpan)) ?? UNREADABLE;
+  /** See `readStoredInput`. */
+  inputOf({ input, shared_input }: StoredInputRow): string {
+    return readStoredInput({ input, shared_input: placesJson(shared_input) }, this.readSpan);
   }
 
   /** A part of a log. Null if a row of it is missing. */

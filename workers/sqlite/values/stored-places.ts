@@ -1,4 +1,4 @@
-import { isPacked } from "../../../src/events/shared/pieces.ts";
+import * as places from "../../../src/events/shared/places.ts";
 import type { Place } from "../../../src/events/shared/put-back.ts";
 import { packText, type StoredText, unpackText } from "./packed-text.ts";
 import type { PlacesRow } from "./statements.ts";
@@ -15,41 +15,19 @@ const DICTIONARY = Buffer.from(
 );
 
 /** The places of values as they are stored, or null for none. */
-export function packPlaces(places: readonly Place[]): StoredText | null {
-  return places.length === 0 ? null : packText(JSON.stringify(places), DICTIONARY);
+export function packPlaces(taken: readonly Place[]): StoredText | null {
+  return taken.length === 0 ? null : packText(JSON.stringify(taken), DICTIONARY);
 }
 
-/**
- * The places that are stored in a column.
- *
- * @throws {TypeError | SyntaxError} if another program wrote the column
- */
-export function unpackPlaces(stored: StoredText | null): readonly Place[] {
-  const json = stored === null ? "[]" : unpackText(stored, DICTIONARY);
-  const places: unknown = JSON.parse(json ?? "");
-  if (!Array.isArray(places) || !places.every(isPlace)) throw new TypeError("no places");
-  return places;
-}
-
-function isPlace(value: unknown): value is Place {
-  if (!Array.isArray(value)) return false;
-  const [slot, index, pieces] = value as unknown[];
-  return typeof slot === "string" && typeof index === "number" && isPacked(pieces);
+/** The JSON of places that are stored in a column. No JSON where another program wrote the column. */
+export function placesJson(stored: StoredText | null): string | null {
+  return stored === null ? null : (unpackText(stored, DICTIONARY) ?? "");
 }
 
 /** The places of a run in which values were stored, in that order. None where somebody else has written them. */
 export function placesOf({ shared_events, shared_input }: PlacesRow): readonly Place[] {
-  return [shared_events, shared_input].flatMap(
-    (stored) => orNull(() => unpackPlaces(stored)) ?? [],
-  );
-}
-
-/** The result of `read`, or null if it finds what another program wrote. */
-export function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return null;
-    throw error;
-  }
+  return places.placesOf({
+    shared_events: placesJson(shared_events),
+    shared_input: placesJson(shared_input),
+  });
 }

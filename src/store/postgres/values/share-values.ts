@@ -1,6 +1,6 @@
 import { latestPieces, MAX_SEARCHED_RUNS } from "../../../events/shared/latest-pieces.ts";
 import { unpackPieces } from "../../../events/shared/pieces.ts";
-import type { PlacesRow } from "../../../events/shared/places.ts";
+import { type PlacesRow, placesOf } from "../../../events/shared/places.ts";
 import { type LargeEvent, MIN_SHARED_LENGTH } from "../../../events/shared/repeating.ts";
 import type {
   LatestValues,
@@ -75,9 +75,12 @@ async function latestValues(
 ): Promise<LatestValues> {
   const id = toStored(threadId);
   const { rows } = await send(statements.latestPlaces, [id, MAX_SEARCHED_RUNS]);
-  const values = Array.from(latestPieces(rows as PlacesRow[]), ([slot, { packed, cost }]) => ({
-    ...{ slot, packed, cost },
-  }));
+  const values = Array.from(
+    latestPieces((rows as PlacesRow[]).map(placesOf)),
+    ([slot, { packed, cost }]) => ({
+      ...{ slot, packed, cost },
+    }),
+  );
   const pieces = values.flatMap(({ packed }) => unpackPieces(packed));
   const spans = pieces.filter((piece) => typeof piece === "object");
   const logs = [...new Set(spans.map(({ log }) => log))];
