@@ -103,7 +103,11 @@ function open(config: WorkerConfig): Writer {
     const slices = new Slices({ context, hooks, checkpoints });
     const removals = new Removals(context, slices, notify);
     const indexing = new ThreadIndexing({ context, slices, onError: reportMaintenance });
-    const resume = () => void removals.resume().catch(reportMaintenance);
+    const resume = () => {
+      void removals.resume().catch(reportMaintenance);
+      // Programs that are no instances may have changed runs.
+      indexing.afterOthers();
+    };
     const walSync = files === null ? null : new WriterSync(files.walPath);
     const maintenance =
       files === null

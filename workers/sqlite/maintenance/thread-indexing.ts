@@ -16,6 +16,9 @@ const RETRY_MS = 5000;
 /** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
 const PIECE_MS = 2;
 
+/** How often words are merged at most after each piece that has written some, each time in a transaction. */
+const MERGES = 4;
+
 /** The share of its time from which on the writer counts as busy with batches. */
 const BUSY = 0.3;
 
@@ -45,6 +48,7 @@ export class ThreadIndexing {
   /** Milliseconds of batches since the last piece of work. */
   #batchMs = 0;
   #pieceAt = performance.now();
+  #mergesLeft = 0;
 
   constructor(options: ThreadIndexingOptions) {
     this.#options = options;
@@ -103,16 +107,21 @@ export class ThreadIndexing {
   async #piece(): Promise<number | null> {
     const { context, slices } = this.#options;
     const { touches } = context;
-    if (touches.isEmpty && (await slices.look(() => this.#indexer.isDone()))) return null;
-    const startedAt = performance.now();
-    const isOver = () => performance.now() - startedAt >= PIECE_MS;
-    const isDone = await slices.one(() => {
-      touches.write();
-      return this.#indexer.goOn(isOver);
+    const isIndexed = touches.isEmpty && (await slices.look(() => this.#indexer.isDone()));
+    if (isIndexed && this.#mergesLeft === 0) return null;
+    let spentMs = 0;
+    await slices.one(() => {
+      const startedAt = performance.now();
+      if (this.#mergesLeft > 0) {
+        this.#mergesLeft = this.#indexer.merge() ? this.#mergesLeft - 1 : 0;
+      } else {
+        touches.write();
+        this.#indexer.goOn(() => performance.now() - startedAt >= PIECE_MS);
+        this.#mergesLeft = MERGES;
+      }
+      spentMs = performance.now() - startedAt;
     });
-    const pauses = PAUSES[this.#load()];
-    if (isDone && touches.isEmpty) return null;
-    return (performance.now() - startedAt) * pauses;
+    return spentMs * PAUSES[this.#load()];
   }
 
   /** How much the batches have kept the writer busy since the last piece of work. */

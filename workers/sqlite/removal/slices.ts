@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { RunStoreError, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
 import { toFault } from "../database/fault.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
@@ -11,7 +11,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 const SLICE_MS = 3;
 
 /** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
-const GENTLE_SLICE_MS = 2;
+const GENTLE_SLICE_MS = 1.5;
 
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
 const GENTLE_PAUSE = 3;
@@ -21,6 +21,20 @@ const MAX_BUSY_MS = 30_000;
 
 /** Milliseconds between two tries to get the lock. */
 const BUSY_RETRY_MS = 20;
+
+/**
+ * Keeps slices of different work from following each other at once: a batch that has arrived is served before
+ * the next slice.
+ */
+class SliceTurns {
+  #last: Promise<void> = Promise.resolve();
+
+  /** Resolves when the writer has served what has arrived, and no other slice since. */
+  next(): Promise<void> {
+    this.#last = this.#last.then(() => nextTurn());
+    return this.#last;
+  }
+}
 
 export interface SliceOptions {
   readonly context: WriterContext;
@@ -54,23 +68,31 @@ export class Slices {
   /** Milliseconds of a slice. */
   readonly #sliceMs: number;
 
-  constructor(options: SliceOptions, { pause = 1, sliceMs = SLICE_MS } = {}) {
+  readonly #turns: SliceTurns;
+
+  constructor(
+    options: SliceOptions,
+    { pause = 1, sliceMs = SLICE_MS, turns = new SliceTurns() } = {},
+  ) {
     this.#options = options;
     this.#context = options.context;
     this.#hooks = options.hooks;
     this.#pause = pause;
     this.#sliceMs = sliceMs;
+    this.#turns = turns;
   }
 
   /** Shorter slices with longer pauses, for work that nobody waits for. */
   get gentle(): Slices {
-    return new Slices(this.#options, { pause: GENTLE_PAUSE, sliceMs: GENTLE_SLICE_MS });
+    const [pause, sliceMs, turns] = [GENTLE_PAUSE, GENTLE_SLICE_MS, this.#turns];
+    return new Slices(this.#options, { pause, sliceMs, turns });
   }
 
   /** One transaction. Rejects with the error of `work`, or with `BUSY`. */
   async one<T>(work: (isOver: IsOver) => T): Promise<T> {
     const askedAt = performance.now();
     for (;;) {
+      await this.#turns.next();
       this.#hooks.before();
       const startedAt = performance.now();
       const isOver = () => performance.now() - startedAt >= this.#sliceMs;

@@ -213,6 +213,7 @@ export function prepareIndexStatements(db: Database) {
     touchThreadBefore: db.prepare<[at: number, threadId: string, at: number]>(
       "UPDATE threads SET updated_at = ? WHERE thread_id = ? AND updated_at < ?",
     ),
+    totalChanges: db.prepare<[], number>("SELECT total_changes()").pluck(),
     // So many pages at most.
     mergeWords: db.prepare<[number]>(
       "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",

@@ -13,8 +13,8 @@ import { addRow } from "./thread-facts.ts";
 /** Whether the time of a piece of work is used up. */
 type IsOver = () => boolean;
 
-/** Pages of words that are merged at most after each piece of work. */
-const MERGED_PAGES = 32;
+/** Pages of words that are merged at most in one transaction. */
+const MERGED_PAGES = 8;
 
 /**
  * Makes what lists and searches need of the runs: `thread_facts` and `thread_search`.
@@ -47,10 +47,15 @@ export class ThreadIndexer {
 
   /** Goes on as far as the time goes, in a transaction of the caller. Returns whether all is done. */
   goOn(isOver: IsOver): boolean {
-    const isDone =
-      this.#removeDropped(isOver) && this.#makeStaleAgain(isOver) && this.#addNew(isOver);
+    return this.#removeDropped(isOver) && this.#makeStaleAgain(isOver) && this.#addNew(isOver);
+  }
+
+  /** Merges a few pages of words, in a transaction of the caller. Returns whether there were any to merge. */
+  merge(): boolean {
+    const before = this.#statements.totalChanges.get() ?? 0;
     this.#statements.mergeWords.run(MERGED_PAGES);
-    return isDone;
+    // https://www.sqlite.org/fts5.html#the_merge_command
+    return (this.#statements.totalChanges.get() ?? 0) - before >= 2;
   }
 
   #removeDropped(isOver: IsOver): boolean {
