@@ -14,7 +14,7 @@ function chaos(directory: string, { only, rounds }: Mutation): Promise<string> {
 }
 
 describe("npm run chaos -- --store postgres finds that", () => {
-  it.each(MUTATIONS)("$name", { timeout: 300_000 }, async (mutation) => {
+  it.each(MUTATIONS)("$name", { timeout: 600_000 }, async (mutation) => {
     using copy = mutatedCopy(mutation);
     const said = await chaos(copy.directory, mutation);
     expect(said).toMatch(new RegExp(`^ {2}${mutation.rule}$`, "m"));

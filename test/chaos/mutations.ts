@@ -3,7 +3,7 @@ import type { Fault } from "../support/mutated-copy.ts";
 /** A fault of the code, with the faults of a chaos run that bring it to light. */
 export interface Mutation extends Fault {
   readonly only: string;
-  /** Of seed 1. They end with the first that breaks a rule. */
+  /** Of seed 1, at most: they end with the first that breaks a rule. Which one does depends on the times. */
   readonly rounds: number;
   /** A rule that is broken then. */
   readonly rule: string;
@@ -20,7 +20,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "if (!isOurs || row.epoch !== op.epoch) {",
     replace: "if (row?.claim == null) {",
     only: "process-stopped",
-    rounds: 4,
+    rounds: 20,
     rule: "lease-lost",
   },
   {
@@ -29,7 +29,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "return !needsThread || isStored() ? OK : LEASE_LOST;",
     replace: "return !needsThread ? OK : LEASE_LOST;",
     only: "answers-lost",
-    rounds: 4,
+    rounds: 20,
     rule: "no-store-error",
   },
   {
@@ -38,7 +38,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "ORDER BY thread_id FOR NO KEY UPDATE",
     replace: "ORDER BY random() FOR NO KEY UPDATE",
     only: "crowded-threads",
-    rounds: 4,
+    rounds: 20,
     rule: "integrity",
   },
   {
@@ -47,7 +47,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "ms', true),\n         set_config('enable_seqscan'",
     replace: "0ms', true),\n         set_config('enable_seqscan'",
     only: "connections-silent",
-    rounds: 4,
+    rounds: 20,
     rule: "no-store-error",
   },
   {
@@ -56,7 +56,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "if (syscall !== undefined) return null;",
     replace: "void syscall;",
     only: "server-killed",
-    rounds: 4,
+    rounds: 20,
     rule: "no-store-error",
   },
 ];

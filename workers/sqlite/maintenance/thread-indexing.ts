@@ -14,7 +14,7 @@ const OTHERS_DELAY_MS = 3000;
 const RETRY_MS = 5000;
 
 /** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
-const PIECE_MS = 2;
+const PIECE_MS = 1.5;
 
 /** How often words are merged at most after each piece that has written some, each time in a transaction. */
 const MERGES = 4;

@@ -11,7 +11,7 @@ import type { Checkpoints } from "./checkpoints.ts";
 const SLICE_MS = 3;
 
 /** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
-const GENTLE_SLICE_MS = 1.5;
+const GENTLE_SLICE_MS = 1;
 
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
 const GENTLE_PAUSE = 3;
