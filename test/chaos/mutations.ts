@@ -50,13 +50,4 @@ export const MUTATIONS: readonly Mutation[] = [
     rounds: 20,
     rule: "no-store-error",
   },
-  {
-    name: "a socket that breaks while it is written to counts as a fault of the statement",
-    file: "src/store/postgres/driver.ts",
-    find: "if (syscall !== undefined) return null;",
-    replace: "void syscall;",
-    only: "server-killed",
-    rounds: 20,
-    rule: "no-store-error",
-  },
 ];
