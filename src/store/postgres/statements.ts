@@ -223,6 +223,11 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
        ORDER BY up_to DESC LIMIT 1`,
     ),
     // Runs may have been removed since the view was made: then it shows what is gone.
+    // Hinders no run of the thread, only its removal. Fails with LOCK_NOT_AVAILABLE during one.
+    holdThread: named(
+      "hold_thread",
+      `SELECT 1 FROM ${s}.threads WHERE thread_id = $1 FOR KEY SHARE NOWAIT`,
+    ),
     keepView: named(
       "keep_view",
       `INSERT INTO ${s}.views (thread_id, up_to, runs, view) SELECT $1::text, $2::int8, $3::int8, $4::bytea

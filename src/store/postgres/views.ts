@@ -82,9 +82,18 @@ export class Views {
   }
 
   async keep({ threadId, upToId, runs, packed }: KeepViewRequest): Promise<void> {
-    const { statements } = this.#options;
+    const { connection, statements } = this.#options;
     const id = toStored(threadId);
-    await this.#query(statements.keepView, [id, upToId, runs, packed]);
+    // No run is removed while the runs are counted and the view is written: no view of removed runs is kept.
+    await connection.use(async (send) => {
+      const answers = await Promise.allSettled([
+        send(statements.begin),
+        send(statements.holdThread, [id]),
+        send(statements.keepView, [id, upToId, runs, packed]),
+        send(statements.commit),
+      ]);
+      for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    });
     const rows = await this.#query<Omit<KeptRow, "view">>(statements.keptViews, [id]);
     const kept = rows.map(({ up_to, runs: count }) => ({ upToId: up_to, runs: count }));
     const dropped = viewsToDrop(kept, upToId, packed.length).map((view) => view.upToId);
