@@ -267,7 +267,8 @@ export class SqliteBackend implements Backend {
     await withDeadline(this.durability?.end(error) ?? Promise.resolve(), stepMs());
     try {
       // The writer must close last: only the last connection of a database removes the WAL file.
-      await Promise.all([this.#readers?.destroy(), this.#checkpointer.end()]);
+      await this.#readers?.destroy();
+      await withDeadline(this.#checkpointer.end(), stepMs());
       // After the deadline, the WAL holds the commits: the next process that opens the file finds them.
       if (this.#used) await withDeadline(this.#writer.request({ kind: "close" }), stepMs());
     } catch (cause) {
