@@ -2,7 +2,7 @@ import { compactEvents } from "@ag-ui/client";
 import fc from "fast-check";
 import { escapePathComponent } from "fast-json-patch";
 import { describe, expect, test } from "vitest";
-import { compactRun } from "../../src/events/compact/compact.ts";
+import { compactRun, RunCompactor } from "../../src/events/compact/compact.ts";
 import type { EventLike } from "../../src/events/event.ts";
 import { ThreadView } from "../../src/events/view/thread-view.ts";
 import { parseWithSchemas, reduceWithClients, verifyWithClients } from "./clients.ts";
@@ -412,3 +412,24 @@ describe("for any run", () => {
     );
   });
 });
+
+test("a run that is compacted in pieces is the same, however it is divided", () => {
+  const lengths = fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1 });
+  fc.assert(
+    fc.property(fc.oneof(interleavedRun, fc.array(looseEvent)), lengths, (events, sizes) => {
+      const compactor = new RunCompactor(undefined);
+      const taken: EventLike[] = [];
+      let at = 0;
+      for (let piece = 0; at < events.length; piece++) {
+        const size = sizes[piece % sizes.length] ?? 1;
+        for (const event of events.slice(at, at + size)) compactor.add(event);
+        // As JSON: what was taken must not be changed later.
+        taken.push(...copied(compactor.takeSettled()));
+        at += size;
+      }
+      expect([...taken, ...copied(compactor.finish())]).toEqual(copied(compactRun(events, {})));
+    }),
+  );
+});
+
+const copied = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(events)) as EventLike[];

@@ -9,7 +9,7 @@ import {
 
 /** A delta in the output into which later deltas may be merged. */
 interface MergeTarget {
-  readonly index: number;
+  index: number;
   readonly first: EventLike;
   /** Null until there is a second delta: a single delta stays the same object. */
   merged: MergedEvent | null;
@@ -47,6 +47,24 @@ export class DeltaMerger {
         this.#passBarrier(event);
         out.push(event);
     }
+  }
+
+  /** How many of the first events of `out` no later delta is merged into. */
+  settled(out: readonly EventLike[]): number {
+    let settled = out.length;
+    for (const { index } of this.#targets()) settled = Math.min(settled, index);
+    return settled;
+  }
+
+  /** The first `count` events, which are settled, were taken out of the output. */
+  shift(count: number): void {
+    for (const target of this.#targets()) target.index -= count;
+  }
+
+  *#targets(): Generator<MergeTarget, void, undefined> {
+    yield* this.#messages.values();
+    yield* this.#toolCalls.values();
+    if (this.#thinking !== undefined) yield this.#thinking;
   }
 
   #addDelta(

@@ -55,7 +55,14 @@ export class RunCompactor {
     this.#deltas.add(event, this.#out);
   }
 
-  /** The compacted events of the whole run. */
+  /** Removes and returns the first compacted events, as far as later events cannot change them. */
+  takeSettled(): readonly EventLike[] {
+    const count = this.#deltas.settled(this.#out);
+    this.#deltas.shift(count);
+    return this.#out.splice(0, count);
+  }
+
+  /** The compacted events of the whole run, without those that were taken. */
   finish(): readonly EventLike[] {
     this.#state.flush(this.#out);
     return this.#out;

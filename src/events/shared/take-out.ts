@@ -77,24 +77,46 @@ export function takeOutOfText(json: string, large: readonly LargeEvent[]): Taken
 
 /** Takes the snapshots and the long fields of inputs out of parsed events. */
 export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
-  const values: TakenValue[] = [];
-  const rest: EventLike[] = [];
-  for (const event of events) {
-    if (isSnapshot(event.type)) {
-      const text = JSON.stringify(event);
-      if (text.length >= MIN_SHARED_LENGTH) {
-        values.push({ slot: event.type, index: rest.length, text });
+  const run = new TakenOutOfRun();
+  run.add(events);
+  return run.finish();
+}
+
+/** The same for a run whose events come in pieces, each of which is kept as JSON. */
+export class TakenOutOfRun {
+  readonly #values: TakenValue[] = [];
+  /** They begin with a bracket or a comma, so that `finish` makes one copy of them. */
+  readonly #pieces: string[] = [];
+  /** Events in the rest. */
+  #count = 0;
+
+  add(events: readonly EventLike[]): void {
+    const rest: EventLike[] = [];
+    for (const event of events) {
+      if (isSnapshot(event.type)) {
+        const text = JSON.stringify(event);
+        if (text.length >= MIN_SHARED_LENGTH) {
+          this.#values.push({ slot: event.type, index: this.#count + rest.length, text });
+          continue;
+        }
+      } else if (event.type === "RUN_STARTED") {
+        const taken = takeOutOfEvent(event, this.#count + rest.length);
+        this.#values.push(...taken.values);
+        rest.push(taken.rest);
         continue;
       }
-    } else if (event.type === "RUN_STARTED") {
-      const taken = takeOutOfEvent(event, rest.length);
-      values.push(...taken.values);
-      rest.push(taken.rest);
-      continue;
+      rest.push(event);
     }
-    rest.push(event);
+    if (rest.length === 0) return;
+    this.#pieces.push(this.#count === 0 ? "[" : ",", JSON.stringify(rest).slice(1, -1));
+    this.#count += rest.length;
   }
-  return { rest: JSON.stringify(rest), values };
+
+  finish(): TakenOut {
+    const pieces = this.#count === 0 ? ["["] : this.#pieces.splice(0);
+    pieces.push("]");
+    return { rest: pieces.join(""), values: this.#values };
+  }
 }
 
 /** Takes the long fields out of a run's input. A text that is no JSON object is not changed. */

@@ -16,7 +16,7 @@ const RETRY_MS = 5000;
 /** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
 const PIECE_MS = 1.5;
 
-/** How often words are merged at most after each piece that has written some, each time in a transaction. */
+/** After a piece that has written words, so many transactions merge words at most before the next such piece. */
 const MERGES = 4;
 
 /** The share of its time from which on the writer counts as busy with batches. */
@@ -48,7 +48,8 @@ export class ThreadIndexing {
   /** Milliseconds of batches since the last piece of work. */
   #batchMs = 0;
   #pieceAt = performance.now();
-  #mergesLeft = 0;
+  /** How often words were merged since some were written. Null when there are none to merge. */
+  #merges: number | null = null;
 
   constructor(options: ThreadIndexingOptions) {
     this.#options = options;
@@ -108,16 +109,16 @@ export class ThreadIndexing {
     const { context, slices } = this.#options;
     const { touches } = context;
     const isIndexed = touches.isEmpty && (await slices.look(() => this.#indexer.isDone()));
-    if (isIndexed && this.#mergesLeft === 0) return null;
+    if (isIndexed && this.#merges === null) return null;
     let spentMs = 0;
     await slices.one(() => {
       const startedAt = performance.now();
-      if (this.#mergesLeft > 0) {
-        this.#mergesLeft = this.#indexer.merge() ? this.#mergesLeft - 1 : 0;
+      if (this.#merges !== null && (isIndexed || this.#merges < MERGES)) {
+        this.#merges = this.#indexer.merge() ? this.#merges + 1 : null;
       } else {
         touches.write();
         this.#indexer.goOn(() => performance.now() - startedAt >= PIECE_MS);
-        this.#mergesLeft = MERGES;
+        this.#merges = 0;
       }
       spentMs = performance.now() - startedAt;
     });

@@ -1,7 +1,7 @@
 import { RunCompactor } from "../../../src/events/compact/compact.ts";
 import type { EventLike } from "../../../src/events/event.ts";
 import { MessageDigests } from "../../../src/events/message-digests.ts";
-import { takeOutOfEvents } from "../../../src/events/shared/take-out.ts";
+import { TakenOutOfRun } from "../../../src/events/shared/take-out.ts";
 import { keyOf, type RunKey } from "../../../src/protocol/run-key.ts";
 import { stateOfInput } from "../../../src/runs/stored-run.ts";
 import type { JournalIndex } from "../state/journal-index.ts";
@@ -13,6 +13,8 @@ export class LongRun {
   readonly #statements: JournalStatements;
   readonly #ids: readonly number[];
   readonly #messages = new MessageDigests();
+  /** What later events cannot change, as JSON: the parsed events would take several times the memory. */
+  readonly #taken = new TakenOutOfRun();
   #compactor: RunCompactor | null = null;
   /** How many rows of the journal were read. */
   #read = 0;
@@ -56,11 +58,12 @@ export class LongRun {
       this.#compactor.add(event);
       this.#messages.observe(event);
     }
+    this.#taken.add(this.#compactor.takeSettled());
   }
 
   finish(): CompactedEvents {
-    const events = this.#compactor?.finish() ?? [];
-    return { taken: takeOutOfEvents(events), messages: this.#messages.entries() };
+    this.#taken.add(this.#compactor?.finish() ?? []);
+    return { taken: this.#taken.finish(), messages: this.#messages.entries() };
   }
 }
 
