@@ -20,8 +20,8 @@ interface Thread {
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
-  /** How many runs execute, claim or wait. */
-  #activeCount = 0;
+  /** Runs that execute, claim or wait. A run that was refused before it was added is none of them. */
+  readonly #active = new Set<ActiveRun>();
   #idleWaiters: (() => void)[] = [];
 
   /** The run that a new run on the thread has to wait for, or null. */
@@ -53,40 +53,35 @@ export class ThreadRuns implements RunListener {
       thread = { id, current: null, waiting: new WaitingRuns(), open: new Set() };
       this.#threads.set(key, thread);
     }
-    this.#activeCount++;
+    this.#active.add(run);
     if (thread.current === null) this.#begin(thread, run);
     else thread.waiting.add(run);
   }
 
-  /** Runs that execute, claim or wait: `close` has to end them. */
+  /** A copy: `close` ends these runs, which changes the set. */
   get active(): readonly ActiveRun[] {
-    const runs: ActiveRun[] = [];
-    for (const { current, waiting } of this.#threads.values()) {
-      if (current !== null) runs.push(current);
-      for (const run of waiting) runs.push(run);
-    }
-    return runs;
+    return [...this.#active];
   }
 
   get activeCount(): number {
-    return this.#activeCount;
+    return this.#active.size;
   }
 
   /** Resolves when no run is active. */
   async idle(): Promise<void> {
-    if (this.#activeCount === 0) return;
+    if (this.#active.size === 0) return;
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   onSettled(run: ActiveRun): void {
-    this.#activeCount--;
+    if (!this.#active.delete(run)) return;
     const thread = this.#threads.get(keyOf(run.threadId, run.resourceId));
     if (thread?.current === run) {
       thread.current = null;
       const next = thread.waiting.take();
       if (next !== null) this.#begin(thread, next);
     }
-    if (this.#activeCount > 0) return;
+    if (this.#active.size > 0) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
