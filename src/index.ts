@@ -104,6 +104,17 @@ export type {
   MovedThread,
   ThreadTransfer,
 } from "./store/thread-transfer.ts";
+export { CHANNELS } from "./telemetry/channels.ts";
+export type {
+  BatchTelemetry,
+  ErrorTelemetry,
+  EventTelemetry,
+  LeaseTelemetry,
+  RecoveryTelemetry,
+  RetentionTelemetry,
+  RunStatus,
+  RunTelemetry,
+} from "./telemetry/messages.ts";
 export {
   type ExportOptions,
   type ExportProgress,

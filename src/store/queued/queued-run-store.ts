@@ -4,6 +4,7 @@ import { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HoldingRun, PageCursor } from "../../protocol/messages.ts";
 import { type Scope, UNOWNED } from "../../protocol/scope.ts";
+import { leaseChannel } from "../../telemetry/channels.ts";
 import type {
   ClaimOutcome,
   ClaimRequest,
@@ -33,6 +34,8 @@ import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
 export interface QueuedRunStoreOptions {
+  /** The name of this instance, for telemetry. */
+  readonly instanceId?: string | undefined;
   readonly backend: Backend;
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
@@ -61,6 +64,7 @@ export class QueuedRunStore implements RunStore {
   readonly threads?: ThreadStore;
   readonly transfer?: ThreadTransfer;
   readonly #backend: Backend;
+  readonly #instanceId: string | null;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
   readonly #batcher: Batcher;
@@ -74,11 +78,21 @@ export class QueuedRunStore implements RunStore {
   #closed = false;
 
   constructor(options: QueuedRunStoreOptions) {
-    const { backend, lingerMs, maxBatchBytes, maxPendingBytes, storeRawEvents, logger } = options;
+    const {
+      backend,
+      instanceId,
+      lingerMs,
+      maxBatchBytes,
+      maxPendingBytes,
+      storeRawEvents,
+      logger,
+    } = options;
     this.#backend = backend;
     this.#maxPendingBytes = maxPendingBytes;
     this.#logger = logger;
+    this.#instanceId = instanceId ?? null;
     this.#batcher = new Batcher({
+      instanceId,
       lingerMs,
       maxBatchBytes,
       send: (batch) => backend.commit(batch),
@@ -95,6 +109,7 @@ export class QueuedRunStore implements RunStore {
       durability: backend.durability,
       rawEvents: storeRawEvents,
       logger,
+      instanceId: this.#instanceId,
       onStored: (threadId, stored) => views?.noteStored(threadId, stored),
     };
     this.#claims = new Claims(path, options.leaseMs);
@@ -253,6 +268,9 @@ export class QueuedRunStore implements RunStore {
         this.#held.find(notice)?.requestStop(notice);
         return;
       case "overslept":
+        if (leaseChannel.hasSubscribers) {
+          leaseChannel.publish({ kind: "overslept", instanceId: this.#instanceId });
+        }
         for (const run of this.#held) run.loseUnlessHeld();
         return;
       case "lost":
