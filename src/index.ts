@@ -1,4 +1,5 @@
 export type { EventLike } from "./events/event.ts";
+export type { ModelUsage } from "./events/usage.ts";
 export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
 export type { WithThreadsOptions } from "./http/gate.ts";

@@ -1,5 +1,6 @@
 import { type EventLike, stringField } from "../events/event.ts";
 import { endOf } from "../events/run-facts.ts";
+import { usageOf } from "../events/usage.ts";
 import { eventChannel, runChannel } from "../telemetry/channels.ts";
 import type { RunStatus, RunTelemetry } from "../telemetry/messages.ts";
 import type { EventLog } from "./event-log.ts";
@@ -19,9 +20,11 @@ export function traced<Run>(who: () => TracedRun, make: (trace: RunTrace | null)
   if (!runChannel.hasSubscribers && !eventChannel.hasSubscribers) return make(null);
   const trace = new RunTrace(who());
   const { start, end } = runChannel;
-  const run = start.runStores(trace.message, () => make(trace));
-  end.publish(trace.message);
-  return run;
+  try {
+    return start.runStores(trace.message, () => make(trace));
+  } finally {
+    end.publish(trace.message);
+  }
 }
 
 /**
@@ -40,7 +43,7 @@ export class RunTrace {
       epoch: null,
       status: "active",
       events: 0,
-      tokens: null,
+      usage: [],
       errorCode: null,
     };
   }
@@ -69,7 +72,7 @@ export class RunTrace {
   #completed(last: EventLike | undefined, outcome: RunStatus | null): void {
     const { message } = this;
     const end = endOf(last);
-    message.tokens = end.tokens;
+    if (last !== undefined) message.usage = usageOf(last);
     message.status = outcome ?? end.outcome;
     if (last?.type === "RUN_ERROR") {
       // A run that was told to stop may fail for another reason.

@@ -1,6 +1,7 @@
 import type { EventLike } from "../events/event.ts";
+import type { ModelUsage } from "../events/usage.ts";
 import type { RunStoreError } from "../protocol/errors.ts";
-import type { PurgeResult, TokenUsage } from "../protocol/threads.ts";
+import type { PurgeResult } from "../protocol/threads.ts";
 
 /**
  * What became of a run, as its stream has told it.
@@ -45,8 +46,8 @@ export interface RunTelemetry {
   status: RunStatus;
   /** Events emitted so far. */
   events: number;
-  /** What the agent told of its usage, all models together. Null before the end, or if it told nothing. */
-  tokens: TokenUsage | null;
+  /** What the agent told of its tokens at the end, an entry a model. Empty before that, or if it told nothing. */
+  usage: readonly ModelUsage[];
   /** The `code` of the RUN_ERROR that ended the run, or null. */
   errorCode: string | null;
   /** With status "error" and "refused": the message of the RUN_ERROR. */

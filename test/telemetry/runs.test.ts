@@ -29,7 +29,7 @@ const stepsOf = (runId: string, status: string, steps = OVER) => [
 const withUsage = scriptedAgent(function* ({ input }) {
   yield started(input);
   yield* text("m", "in three words");
-  yield { ...finished(input), usage: [{ inputTokens: 12, outputTokens: 3 }, { inputTokens: 1 }] };
+  yield { ...finished(input), usage: [{ model: "small", inputTokens: 12, outputTokens: 3 }] };
 });
 
 describe("a run is told of by its tracing channel", () => {
@@ -44,7 +44,13 @@ describe("a run is told of by its tracing channel", () => {
       {
         ...{ threadId: "t", runId: "r", agentId: "counting", resourceId: "ann" },
         ...{ isStored: true, isRerun: false, epoch: 1, status: "finished", errorCode: null },
-        ...{ events: events.length, tokens: { input: 13, output: 3 } },
+        events: events.length,
+        usage: [
+          {
+            ...{ provider: null, model: "small", inputTokens: 12, outputTokens: 3 },
+            ...{ cachedInputTokens: null, cacheWriteInputTokens: null, reasoningTokens: null },
+          },
+        ],
         requestedAt: expect.any(Number),
         waitedMs: expect.any(Number),
       },
