@@ -3,6 +3,7 @@ export type { ModelUsage } from "./events/usage.ts";
 export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
 export type { WithThreadsOptions } from "./http/gate.ts";
+export { type HealthzOptions, healthz, healthzListener } from "./http/healthz.ts";
 export type { Identify, Identity } from "./http/identify.ts";
 export type { HttpErrorCode } from "./http/refusal.ts";
 export { type FetchHandler, withThreads } from "./http/with-threads.ts";
@@ -24,6 +25,7 @@ export type {
   RunSubscriber,
   StopRequest,
 } from "./runner/agent.ts";
+export type { HealthOptions, RunnerHealth } from "./runner/health.ts";
 export type {
   InterruptedRun,
   OnInterrupted,

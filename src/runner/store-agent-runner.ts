@@ -20,6 +20,7 @@ import type {
   StopRequest,
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
+import { Health, type HealthOptions, type RunnerHealth } from "./health.ts";
 import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
@@ -79,6 +80,7 @@ export class StoreAgentRunner {
   readonly #environment: RunEnvironment;
   readonly #store: RunStore;
   readonly #runs = new ThreadRuns();
+  readonly #health: Health;
   /** Null without the option `retention`. */
   readonly #retention: RetentionTimer | null;
   #closing: Promise<void> | null = null;
@@ -96,6 +98,11 @@ export class StoreAgentRunner {
     const { onInterrupted = false } = checked;
     this.#environment = { ...this.#options, beginsJournal: onInterrupted !== false };
     if (onInterrupted !== false) this.#handInterrupted(onInterrupted);
+    this.#health = new Health({
+      store: this.#store,
+      isClosing: () => this.#closing !== null,
+      activeRuns: () => this.#runs.activeCount,
+    });
     this.threads = new Threads({
       store: this.#store,
       scope: () => this.#scope(),
@@ -290,6 +297,16 @@ export class StoreAgentRunner {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /**
+   * Whether runs can be stored: writes something small, at most once a second however often this is called. Opens
+   * the store if nothing has used it yet. Never rejects, and takes half a second at most.
+   *
+   * @throws {TypeError} `maxLagMs` is not a number of milliseconds.
+   */
+  health(options: HealthOptions = {}): Promise<RunnerHealth> {
+    return this.#health.read(options);
   }
 
   stats(): RunnerStats {

@@ -52,3 +52,21 @@ test("docs/moving.md: a thread is moved through a file, and goes on", async () =
     ...{ errors: "", code: 0, signal: null },
   });
 });
+
+test("docs/telemetry.md: a run is a span, and the channels tell of runs and batches", async () => {
+  const run = scriptsOf("telemetry.md");
+  const traced = (await run("traced.mjs")) as { said: string };
+  expect(traced).toMatchObject({ errors: "", code: 0 });
+  for (const attribute of [
+    "name: 'invoke_agent echo'",
+    "'gen_ai.conversation.id': 'hello'",
+    "'gen_ai.request.model': 'gpt-5-mini'",
+    "'gen_ai.usage.input_tokens': 12",
+  ]) {
+    expect(traced.said).toContain(attribute);
+  }
+  expect(await run("channels.mjs")).toEqual({
+    said: "1 true\n1 true\nfailed INCOMPLETE_STREAM\nhello r1 error 1\n",
+    ...{ errors: "", code: 0, signal: null },
+  });
+});

@@ -291,6 +291,11 @@ export class PostgresBackend implements Backend {
 
   async check(): Promise<void> {}
 
+  async probe(): Promise<void> {
+    await this.open();
+    await this.#beat();
+  }
+
   async close(error: RunStoreError, stepMs: () => number): Promise<void> {
     void error;
     this.#closed = true;

@@ -59,6 +59,7 @@ const MIN_CLOSE_STEP_MS = 1000;
 export class QueuedRunStore implements RunStore {
   readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
+  readonly probe?: NonNullable<RunStore["probe"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
   readonly interrupted?: OfferedRuns;
   readonly threads?: ThreadStore;
@@ -122,6 +123,8 @@ export class QueuedRunStore implements RunStore {
     if (readRunInput !== undefined) {
       this.interrupted = new OfferedRuns(this.#batcher, readRunInput);
     }
+    const probe = backend.probe?.bind(backend);
+    if (probe !== undefined) this.probe = () => this.#unlessClosed(probe);
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = views.read.bind(views);
@@ -139,9 +142,8 @@ export class QueuedRunStore implements RunStore {
     backend.onNotice((notice) => this.#handle(notice));
   }
 
-  async ready(): Promise<void> {
-    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
-    await this.#backend.open();
+  ready(): Promise<void> {
+    return this.#unlessClosed(() => this.#backend.open());
   }
 
   claim(request: ClaimRequest): Promise<ClaimOutcome> {
@@ -240,6 +242,11 @@ export class QueuedRunStore implements RunStore {
     const stats = this.#batcher.stats();
     const { walBytes, lastError } = this.#backend.status();
     return { ...stats, walBytes, lastError: lastError ?? stats.lastError };
+  }
+
+  async #unlessClosed(ask: () => Promise<void>): Promise<void> {
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    await ask();
   }
 
   /** Resolves when everything given to the store so far is durable, or has failed for good. */

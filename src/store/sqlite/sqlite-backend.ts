@@ -251,6 +251,11 @@ export class SqliteBackend implements Backend {
     });
   }
 
+  async probe(): Promise<void> {
+    await this.open();
+    await this.#writer.request({ kind: "probe" });
+  }
+
   async backup(path: string, options: BackupOptions): Promise<BackupResult> {
     await this.open();
     return this.#backups.make(path, options);
