@@ -123,6 +123,7 @@ export {
   type ExportProgress,
   exportThreads,
 } from "./transfer/export-threads.ts";
+export { exportVersion1, type Version1Result } from "./transfer/export-version-1.ts";
 export {
   type ImportOptions,
   type ImportProgress,
