@@ -112,6 +112,8 @@ export class ActiveRun {
   readonly runId: string;
   readonly resourceId: string | null;
   readonly isStored: boolean;
+  /** Written by `ThreadRuns` alone. */
+  isAdded = false;
   readonly #rerunOf: number | undefined;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;

@@ -20,8 +20,8 @@ interface Thread {
  */
 export class ThreadRuns implements RunListener {
   readonly #threads = new Map<string, Thread>();
-  /** Runs that execute, claim or wait. A run that was refused before it was added is none of them. */
-  readonly #active = new Set<ActiveRun>();
+  /** How many runs execute, claim or wait. */
+  #activeCount = 0;
   #idleWaiters: (() => void)[] = [];
 
   /** The run that a new run on the thread has to wait for, or null. */
@@ -53,35 +53,43 @@ export class ThreadRuns implements RunListener {
       thread = { id, current: null, waiting: new WaitingRuns(), open: new Set() };
       this.#threads.set(key, thread);
     }
-    this.#active.add(run);
+    this.#activeCount++;
+    run.isAdded = true;
     if (thread.current === null) this.#begin(thread, run);
     else thread.waiting.add(run);
   }
 
-  /** A copy: `close` ends these runs, which changes the set. */
+  /** Runs that execute, claim or wait: `close` has to end them. */
   get active(): readonly ActiveRun[] {
-    return [...this.#active];
+    const runs: ActiveRun[] = [];
+    for (const { current, waiting } of this.#threads.values()) {
+      if (current !== null) runs.push(current);
+      for (const run of waiting) runs.push(run);
+    }
+    return runs;
   }
 
   get activeCount(): number {
-    return this.#active.size;
+    return this.#activeCount;
   }
 
   /** Resolves when no run is active. */
   async idle(): Promise<void> {
-    if (this.#active.size === 0) return;
+    if (this.#activeCount === 0) return;
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
   onSettled(run: ActiveRun): void {
-    if (!this.#active.delete(run)) return;
+    // A run that was refused at once was never one of them.
+    if (!run.isAdded) return;
+    this.#activeCount--;
     const thread = this.#threads.get(keyOf(run.threadId, run.resourceId));
     if (thread?.current === run) {
       thread.current = null;
       const next = thread.waiting.take();
       if (next !== null) this.#begin(thread, next);
     }
-    if (this.#active.size > 0) return;
+    if (this.#activeCount > 0) return;
     for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
