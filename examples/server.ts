@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
-import { type Logger, SqliteAgentRunner } from "../src/index.ts";
+import { healthzListener, type Logger, SqliteAgentRunner } from "../src/index.ts";
 import { PostgresAgentRunner } from "../src/postgres.ts";
 import { curlLines } from "./curl-lines.ts";
 import { Gate } from "./gate.ts";
@@ -40,8 +40,11 @@ const runtime = new CopilotRuntime({
 });
 const gate = new Gate((process.env.ALLOWED_HOSTS ?? "").split(",").filter((name) => name !== ""));
 const cors = { origin: (origin: string) => (gate.allowsOrigin(origin) ? origin : null) };
-const server = createServer(
-  gate.guard(createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors })),
+const listener = gate.guard(createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors }));
+const health = healthzListener(runner);
+// Probes name no host that the gate would know.
+const server = createServer((req, res) =>
+  req.url === "/healthz" ? health(req, res) : listener(req, res),
 );
 
 await listen();

@@ -1,7 +1,9 @@
 export type { EventLike } from "./events/event.ts";
+export type { ModelUsage } from "./events/usage.ts";
 export type { Message } from "./events/view/message.ts";
 export type { StoredView, View } from "./events/view/thread-view.ts";
 export type { WithThreadsOptions } from "./http/gate.ts";
+export { type HealthzOptions, healthz, healthzListener } from "./http/healthz.ts";
 export type { Identify, Identity } from "./http/identify.ts";
 export type { HttpErrorCode } from "./http/refusal.ts";
 export { type FetchHandler, withThreads } from "./http/with-threads.ts";
@@ -23,6 +25,7 @@ export type {
   RunSubscriber,
   StopRequest,
 } from "./runner/agent.ts";
+export type { HealthOptions, RunnerHealth } from "./runner/health.ts";
 export type {
   InterruptedRun,
   OnInterrupted,
@@ -104,11 +107,23 @@ export type {
   MovedThread,
   ThreadTransfer,
 } from "./store/thread-transfer.ts";
+export { CHANNELS } from "./telemetry/channels.ts";
+export type {
+  BatchTelemetry,
+  ErrorTelemetry,
+  EventTelemetry,
+  LeaseTelemetry,
+  RecoveryTelemetry,
+  RetentionTelemetry,
+  RunStatus,
+  RunTelemetry,
+} from "./telemetry/messages.ts";
 export {
   type ExportOptions,
   type ExportProgress,
   exportThreads,
 } from "./transfer/export-threads.ts";
+export { exportVersion1, type Version1Result } from "./transfer/export-version-1.ts";
 export {
   type ImportOptions,
   type ImportProgress,

@@ -5,11 +5,13 @@ import { toFault } from "./sqlite/database/fault.ts";
 import { openForFileWork } from "./sqlite/database/open.ts";
 import { checkFile } from "./sqlite/maintenance/check-file.ts";
 import { compact, inspect } from "./sqlite/maintenance/inspect-file.ts";
+import { version1File } from "./sqlite/maintenance/version-1-file.ts";
 
 /** Works on a file on a connection of its own, apart from any runner. */
-export default function serve(request: FileRequest): Reply<DatabaseFacts | DatabaseCheck> {
+export default function serve(request: FileRequest): Reply<DatabaseFacts | DatabaseCheck | null> {
   const { dbPath } = workerData as WorkerConfig;
   try {
+    if (request.kind === "version-1") return { ok: true, value: version1File(dbPath, request) };
     const db = openForFileWork(dbPath);
     try {
       switch (request.kind) {

@@ -269,6 +269,10 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
     case "check":
       writer.files?.check();
       return null;
+    case "probe":
+      writer.files?.check();
+      writer.maintenance?.probe();
+      return null;
     case "backup":
       return backUp(writer.context.db, request, notify);
     case "keep-view":

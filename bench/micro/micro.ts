@@ -6,6 +6,7 @@ import { addClaim } from "./claim.ts";
 import { addCompact } from "./compact.ts";
 import { addFinalize } from "./finalize.ts";
 import { addSerialization } from "./serialization.ts";
+import { addTelemetry } from "./telemetry.ts";
 
 /** Measures the inner steps of a run, one at a time. `seconds` is the time for each step. */
 export async function measureMicro({
@@ -18,6 +19,7 @@ export async function measureMicro({
   addFinalize(bench);
   addCompact(bench);
   addSerialization(bench);
+  addTelemetry(bench);
   const closeClaim = addClaim(bench, directory);
   const tasks = await bench.run();
   closeClaim();

@@ -1,5 +1,6 @@
 import { type EventLike, stringField } from "./event.ts";
 import { MessageDigests } from "./message-digests.ts";
+import { type ModelUsage, usageOf } from "./usage.ts";
 
 /** How a run ended, as its last event tells. */
 export interface RunEnd {
@@ -33,21 +34,10 @@ type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const isCount = (value: unknown): value is number =>
-  Number.isSafeInteger(value) && Number(value) >= 0;
-
-/** Names of the two counts: those of AG-UI, and those of agents that pass on what a model's API says. */
-const INPUT_NAMES = ["inputTokens", "input_tokens", "promptTokens", "prompt_tokens"];
-const OUTPUT_NAMES = ["outputTokens", "output_tokens", "completionTokens", "completion_tokens"];
-
-/**
- * What the last event of a run tells. AG-UI has the usage in `usage` of RUN_FINISHED and RUN_ERROR: an array
- * with an object for each model. Older agents have one object in `result.usage`.
- */
+/** What the last event of a run tells. */
 export function endOf(event: EventLike | undefined): RunEnd {
-  const { type, outcome, code, result, usage } = event ?? ({ type: "" } as EventLike);
-  const given = usage ?? (isFields(result) ? result.usage : undefined);
-  const tokens = tokensOf(Array.isArray(given) ? given : [given]);
+  const { type, outcome, code } = event ?? ({ type: "" } as EventLike);
+  const tokens = event === undefined ? null : tokensOf(usageOf(event));
   if (type === "RUN_ERROR") {
     return { outcome: "error", errorCode: typeof code === "string" ? code : null, tokens };
   }
@@ -55,18 +45,15 @@ export function endOf(event: EventLike | undefined): RunEnd {
   return { outcome: isInterrupt ? "interrupt" : "finished", errorCode: null, tokens };
 }
 
-function tokensOf(entries: readonly unknown[]): Tokens | null {
+/** The tokens of all models together, or null if the agent told nothing. */
+function tokensOf(usage: readonly ModelUsage[]): Tokens | null {
   let input = 0;
   let output = 0;
   let isTold = false;
-  for (const entry of entries.filter(isFields)) {
-    const countOf = (names: readonly string[]) => {
-      const count = names.map((name) => entry[name]).find(isCount);
-      isTold ||= count !== undefined;
-      return count ?? 0;
-    };
-    input += countOf(INPUT_NAMES);
-    output += countOf(OUTPUT_NAMES);
+  for (const { inputTokens, outputTokens } of usage) {
+    isTold ||= inputTokens !== null || outputTokens !== null;
+    input += inputTokens ?? 0;
+    output += outputTokens ?? 0;
   }
   return isTold ? { input, output } : null;
 }

@@ -5,7 +5,33 @@
 export type FileRequest =
   | { readonly kind: "inspect" }
   | { readonly kind: "check"; readonly repair: boolean }
-  | { readonly kind: "compact" };
+  | { readonly kind: "compact" }
+  | Version1Request;
+
+/** A step in making a new file for the version 1 runner. */
+export interface Version1Request {
+  readonly kind: "version-1";
+  /** The file, until it is whole. */
+  readonly partialPath: string;
+  readonly step:
+    | { readonly kind: "begin" }
+    | { readonly kind: "add"; readonly runs: readonly Version1Run[] }
+    /** Forget what was added of a thread. */
+    | { readonly kind: "drop"; readonly threadId: string }
+    /** The file gets its name. */
+    | { readonly kind: "finish" };
+}
+
+export interface Version1Run {
+  readonly threadId: string;
+  readonly runId: string;
+  /** JSON array. */
+  readonly events: string;
+  /** JSON of the RunAgentInput. */
+  readonly input: string;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
+}
 
 /** What is known of a database file without reading its threads. */
 export interface DatabaseFacts {

@@ -1,5 +1,3 @@
-import { messageOf } from "./errors.ts";
-
 /** Receives what a runner cannot report to a caller. Any pino logger fits. */
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -8,7 +6,8 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-const LEVELS = ["debug", "info", "warn", "error"] as const;
+/** The methods of a logger. */
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** Writes warnings and errors to stderr, and drops everything else. */
 export const STDERR_LOGGER: Logger = {
@@ -28,33 +27,4 @@ export function isLogger(value: unknown): value is Logger {
   if (value === null) return false;
   const methods = value as Record<string, unknown>;
   return LEVELS.every((method) => typeof methods[method] === "function");
-}
-
-/**
- * Wraps `logger` so that it never fails: what it throws or rejects with becomes a warning of the
- * process.
- */
-export function guardLogger(logger: Logger): Logger {
-  const guarded = LEVELS.map((level) => {
-    const log = (fields: object, message: string) => void write(logger, level, fields, message);
-    return [level, log] as const;
-  });
-  return Object.fromEntries(guarded) as unknown as Logger;
-}
-
-/** Async, so that the rejection of an async logger is caught too. */
-async function write(
-  logger: Logger,
-  level: (typeof LEVELS)[number],
-  fields: object,
-  message: string,
-): Promise<void> {
-  try {
-    const written: unknown = logger[level](fields, message);
-    await written;
-  } catch (error) {
-    process.emitWarning(`the logger failed at "${message}": ${messageOf(error)}`, {
-      code: "DURABLE_AGENT_RUNNER_LOGGER",
-    });
-  }
 }

@@ -523,6 +523,8 @@ export type WriterRequest =
   | { readonly kind: "rewrite-wal" }
   /** Check whether the open file still has its name. */
   | { readonly kind: "check" }
+  /** Write a heartbeat: a fault says why the file cannot be written. */
+  | { readonly kind: "probe" }
   /** Back up a database in memory, which no other thread can read. */
   | ({ readonly kind: "backup" } & BackupRequest)
   | ({ readonly kind: "delete-thread" } & DeleteThreadRequest)

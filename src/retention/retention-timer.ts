@@ -1,6 +1,7 @@
-import type { RunStoreError } from "../protocol/errors.ts";
+import { type RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
+import { retentionChannel } from "../telemetry/channels.ts";
 import type { Retention } from "./limits.ts";
 
 const HOUR_MS = 3_600_000;
@@ -49,13 +50,20 @@ export class RetentionTimer {
   async #purge(): Promise<void> {
     const { retention, purge, logger } = this.#options;
     const { everyMs: _, ...limits } = retention;
+    const startedAt = performance.now();
+    const publish = (removed: PurgeResult | null, error: RunStoreError | null) => {
+      if (!retentionChannel.hasSubscribers) return;
+      retentionChannel.publish({ removed, ms: performance.now() - startedAt, error });
+    };
     try {
       const removed = await purge(limits, this.#ended.signal);
+      publish(removed, null);
       if (removed.runs > 0) logger.info({ ...removed }, "threads and runs were purged");
     } catch (cause) {
-      const { code } = cause as RunStoreError;
       if (!this.#ended.signal.aborted) {
-        logger.error({ err: cause, code }, "a purge failed; it is tried again later");
+        const error = toRunStoreError(cause);
+        publish(null, error);
+        logger.error({ err: cause, code: error.code }, "a purge failed; it is tried again later");
       }
     }
     if (!this.#ended.signal.aborted) this.#schedule(this.#everyMs);

@@ -9,6 +9,7 @@ import {
 } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
+import type { RunStatus } from "../telemetry/messages.ts";
 import type { RunInput, RunnableAgent, RunRequest } from "./agent.ts";
 import type { EventLog } from "./event-log.ts";
 import type { OnConcurrentRun, StoreInput } from "./options.ts";
@@ -20,6 +21,7 @@ import {
   readInput,
 } from "./read-input.ts";
 import { RunStream } from "./run-stream.ts";
+import type { RunTrace } from "./run-trace.ts";
 
 /**
  * One run, from the request to its commit.
@@ -93,6 +95,8 @@ export interface CheckedRequest extends RunRequest {
   readonly isStored: boolean;
   /** `ClaimRequest.rerunOf`, for the rerun of an interrupted run. */
   readonly rerunOf?: number | undefined;
+  /** Null when nobody listens. */
+  readonly trace: RunTrace | null;
 }
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
@@ -108,6 +112,8 @@ export class ActiveRun {
   readonly runId: string;
   readonly resourceId: string | null;
   readonly isStored: boolean;
+  /** Written by `ThreadRuns` alone. */
+  isAdded = false;
   readonly #rerunOf: number | undefined;
   readonly #agent: RunnableAgent;
   readonly #input: RunInput;
@@ -116,8 +122,11 @@ export class ActiveRun {
   readonly #environment: RunEnvironment;
   readonly #listener: RunListener;
   readonly #stream: RunStream;
+  readonly #trace: RunTrace | null;
   #state: State;
   #stopRequested = false;
+  /** Whether another run took its place. */
+  #isSuperseded = false;
   /** Why the run did not begin, or null. */
   #refusal: RunStoreError | null = null;
   #claimed: ClaimedRun | null = null;
@@ -141,6 +150,8 @@ export class ActiveRun {
     const { storeInput } = environment;
     this.#stream = new RunStream({ threadId: this.threadId, runId: this.runId, storeInput });
     this.#state = "waiting";
+    this.#trace = request.trace;
+    this.#trace?.follow(this.log, () => this.#outcome);
   }
 
   /** What `run` returns: each subscriber gets all events of the run, from the first. */
@@ -161,6 +172,13 @@ export class ActiveRun {
   /** True when the run was refused: its RUN_ERROR is for its caller, not for clients of the thread. */
   get refused(): boolean {
     return this.#refusal !== null;
+  }
+
+  /** What became of the run, where its last event does not tell it. */
+  get #outcome(): RunStatus | null {
+    if (this.refused) return "refused";
+    if (this.#isSuperseded) return "superseded";
+    return this.#stopRequested ? "stopped" : null;
   }
 
   /** True from the request until the run is told to stop or its agent is done. */
@@ -239,6 +257,7 @@ export class ActiveRun {
     run.setInput(storeInput === "full" ? input.all : this.#stream.storedFormOf(newInput));
     if (beginsJournal === true) run.begin?.(this.#stream.storedStart);
     this.#enter("running");
+    this.#trace?.begun(this.epoch);
     await this.#execute();
   }
 
@@ -261,6 +280,7 @@ export class ActiveRun {
     if (!this.#isIn("claiming")) return;
     this.#stream.setInput(this.#input);
     this.#enter("running");
+    this.#trace?.begun(this.epoch);
     await this.#execute();
   }
 
@@ -314,6 +334,7 @@ export class ActiveRun {
   }
 
   #supersede(): void {
+    if (this.isActive) this.#isSuperseded = true;
     if (this.#state === "waiting" || this.#state === "claiming") {
       this.#stopRequested = true;
       this.#close({});
@@ -346,7 +367,7 @@ export class ActiveRun {
     const isRerun = rerunOf !== undefined;
     // A rerun gives way to whatever run of a user has the thread.
     const waits = !isRerun && (onConcurrentRun === "supersede" || onConcurrentRun === "enqueue");
-    const agentId = this.#agentId();
+    const agentId = agentIdOf(this.#agent);
     for (;;) {
       const outcome = await store.claim({
         threadId: this.threadId,
@@ -428,17 +449,6 @@ export class ActiveRun {
     }
   }
 
-  /** The agent's id if it is a string, else null. */
-  #agentId(): string | null {
-    try {
-      const agentId: unknown = this.#agent.agentId;
-      return typeof agentId === "string" ? agentId : null;
-    } catch {
-      // A missing agent id is no reason to fail the run.
-      return null;
-    }
-  }
-
   /** Calls the agent's `abortRun`. False when it throws. A rejection counts as an ignored abort. */
   #abort(): boolean {
     try {
@@ -502,7 +512,7 @@ export class ActiveRun {
     }
     if (!this.#isFirst) return;
     const { threadId, resourceId } = this;
-    this.#environment.onFirstStored?.({ threadId, agentId: this.#agentId(), resourceId });
+    this.#environment.onFirstStored?.({ threadId, agentId: agentIdOf(this.#agent), resourceId });
   }
 
   async #release(claimed: ClaimedRun): Promise<void> {
@@ -564,4 +574,15 @@ export class ActiveRun {
 function unsavedError(error: RunStoreError): { code: RunStoreErrorCode; message: string } {
   const code = error.code === "LEASE_LOST" ? "LEASE_LOST" : "PERSISTENCE_FAILED";
   return { code, message: `The run could not be stored: ${error.message}` };
+}
+
+/** The agent's id if it is a string, else null. */
+export function agentIdOf(agent: RunnableAgent): string | null {
+  try {
+    const agentId: unknown = agent.agentId;
+    return typeof agentId === "string" ? agentId : null;
+  } catch {
+    // A missing agent id is no reason to fail the run.
+    return null;
+  }
 }

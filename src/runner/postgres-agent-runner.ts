@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { guardLogger } from "../protocol/logger.ts";
 import { postgresRunStore } from "../store/postgres/postgres-run-store.ts";
 import { InertRunStore } from "../store/worker-threads/inert-run-store.ts";
 import { isOwnThread } from "../store/worker-threads/worker-pool.ts";
+import { guardLogger } from "../telemetry/guard-logger.ts";
 import { assertNodeVersion } from "./node-version.ts";
 import { type PostgresAgentRunnerOptions, resolvePostgresOptions } from "./postgres-options.ts";
 import { StoreAgentRunner } from "./store-agent-runner.ts";

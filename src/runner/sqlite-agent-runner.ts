@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
-import { guardLogger } from "../protocol/logger.ts";
 import { sqliteRunStore } from "../store/sqlite/sqlite-run-store.ts";
 import { InertRunStore } from "../store/worker-threads/inert-run-store.ts";
 import { isOwnThread } from "../store/worker-threads/worker-pool.ts";
+import { guardLogger } from "../telemetry/guard-logger.ts";
 import { assertNodeVersion } from "./node-version.ts";
 import { resolveOptions, type SqliteAgentRunnerOptions } from "./options.ts";
 import { StoreAgentRunner } from "./store-agent-runner.ts";

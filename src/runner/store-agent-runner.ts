@@ -3,14 +3,15 @@ import type { Observable } from "rxjs";
 import type { EventLike } from "../events/event.ts";
 import { describeValue } from "../protocol/describe-value.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
-import { guardLogger, type Logger } from "../protocol/logger.ts";
+import type { Logger } from "../protocol/logger.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
 import { faultInLimits, type Retention } from "../retention/limits.ts";
 import { RetentionTimer } from "../retention/retention-timer.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import { ActiveRun, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
+import { guardLogger } from "../telemetry/guard-logger.ts";
+import { ActiveRun, agentIdOf, type CheckedRequest, type RunEnvironment } from "./active-run.ts";
 import type {
   ConnectRequest,
   EventStream,
@@ -19,10 +20,12 @@ import type {
   StopRequest,
 } from "./agent.ts";
 import { adviceOnPath } from "./db-path.ts";
+import { Health, type HealthOptions, type RunnerHealth } from "./health.ts";
 import { Interruptions, type OnInterrupted, type RerunRequest } from "./interruptions.ts";
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { currentScope, operatorScope, type Resources, scopeOfResource } from "./resource.ts";
+import { traced } from "./run-trace.ts";
 import { RunnerTransfer } from "./runner-transfer.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
@@ -77,6 +80,7 @@ export class StoreAgentRunner {
   readonly #environment: RunEnvironment;
   readonly #store: RunStore;
   readonly #runs = new ThreadRuns();
+  readonly #health: Health;
   /** Null without the option `retention`. */
   readonly #retention: RetentionTimer | null;
   #closing: Promise<void> | null = null;
@@ -94,6 +98,11 @@ export class StoreAgentRunner {
     const { onInterrupted = false } = checked;
     this.#environment = { ...this.#options, beginsJournal: onInterrupted !== false };
     if (onInterrupted !== false) this.#handInterrupted(onInterrupted);
+    this.#health = new Health({
+      store: this.#store,
+      isClosing: () => this.#closing !== null,
+      activeRuns: () => this.#runs.activeCount,
+    });
     this.threads = new Threads({
       store: this.#store,
       scope: () => this.#scope(),
@@ -139,8 +148,8 @@ export class StoreAgentRunner {
     const scope = this.#tryScope();
     const isRefused = scope instanceof RunStoreError;
     const resourceId = isRefused || scope === "every" ? null : scope.resourceId;
-    const run = new ActiveRun({ ...checked, resourceId, isStored }, this.#environment, this.#runs);
-    const refusal = isRefused ? scope : this.#refusal(run.threadId, { resourceId });
+    const run = this.#newRun({ ...checked, resourceId, isStored });
+    const refusal = isRefused ? scope : this.#refusal(run);
     if (refusal !== null) {
       run.refuse(refusal.code, refusal.message);
     } else {
@@ -290,6 +299,16 @@ export class StoreAgentRunner {
     return this.close();
   }
 
+  /**
+   * Whether runs can be stored: writes something small, at most once a second however often this is called. Opens
+   * the store if nothing has used it yet. Never rejects, and takes half a second at most.
+   *
+   * @throws {TypeError} `maxLagMs` is not a number of milliseconds.
+   */
+  health(options: HealthOptions = {}): Promise<RunnerHealth> {
+    return this.#health.read(options);
+  }
+
   stats(): RunnerStats {
     return { ...this.#store.stats(), activeRuns: this.#runs.activeCount };
   }
@@ -356,7 +375,7 @@ export class StoreAgentRunner {
     if (this.#runs.current(threadId, { resourceId }) !== null) {
       throw new RunStoreError("THREAD_ALREADY_RUNNING", "Thread already running");
     }
-    const run = new ActiveRun(checked, this.#environment, this.#runs);
+    const run = this.#newRun(checked);
     this.#runs.add(run);
     run.events.subscribe((event) => {
       if (event.type !== "RUN_ERROR") return;
@@ -366,6 +385,17 @@ export class StoreAgentRunner {
       if (!run.refused) this.#options.logger.warn(fields, "a rerun ended with an error");
     });
     await run.over();
+  }
+
+  /** The run does not begin yet. It is told of, if anybody listens. */
+  #newRun(request: Omit<CheckedRequest, "trace">): ActiveRun {
+    const { threadId, runId, resourceId, isStored, rerunOf, agent } = request;
+    const isRerun = rerunOf !== undefined;
+    const who = { threadId, runId, resourceId, isStored, isRerun };
+    return traced(
+      () => ({ ...who, agentId: agentIdOf(agent) }),
+      (trace) => new ActiveRun({ ...request, trace }, this.#environment, this.#runs),
+    );
   }
 
   #isStored({ threadId, runId, input }: RunToCheck): boolean {
@@ -387,13 +417,15 @@ export class StoreAgentRunner {
    * Why a new run is refused, or null. Depending on `onConcurrentRun`, throws or supersedes the current
    * run of the thread.
    */
-  #refusal(threadId: string, scope: Scope): RunStoreError | null {
+  #refusal(run: ActiveRun): RunStoreError | null {
     const overload = this.#overload();
     if (overload !== null) return overload;
-    const current = this.#runs.current(threadId, scope);
+    const { threadId, resourceId } = run;
+    const current = this.#runs.current(threadId, { resourceId });
     if (current !== null) {
       switch (this.#options.onConcurrentRun) {
         case "throw":
+          run.refuse("THREAD_ALREADY_RUNNING", "Thread already running");
           // The contract fixes this message: CopilotKit and its users look for it.
           throw new Error("Thread already running");
         case "reject":
@@ -450,7 +482,7 @@ export class StoreAgentRunner {
   }
 }
 
-type RunToCheck = Omit<CheckedRequest, "isStored" | "resourceId">;
+type RunToCheck = Omit<CheckedRequest, "isStored" | "resourceId" | "trace">;
 
 /** Reads each field once, because a getter may throw or return another value the next time. */
 function checkRequest(request: RunRequest): RunToCheck {

@@ -54,6 +54,7 @@ export class ThreadRuns implements RunListener {
       this.#threads.set(key, thread);
     }
     this.#activeCount++;
+    run.isAdded = true;
     if (thread.current === null) this.#begin(thread, run);
     else thread.waiting.add(run);
   }
@@ -79,6 +80,8 @@ export class ThreadRuns implements RunListener {
   }
 
   onSettled(run: ActiveRun): void {
+    // A run that was refused at once was never one of them.
+    if (!run.isAdded) return;
     this.#activeCount--;
     const thread = this.#threads.get(keyOf(run.threadId, run.resourceId));
     if (thread?.current === run) {

@@ -157,6 +157,12 @@ export interface RunStore {
    */
   backup?(path: string, options: BackupOptions): Promise<BackupResult>;
 
+  /**
+   * Writes something small, to learn whether the store can be written. Rejects with the reason if not. Takes as
+   * long as the database takes. Absent where the store has nothing to write.
+   */
+  probe?(): Promise<void>;
+
   /** May be called at any time, before `ready` and after `close` too. */
   stats(): StoreStats;
 }

@@ -45,6 +45,27 @@ describe("close", () => {
     expect(spokenIn(eventsOf(runRows(dbPath, "t")[0]))).toBe("to the end");
   });
 
+  test("waits for the active run also after another run of its thread was refused", async () => {
+    const runner = openRunner({
+      ...{ dbPath: tempDatabase(), closeTimeoutMs: 60_000, onConcurrentRun: "reject" },
+    });
+    const agent = puppetAgent();
+    const watched = watch(runner.run({ ...request("r"), agent }));
+    await agent.started;
+    agent.emit(started(ids));
+    const refused = await runToEnd(runner, "t", "other", answeringAgent());
+    expect(refused).toMatchObject([{ code: "THREAD_ALREADY_RUNNING" }]);
+    expect(runner.stats().activeRuns).toBe(1);
+    const closing = runner.close();
+    await runner.flush();
+    expect(agent.aborts()).toBe(0);
+    agent.emit(...text("m", "to the end"), finished(ids));
+    agent.finish();
+    await closing;
+    expect(spokenIn(await watched.done)).toBe("to the end");
+    expect(runner.stats().activeRuns).toBe(0);
+  });
+
   test("stops what is still active when half of closeTimeoutMs is over, and stores it as stopped", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath, closeTimeoutMs: 0 });

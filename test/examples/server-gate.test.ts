@@ -73,6 +73,21 @@ describe("examples/server.ts", () => {
     },
   );
 
+  test("answers probes at /healthz, whatever host they name", async () => {
+    for (const host of [`127.0.0.1:${port}`, "10.0.0.7:80"]) {
+      const headers = { host };
+      const answer = await ask({
+        host: "127.0.0.1",
+        port,
+        path: "/healthz",
+        method: "GET",
+        headers,
+      });
+      expect(answer.status).toBe(200);
+      expect(JSON.parse(answer.body)).toMatchObject({ status: "ok", code: null });
+    }
+  });
+
   test("answers a page of this machine on another port, and a page of an allowed host", async () => {
     for (const origin of ["http://localhost:3000", "https://chat.example.com"]) {
       const answer = await run({ ...JSON_TYPE, ...own(), origin });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { withResource } from "../../src/index.ts";
 import { PostgresAgentRunner } from "../../src/postgres.ts";
+import { everyCommand } from "../cli/every-command.ts";
 import { nextLine } from "../support/child-process.ts";
 import { cli, startCli } from "../support/cli.ts";
 import { collectingLogger, runToEnd, watch } from "../support/open-runner.ts";
@@ -39,4 +40,27 @@ test("threads, show, stats, tail and stop work beside a live server", async () =
   expect((await cli(["check"], { env })).code).toBe(2);
   const backup = await cli(["backup", "/tmp/none.db"], { env });
   expect(backup.stderr).toContain("pg_dump");
+});
+
+test("each command works beside a live server, or says what to use instead", async () => {
+  const url = await server.newDatabase();
+  const runner = new PostgresAgentRunner({ connectionString: url, logger: collectingLogger() });
+  onTestFinished(() => runner.close().catch(() => undefined));
+  await withResource("ann", () => runToEnd(runner, "u", "r1", answeringAgent()));
+  await runToEnd(runner, "t", "r2", answeringAgent());
+  const agent = heldAgent();
+  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r3") }));
+  await agent.halfway;
+  const { codes, failures, files } = await everyCommand(url);
+  expect(codes).toEqual({
+    ...{ threads: 0, show: 0, tail: 0, stats: 0, check: 2, migrate: 0, backup: 1, fork: 0 },
+    ...{ export: 0, "export --fixture": 0, "export --version-1": 0, import: 0 },
+    ...{ purge: 0, erase: 0, stop: 0 },
+  });
+  expect(failures).toEqual({
+    check: expect.stringContaining("check is for SQLite files"),
+    backup: expect.stringContaining("pg_dump"),
+  });
+  expect(files).toEqual(["u.ndjson", "fixture.ndjson", "version-1.db"]);
+  expect((await run.done).at(-1)).toMatchObject({ type: "RUN_FINISHED" });
 });

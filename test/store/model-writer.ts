@@ -156,6 +156,7 @@ export function newRun(
     unstored: new UnstoredRuns(batcher, logger, () => true),
     durability: null,
     rawEvents: true,
+    instanceId: null,
     onStored: () => {},
     logger,
   });

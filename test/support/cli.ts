@@ -6,7 +6,8 @@ import { openRunner, runToEnd } from "./open-runner.ts";
 import { answeringAgent } from "./scripted-agent.ts";
 import { tempDatabase } from "./temp-file.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+/** The entry file of the command line. */
+export const CLI = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;
@@ -17,7 +18,7 @@ export interface CliResult {
 /** Starts the command line. Nothing of this process's environment names a database. */
 export function startCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Child {
   const { DB_PATH: _, DATABASE_URL: __, ...inherited } = process.env;
-  return spawnChild(process.execPath, [MAIN, ...args], { env: { ...inherited, ...env } });
+  return spawnChild(process.execPath, [CLI, ...args], { env: { ...inherited, ...env } });
 }
 
 /** Executes the command line to its end. Its stdin is a pipe: nobody can be asked. */

@@ -18,6 +18,7 @@ import type {
   WriterOp,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
   Backend,
   BackendNotice,
@@ -290,6 +291,11 @@ export class PostgresBackend implements Backend {
 
   async check(): Promise<void> {}
 
+  async probe(): Promise<void> {
+    await this.open();
+    await this.#beat();
+  }
+
   async close(error: RunStoreError, stepMs: () => number): Promise<void> {
     void error;
     this.#closed = true;
@@ -373,7 +379,10 @@ export class PostgresBackend implements Backend {
       await lane?.commitApart([op]);
     }
     if (rows.length > 0) {
-      const { logger } = this.#options;
+      const { logger, instanceId } = this.#options;
+      if (recoveryChannel.hasSubscribers) {
+        recoveryChannel.publish({ instanceId, runs: rows.length, error: null });
+      }
       logger.warn({ recovered: rows.length, host: ownerId }, "recovered runs of a dead host");
       this.#notify({ kind: "changed" });
     }

@@ -93,6 +93,9 @@ export interface Backend {
   /** Rejects when other processes may not find the acknowledged runs: the database was replaced. */
   check(): Promise<void>;
 
+  /** See `RunStore.probe`. */
+  probe?(): Promise<void>;
+
   /** See `RunStore.backup`. */
   backup?: NonNullable<RunStore["backup"]>;
 

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { MAX_SEGMENT_LENGTH } from "../../events/json/segment.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Batch, OpResult, WriterOp } from "../../protocol/messages.ts";
+import { batchChannel } from "../../telemetry/channels.ts";
 import type { StoreStats } from "../run-store.ts";
 import type { CommittedBatch } from "./backend.ts";
 import { Backoff } from "./backoff.ts";
@@ -38,6 +39,8 @@ const REFUSED_WHEN_STALLED: ReadonlySet<WriterOp["kind"]> = new Set([
 ]);
 
 export interface BatcherOptions {
+  /** Whose batches these are, for telemetry. */
+  readonly instanceId?: string | undefined;
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
   /** `Backend.commit`. */
@@ -254,7 +257,9 @@ export class Batcher {
       try {
         const { results } = await batch.answer;
         this.#backoff.succeeded();
-        this.#stats.record(operations.length, performance.now() - sentAt);
+        const commitMs = performance.now() - sentAt;
+        this.#stats.record(operations.length, commitMs);
+        if (batchChannel.hasSubscribers) this.#publish(operations, commitMs);
         return () => this.#acknowledge(operations, results);
       } catch (cause) {
         if (this.#ended.signal.aborted) return nothing;
@@ -280,6 +285,14 @@ export class Batcher {
         batch = this.#inFlight.resend(rest);
       }
     }
+  }
+
+  #publish(batch: readonly QueuedOperation[], commitMs: number): void {
+    let bytes = 0;
+    for (const operation of batch) bytes += operation.bytes;
+    const { instanceId = null } = this.#options;
+    const lagMs = performance.now() - (batch[0]?.queuedAt ?? 0);
+    batchChannel.publish({ instanceId, operations: batch.length, bytes, commitMs, lagMs });
   }
 
   #acknowledge(batch: readonly QueuedOperation[], results: readonly OpResult[]): void {

@@ -5,6 +5,7 @@ import { isSnapshot } from "../../events/shared/repeating.ts";
 import { RunStoreError, toRunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import { type FinishOp, type OpResult, START_SEQ } from "../../protocol/messages.ts";
+import { leaseChannel } from "../../telemetry/channels.ts";
 import type { ClaimedRun as ClaimedRunPort, ClaimRequest } from "../run-store.ts";
 import type { Durability } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
@@ -32,6 +33,8 @@ export interface WritePath {
   /** Whether RAW events and `rawEvent` fields are stored. */
   readonly rawEvents: boolean;
   readonly logger: Logger;
+  /** For telemetry. Null for a store that has no name. */
+  readonly instanceId: string | null;
   readonly onStored: (threadId: string, stored: StoredLength) => void;
 }
 
@@ -57,6 +60,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   readonly #claim: Claim;
   readonly #path: WritePath;
   readonly #segment: SegmentBuilder;
+  #isLeaseLost = false;
   /** JSON of the run's input until it is sent. */
   #input: string | null = null;
   /** Why the run can never be stored whole, or null. */
@@ -128,6 +132,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
       const error = RunStoreError.from(result.fault);
       // After `LEASE_LOST` the thread belongs to another run: there is nothing to free.
       if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);
+      else this.#publishLost();
       throw error;
     }
   }
@@ -158,8 +163,19 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     if (error.code !== "LEASE_LOST") {
       this.#failure ??= error;
       this.#path.unstored.add(this, error);
+    } else {
+      this.#publishLost();
     }
     this.#claim.onLost(error);
+  }
+
+  /** Several operations of the run may find that the lease is lost. */
+  #publishLost(): void {
+    if (this.#isLeaseLost || !leaseChannel.hasSubscribers) return;
+    this.#isLeaseLost = true;
+    const { threadId, runId, epoch } = this;
+    const { instanceId } = this.#path;
+    leaseChannel.publish({ kind: "lost", instanceId, threadId, runId, epoch });
   }
 
   /** UTF-16 units of JSON that wait here to be sent. */

@@ -4,6 +4,7 @@ import { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HoldingRun, PageCursor } from "../../protocol/messages.ts";
 import { type Scope, UNOWNED } from "../../protocol/scope.ts";
+import { leaseChannel } from "../../telemetry/channels.ts";
 import type {
   ClaimOutcome,
   ClaimRequest,
@@ -33,6 +34,8 @@ import { UnstoredRuns } from "./unstored-runs.ts";
 import { withDeadline } from "./with-deadline.ts";
 
 export interface QueuedRunStoreOptions {
+  /** The name of this instance, for telemetry. */
+  readonly instanceId?: string | undefined;
   readonly backend: Backend;
   readonly lingerMs: number;
   readonly maxBatchBytes: number;
@@ -56,11 +59,13 @@ const MIN_CLOSE_STEP_MS = 1000;
 export class QueuedRunStore implements RunStore {
   readonly hasResources = true;
   readonly backup?: NonNullable<RunStore["backup"]>;
+  readonly probe?: NonNullable<RunStore["probe"]>;
   readonly readView?: NonNullable<RunStore["readView"]>;
   readonly interrupted?: OfferedRuns;
   readonly threads?: ThreadStore;
   readonly transfer?: ThreadTransfer;
   readonly #backend: Backend;
+  readonly #instanceId: string | null;
   readonly #maxPendingBytes: number;
   readonly #logger: Logger;
   readonly #batcher: Batcher;
@@ -74,11 +79,21 @@ export class QueuedRunStore implements RunStore {
   #closed = false;
 
   constructor(options: QueuedRunStoreOptions) {
-    const { backend, lingerMs, maxBatchBytes, maxPendingBytes, storeRawEvents, logger } = options;
+    const {
+      backend,
+      instanceId,
+      lingerMs,
+      maxBatchBytes,
+      maxPendingBytes,
+      storeRawEvents,
+      logger,
+    } = options;
     this.#backend = backend;
     this.#maxPendingBytes = maxPendingBytes;
     this.#logger = logger;
+    this.#instanceId = instanceId ?? null;
     this.#batcher = new Batcher({
+      instanceId,
       lingerMs,
       maxBatchBytes,
       send: (batch) => backend.commit(batch),
@@ -95,6 +110,7 @@ export class QueuedRunStore implements RunStore {
       durability: backend.durability,
       rawEvents: storeRawEvents,
       logger,
+      instanceId: this.#instanceId,
       onStored: (threadId, stored) => views?.noteStored(threadId, stored),
     };
     this.#claims = new Claims(path, options.leaseMs);
@@ -107,6 +123,8 @@ export class QueuedRunStore implements RunStore {
     if (readRunInput !== undefined) {
       this.interrupted = new OfferedRuns(this.#batcher, readRunInput);
     }
+    const probe = backend.probe?.bind(backend);
+    if (probe !== undefined) this.probe = () => this.#unlessClosed(probe);
     const { backup } = backend;
     if (backup !== undefined) this.backup = backup.bind(backend);
     if (views !== null) this.readView = views.read.bind(views);
@@ -124,9 +142,8 @@ export class QueuedRunStore implements RunStore {
     backend.onNotice((notice) => this.#handle(notice));
   }
 
-  async ready(): Promise<void> {
-    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
-    await this.#backend.open();
+  ready(): Promise<void> {
+    return this.#unlessClosed(() => this.#backend.open());
   }
 
   claim(request: ClaimRequest): Promise<ClaimOutcome> {
@@ -227,6 +244,11 @@ export class QueuedRunStore implements RunStore {
     return { ...stats, walBytes, lastError: lastError ?? stats.lastError };
   }
 
+  async #unlessClosed(ask: () => Promise<void>): Promise<void> {
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    await ask();
+  }
+
   /** Resolves when everything given to the store so far is durable, or has failed for good. */
   async #stored(): Promise<void> {
     await this.#batcher.flush();
@@ -253,6 +275,9 @@ export class QueuedRunStore implements RunStore {
         this.#held.find(notice)?.requestStop(notice);
         return;
       case "overslept":
+        if (leaseChannel.hasSubscribers) {
+          leaseChannel.publish({ kind: "overslept", instanceId: this.#instanceId });
+        }
         for (const run of this.#held) run.loseUnlessHeld();
         return;
       case "lost":

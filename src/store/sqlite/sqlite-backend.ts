@@ -26,6 +26,7 @@ import type {
 } from "../../protocol/messages.ts";
 import type { ImportPart, MovedPageMessage } from "../../protocol/moved-threads.ts";
 import type { PurgeResult } from "../../protocol/threads.ts";
+import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
   Backend,
   BackendNotice,
@@ -250,6 +251,11 @@ export class SqliteBackend implements Backend {
     });
   }
 
+  async probe(): Promise<void> {
+    await this.open();
+    await this.#writer.request({ kind: "probe" });
+  }
+
   async backup(path: string, options: BackupOptions): Promise<BackupResult> {
     await this.open();
     return this.#backups.make(path, options);
@@ -302,7 +308,7 @@ export class SqliteBackend implements Backend {
     }
     const { logger, dbPath } = this.#options;
     if (migratedFrom === 1) logger.info({ dbPath }, "migrated a version 1 database in place");
-    this.#warnRecovered(recovered);
+    this.#tellRecovered(recovered);
     // Start the first reader thread now, before a client waits for its history.
     this.running({ threadId: "", scope: "every" }).catch((error: RunStoreError) => {
       logger.debug({ err: error }, "the first reader thread did not start");
@@ -414,7 +420,7 @@ export class SqliteBackend implements Backend {
         void this.#checkpoint();
         return;
       case "recovered":
-        this.#warnRecovered(notice);
+        this.#tellRecovered(notice);
         return;
       case "replaced":
         this.#lose(RunStoreError.from(notice.fault));
@@ -447,11 +453,14 @@ export class SqliteBackend implements Backend {
     this.#logError(error, "a heartbeat or the search for dead processes failed");
   }
 
-  #warnRecovered({ runs, fault }: OpenedMessage["recovered"]): void {
-    const { logger, dbPath } = this.#options;
+  #tellRecovered({ runs, fault }: OpenedMessage["recovered"]): void {
+    const { logger, dbPath, instanceId } = this.#options;
+    const error = fault === null ? null : RunStoreError.from(fault);
+    if (recoveryChannel.hasSubscribers && (runs > 0 || error !== null)) {
+      recoveryChannel.publish({ instanceId, runs, error });
+    }
     if (runs > 0) logger.warn({ dbPath, recovered: runs }, "recovered runs of dead processes");
-    if (fault === null) return;
-    this.#logError(RunStoreError.from(fault), "a run of a dead process cannot be ended");
+    if (error !== null) this.#logError(error, "a run of a dead process cannot be ended");
   }
 
   #logError(error: RunStoreError, message: string): void {

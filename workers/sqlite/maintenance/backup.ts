@@ -1,11 +1,7 @@
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
 import type { Database } from "better-sqlite3";
-import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
 import type { BackupNotice, BackupRequest, BackupSize } from "../../../src/protocol/messages.ts";
-import { createExclusively, syncDirectory, systemCodeOf } from "../database/database-file.ts";
 import { type Driver, loadDriver } from "../database/driver.ts";
-import { codeOf } from "../database/fault.ts";
+import { finishNewFile, makeNewFile, newFileError } from "./new-file.ts";
 
 /** Bytes that are copied in one step. Between steps the thread answers other requests, or is ended. */
 const BYTES_A_STEP = 1024 * 1024;
@@ -28,22 +24,15 @@ export async function backUp(
 ): Promise<BackupSize> {
   const { path, partialPath } = request;
   try {
-    // A WAL or journal that another database of that name has left would be read as part of the copy.
-    const taken = [path, `${path}-wal`, `${path}-journal`].find((name) => existsSync(name));
-    if (taken !== undefined) throw alreadyExists(taken);
-    createExclusively(partialPath);
+    makeNewFile(path, partialPath);
     const size = await copy(db, partialPath, (progress) =>
       notify({ kind: "backup", partialPath, ...progress }),
     );
     makeOneFile(loadDriver(), partialPath);
-    syncFile(partialPath);
-    giveName(partialPath, path);
-    syncDirectory(dirname(path));
+    finishNewFile(path, partialPath);
     return size;
   } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === null) throw error;
-    throw new RunStoreError(code, `cannot back up to ${path}: ${messageOf(error)}`);
+    throw newFileError(path, error);
   }
 }
 
@@ -89,33 +78,4 @@ function makeOneFile(Database: Driver, partialPath: string): void {
   } finally {
     copied.close();
   }
-}
-
-function syncFile(path: string): void {
-  const fd = openSync(path, "r+");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Gives the copy its name. Does not replace a file that was created meanwhile. */
-function giveName(partialPath: string, path: string): void {
-  try {
-    linkSync(partialPath, path);
-    rmSync(partialPath);
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") throw alreadyExists(path);
-    // A file system without hard links: creating an empty file reserves the name.
-    createExclusively(path);
-    renameSync(partialPath, path);
-  }
-}
-
-function alreadyExists(path: string): RunStoreError {
-  return new RunStoreError(
-    "BACKUP_EXISTS",
-    `${path} exists, and a backup never replaces a file: choose another name`,
-  );
 }

@@ -52,6 +52,11 @@ export class Heartbeat {
     if (this.#own.isLate) unlessFileFails(() => this.#beat(), this.#options.notify);
   }
 
+  /** Writes a heartbeat, to learn whether the file can be written. Throws why it cannot. */
+  beatNow(): void {
+    this.#beat();
+  }
+
   /** Adapts the interval to the leases of the instances that have the file open now. */
   reschedule(): void {
     this.#adapt();

@@ -58,6 +58,11 @@ export class Maintenance {
     this.#heartbeat.beatIfLate();
   }
 
+  /** Throws why the file cannot be written. */
+  probe(): void {
+    this.#heartbeat.beatNow();
+  }
+
   /**
    * Called after each batch. `ms` is how long its transaction took. Notices a new instance, which writes to the
    * file when it opens the file: the transaction has read the data version.

@@ -1,0 +1,5 @@
+export {
+  type Instrumentation,
+  type InstrumentOptions,
+  instrumentRunners,
+} from "./opentelemetry/instrument.ts";
