@@ -9,7 +9,7 @@ import { reportMarkdown } from "./report/markdown.ts";
 import { readmePlot } from "./report/readme-plot.ts";
 import { reportText } from "./report/text.ts";
 import type { BenchResult } from "./results.ts";
-import { TRIALS } from "./trials.ts";
+import { TRIALS } from "./trials/trials.ts";
 
 const DEFAULT_HTML = fileURLToPath(new URL("./report.html", import.meta.url));
 

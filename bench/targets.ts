@@ -1,6 +1,6 @@
 import type { FigureName } from "./figures.ts";
 import type { PeerName } from "./peers/peers.ts";
-import { TYPICAL_THREADS } from "./trials.ts";
+import { TYPICAL_THREADS } from "./trial.ts";
 
 /** A figure of one peer at one point of a trial. */
 export interface FigureRef {

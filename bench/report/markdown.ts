@@ -1,5 +1,5 @@
 import type { BenchResult } from "../results.ts";
-import { TYPICAL_THREADS } from "../trials.ts";
+import { TYPICAL_THREADS } from "../trial.ts";
 import { figureOf, formatFigure, peersOf, ratioOf } from "./summary.ts";
 
 /** The README's table: each peer under the typical load, and what it keeps after a crash. */

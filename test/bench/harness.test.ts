@@ -7,7 +7,7 @@ import { measure } from "../../bench/bench.ts";
 import type { BenchResult } from "../../bench/results.ts";
 import { turnsOf } from "../../bench/schedule.ts";
 import type { Trial } from "../../bench/trial.ts";
-import { TRIALS } from "../../bench/trials.ts";
+import { TRIALS } from "../../bench/trials/trials.ts";
 import { ROOT } from "../support/build.ts";
 import { tempDirectory } from "../support/temp-file.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Target } from "../../bench/targets.ts";
 import { TARGETS } from "../../bench/targets.ts";
-import { TRIALS } from "../../bench/trials.ts";
+import { TRIALS } from "../../bench/trials/trials.ts";
 import { judgeTarget } from "../../bench/verdicts.ts";
 import { SMALL_RESULT } from "./small-result.ts";
 
