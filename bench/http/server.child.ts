@@ -10,7 +10,7 @@ import { type LoopDelay, watchLoopDelay } from "../workloads/loop-delay.ts";
 import { peakRssMiB, readCpu } from "../workloads/resources.ts";
 import { runHistories } from "./histories.ts";
 import { Gate, ServedAgent } from "./served-agent.ts";
-import type { ServerAnswers, ServerSettings } from "./server.ts";
+import type { ServerQuestions, ServerSettings } from "./server.ts";
 
 const BASE_PATH = "/api/copilotkit";
 
@@ -29,9 +29,7 @@ server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
 await once(server, "listening");
 
 let endWatch: (() => Promise<LoopDelay>) | undefined;
-const answers: {
-  readonly [Question in keyof ServerAnswers]: () => Promise<ServerAnswers[Question]>;
-} = {
+const answers: ServerQuestions = {
   cpu: async () => readCpu(),
   memory: async () => {
     // Twice: what a finalizer lets go is free only after the next one.
@@ -57,7 +55,7 @@ const answers: {
     process.disconnect();
   },
 };
-process.on("message", async (question: keyof ServerAnswers) => {
+process.on("message", async (question: keyof ServerQuestions) => {
   const answer = await answers[question]();
   if (process.connected) process.send?.({ answer });
 });

@@ -22,22 +22,25 @@ export interface ServerMemory {
 }
 
 /** What the server can be asked. */
-export interface ServerAnswers {
-  readonly cpu: CpuReading;
-  readonly memory: ServerMemory;
-  readonly watchLoop: void;
+export interface ServerQuestions {
+  cpu(): Promise<CpuReading>;
+  memory(): Promise<ServerMemory>;
+  watchLoop(): Promise<void>;
   /** Since `watchLoop`. */
-  readonly loopDelay: LoopDelay;
+  loopDelay(): Promise<LoopDelay>;
   /** Held runs go on. */
-  readonly release: void;
-  readonly close: void;
+  release(): Promise<void>;
+  /** Ends the process. It does not answer. */
+  close(): Promise<void>;
 }
 
 export interface HttpServer {
   /** The `runtimeUrl` of CopilotKit's clients. */
   readonly runtimeUrl: string;
   /** One question at a time. */
-  ask<Question extends keyof ServerAnswers>(question: Question): Promise<ServerAnswers[Question]>;
+  ask<Question extends keyof ServerQuestions>(
+    question: Question,
+  ): ReturnType<ServerQuestions[Question]>;
   /** Closes its runner and ends it. */
   close(): Promise<void>;
 }
@@ -54,10 +57,10 @@ export async function startHttpServer(settings: ServerSettings): Promise<HttpSer
   const runtimeUrl = (await message()) as string;
   return {
     runtimeUrl,
-    async ask(question) {
+    ask(question) {
       const answered = message();
       child.send(question);
-      return ((await answered) as { readonly answer: never }).answer;
+      return answered.then(({ answer }) => answer) as never;
     },
     async close() {
       if (child.connected) child.send("close");

@@ -27,7 +27,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
     ],
     plots: [
       line("Runs over HTTP", "runsPerSecond", "log"),
-      line("Processor time of the server, a run", "cpuUsPerRun", "log"),
+      line("Processor time of the server, a run", "cpuUsPerRun", "log", "linear"),
       line("First event of a run over HTTP, median", "firstEventMs", "log"),
     ],
     full: { seconds: 5, warmUpSeconds: 3, rounds: 1, roundsAt: { 50: 4 } },

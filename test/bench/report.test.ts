@@ -41,7 +41,7 @@ describe("the HTML report", () => {
   });
 
   test("is self-contained: it loads nothing and executes nothing", () => {
-    expect(html).not.toMatch(/<script|<link|<img|<iframe|\bsrc=|\bhref=|@import|url\(/i);
+    expect(html).not.toMatch(/<script|<link|<img|<iframe|\bsrc=|\bhref=|@import|url\((?!#)/i);
   });
 
   test("is well-formed with any names in it", () => {
@@ -97,9 +97,7 @@ describe("the other reports", () => {
   test("the README's plot is a self-contained file for any page", () => {
     const svg = readmePlot(SMALL_RESULT);
     expectWellFormed(svg);
-    expect(svg).toMatch(
-      /^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" width="680"|^<svg width="680"/,
-    );
+    expect(svg).toMatch(/^<svg [^>]*width="680"[^>]* xmlns="http:\/\/www.w3.org\/2000\/svg"/);
     expect(svg).toContain("Over threads");
     expect(svg).not.toContain("prefers-color-scheme");
   });
