@@ -71,9 +71,12 @@ export interface Failure {
   readonly message: string;
 }
 
+/** Grows when trials or figures get another meaning: results of different formats are not comparable. */
+export const RESULT_FORMAT = 2;
+
 /** Everything that a report needs. */
 export interface BenchResult {
-  readonly format: 1;
+  readonly format: typeof RESULT_FORMAT;
   readonly startedAt: string;
   readonly seconds: number;
   readonly mode: "full" | "quick";

@@ -9,9 +9,8 @@ import { runOnce } from "../workloads/run-once.ts";
 export interface History {
   readonly threadId: string;
   readonly runs: number;
+  readonly eventsPerRun: number;
 }
-
-const EVENTS_PER_RUN = 24;
 
 /** Threads that are busy at a time while histories are made. */
 const AT_A_TIME = 200;
@@ -21,11 +20,11 @@ export async function runHistories(
   runner: BenchRunner,
   histories: readonly History[],
 ): Promise<void> {
-  const agent = new DirectAgent(EVENTS_PER_RUN);
   const waiting = [...histories];
   const work = async () => {
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const { threadId, runs } = next;
+      const { threadId, runs, eventsPerRun } = next;
+      const agent = new DirectAgent(eventsPerRun);
       for (let turn = 0; turn < runs; turn++) {
         await runOnce(runner, agent, inputOf({ threadId, runId: `${threadId}-${turn}` }));
       }
@@ -46,8 +45,11 @@ export async function makeHistories(
   if (peer === "in-memory") return histories;
   if (peer === "synchronous") {
     // It takes three syncs a run.
-    const lengths = new Map(histories.map(({ threadId, runs }) => [threadId, runs]));
-    writeHistories(dbPath, lengths, EVENTS_PER_RUN);
+    for (const eventsPerRun of new Set(histories.map((history) => history.eventsPerRun))) {
+      const alike = histories.filter((history) => history.eventsPerRun === eventsPerRun);
+      const lengths = new Map(alike.map(({ threadId, runs }) => [threadId, runs]));
+      writeHistories(dbPath, lengths, eventsPerRun);
+    }
     return [];
   }
   const runner = await openPeer(peer, dbPath);

@@ -19,9 +19,9 @@ const STEADY_MS = 500;
  */
 export async function measureHttpSlow(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, directory, settings } = assignment;
-  const { runsPerThread = 1 } = settings;
+  const { eventsPerRun = 24, runsPerThread = 1 } = settings;
   const [clients = 1] = points;
-  const thread = { threadId: THREAD_ID, runs: runsPerThread };
+  const thread = { threadId: THREAD_ID, runs: runsPerThread, eventsPerRun };
   const dbPath = join(directory, "threads.db");
   const histories = await makeHistories(peer, dbPath, [thread]);
   const server = await startHttpServer({ peer, dbPath, histories });

@@ -10,11 +10,12 @@ import { startHttpServer } from "./server.ts";
 /** All clients of a server that was restarted connect at once, each to its own thread. */
 export async function measureHttpStorm(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, directory, settings } = assignment;
-  const { runsPerThread = 1 } = settings;
+  const { eventsPerRun = 24, runsPerThread = 1 } = settings;
   const [clients = 1] = points;
   const threads = Array.from({ length: clients }, (_, at) => ({
     threadId: `thread-${at}`,
     runs: runsPerThread,
+    eventsPerRun,
   }));
   const dbPath = join(directory, "threads.db");
   const histories = await makeHistories(peer, dbPath, threads);

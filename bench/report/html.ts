@@ -1,5 +1,6 @@
 import type { BenchResult, TrialResult } from "../results.ts";
 import { colourOf } from "./colours.ts";
+import { compareResults } from "./compare.ts";
 import { escapeText } from "./escape.ts";
 import { noiseOf } from "./noise.ts";
 import { plotOf } from "./plot-of.ts";
@@ -90,8 +91,19 @@ function failuresSection({ failures }: BenchResult): string {
   return `<section><h2 id="failed">Failed</h2><table><tbody>${rows.join("")}</tbody></table></section>`;
 }
 
-/** The report as one self-contained page: it loads no script, font or picture. */
-export function reportHtml(result: BenchResult): string {
+function comparisonSection(result: BenchResult, earlier: BenchResult): string {
+  const tables = compareResults(result, earlier).map(
+    ({ trial, table }) =>
+      `<details><summary>${escapeText(trial.title)}</summary><div class="wide">${htmlTable(table)}</div></details>`,
+  );
+  return `<section><h2 id="compared">Compared with an earlier result</h2><p><code>${escapeText(earlier.command)}</code> on ${escapeText(earlier.startedAt)}. ${escapeText(noiseOf(earlier).text)}</p>${tables.join("\n")}</section>`;
+}
+
+/**
+ * The report as one self-contained page: it loads no script, font or picture. Beside an earlier result, if
+ * there is one.
+ */
+export function reportHtml(result: BenchResult, earlier: BenchResult | null = null): string {
   const noise = noiseOf(result);
   const met = result.verdicts.filter(({ outcome }) => outcome === "met").length;
   const promises = result.peers.map(
@@ -113,6 +125,7 @@ export function reportHtml(result: BenchResult): string {
 <p class="${noise.loud ? "missed" : ""}">${escapeText(noise.text)}</p>
 ${failuresSection(result)}
 ${targetsSection(result)}
+${earlier === null ? "" : comparisonSection(result, earlier)}
 <section><h2 id="peers">Who is measured, and what each keeps after a crash</h2><table><tbody>${promises.join("\n")}</tbody></table></section>
 ${result.trials.map((trial) => trialSection(result, trial)).join("\n")}
 <section><h2 id="machine">Machine</h2>${factsTable(result.machine)}</section>

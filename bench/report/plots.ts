@@ -137,7 +137,12 @@ export function drawPlot(plot: Plot): string {
     yAxis: {
       ...axis,
       ...{ type: plot.yScale === "log" ? "log" : "value", name: plot.yLabel },
-      ...{ nameLocation: "middle", nameGap: 46, minorTick: { show: false } },
+      ...{
+        nameLocation: "middle",
+        nameGap: 46,
+        nameMoveOverlap: false,
+        minorTick: { show: false },
+      },
       axisLabel: { ...LABEL, formatter: formatNumber },
     },
     series: plot.series.flatMap((series) => seriesOf(plot, series)),

@@ -31,7 +31,7 @@ describe("the benchmark", () => {
     expect(stderr).toMatch(/1\/1 {2}start, durable: [\d.]+ first event/);
     expect(stdout).toMatch(/Targets: \d of 13 met/);
     const result = JSON.parse(readFileSync(String(json), "utf8")) as BenchResult;
-    expect(result).toMatchObject({ format: 1, mode: "quick", failures: [] });
+    expect(result).toMatchObject({ format: 2, mode: "quick", failures: [] });
     const [start] = result.trials;
     expect(start?.samples.map(({ peer, x }) => [peer, x])).toEqual([
       ["durable", 0],

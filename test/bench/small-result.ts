@@ -85,7 +85,7 @@ const empty: TrialResult = { ...follow, name: "micro", title: "Micro", samples: 
 
 /** A result with several rounds, a missing figure and a failed trial. */
 export const SMALL_RESULT: BenchResult = {
-  format: 1,
+  format: 2,
   startedAt: "2026-01-02T03:04:05.000Z",
   seconds: 12,
   mode: "quick",
