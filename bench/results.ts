@@ -56,6 +56,8 @@ export interface PeerInfo {
   readonly short: string;
   /** What the peer keeps after a crash. */
   readonly promise: string;
+  /** What of that the README's table says: what is kept after `kill -9`, in a few words. */
+  readonly kept: string;
 }
 
 export interface Verdict {

@@ -9,7 +9,7 @@ export function peersOf(result: BenchResult, trial: TrialResult): readonly PeerI
   const known = result.peers.filter(({ name }) => measured.delete(name));
   return [
     ...known,
-    ...[...measured].map((name) => ({ name, label: name, short: name, promise: "" })),
+    ...[...measured].map((name) => ({ name, label: name, short: name, promise: "", kept: "" })),
   ];
 }
 
@@ -59,7 +59,7 @@ export function formatFigure(value: Spread | null, withSpread = false): string {
 const COST: FigureName = "cpuUsPerRun";
 
 /** What a run costs beyond the same run without a runner, within each round. */
-function costOf({ samples }: TrialResult, x: number, peer: string): Spread | null {
+export function costOf({ samples }: TrialResult, x: number, peer: string): Spread | null {
   const own = valuesOf(samples, { x, peer, figure: COST });
   return compareRounds(
     own,

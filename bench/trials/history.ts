@@ -7,9 +7,9 @@ export const HISTORY_TRIALS: readonly Trial[] = [
     title: "Starting a run on a long thread",
     about:
       "Time from run() to the run's first event, on an idle runner, over the runs that the thread has. The synchronous peer's query grows with the square of them (about 17 s for 10 000), so it ends at 2000.",
-    pointsFor: { synchronous: [0, 100, 1000, 2000] },
+    pointsFor: { synchronous: [0, 100, 1000, 2000], "no-runner": [0] },
     workload: "start",
-    peers: ["synchronous", "durable"],
+    peers: ["synchronous", "no-runner", "durable"],
     baseline: "synchronous",
     axis: "runs of history",
     points: [0, 100, 1000, 2000, 10_000],
@@ -40,7 +40,7 @@ export const HISTORY_TRIALS: readonly Trial[] = [
       line("Longest block of the loop, median", "longestBlockMs", "steps"),
     ],
     full: { seconds: 2, warmUpSeconds: 0, rounds: 2 },
-    quick: { seconds: 0.5, warmUpSeconds: 0, rounds: 1, points: [0, 2000] },
+    quick: { seconds: 0.5, warmUpSeconds: 0, rounds: 1, points: [0, 2000, 10_000] },
   },
   {
     name: "connect-folded",

@@ -94,8 +94,20 @@ export const SMALL_RESULT: BenchResult = {
   takenByOthers: 0.4,
   versions: { node: "24.0.0" },
   peers: [
-    { name: "durable", label: "SqliteAgentRunner", short: "SQLite", promise: "All of it." },
-    { name: "synchronous", label: "synchronous", short: "synchronous", promise: "Some & less." },
+    {
+      name: "durable",
+      label: "SqliteAgentRunner",
+      short: "SQLite",
+      promise: "All of it.",
+      kept: "everything",
+    },
+    {
+      name: "synchronous",
+      label: "synchronous",
+      short: "synchronous",
+      promise: "Some & less.",
+      kept: "less",
+    },
   ],
   trials: [load, pace, follow, empty],
   verdicts: [
