@@ -23,7 +23,7 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick          shorter trials, each once: about a minute
+  --quick          shorter trials, each once: about two minutes
   --only NAME      only this trial; may be given several times
   --html FILE      where the report goes (default bench/report.html)
   --json FILE      everything that was measured

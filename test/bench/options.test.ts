@@ -14,6 +14,7 @@ describe("the benchmark's options", () => {
       parse("--quick", "--only", "connect", "--only", "throughput", "--json", "a", "--html", "b"),
     ).toMatchObject({ quick: true, only: ["connect", "throughput"], json: "a", html: "b" });
     expect(parse("--seconds", "0.3").seconds).toBe(0.3);
+    expect(parse("--compare", "c", "--ratios", "r")).toMatchObject({ compare: "c", ratios: "r" });
   });
 
   test.each([
