@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { measure } from "./bench.ts";
 import { type BenchOptions, parseOptions, USAGE, UsageError } from "./options.ts";
 import { reportHtml } from "./report/html.ts";
-import { reportMarkdown } from "./report/markdown.ts";
 import { ratiosOf } from "./report/ratios.ts";
+import { fillReadme, hasPlace } from "./report/readme.ts";
 import { readmePlot } from "./report/readme-plot.ts";
 import { reportText } from "./report/text.ts";
 import { type BenchResult, RESULT_FORMAT } from "./results.ts";
@@ -44,11 +44,15 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`${USAGE}\n\nTrials: ${TRIALS.map(({ name }) => name).join(", ")}`);
     return 0;
   }
-  // Read first: a wrong path is not noticed only after half an hour.
+  // Read first, so that a wrong path is noticed before half an hour has passed.
   const earlier = options.compare === null ? null : readResult("--compare", options.compare);
+  const readme = options.readme === null ? null : readFileSync(options.readme, "utf8");
+  if (readme !== null && !hasPlace(readme)) {
+    throw new UsageError(`--readme: ${options.readme} has no place for figures`);
+  }
   const measured = await resultOf(options, args);
   const result = earlier === null ? measured : { ...measured, verdicts: judge(measured, earlier) };
-  for (const path of [options.html, options.json, options.svg, options.markdown, options.ratios]) {
+  for (const path of [options.html, options.json, options.svg, options.ratios]) {
     if (path !== null) mkdirSync(dirname(path), { recursive: true });
   }
   console.log(reportText(result, earlier));
@@ -56,7 +60,9 @@ async function main(args: readonly string[]): Promise<number> {
   console.log(`\nReport with plots: ${relative(process.cwd(), options.html)}`);
   if (options.json !== null) writeFileSync(options.json, `${JSON.stringify(result, null, 1)}\n`);
   if (options.svg !== null) writeFileSync(options.svg, readmePlot(result));
-  if (options.markdown !== null) writeFileSync(options.markdown, reportMarkdown(result));
+  if (options.readme !== null && readme !== null) {
+    writeFileSync(options.readme, fillReadme(readme, result));
+  }
   if (options.ratios !== null) {
     writeFileSync(options.ratios, `${JSON.stringify(ratiosOf(result), null, 1)}\n`);
   }

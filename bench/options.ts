@@ -7,7 +7,8 @@ export interface BenchOptions {
   readonly json: string | null;
   readonly html: string;
   readonly svg: string | null;
-  readonly markdown: string | null;
+  /** A Markdown file whose figures are replaced. */
+  readonly readme: string | null;
   /** Where the ratios to each trial's baseline go. */
   readonly ratios: string | null;
   /** The path of an earlier result, to set this one beside. */
@@ -28,7 +29,7 @@ export const USAGE = `npm run bench -- [options]
   --html FILE      where the report goes (default bench/report.html)
   --json FILE      everything that was measured
   --svg FILE       one plot, throughput over threads, legible on light and dark pages
-  --markdown FILE  one table, as Markdown
+  --readme FILE    replaces the tables and the targets in a Markdown file that has a place for them
   --ratios FILE    what each peer reaches of the baseline of its trial, as JSON
   --compare FILE   set it beside an earlier result that --json wrote
   --from FILE      report on a result that --json wrote; measures nothing
@@ -51,11 +52,6 @@ export function parseOptions(
       throw new UsageError(`--only: expected one of ${expected}, got ${JSON.stringify(name)}`);
     }
   }
-  if (values.markdown !== undefined && only.length > 0 && !only.includes("throughput")) {
-    throw new UsageError(
-      `--markdown: expected throughput to be measured, got only ${only.join(", ")}`,
-    );
-  }
   const seconds = values.seconds === undefined ? null : Number(values.seconds);
   if (seconds !== null && !(seconds > 0 && seconds <= 600)) {
     const got = JSON.stringify(values.seconds);
@@ -65,7 +61,7 @@ export function parseOptions(
     "json",
     "html",
     "svg",
-    "markdown",
+    "readme",
     "ratios",
     "compare",
     "from",
@@ -79,7 +75,7 @@ export function parseOptions(
     json: values.json ?? null,
     html: values.html ?? defaults.html,
     svg: values.svg ?? null,
-    markdown: values.markdown ?? null,
+    readme: values.readme ?? null,
     ratios: values.ratios ?? null,
     compare: values.compare ?? null,
     from: values.from ?? null,
@@ -99,7 +95,7 @@ function parse(args: readonly string[]) {
         json: { type: "string" },
         html: { type: "string" },
         svg: { type: "string" },
-        markdown: { type: "string" },
+        readme: { type: "string" },
         ratios: { type: "string" },
         compare: { type: "string" },
         from: { type: "string" },

@@ -21,10 +21,6 @@ describe("the benchmark's options", () => {
     [["--only", "speed"], '--only: expected one of throughput, connect, got "speed"'],
     [["--seconds", "soon"], '--seconds: expected a number above 0, at most 600, got "soon"'],
     [["--seconds", "0"], '--seconds: expected a number above 0, at most 600, got "0"'],
-    [
-      ["--markdown", "a", "--only", "connect"],
-      "--markdown: expected throughput to be measured, got only connect",
-    ],
     [["--json="], '--json: expected a path, got ""'],
   ])("%j is refused, with what was expected and what was got", (args, message) => {
     expect(() => parse(...args)).toThrow(new UsageError(message));

@@ -1,12 +1,15 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { compareResults } from "../../bench/report/compare.ts";
 import { reportHtml } from "../../bench/report/html.ts";
-import { reportMarkdown } from "../../bench/report/markdown.ts";
 import { ratiosOf } from "../../bench/report/ratios.ts";
+import { fillReadme, hasPlace } from "../../bench/report/readme.ts";
 import { readmePlot } from "../../bench/report/readme-plot.ts";
 import { tableOf } from "../../bench/report/summary.ts";
 import { alignTable, reportText } from "../../bench/report/text.ts";
 import type { BenchResult, TrialResult } from "../../bench/results.ts";
+import { ROOT } from "../support/build.ts";
 import { SMALL_RESULT } from "./small-result.ts";
 
 /** Elements that HTML and SVG never close. */
@@ -197,10 +200,21 @@ describe("the other reports", () => {
     expect(svg).not.toContain("prefers-color-scheme");
   });
 
-  test("the README's table has a row for each peer", () => {
-    const rows = reportMarkdown(SMALL_RESULT)
-      .split("\n")
-      .filter((line) => line.startsWith("| S"));
-    expect(rows).toEqual(["| SqliteAgentRunner | 8 500 | 65 | – | 6 | – | everything |"]);
+  test("the README gets a table with a row for each peer, and the targets, in place of the earlier ones", () => {
+    const [begin, end] = [
+      ...readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/<!--.*bench.*-->/g),
+    ];
+    const earlier = `before\n${begin}\nearlier\n${end}\nafter\n`;
+    const filled = fillReadme(earlier, SMALL_RESULT);
+    const row = "| SqliteAgentRunner | 8 500 | 65 | – | – | 6 | – | everything |";
+    expect(filled.split("\n").filter((line) => line.startsWith("| S"))).toEqual([row]);
+    expect(filled).toContain("1 of 3 targets met");
+    expect(filled).toContain("| missed | Small | file: 2x |");
+    expect(filled).toContain("Other processes took 40 %");
+    expect(filled).not.toContain("earlier");
+    expect(filled).toMatch(/^before\n.*\nafter\n$/s);
+    expect(fillReadme(filled, SMALL_RESULT)).toBe(filled);
+    expect(hasPlace(filled)).toBe(true);
+    expect(hasPlace(`${end}\n${begin}`)).toBe(false);
   });
 });
