@@ -5,7 +5,13 @@ import { formatNumber, labelOf } from "./figures.ts";
 import { busyMs, describeMachine, describeVersions } from "./machine.ts";
 import { PEERS } from "./peers/peers.ts";
 import { type ProgressStream, showProgress } from "./progress.ts";
-import type { BenchResult, Failure, Point, Sample } from "./results.ts";
+import {
+  type BenchResult,
+  type Failure,
+  type Point,
+  RESULT_FORMAT,
+  type Sample,
+} from "./results.ts";
 import { runInChild } from "./run-child.ts";
 import { type Turn, turnsOf } from "./schedule.ts";
 import { TARGETS } from "./targets.ts";
@@ -115,7 +121,7 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
   });
   const measuredPeers = new Set(trials.flatMap((trial) => trial.samples.map(({ peer }) => peer)));
   return {
-    format: 1,
+    format: RESULT_FORMAT,
     startedAt: startedAt.toISOString(),
     seconds: elapsedMs / 1000,
     mode: plan.quick ? "quick" : "full",

@@ -7,7 +7,12 @@ export interface BenchOptions {
   readonly json: string | null;
   readonly html: string;
   readonly svg: string | null;
-  readonly markdown: string | null;
+  /** A Markdown file whose figures are replaced. */
+  readonly readme: string | null;
+  /** Where the ratios to each trial's baseline go. */
+  readonly ratios: string | null;
+  /** The path of an earlier result, to set this one beside. */
+  readonly compare: string | null;
   /** The path of a result to report on, instead of measuring. */
   readonly from: string | null;
   /** The directory for the database files. Null for the system's directory of temporary files. */
@@ -19,12 +24,14 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick          shorter trials, each once: under a minute
+  --quick          shorter trials, each once: about two minutes
   --only NAME      only this trial; may be given several times
   --html FILE      where the report goes (default bench/report.html)
   --json FILE      everything that was measured
   --svg FILE       one plot, throughput over threads, legible on light and dark pages
-  --markdown FILE  one table, as Markdown
+  --readme FILE    replaces the tables and the targets in a Markdown file that has a place for them
+  --ratios FILE    what each peer reaches of the baseline of its trial, as JSON
+  --compare FILE   set it beside an earlier result that --json wrote
   --from FILE      report on a result that --json wrote; measures nothing
   --dir DIRECTORY  where the databases are made (default: the system's directory for temporary files)
   --help`;
@@ -45,17 +52,21 @@ export function parseOptions(
       throw new UsageError(`--only: expected one of ${expected}, got ${JSON.stringify(name)}`);
     }
   }
-  if (values.markdown !== undefined && only.length > 0 && !only.includes("throughput")) {
-    throw new UsageError(
-      `--markdown: expected throughput to be measured, got only ${only.join(", ")}`,
-    );
-  }
   const seconds = values.seconds === undefined ? null : Number(values.seconds);
   if (seconds !== null && !(seconds > 0 && seconds <= 600)) {
     const got = JSON.stringify(values.seconds);
     throw new UsageError(`--seconds: expected a number above 0, at most 600, got ${got}`);
   }
-  for (const name of ["json", "html", "svg", "markdown", "from", "dir"] as const) {
+  for (const name of [
+    "json",
+    "html",
+    "svg",
+    "readme",
+    "ratios",
+    "compare",
+    "from",
+    "dir",
+  ] as const) {
     if (values[name] === "") throw new UsageError(`--${name}: expected a path, got ""`);
   }
   return {
@@ -64,7 +75,9 @@ export function parseOptions(
     json: values.json ?? null,
     html: values.html ?? defaults.html,
     svg: values.svg ?? null,
-    markdown: values.markdown ?? null,
+    readme: values.readme ?? null,
+    ratios: values.ratios ?? null,
+    compare: values.compare ?? null,
     from: values.from ?? null,
     directory: values.dir ?? null,
     seconds,
@@ -82,7 +95,9 @@ function parse(args: readonly string[]) {
         json: { type: "string" },
         html: { type: "string" },
         svg: { type: "string" },
-        markdown: { type: "string" },
+        readme: { type: "string" },
+        ratios: { type: "string" },
+        compare: { type: "string" },
         from: { type: "string" },
         dir: { type: "string" },
         seconds: { type: "string" },

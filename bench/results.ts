@@ -56,6 +56,8 @@ export interface PeerInfo {
   readonly short: string;
   /** What the peer keeps after a crash. */
   readonly promise: string;
+  /** What of that the README's table says: what is kept after `kill -9`, in a few words. */
+  readonly kept: string;
 }
 
 export interface Verdict {
@@ -71,9 +73,12 @@ export interface Failure {
   readonly message: string;
 }
 
+/** Grows when trials or figures get another meaning: results of different formats are not comparable. */
+export const RESULT_FORMAT = 2;
+
 /** Everything that a report needs. */
 export interface BenchResult {
-  readonly format: 1;
+  readonly format: typeof RESULT_FORMAT;
   readonly startedAt: string;
   readonly seconds: number;
   readonly mode: "full" | "quick";

@@ -1,6 +1,6 @@
 import type { PeerName } from "./peers/peers.ts";
 import type { Effort, Trial } from "./trial.ts";
-import { MICRO_STEPS } from "./trials.ts";
+import { MICRO_STEPS } from "./trials/micro.ts";
 import type { Assignment } from "./workloads/workload.ts";
 
 /** Seconds that a process takes in addition to its measurement. */

@@ -1,5 +1,6 @@
 // One turn of one peer in a process of its own: `node trial.child.ts ASSIGNMENT`, an Assignment as
 // JSON. The samples go to the parent as a message.
+import { endedChildrenCpuMs, readCpu } from "./workloads/resources.ts";
 import type { Assignment, Workload } from "./workloads/workload.ts";
 
 /** Imported when needed, so that the heap of a trial has no modules that it does not use. */
@@ -7,8 +8,18 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
   switch (workload) {
     case "load":
       return (await import("./workloads/load.ts")).measureLoad;
+    case "steady":
+      return (await import("./workloads/steady.ts")).measureSteady;
     case "model-pace":
       return (await import("./workloads/model-pace.ts")).measureModelPace;
+    case "http":
+      return (await import("./http/load.ts")).measureHttpLoad;
+    case "http-connect":
+      return (await import("./http/connect.ts")).measureHttpConnect;
+    case "http-storm":
+      return (await import("./http/storm.ts")).measureHttpStorm;
+    case "http-slow":
+      return (await import("./http/slow.ts")).measureHttpSlow;
     case "start":
       return (await import("./workloads/start.ts")).measureStart;
     case "connect":
@@ -35,5 +46,5 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
 const assignment = JSON.parse(process.argv[2] ?? "") as Assignment;
 const measure = await workloadOf(assignment);
 const points = await measure(assignment);
-const { user, system } = process.cpuUsage();
-process.send?.({ points, cpuMs: (user + system) / 1000 }, () => process.disconnect());
+const cpuMs = readCpu().processUs / 1000 + endedChildrenCpuMs();
+process.send?.({ points, cpuMs }, () => process.disconnect());

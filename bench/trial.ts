@@ -2,6 +2,9 @@ import type { PeerName } from "./peers/peers.ts";
 import type { TrialResult } from "./results.ts";
 import type { Settings, WorkloadName } from "./workloads/workload.ts";
 
+/** The point at which most targets are measured. */
+export const TYPICAL_THREADS = 200;
+
 /** The amount of work in a trial. */
 export interface Effort {
   /** Seconds of measurement in one process. */

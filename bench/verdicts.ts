@@ -32,22 +32,19 @@ function labelOfPeer(name: string): string {
   return PEERS.find((peer) => peer.name === name)?.label ?? name;
 }
 
-function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
+function judge(condition: Condition, trials: Trials, earlier: Trials | null): Outcome {
   const { figure, is, bound, against, how = "ratio" } = condition;
-  const read = (ref: FigureRef) =>
-    valuesOf(trials.find(({ name }) => name === ref.trial)?.samples ?? [], ref);
-  const own = read(condition);
-  const other: FigureRef | null = against === undefined ? null : { ...condition, ...against };
-  const measured =
-    other === null
-      ? own.size === 0
-        ? null
-        : spread([...own.values()])
-      : compareRounds(own, read(other), how);
+  const own = read(trials, condition);
   const { label, unit: ownUnit } = FIGURES[figure];
-  const isRatio = other !== null && how === "ratio";
-  const unit = isRatio ? "x" : ` ${ownUnit}`;
-  const what = other === null ? label : `${label}, compared with ${nameOf(other, condition)}`;
+  const unit = against !== undefined && how === "ratio" ? "x" : ` ${ownUnit}`;
+  const measured =
+    against === undefined
+      ? spreadOf(own)
+      : against === "earlier"
+        ? ratioToEarlier(own, earlier === null ? new Map() : read(earlier, condition))
+        : compareRounds(own, read(trials, { ...condition, ...against }), how);
+  const what =
+    against === undefined ? label : `${label}, compared with ${nameOf(against, condition)}`;
   if (measured === null) return { met: null, detail: `${what}: not measured` };
   const met = is === ">=" ? measured.median >= bound : measured.median <= bound;
   const wanted = `${is === ">=" ? "at least" : "at most"} ${formatNumber(bound)}${unit}`;
@@ -57,14 +54,43 @@ function judge(condition: Condition, trials: readonly TrialResult[]): Outcome {
   };
 }
 
-function nameOf(other: FigureRef, condition: Condition): string {
-  if (other.peer !== condition.peer) return labelOfPeer(other.peer);
-  return `the same at ${formatNumber(other.x)} instead of ${formatNumber(condition.x)}`;
+type Trials = readonly TrialResult[];
+
+function read(trials: Trials, ref: FigureRef): ReadonlyMap<number, number> {
+  return valuesOf(trials.find(({ name }) => name === ref.trial)?.samples ?? [], ref);
 }
 
-/** A target is met when all its conditions are met. It is missed when one condition is missed. */
-export function judgeTarget(target: Target, trials: readonly TrialResult[]): Verdict {
-  const outcomes = target.conditions.map((condition) => judge(condition, trials));
+function spreadOf(values: ReadonlyMap<number, number>): Spread | null {
+  return values.size === 0 ? null : spread([...values.values()]);
+}
+
+/** To the median of the earlier rounds: none of them is the neighbour of a round of ours. */
+function ratioToEarlier(
+  own: ReadonlyMap<number, number>,
+  earlier: ReadonlyMap<number, number>,
+): Spread | null {
+  const reference = spreadOf(earlier)?.median;
+  if (reference === undefined || own.size === 0) return null;
+  return spread([...own.values()].map((value) => value / reference));
+}
+
+function nameOf(against: NonNullable<Condition["against"]>, condition: Condition): string {
+  if (against === "earlier") return "an earlier result";
+  const { peer = condition.peer, x = condition.x } = against;
+  if (peer !== condition.peer) return labelOfPeer(peer);
+  return `the same at ${formatNumber(x)} instead of ${formatNumber(condition.x)}`;
+}
+
+/**
+ * A target is met when all its conditions are met. It is missed when one condition is missed. Without an
+ * earlier result, the conditions that need one are not measured.
+ */
+export function judgeTarget(
+  target: Target,
+  trials: Trials,
+  earlier: Trials | null = null,
+): Verdict {
+  const outcomes = target.conditions.map((condition) => judge(condition, trials, earlier));
   const missed = outcomes.some(({ met }) => met === false);
   const unknown = outcomes.some(({ met }) => met === null);
   return {

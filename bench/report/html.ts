@@ -1,5 +1,6 @@
 import type { BenchResult, TrialResult } from "../results.ts";
-import { DARK, LIGHT, PEER_COLOURS, PLOT_STYLE, variablesOf } from "./colours.ts";
+import { colourOf } from "./colours.ts";
+import { compareResults } from "./compare.ts";
 import { escapeText } from "./escape.ts";
 import { noiseOf } from "./noise.ts";
 import { plotOf } from "./plot-of.ts";
@@ -7,8 +8,8 @@ import { drawPlot } from "./plots.ts";
 import { isTextColumn, type Table, tableOf } from "./summary.ts";
 
 const PAGE_STYLE = `
-:root { color-scheme: light dark; ${variablesOf(LIGHT)} }
-@media (prefers-color-scheme: dark) { :root { ${variablesOf(DARK)} } }
+:root { color-scheme: light dark; --text: #1f2328; --muted: #59636e; --grid: #dde1e6; --page: #ffffff; --panel: #f6f8fa; --good: #1a7f37; --bad: #c2410c }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --muted: #9aa4af; --grid: #30363d; --page: #0d1117; --panel: #161b22; --good: #56d364; --bad: #ff9a5c } }
 body { margin: 0 auto; padding: 24px 28px 60px; max-width: 1260px; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif }
 h1 { margin: 0 0 4px; font-size: 26px }
 p.missed { color: var(--bad) }
@@ -16,7 +17,7 @@ h2 { margin: 44px 0 4px; padding-top: 12px; border-top: 1px solid var(--grid); f
 p { max-width: 80ch; margin: 4px 0 14px; color: var(--muted) }
 .pair { display: grid; grid-template-columns: minmax(0, 680px) minmax(0, 1fr); gap: 24px; align-items: center; margin: 18px 0 }
 @media (max-width: 900px) { .pair { grid-template-columns: minmax(0, 1fr) } }
-.plot { width: 100%; height: auto; display: block }
+.pair svg { width: 100%; height: auto; display: block }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: 4px 9px; border-bottom: 1px solid var(--grid); text-align: right; vertical-align: top }
 th { font-weight: 600; vertical-align: bottom }
@@ -90,13 +91,24 @@ function failuresSection({ failures }: BenchResult): string {
   return `<section><h2 id="failed">Failed</h2><table><tbody>${rows.join("")}</tbody></table></section>`;
 }
 
-/** The report as one self-contained page: it loads no script, font or picture. */
-export function reportHtml(result: BenchResult): string {
+function comparisonSection(result: BenchResult, earlier: BenchResult): string {
+  const tables = compareResults(result, earlier).map(
+    ({ trial, table }) =>
+      `<details><summary>${escapeText(trial.title)}</summary><div class="wide">${htmlTable(table)}</div></details>`,
+  );
+  return `<section><h2 id="compared">Compared with an earlier result</h2><p><code>${escapeText(earlier.command)}</code> on ${escapeText(earlier.startedAt)}. ${escapeText(noiseOf(earlier).text)}</p>${tables.join("\n")}</section>`;
+}
+
+/**
+ * The report as one self-contained page: it loads no script, font or picture. Beside an earlier result, if
+ * there is one.
+ */
+export function reportHtml(result: BenchResult, earlier: BenchResult | null = null): string {
   const noise = noiseOf(result);
   const met = result.verdicts.filter(({ outcome }) => outcome === "met").length;
   const promises = result.peers.map(
     ({ name, label, promise }) =>
-      `<tr><td class="text peer-${escapeText(name)}"><strong>${escapeText(label)}</strong></td><td class="text">${escapeText(promise)}</td></tr>`,
+      `<tr><td class="text" style="color: ${colourOf(name)}"><strong>${escapeText(label)}</strong></td><td class="text">${escapeText(promise)}</td></tr>`,
   );
   const baselines = `Figures are medians of the rounds, with the lowest and the highest below; bars behind the markers show the same. Ratios compare turns that ran one after the other. Loop delay is by how much a timer of 1 ms came late; a long block is one late tick, so that the percentiles of a loop with few and long ones begin low.`;
   return `<!doctype html>
@@ -105,7 +117,7 @@ export function reportHtml(result: BenchResult): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>durable-agent-runner: benchmark</title>
-<style>${PAGE_STYLE}${PLOT_STYLE}${PEER_COLOURS}</style>
+<style>${PAGE_STYLE}</style>
 </head>
 <body>
 <h1>durable-agent-runner: benchmark</h1>
@@ -113,6 +125,7 @@ export function reportHtml(result: BenchResult): string {
 <p class="${noise.loud ? "missed" : ""}">${escapeText(noise.text)}</p>
 ${failuresSection(result)}
 ${targetsSection(result)}
+${earlier === null ? "" : comparisonSection(result, earlier)}
 <section><h2 id="peers">Who is measured, and what each keeps after a crash</h2><table><tbody>${promises.join("\n")}</tbody></table></section>
 ${result.trials.map((trial) => trialSection(result, trial)).join("\n")}
 <section><h2 id="machine">Machine</h2>${factsTable(result.machine)}</section>

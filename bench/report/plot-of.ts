@@ -1,12 +1,9 @@
-import { FIGURES, labelOf } from "../figures.ts";
+import { FIGURES, formatNumber, labelOf } from "../figures.ts";
 import type { BenchResult, PlotSpec, TrialResult } from "../results.ts";
 import type { Spread } from "../statistics.ts";
-import { type Axis, linearAxis, logAxis, stepsAxis } from "./axis.ts";
-import type { Plot, PlotPoint, Series } from "./plots.ts";
+import type { Plot, PlotPoint, Series, XAxis } from "./plots.ts";
 import { figureOf, formatFigure, peersOf, pointsOf, type Table } from "./summary.ts";
 
-/** Smaller values on a logarithmic axis of milliseconds are drawn as this value. */
-const LOG_FLOOR = 0.01;
 const COURSE_ROWS = 8;
 
 export interface PlotAndTable {
@@ -24,14 +21,6 @@ function shapeOf({ peers }: BenchResult, peer: string): number {
     0,
     peers.findIndex(({ name }) => name === peer),
   );
-}
-
-function yAxis({ yScale }: PlotSpec, series: readonly Series[]): Axis {
-  const values = series.flatMap(({ points }) =>
-    points.flatMap(({ y, low = y, high = y }) => [y, low, high]),
-  );
-  if (yScale === "linear") return linearAxis(values);
-  return logAxis(values.map((value) => Math.max(value, LOG_FLOOR)));
 }
 
 /** A line for each peer over `places`. A place without a figure is left out. */
@@ -62,17 +51,11 @@ function linePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): Plot
     figureOf(trial, { x, peer, figure }),
   );
   if (series.length === 0) return null;
-  const x =
-    spec.xScale === "steps"
-      ? stepsAxis(places)
-      : spec.xScale === "log"
-        ? logAxis(places, places)
-        : linearAxis(places);
-  const { title } = spec;
+  const { title, yScale } = spec;
+  const x: XAxis = { scale: spec.xScale, values: places };
   const yLabel = labelOf(figure) === FIGURES[figure].unit ? labelOf(figure) : FIGURES[figure].unit;
-  const plot = { title, xLabel: trial.axis, yLabel, x, y: yAxis(spec, series), series };
   return {
-    plot: { ...plot, markers: true },
+    plot: { title, xLabel: trial.axis, yLabel, x, yScale, series, markers: true },
     table: tableBeside(result, trial, trial.axis, x, spreads),
   };
 }
@@ -82,7 +65,7 @@ function percentilesPlot(
   trial: TrialResult,
   spec: PlotSpec,
 ): PlotAndTable | null {
-  const { figures, title } = spec;
+  const { figures, title, yScale } = spec;
   const at = spec.at ?? pointsOf(trial).at(-1) ?? 0;
   const places = figures.map((_, place) => place);
   const { series, spreads } = over(result, trial, places, (place, peer) => {
@@ -91,12 +74,11 @@ function percentilesPlot(
   });
   if (series.length === 0) return null;
   const labels = figures.map((figure) => FIGURES[figure].label.split(" ").at(-1) ?? figure);
-  const x = stepsAxis(places, labels);
+  const x: XAxis = { scale: "steps", values: places, labels };
   const [first] = figures;
   const yLabel = first === undefined ? "" : FIGURES[first].unit;
-  const plot = { title, xLabel: "percentile", yLabel, x, y: yAxis(spec, series), series };
   return {
-    plot: { ...plot, markers: true },
+    plot: { title, xLabel: "percentile", yLabel, x, yScale, series, markers: true },
     table: tableBeside(result, trial, "percentile", x, spreads),
   };
 }
@@ -111,16 +93,16 @@ function coursePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): Pl
     return points.length === 0 ? [] : [{ name, label, shape: shapeOf(result, name), points }];
   });
   if (series.length === 0) return null;
-  const x = linearAxis(series.flatMap(({ points }) => points.map((point) => point.x)));
   const { unit } = FIGURES[figure];
   const plot = {
     title: spec.title,
     xLabel: "seconds",
     yLabel: unit,
-    x,
-    y: yAxis(spec, series),
+    x: { scale: "linear", values: [] },
+    yScale: spec.yScale,
     series,
-  };
+    markers: false,
+  } as const;
   const longest = Math.max(...series.map(({ points }) => points.length));
   const rows = Array.from({ length: Math.min(COURSE_ROWS, longest) }, (_, row) => {
     const share = (row + 1) / Math.min(COURSE_ROWS, longest);
@@ -134,7 +116,7 @@ function coursePlot(result: BenchResult, trial: TrialResult, spec: PlotSpec): Pl
     ];
   });
   return {
-    plot: { ...plot, markers: false },
+    plot,
     table: { head: ["seconds", ...series.map(({ label }) => label)], rows },
   };
 }
@@ -143,17 +125,15 @@ function tableBeside(
   result: BenchResult,
   trial: TrialResult,
   corner: string,
-  x: Axis,
+  x: XAxis,
   spreads: readonly (readonly (Spread | null)[])[],
 ): Table {
   const columns = peersOf(result, trial)
     .map(({ short }, column) => ({ short, column }))
     .filter(({ column }) => spreads.some((cells) => (cells[column] ?? null) !== null));
   const head = [corner, ...columns.map(({ short }) => short)];
-  const places = x.ticks.length === spreads.length ? x.ticks.map(({ label }) => label) : null;
-  const xs = pointsOf(trial);
   const rows = spreads.map((cells, row) => [
-    places?.[row] ?? String(xs[row] ?? ""),
+    x.labels?.[row] ?? formatNumber(x.values[row] ?? 0),
     ...columns.map(({ column }) => formatFigure(cells[column] ?? null)),
   ]);
   return { head, rows };

@@ -1,6 +1,12 @@
+import { CustomChart, LineChart } from "echarts/charts";
+import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
+import { init, use } from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
 import { formatNumber } from "../figures.ts";
-import type { Axis } from "./axis.ts";
+import { colourOf, GRID, TEXT } from "./colours.ts";
 import { escapeText } from "./escape.ts";
+
+use([CustomChart, LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
 export interface PlotPoint {
   readonly x: number;
@@ -11,20 +17,28 @@ export interface PlotPoint {
 }
 
 export interface Series {
-  /** The element has the class `peer-NAME`. The page sets its colour. */
+  /** The peer, whose colour and marker are the same in every plot. */
   readonly name: string;
   readonly label: string;
-  /** The number of the marker. A peer has the same marker in every plot. */
+  /** The number of the marker. */
   readonly shape: number;
   readonly points: readonly PlotPoint[];
+}
+
+/** `steps` gives each value the same space. `log` marks the values themselves. */
+export interface XAxis {
+  readonly scale: "log" | "linear" | "steps";
+  readonly values: readonly number[];
+  /** Of the values, instead of their numbers. */
+  readonly labels?: readonly string[];
 }
 
 export interface Plot {
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
-  readonly x: Axis;
-  readonly y: Axis;
+  readonly x: XAxis;
+  readonly yScale: "log" | "linear";
   readonly series: readonly Series[];
   /** Whether points have markers. A course of hundreds of points has none. */
   readonly markers: boolean;
@@ -32,95 +46,113 @@ export interface Plot {
 
 const WIDTH = 680;
 const HEIGHT = 380;
-const LEFT = 66;
-const RIGHT = 16;
-const BOTTOM = 52;
-const LEGEND_LINE = 20;
-const LEGEND_TOP = 40;
-/** The average width of a character, for a wide font of 13 px. */
-const CHARACTER_WIDTH = 7.8;
-const LEGEND_MARK = 30;
-const LEGEND_GAP = 18;
-
-const fixed = (value: number) => value.toFixed(1);
-
+/** Without quotes, which would end the attribute that it is written to. */
+const FONT = "system-ui, -apple-system, Helvetica, Arial, sans-serif";
+/** Smaller values on a logarithmic axis are drawn as this value: it has no place for 0. */
+const LOG_FLOOR = 0.01;
 /** A shape for each series, for readers who cannot tell the colours apart. */
-function marker(shape: number, x: number, y: number): string {
-  const [cx, cy] = [fixed(x), fixed(y)];
-  switch (shape % 4) {
-    case 0:
-      return `<circle cx="${cx}" cy="${cy}" r="4.5"/>`;
-    case 1:
-      return `<rect x="${fixed(x - 4)}" y="${fixed(y - 4)}" width="8" height="8"/>`;
-    case 2:
-      return `<path d="M${cx} ${fixed(y - 5.5)}l5 9h-10z"/>`;
-    default:
-      return `<path d="M${cx} ${fixed(y - 5.5)}l5.5 5.5l-5.5 5.5l-5.5 -5.5z"/>`;
+const SHAPES = ["circle", "rect", "triangle", "diamond"] as const;
+const DASHES: Readonly<Record<string, readonly number[]>> = {
+  "durable-normal": [6, 3],
+  limit: [2, 3],
+  "no-runner": [2, 3],
+};
+
+const LABEL = { color: TEXT, fontSize: 13 } as const;
+
+function xAxisOf({ x, xLabel }: Plot) {
+  const any = {
+    ...{ name: xLabel, nameLocation: "middle", nameGap: 32, splitLine: { show: false } },
+  } as const;
+  if (x.scale === "steps") {
+    const data = x.values.map((value, at) => x.labels?.[at] ?? formatNumber(value));
+    return { ...any, type: "category", data, axisLabel: LABEL } as const;
   }
+  const axisLabel = { ...LABEL, formatter: formatNumber };
+  if (x.scale === "linear") return { ...any, type: "value", axisLabel } as const;
+  const marks = { customValues: [...x.values] };
+  const positive = x.values.filter((value) => value > 0);
+  return {
+    ...{ ...any, type: "log", axisTick: marks, axisLabel: { ...axisLabel, ...marks } },
+    // Space at both ends, so that no marker is on the frame.
+    min: Math.min(...positive) / 1.3,
+    max: Math.max(...positive) * 1.3,
+  } as const;
 }
 
-interface Legend {
-  readonly svg: string;
-  readonly bottom: number;
+function seriesOf({ x, yScale, markers }: Plot, { name, label, shape, points }: Series) {
+  const place = (value: number) => (x.scale === "steps" ? x.values.indexOf(value) : value);
+  const height = (value: number) => (yScale === "log" ? Math.max(LOG_FLOOR, value) : value);
+  const color = colourOf(name);
+  const plain = { silent: true, emphasis: { disabled: true }, clip: false } as const;
+  const line = {
+    ...{ ...plain, type: "line", name: label, color, symbolSize: 9, showSymbol: markers },
+    symbol: SHAPES[shape % SHAPES.length] ?? "circle",
+    lineStyle: { width: name === "durable" ? 3 : 2, type: [...(DASHES[name] ?? [1, 0])] },
+    data: points.map(({ x, y }) => [place(x), height(y)]),
+  } as const;
+  const spreads = points.flatMap(({ x, low, high }) =>
+    low !== undefined && high !== undefined && low < high
+      ? [[place(x), height(low), height(high)]]
+      : [],
+  );
+  /** From the lowest to the highest round, behind the marker. */
+  const bars = {
+    ...{ ...plain, type: "custom", data: spreads, z: 1 },
+    renderItem: (_: unknown, api: ItemApi) => {
+      const [x1, y1] = api.coord([api.value(0), api.value(1)]);
+      const [x2, y2] = api.coord([api.value(0), api.value(2)]);
+      const style = { stroke: color, lineWidth: 5, opacity: 0.3 };
+      return { type: "line", shape: { x1, y1, x2, y2 }, style };
+    },
+  } as const;
+  return spreads.length === 0 ? [line] : [bars, line];
 }
 
-function legendOf(series: readonly Series[]): Legend {
-  let x = LEFT;
-  let y = LEGEND_TOP;
-  const entries = series.map(({ name, label, shape }) => {
-    const width = LEGEND_MARK + label.length * CHARACTER_WIDTH + LEGEND_GAP;
-    if (x > LEFT && x + width > WIDTH) {
-      x = LEFT;
-      y += LEGEND_LINE;
-    }
-    const entry = `<g class="peer-${name}"><path class="line" d="M${fixed(x)} ${y - 4}h22"/>${marker(shape, x + 11, y - 4)}<text x="${fixed(x + LEGEND_MARK)}" y="${y}">${escapeText(label)}</text></g>`;
-    x += width;
-    return entry;
-  });
-  return { svg: `<g class="legend">${entries.join("")}</g>`, bottom: y };
+/** What of ECharts' argument is used here. */
+interface ItemApi {
+  value(dimension: number): number;
+  coord(at: readonly number[]): readonly number[];
 }
 
-/** One plot as an SVG element whose colours are left to the page. */
+/** One plot as an SVG element, for light and dark pages. */
 export function drawPlot(plot: Plot): string {
-  const legend = legendOf(plot.series);
-  const top = legend.bottom + 16;
-  const placeX = (value: number) => LEFT + plot.x.place(value) * (WIDTH - LEFT - RIGHT);
-  const bottom = HEIGHT - BOTTOM;
-  const placeY = (value: number) => bottom - plot.y.place(value) * (bottom - top);
-  const rows = plot.y.ticks.map(({ value, label }) => {
-    const y = fixed(placeY(value));
-    return `<path class="grid" d="M${LEFT} ${y}H${WIDTH - RIGHT}"/><text class="tick" x="${LEFT - 8}" y="${y}" dy="4" text-anchor="end">${escapeText(label)}</text>`;
+  const drawing = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height: HEIGHT });
+  const axis = {
+    nameTextStyle: LABEL,
+    axisLine: { show: true, lineStyle: { color: TEXT } },
+    splitLine: { lineStyle: { color: GRID } },
+  };
+  drawing.setOption({
+    animation: false,
+    textStyle: { fontFamily: FONT, fontSize: 13, color: TEXT },
+    title: { text: plot.title, left: 60, top: 4, textStyle: { color: TEXT, fontSize: 15 } },
+    legend: {
+      ...{ left: 60, right: 16, top: 30, itemGap: 18, selectedMode: false },
+      textStyle: LABEL,
+      data: plot.series.map(({ label }) => label),
+    },
+    grid: { left: 70, right: 24, top: 84, bottom: 52, outerBoundsMode: "none" },
+    xAxis: { ...axis, ...xAxisOf(plot) },
+    yAxis: {
+      ...axis,
+      ...{ type: plot.yScale === "log" ? "log" : "value", name: plot.yLabel },
+      ...{
+        nameLocation: "middle",
+        nameGap: 46,
+        nameMoveOverlap: false,
+        minorTick: { show: false },
+      },
+      axisLabel: { ...LABEL, formatter: formatNumber },
+    },
+    series: plot.series.flatMap((series) => seriesOf(plot, series)),
   });
-  const columns = plot.x.ticks.map(({ value, label }) => {
-    const x = fixed(placeX(value));
-    return `<path class="axis" d="M${x} ${bottom}v5"/><text class="tick" x="${x}" y="${bottom + 20}" text-anchor="middle">${escapeText(label)}</text>`;
-  });
-  const series = plot.series.map(({ name, label, shape, points }) => {
-    const line = points
-      .map(({ x, y }, at) => `${at === 0 ? "M" : "L"}${fixed(placeX(x))} ${fixed(placeY(y))}`)
-      .join("");
-    const marks = plot.markers
-      ? points.map(({ x, y, low, high }) => {
-          const at = placeX(x);
-          const whisker =
-            low !== undefined && high !== undefined && low < high
-              ? `<path class="whisker" d="M${fixed(at)} ${fixed(placeY(low))}V${fixed(placeY(high))}"/>`
-              : "";
-          const tip = `${label}: ${formatNumber(y)}`;
-          return `${whisker}<g><title>${escapeText(tip)}</title>${marker(shape, at, placeY(y))}</g>`;
-        })
-      : [];
-    return `<g class="peer-${name}"><path class="line" d="${line}"/>${marks.join("")}</g>`;
-  });
-  const middle = (top + bottom) / 2;
-  return `<svg xmlns="http://www.w3.org/2000/svg" class="plot" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeText(plot.title)}">
-<text class="title" x="${LEFT}" y="18">${escapeText(plot.title)}</text>
-${legend.svg}
-${rows.join("")}
-<path class="axis" d="M${LEFT} ${bottom}H${WIDTH - RIGHT}"/>
-${columns.join("")}
-<text class="label" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escapeText(plot.xLabel)}</text>
-<text class="label" transform="translate(14 ${fixed(middle)}) rotate(-90)" text-anchor="middle">${escapeText(plot.yLabel)}</text>
-${series.join("\n")}
-</svg>`;
+  const svg = drawing.renderToSVGString();
+  drawing.dispose();
+  return (
+    svg
+      .replace("<svg ", `<svg role="img" aria-label="${escapeText(plot.title)}" `)
+      // Styles for pointers that hover over a part: this picture does not react.
+      .replace(/<style .*<\/style>\s*/s, "")
+  );
 }

@@ -9,7 +9,7 @@ export function peersOf(result: BenchResult, trial: TrialResult): readonly PeerI
   const known = result.peers.filter(({ name }) => measured.delete(name));
   return [
     ...known,
-    ...[...measured].map((name) => ({ name, label: name, short: name, promise: "" })),
+    ...[...measured].map((name) => ({ name, label: name, short: name, promise: "", kept: "" })),
   ];
 }
 
@@ -46,7 +46,7 @@ export function isTextColumn(rows: Table["rows"], column: number): boolean {
   return rows.length > 0 && rows.every((row) => isWord(row[column] ?? ""));
 }
 
-const MISSING = "–";
+export const MISSING = "–";
 
 export function formatFigure(value: Spread | null, withSpread = false): string {
   if (value === null) return MISSING;
@@ -55,11 +55,24 @@ export function formatFigure(value: Spread | null, withSpread = false): string {
   return `${formatNumber(median)} (${formatNumber(min)} to ${formatNumber(max)})`;
 }
 
+/** The figure by which a runner costs more than no runner. */
+const COST: FigureName = "cpuUsPerRun";
+
+/** What a run costs beyond the same run without a runner, within each round. */
+export function costOf({ samples }: TrialResult, x: number, peer: string): Spread | null {
+  const own = valuesOf(samples, { x, peer, figure: COST });
+  return compareRounds(
+    own,
+    valuesOf(samples, { x, peer: "no-runner", figure: COST }),
+    "difference",
+  );
+}
+
 /** The figures of a trial, a row for each point and peer. */
 export function tableOf(
   result: BenchResult,
   trial: TrialResult,
-  { spreads = false, all = false } = {},
+  { spreads = false, all = false, names = "label" as "label" | "short" } = {},
 ): Table {
   const figures = all
     ? (Object.keys(FIGURES) as FigureName[]).filter((figure) =>
@@ -70,29 +83,37 @@ export function tableOf(
   const rest = figures.filter((figure) => figure !== first);
   const compared = trial.baseline !== null;
   const peers = peersOf(result, trial);
+  const hasCost = (figure: FigureName) =>
+    figure === COST && trial.samples.some(({ peer }) => peer === "no-runner");
   const rows = pointsOf(trial).flatMap((x) =>
     peers
       .filter(({ name }) => trial.samples.some((sample) => sample.peer === name && sample.x === x))
-      .map(({ name, label }) => {
+      .map(({ name, [names]: shown }) => {
         const cell = (figure: FigureName, withSpread: boolean) =>
           formatFigure(figureOf(trial, { x, peer: name, figure }), withSpread);
         const ratio = compared ? ratioOf(trial, x, name) : null;
         return [
           ...(trial.axis === "" ? [] : [formatNumber(x)]),
-          label,
+          shown,
           ...(first === undefined ? [] : [cell(first, true)]),
           ...(compared ? [ratio === null ? MISSING : `${formatFigure(ratio, true)}`] : []),
-          ...rest.map((figure) => cell(figure, spreads)),
+          ...rest.flatMap((figure) => [
+            cell(figure, spreads),
+            ...(hasCost(figure) ? [formatFigure(costOf(trial, x, name), spreads)] : []),
+          ]),
         ];
       }),
   );
-  const baseline = result.peers.find(({ name }) => name === trial.baseline)?.label;
+  const baseline = result.peers.find(({ name }) => name === trial.baseline)?.[names];
   const head = [
     ...(trial.axis === "" ? [] : [trial.axis]),
     "",
     ...(first === undefined ? [] : [labelOf(first)]),
     ...(compared ? [`x ${baseline ?? trial.baseline}`] : []),
-    ...rest.map(labelOf),
+    ...rest.flatMap((figure) => [
+      labelOf(figure),
+      ...(hasCost(figure) ? ["beyond no runner, µs"] : []),
+    ]),
   ];
   return { head, rows };
 }

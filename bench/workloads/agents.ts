@@ -30,6 +30,12 @@ export function emitAnswer(
   emit({ type: EventType.RUN_FINISHED, threadId, runId });
 }
 
+/** The ids of a client's turn. The client begins a new thread after `turnsPerThread` turns. */
+export function turnIds(client: string, turn: number, turnsPerThread = Infinity): Ids {
+  const threadId = `${client}-${Math.floor(turn / turnsPerThread)}`;
+  return { threadId, runId: `${threadId}-${turn}` };
+}
+
 /** An input with one new message after the earlier messages. */
 export function inputOf(
   ids: Ids,

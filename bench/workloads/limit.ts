@@ -2,8 +2,8 @@ import { join } from "node:path";
 import Database from "better-sqlite3";
 import { openPeer } from "../peers/open-peer.ts";
 import type { Point } from "../results.ts";
-import { DirectAgent, inputOf } from "./agents.ts";
-import { cpuMsSince, peakRssMiB, writtenBytes, writtenSince } from "./resources.ts";
+import { DirectAgent, inputOf, turnIds } from "./agents.ts";
+import { cpuPerRun, peakRssMiB, readCpu, writtenBytes, writtenSince } from "./resources.ts";
 import { runOnce } from "./run-once.ts";
 import type { Assignment } from "./workload.ts";
 
@@ -30,7 +30,7 @@ async function rowOfOneRun(dbPath: string, eventsPerRun: number): Promise<Row> {
 /** How fast this machine inserts the rows of completed runs, with nothing else to do. */
 export async function insertRows(assignment: Assignment, threads: number): Promise<Point> {
   const { directory, seconds, warmUpSeconds, settings } = assignment;
-  const { eventsPerRun = 24 } = settings;
+  const { eventsPerRun = 24, turnsPerThread } = settings;
   const dbPath = join(directory, "threads.db");
   const row = await rowOfOneRun(dbPath, eventsPerRun);
   const db = new Database(dbPath);
@@ -47,8 +47,8 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   );
   const insertBatch = db.transaction((name: string, from: number) => {
     for (let at = from; at < from + ROWS_PER_TRANSACTION; at++) {
-      const threadId = `${name}-${at % threads}`;
-      const runId = `${threadId}-${Math.floor(at / threads)}`;
+      const turn = Math.floor(at / threads);
+      const { threadId, runId } = turnIds(`${name}-${at % threads}`, turn, turnsPerThread);
       insert.run(threadId, runId, row.events, row.input, Date.now());
     }
   });
@@ -61,16 +61,16 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   };
 
   insertFor("warm-up", warmUpSeconds);
-  const cpu = process.cpuUsage();
+  const cpu = readCpu();
   const written = writtenBytes();
   const { rows, elapsed } = insertFor("thread", seconds);
-  const cpuMs = cpuMsSince(cpu);
+  const cpuAfter = readCpu();
   const bytes = writtenSince(written);
   db.close();
   const figures = {
     runsPerSecond: rows / elapsed,
     eventsPerSecond: (rows * eventsPerRun) / elapsed,
-    cpuMsPerRun: cpuMs / rows,
+    ...cpuPerRun(cpu, cpuAfter, rows),
     bytesPerEvent: bytes === null ? null : bytes / (rows * eventsPerRun),
     rssMiB: peakRssMiB(),
   };

@@ -4,10 +4,10 @@ import type { RunAgentInput } from "@ag-ui/core";
 import type { RunnableAgent } from "../../src/index.ts";
 import { openPeer } from "../peers/open-peer.ts";
 import type { Point } from "../results.ts";
-import { DirectAgent, inputOf } from "./agents.ts";
+import { DirectAgent, inputOf, turnIds } from "./agents.ts";
 import { insertRows } from "./limit.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
-import { cpuMsSince, peakRssMiB, writtenBytes, writtenSince } from "./resources.ts";
+import { cpuPerRun, peakRssMiB, readCpu, writtenBytes, writtenSince } from "./resources.ts";
 import { runOnce } from "./run-once.ts";
 import type { Assignment, Settings } from "./workload.ts";
 
@@ -22,10 +22,10 @@ async function agentFactory(agents: Settings["agents"], events: number): Promise
   return () => agent;
 }
 
-/** Keeps the point's number of conversations busy, each with one run after another. */
+/** Keeps the point's number of threads busy, each with one run after another. */
 export async function measureLoad(assignment: Assignment): Promise<readonly Point[]> {
   const { peer, points, seconds, warmUpSeconds, directory, settings } = assignment;
-  const { agents, eventsPerRun = 24 } = settings;
+  const { agents, eventsPerRun = 24, turnsPerThread } = settings;
   const [threads = 1] = points;
   if (peer === "limit") return [await insertRows(assignment, threads)];
   const agentFor = await agentFactory(agents, eventsPerRun);
@@ -34,9 +34,9 @@ export async function measureLoad(assignment: Assignment): Promise<readonly Poin
   let runs = 0;
   let busyUntil = 0;
 
-  const converse = async (threadId: string): Promise<void> => {
+  const converse = async (client: string): Promise<void> => {
     for (let turn = 0; performance.now() < busyUntil; turn++) {
-      const input = inputOf({ threadId, runId: `${threadId}-${turn}` });
+      const input = inputOf(turnIds(client, turn, turnsPerThread));
       const firstEventMs = await runOnce(runner, agentFor(input), input);
       firstEventUs.record(Math.max(1, Math.round(firstEventMs * 1000)));
       runs++;
@@ -53,10 +53,10 @@ export async function measureLoad(assignment: Assignment): Promise<readonly Poin
 
   await phase("warm-up", warmUpSeconds);
   const loopDelay = await watchLoopDelay();
-  const cpu = process.cpuUsage();
+  const cpu = readCpu();
   const written = writtenBytes();
   const elapsed = await phase("thread", seconds);
-  const cpuMs = cpuMsSince(cpu);
+  const cpuAfter = readCpu();
   const bytes = writtenSince(written);
   const delays = await loopDelay();
   await runner.close();
@@ -66,7 +66,7 @@ export async function measureLoad(assignment: Assignment): Promise<readonly Poin
     firstEventMs: firstEventUs.percentile(50) / 1000,
     firstEventP99Ms: firstEventUs.percentile(99) / 1000,
     ...delays,
-    cpuMsPerRun: cpuMs / runs,
+    ...cpuPerRun(cpu, cpuAfter, runs),
     bytesPerEvent: bytes === null ? null : bytes / (runs * eventsPerRun),
     rssMiB: peakRssMiB(),
   };

@@ -6,7 +6,7 @@ import { median } from "../statistics.ts";
 import { inputOf } from "./agents.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
 import { PacedAgent } from "./paced-agent.ts";
-import { cpuMsSince, peakRssMiB } from "./resources.ts";
+import { peakRssMiB, readCpu } from "./resources.ts";
 import type { Assignment } from "./workload.ts";
 
 const SAMPLE_EVERY_MS = 100;
@@ -96,7 +96,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
   const warm = startedAt + warmUpSeconds * 1000;
   await until(warm);
   const loopDelay = await watchLoopDelay();
-  const cpu = process.cpuUsage();
+  const cpu = readCpu();
   const before = received();
   const measuredFrom = performance.now();
   const queue: (readonly [number, number])[] = [];
@@ -108,7 +108,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
     lags.push(stats.lagMs);
   });
   const elapsed = (performance.now() - measuredFrom) / 1000;
-  const cpuMs = cpuMsSince(cpu);
+  const cpuUs = readCpu().processUs - cpu.processUs;
   const events = received() - before;
   const delays = await loopDelay();
   const commitP99Ms = runner.stats()?.commitMs.p99 ?? null;
@@ -121,7 +121,7 @@ export async function measureModelPace(assignment: Assignment): Promise<readonly
   const figures = {
     eventsPerSecond: events / elapsed,
     ...delays,
-    cpuCores: cpuMs / 1000 / elapsed,
+    cpuCores: cpuUs / 1e6 / elapsed,
     commitP99Ms,
     ...growthOf(lags),
     rssMiB: peakRssMiB(),

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Point } from "../results.ts";
-import { TYPICAL_THREADS } from "../trials.ts";
+import { TYPICAL_THREADS } from "../trial.ts";
 import type { LoadAnswer, LoadAssignment, LoadPhase } from "./postgres-load.ts";
 import { readConnections, readServer, startServer } from "./postgres-server.ts";
 import type { Assignment } from "./workload.ts";

@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 
+/** Linux counts the time of a process for its readers in hundredths of a second. */
+const MS_PER_TICK = 10;
+
 /**
  * Bytes that this process has caused to be written to a disk so far. Null where the system does not
  * count.
@@ -20,8 +23,36 @@ export function peakRssMiB(): number {
   return process.resourceUsage().maxRSS / 1024;
 }
 
-/** Milliseconds of processor time since `before`, all threads of the process together. */
-export function cpuMsSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
+/** Processor time so far, in microseconds. */
+export interface CpuReading {
+  /** Of all threads of the process. */
+  readonly processUs: number;
+  /** Of the calling thread alone. */
+  readonly threadUs: number;
+}
+
+export function readCpu(): CpuReading {
+  const total = process.cpuUsage();
+  const own = process.threadCpuUsage();
+  return { processUs: total.user + total.system, threadUs: own.user + own.system };
+}
+
+/** The processor time of each of `runs` that lie between two readings. */
+export function cpuPerRun(before: CpuReading, after: CpuReading, runs: number) {
+  return {
+    cpuUsPerRun: (after.processUs - before.processUs) / runs,
+    mainUsPerRun: (after.threadUs - before.threadUs) / runs,
+  };
+}
+
+/**
+ * Milliseconds of processor time of the ended processes that this one had started. 0 where the system does
+ * not tell.
+ */
+export function endedChildrenCpuMs(): number {
+  if (process.platform !== "linux") return 0;
+  // The name of the process, in brackets, may hold spaces. The times follow 13 fields after it.
+  const [, rest = ""] = readFileSync("/proc/self/stat", "utf8").split(/\) (?=[^)]*$)/);
+  const fields = rest.split(" ");
+  return (Number(fields[13]) + Number(fields[14])) * MS_PER_TICK;
 }

@@ -1,11 +1,11 @@
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { SqliteAgentRunner } from "../../src/index.ts";
 import { writeHistories } from "../peers/version-1-file.ts";
 import type { Point } from "../results.ts";
 import { median, percentile } from "../statistics.ts";
 import { DirectAgent, inputOf } from "./agents.ts";
 import { runOnce } from "./run-once.ts";
+import { beginSteadily } from "./steady.ts";
 import { untilIndexed } from "./until-indexed.ts";
 import type { Assignment } from "./workload.ts";
 
@@ -29,20 +29,11 @@ export async function measureRetention(assignment: Assignment): Promise<readonly
 
   const agent = new DirectAgent(eventsPerRun);
   let turn = 0;
-  /** Begins runs at a steady rate, whether the earlier ones have ended or not. */
-  const load = async (isOver: () => boolean): Promise<readonly number[]> => {
-    const runs: Promise<number>[] = [];
-    const startedAt = performance.now();
-    while (!isOver()) {
-      const id = `live-${turn}`;
-      const input = inputOf({ threadId: id, runId: id });
-      runs.push(runOnce(runner, agent, input));
-      turn++;
-      const dueAt = startedAt + (runs.length * 1000) / RUNS_PER_SECOND;
-      await delay(Math.max(0, dueAt - performance.now()));
-    }
-    return Promise.all(runs);
-  };
+  const load = (isOver: () => boolean) =>
+    beginSteadily(RUNS_PER_SECOND, isOver, () => {
+      const id = `live-${turn++}`;
+      return runOnce(runner, agent, inputOf({ threadId: id, runId: id }));
+    });
   const loadFor = (lasts: number) => {
     const until = performance.now() + lasts * 1000;
     return load(() => performance.now() >= until);

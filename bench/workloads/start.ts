@@ -16,7 +16,7 @@ export async function measureStart(assignment: Assignment): Promise<readonly Poi
   const dbPath = join(directory, "threads.db");
   const threads = points.map((length) => ({ length, threadId: `long-${length}` }));
   const lengths = new Map(threads.map(({ length, threadId }) => [threadId, length]));
-  if (peer !== "in-memory") writeHistories(dbPath, lengths, eventsPerRun);
+  if (peer !== "no-runner") writeHistories(dbPath, lengths, eventsPerRun);
   const runner = await openPeer(peer, dbPath);
   const agent = new DirectAgent(eventsPerRun);
   const measured = new Map(points.map((length) => [length, [] as number[]]));

@@ -26,11 +26,18 @@ export interface Settings {
   readonly oldThreads?: number;
   /** Runs of each of these threads. */
   readonly runsPerThread?: number;
+  /** Turns after which a client begins a new thread. By default, it stays on one thread. */
+  readonly turnsPerThread?: number;
 }
 
 export type WorkloadName =
   | "load"
+  | "steady"
   | "model-pace"
+  | "http"
+  | "http-connect"
+  | "http-storm"
+  | "http-slow"
   | "start"
   | "connect"
   | "folded"

@@ -14,16 +14,13 @@ describe("the benchmark's options", () => {
       parse("--quick", "--only", "connect", "--only", "throughput", "--json", "a", "--html", "b"),
     ).toMatchObject({ quick: true, only: ["connect", "throughput"], json: "a", html: "b" });
     expect(parse("--seconds", "0.3").seconds).toBe(0.3);
+    expect(parse("--compare", "c", "--ratios", "r")).toMatchObject({ compare: "c", ratios: "r" });
   });
 
   test.each([
     [["--only", "speed"], '--only: expected one of throughput, connect, got "speed"'],
     [["--seconds", "soon"], '--seconds: expected a number above 0, at most 600, got "soon"'],
     [["--seconds", "0"], '--seconds: expected a number above 0, at most 600, got "0"'],
-    [
-      ["--markdown", "a", "--only", "connect"],
-      "--markdown: expected throughput to be measured, got only connect",
-    ],
     [["--json="], '--json: expected a path, got ""'],
   ])("%j is refused, with what was expected and what was got", (args, message) => {
     expect(() => parse(...args)).toThrow(new UsageError(message));

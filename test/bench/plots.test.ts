@@ -1,53 +1,55 @@
 import { describe, expect, test } from "vitest";
-import { linearAxis, logAxis, stepsAxis } from "../../bench/report/axis.ts";
+import { drawPlot, type Plot } from "../../bench/report/plots.ts";
 
-describe("the axes of a plot", () => {
-  test("a linear axis begins at 0 and ends at a round number above all values", () => {
-    const axis = linearAxis([3, 14_232]);
-    expect(axis.ticks.map(({ value }) => value)).toEqual([0, 5000, 10_000, 15_000]);
-    expect(axis.place(0)).toBe(0);
-    expect(axis.place(15_000)).toBe(1);
-  });
+const series = (points: Plot["series"][number]["points"], name = "durable") => ({
+  ...{ name, label: name, shape: 0, points },
+});
 
-  test("a logarithmic axis gives each decade the same space", () => {
-    const axis = logAxis([0.3, 784]);
-    expect(axis.ticks.map(({ label }) => label)).toEqual(["0.1", "1", "10", "100", "1\u202f000"]);
-    expect(axis.place(1) - axis.place(0.1)).toBeCloseTo(axis.place(1000) - axis.place(100));
-  });
+const plot: Plot = {
+  title: "A <title>",
+  xLabel: "threads",
+  yLabel: "runs/s",
+  x: { scale: "log", values: [1, 50, 1000] },
+  yScale: "log",
+  series: [],
+  markers: true,
+};
 
-  test("a logarithmic axis with few decades has ticks between them", () => {
-    expect(logAxis([3, 40]).ticks.map(({ value }) => value)).toEqual([2, 5, 10, 20, 50]);
-  });
+const textsOf = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)/g)].map(([, text]) => text);
+const coloured = (svg: string, colour: string) => svg.split(`"${colour}"`).length - 1;
 
-  test("a value of 0 is at the bottom of a logarithmic axis", () => {
-    expect(logAxis([0, 5, 80]).place(0)).toBe(0);
-  });
-
-  test("a logarithmic axis can mark the measured values", () => {
-    const axis = logAxis([1, 50, 200, 1000], [1, 50, 200, 1000]);
-    expect(axis.ticks.map(({ value }) => value)).toEqual([1, 50, 200, 1000]);
-    for (const { value } of axis.ticks) {
-      expect(axis.place(value)).toBeGreaterThan(0);
-      expect(axis.place(value)).toBeLessThan(1);
+describe("a plot", () => {
+  test("names its axes, its peers and the measured values of a logarithmic axis", () => {
+    const points = plot.x.values.map((x) => ({ x, y: 10 * x }));
+    const svg = drawPlot({ ...plot, series: [series(points), series(points, "in-memory")] });
+    const texts = textsOf(svg);
+    for (const text of ["threads", "runs/s", "durable", "in-memory", "1", "50", "1\u202f000"]) {
+      expect(texts).toContain(text);
     }
+    expect(texts).toContain("A &lt;title&gt;");
   });
 
-  test("an axis of steps gives each step the same space", () => {
-    const axis = stepsAxis([0, 100, 10_000]);
-    expect([0, 100, 10_000].map((value) => axis.place(value) * 6)).toEqual([1, 3, 5]);
+  test("has steps with labels of their own, also for a 0", () => {
+    const x = { scale: "steps", values: [0, 1], labels: ["p50", "p99"] } as const;
+    const svg = drawPlot({ ...plot, x, series: [series([{ x: 0, y: 1 }])] });
+    expect(textsOf(svg)).toEqual(expect.arrayContaining(["p50", "p99"]));
+  });
+
+  test("has a bar from the lowest to the highest round, and none for one round", () => {
+    const drawn = (low: number) =>
+      coloured(drawPlot({ ...plot, series: [series([{ x: 50, y: 5, low, high: 5 }])] }), "#2f81f7");
+    expect(drawn(2)).toBe(drawn(5) + 1);
   });
 
   test.each([
-    ["one value", [7]],
-    ["zeros", [0, 0]],
+    ["a 0 on a logarithmic axis", [{ x: 50, y: 0 }]],
+    ["zeros only", [1, 50].map((x) => ({ x, y: 0 }))],
     ["nothing", []],
-  ])("%s has a position on each axis", (_, values) => {
-    for (const axis of [linearAxis(values), logAxis(values)]) {
-      for (const value of values) {
-        expect(axis.place(value)).toBeGreaterThanOrEqual(0);
-        expect(axis.place(value)).toBeLessThanOrEqual(1);
-      }
-      expect(axis.ticks.every(({ value }) => Number.isFinite(value))).toBe(true);
+  ])("can be drawn with %s", (_, points) => {
+    for (const yScale of ["log", "linear"] as const) {
+      const svg = drawPlot({ ...plot, yScale, series: [series(points)] });
+      expect(svg).toContain("</svg>");
+      expect(svg).not.toMatch(/NaN|Infinity|undefined/);
     }
   });
 });

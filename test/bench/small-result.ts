@@ -85,7 +85,7 @@ const empty: TrialResult = { ...follow, name: "micro", title: "Micro", samples: 
 
 /** A result with several rounds, a missing figure and a failed trial. */
 export const SMALL_RESULT: BenchResult = {
-  format: 1,
+  format: 2,
   startedAt: "2026-01-02T03:04:05.000Z",
   seconds: 12,
   mode: "quick",
@@ -94,8 +94,20 @@ export const SMALL_RESULT: BenchResult = {
   takenByOthers: 0.4,
   versions: { node: "24.0.0" },
   peers: [
-    { name: "durable", label: "SqliteAgentRunner", short: "SQLite", promise: "All of it." },
-    { name: "synchronous", label: "synchronous", short: "synchronous", promise: "Some & less." },
+    {
+      name: "durable",
+      label: "SqliteAgentRunner",
+      short: "SQLite",
+      promise: "All of it.",
+      kept: "everything",
+    },
+    {
+      name: "synchronous",
+      label: "synchronous",
+      short: "synchronous",
+      promise: "Some & less.",
+      kept: "less",
+    },
   ],
   trials: [load, pace, follow, empty],
   verdicts: [

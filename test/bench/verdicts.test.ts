@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Target } from "../../bench/targets.ts";
 import { TARGETS } from "../../bench/targets.ts";
-import { TRIALS } from "../../bench/trials.ts";
+import { TRIALS } from "../../bench/trials/trials.ts";
 import { judgeTarget } from "../../bench/verdicts.ts";
 import { SMALL_RESULT } from "./small-result.ts";
 
@@ -42,6 +42,26 @@ describe("a target", () => {
     expect(judge({ ...condition, bound: 12.5, against: { x: 1 } }).outcome).toBe("met");
   });
 
+  test("may be about an earlier result, and is not measured without one", () => {
+    const target: Target = {
+      text: "target",
+      conditions: [{ ...condition, is: "<=", bound: 0.5, against: "earlier" }],
+    };
+    expect(judgeTarget(target, SMALL_RESULT.trials).outcome).toBe("not measured");
+    const twice = SMALL_RESULT.trials.map((trial) => ({
+      ...trial,
+      samples: trial.samples.map((sample) => ({
+        ...sample,
+        figures: { runsPerSecond: 2 * (sample.figures.runsPerSecond ?? 0) },
+      })),
+    }));
+    expect(judgeTarget(target, SMALL_RESULT.trials, twice)).toMatchObject({
+      outcome: "met",
+      details: [expect.stringMatching(/an earlier result: 0.5 \(0.47 to 0.53\)x, wanted/)],
+    });
+    expect(judgeTarget(target, twice, SMALL_RESULT.trials).outcome).toBe("missed");
+  });
+
   test("is missed when a condition is missed, and otherwise not measured when a condition is not measured", () => {
     const met = { ...condition, bound: 1 };
     const missed = { ...condition, bound: 1e9 };
@@ -55,8 +75,9 @@ describe("a target", () => {
       for (const { trial: name, x, peer, against } of conditions) {
         const trial = TRIALS.find((candidate) => candidate.name === name);
         expect(trial?.points).toContain(x);
-        expect(trial?.points).toContain(against?.x ?? x);
         expect(trial?.peers).toContain(peer);
+        if (against === "earlier") continue;
+        expect(trial?.points).toContain(against?.x ?? x);
         expect(trial?.peers).toContain(against?.peer ?? peer);
       }
     }
