@@ -278,6 +278,8 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
     case "keep-view":
       writer.keptViews.keep(request.view);
       return null;
+    case "touch-threads":
+      return writer.indexing.writeTouches().then(() => null);
     case "delete-thread":
       return writer.removals.delete(request);
     case "fork-thread":

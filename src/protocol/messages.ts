@@ -513,6 +513,8 @@ export type WriterRequest =
   | { readonly kind: "view"; readonly view: ViewRequest }
   | { readonly kind: "run-input"; readonly run: RunInputRequest }
   | { readonly kind: "keep-view"; readonly view: KeepViewRequest }
+  /** Write now what lists are ordered by and was put off. */
+  | { readonly kind: "touch-threads" }
   | ({ readonly kind: "threads" } & ListThreadsRequest)
   | ({ readonly kind: "thread" } & ReadThreadRequest)
   | ({ readonly kind: "runs" } & ListRunsRequest)

@@ -124,6 +124,30 @@ export const listedThreads: Section = {
       );
     });
 
+    test("after many runs at once, each thread is on one page, in the order of the runs", async ({
+      open,
+    }) => {
+      const store = open();
+      const ids = Array.from({ length: 1000 }, (_, at) => `thread ${at}`);
+      for (const turn of ["first", "second"]) {
+        await Promise.all(ids.map((id) => store.storeRun(id, `${turn} of ${id}`)));
+      }
+      const found: ThreadSummary[] = [];
+      let cursor: string | null = null;
+      do {
+        const page = await threadsOf(store).list({ limit: 50, cursor }, NOBODY);
+        found.push(...page.threads);
+        cursor = page.nextCursor;
+        await delay(10);
+      } while (cursor !== null);
+      assert.deepEqual(found.map(({ id }) => id).toSorted(), ids.toSorted());
+      const newestFirst = found.toSorted((a, b) => b.updatedAt - a.updatedAt);
+      assert.deepEqual(
+        found.map(({ updatedAt }) => updatedAt),
+        newestFirst.map(({ updatedAt }) => updatedAt),
+      );
+    });
+
     test("a cursor is for its own query", async ({ open }) => {
       const store = open();
       for (const id of ["a", "b", "c"]) await store.storeRun(id, `run of ${id}`);

@@ -425,7 +425,12 @@ export class PostgresBackend implements Backend {
       return this.#retrying(ask);
     };
     return {
-      list: (request) => read(() => reads.list(request)),
+      list: (request) =>
+        read(async () => {
+          // Otherwise threads could change their places in a list between two of its pages.
+          if (request.after === null) await this.#upkeep.writeTouches();
+          return reads.list(request);
+        }),
       get: (request) => read(() => reads.get(request)),
       runs: (request) => read(() => reads.runs(request)),
     };

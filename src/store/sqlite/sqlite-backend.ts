@@ -65,12 +65,18 @@ const READ_ATTEMPTS = 5;
  */
 const BUSY_READ_MS = 50;
 
+/** A list waits so many milliseconds at most for its order: another program may hold the file's lock for longer. */
+const MAX_TOUCH_MS = 500;
+
 /** A SQLite file, or a database in memory: one writer thread, and some reader threads. */
 export class SqliteBackend implements Backend {
   /** Null for a database in memory, and for `durability: "normal"`. */
   readonly durability: WalSync | null;
   readonly threads: ThreadReads = {
-    list: (request) => this.#read({ kind: "threads", ...request }),
+    list: async (request) => {
+      if (request.after === null) await this.#touchThreads();
+      return this.#read({ kind: "threads", ...request });
+    },
     get: (request) => this.#read({ kind: "thread", ...request }),
     runs: (request) => this.#read({ kind: "runs", ...request }),
   };
@@ -94,6 +100,7 @@ export class SqliteBackend implements Backend {
   /** The writer holds few requests at a time: long work must not keep batches from it. */
   readonly #oneByOne = oneByOne();
   readonly #oneByOnePurge = oneByOne();
+  #touching: Promise<unknown> | null = null;
   /** Requests of `#change` under way. */
   #longWork = 0;
   /** By `PurgeThreadsRequest.purgeId`. */
@@ -319,6 +326,20 @@ export class SqliteBackend implements Backend {
     const { files } = await this.#writer.open();
     if (files === null) throw new RunStoreError("STORE_FAILED", "a database in memory has no WAL");
     return files;
+  }
+
+  /** Otherwise threads could change their places in a list between two of its pages. */
+  async #touchThreads(): Promise<void> {
+    await this.open();
+    this.#touching ??= this.#writer
+      .request({ kind: "touch-threads" })
+      .catch((err: RunStoreError) => {
+        this.#options.logger.debug({ err }, "a list may be in an older order");
+      })
+      .finally(() => {
+        this.#touching = null;
+      });
+    await withDeadline(this.#touching, MAX_TOUCH_MS);
   }
 
   async #read<V>(request: ReaderRequest): Promise<V> {

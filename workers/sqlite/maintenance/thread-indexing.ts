@@ -78,6 +78,17 @@ export class ThreadIndexing {
     this.#arm(OTHERS_DELAY_MS);
   }
 
+  /** Writes the touches that wait, so that a list has each thread in its place. */
+  async writeTouches(): Promise<void> {
+    const { context, slices } = this.#options;
+    const { touches } = context;
+    if (touches.isEmpty) return;
+    await slices.until((isOver) => {
+      touches.writeUntil(isOver);
+      return touches.isEmpty;
+    });
+  }
+
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#isEnded = true;
@@ -110,19 +121,22 @@ export class ThreadIndexing {
     const { touches } = context;
     const isIndexed = touches.isEmpty && (await slices.look(() => this.#indexer.isDone()));
     if (isIndexed && this.#merges === null) return null;
+    const load = this.#load();
     let spentMs = 0;
     await slices.one(() => {
       const startedAt = performance.now();
+      const isOver = () => performance.now() - startedAt >= PIECE_MS;
       if (this.#merges !== null && (isIndexed || this.#merges < MERGES)) {
         this.#merges = this.#indexer.merge() ? this.#merges + 1 : null;
       } else {
-        touches.write();
-        this.#indexer.goOn(() => performance.now() - startedAt >= PIECE_MS);
+        if (load === "idle") touches.writeUntil(isOver);
+        else touches.write();
+        this.#indexer.goOn(isOver);
         this.#merges = 0;
       }
       spentMs = performance.now() - startedAt;
     });
-    return spentMs * PAUSES[this.#load()];
+    return spentMs * PAUSES[load];
   }
 
   /** How much the batches have kept the writer busy since the last piece of work. */

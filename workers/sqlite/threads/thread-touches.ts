@@ -21,7 +21,7 @@ interface Touch {
  *
  * Lists are in the order of that column, so that writing it changes pages of indexes. It is written with the
  * run, as long as there are not too many runs. Under full load, only some threads are written with each
- * batch, and the others later. What is forgotten by a crash or a rollback, the indexer corrects.
+ * batch, and the others before the next list is read, or when there is time. What is forgotten by a crash or a rollback, the indexer corrects.
  */
 export class ThreadTouches {
   readonly #statements: TouchStatements;
@@ -51,13 +51,25 @@ export class ThreadTouches {
     const filled = this.#tokens + ((now - this.#filledAt) * PER_SECOND) / 1000;
     this.#tokens = Math.min(BURST, filled);
     this.#filledAt = now;
-    for (const [threadId, { at, agentId }] of this.#waiting) {
+    for (const [threadId, touch] of this.#waiting) {
       if (this.#tokens < 1) return;
       this.#tokens--;
-      this.#statements.touchThread.run(at, threadId);
-      if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
-      this.#waiting.delete(threadId);
+      this.#writeOne(threadId, touch);
     }
+  }
+
+  /** Writes threads until the time is over. Called within a transaction. */
+  writeUntil(isOver: () => boolean): void {
+    for (const [threadId, touch] of this.#waiting) {
+      this.#writeOne(threadId, touch);
+      if (isOver()) return;
+    }
+  }
+
+  #writeOne(threadId: string, { at, agentId }: Touch): void {
+    this.#statements.touchThread.run(at, threadId);
+    if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
+    this.#waiting.delete(threadId);
   }
 
   /** Forgets everything: a rollback has undone what was written. */

@@ -22,7 +22,7 @@ export interface Touch {
  *
  * Lists are in the order of `thread_list.updated_at`, so that writing it changes four indexes. It is written
  * with the run, as long as there are not too many runs. Under full load, only some threads are written with
- * each transaction, and the others later. What is forgotten by a crash, the indexer corrects.
+ * each transaction, and the others before the next list is read, or when there is time. What is forgotten by a crash, the indexer corrects.
  */
 export class ThreadTouches {
   /** The thread that has waited longest comes first. */
@@ -32,6 +32,10 @@ export class ThreadTouches {
 
   get isEmpty(): boolean {
     return this.#waiting.size === 0;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
   }
 
   /** Of the threads that a transaction touches, those that it is to write. The others are remembered. */
@@ -64,6 +68,13 @@ export class ThreadTouches {
       due.set(threadId, touch);
     }
     return due;
+  }
+
+  /** Takes so many threads at most. The thread that has waited longest comes first. */
+  take(count: number): Map<string, Touch> {
+    const taken = new Map([...this.#waiting].slice(0, count));
+    for (const threadId of taken.keys()) this.#waiting.delete(threadId);
+    return taken;
   }
 
   /** Takes all threads. */

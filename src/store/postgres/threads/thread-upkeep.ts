@@ -12,6 +12,9 @@ const PAUSE_FACTOR = 9;
 /** Milliseconds of such a pause at most: a step may only have waited for a busy machine. */
 const MAX_PAUSE_MS = 500;
 
+/** Touches that are written together: their threads are locked meanwhile. */
+const WRITTEN_TOGETHER = 500;
+
 /** Milliseconds after a step that failed. */
 const RETRY_MS = 1000;
 
@@ -50,6 +53,21 @@ export class ThreadUpkeep {
     this.#schedule(GATHER_MS);
   }
 
+  /** Writes the touches that wait, so that a list has each thread in its place. */
+  async writeTouches(): Promise<void> {
+    const { touches, write } = this.#options;
+    for (let left = touches.size; left > 0; left -= WRITTEN_TOGETHER) {
+      const waiting = touches.take(WRITTEN_TOGETHER);
+      try {
+        await write(waiting);
+      } catch (error) {
+        for (const [threadId, touch] of waiting) touches.note(threadId, touch);
+        this.#schedule(RETRY_MS);
+        throw error;
+      }
+    }
+  }
+
   /** Ends the work, as far as the time goes. Resolves with whether anything is left for another host. */
   async end(timeoutMs: number): Promise<boolean> {
     this.#ended = true;
@@ -83,8 +101,10 @@ export class ThreadUpkeep {
     let waitMs = RETRY_MS;
     try {
       await this.#indexer.step();
-      const due = touches.due();
-      if (due.size > 0) await write(due);
+      if (this.#isBusy) {
+        const due = touches.due();
+        if (due.size > 0) await write(due);
+      } else await this.writeTouches();
       const pauseMs = PAUSE_FACTOR * (performance.now() - startedAt);
       waitMs = this.#isBusy ? Math.min(MAX_PAUSE_MS, Math.max(GATHER_MS, pauseMs)) : 0;
     } catch (cause) {
