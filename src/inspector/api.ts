@@ -192,6 +192,7 @@ export interface Relative {
 export interface MessagesQuery extends ThreadQuery {
   /** The thread as it was after this run. Default: after its last stored run. */
   readonly epoch?: string;
+  readonly run?: string;
   /** Index of the first message. Default: the last `limit` messages. */
   readonly from?: string;
   /** From 1 to 500. Default 100. The page may be shorter where messages are long. */
@@ -209,6 +210,7 @@ export interface MessagesAnswer {
 export interface StateQuery extends ThreadQuery {
   /** After this run. Default: after the last stored run. */
   readonly epoch?: string;
+  readonly run?: string;
 }
 
 export interface StateAnswer {
@@ -236,9 +238,21 @@ export interface RunItem extends RunSummary {
   readonly isRecovered: boolean;
 }
 
+/** Which run: a run id may come again within a thread, and its epoch does not. */
 export interface RunQuery extends ThreadQuery {
-  /** `RunSummary.epoch`: a run id may come again within a thread. */
+  /** `RunSummary.epoch`. */
   readonly epoch: string;
+  /**
+   * `RunSummary.runId`. Needed for runs of epoch 0 alone: those that version 1 stored all have it. So a key for lists
+   * is the epoch and the run id together. Give both always.
+   */
+  readonly run?: string;
+}
+
+/** A run, for links to it. */
+export interface RunRef {
+  readonly epoch: number;
+  readonly runId: string;
 }
 
 export interface RunAnswer {
@@ -264,8 +278,8 @@ export interface RunAnswer {
   /** Of the RUN_FINISHED with interrupts, as the agent wrote it. */
   readonly interrupts: unknown;
   /** The runs before and after it, for "previous" and "next". */
-  readonly previousEpoch: number | null;
-  readonly nextEpoch: number | null;
+  readonly previous: RunRef | null;
+  readonly next: RunRef | null;
 }
 
 /**
@@ -452,6 +466,8 @@ export interface HoldersAnswer {
   readonly held: readonly HeldThread[];
   /** How many there are in all. */
   readonly heldTotal: number;
+  /** All journals, also those that are kept for a while for whoever follows a run that has ended. */
+  readonly journals: Journal;
   /**
    * What the inspector's own runner waits to write: nothing, as a rule. The queues of servers are in their memory
    * (`runner.stats()`), and no other process sees them.
@@ -477,6 +493,12 @@ export interface Instance {
   readonly held: number;
 }
 
+export interface Journal {
+  /** Rows of the journal: each holds the events of some milliseconds. */
+  readonly segments: number;
+  readonly bytes: number;
+}
+
 export interface HeldThread {
   readonly threadId: string;
   readonly runId: string;
@@ -485,11 +507,15 @@ export interface HeldThread {
   readonly instanceId: string | null;
   /** False if its process died: the next claim, or any runner, ends the run. */
   readonly isAlive: boolean;
+  /** Where it was told to stop, PostgreSQL knows that time instead. */
   readonly claimedAt: number;
   /** Whether it was told to stop, and whether it then keeps nothing. */
   readonly stop: "none" | "asked" | "discard";
-  /** What is journaled of it, to be stored if its process dies. A short run may have nothing there. */
-  readonly journal: { readonly segments: number; readonly bytes: number };
+  /**
+   * What is journaled of it, to be stored if its process dies. A short run may have nothing there. Null where it was not
+   * counted: only "api/holders" counts it.
+   */
+  readonly journal: Journal | null;
 }
 
 export interface RecoveredQuery {
