@@ -462,7 +462,7 @@ export interface LiveEvents {
 export interface HoldersAnswer {
   readonly now: number;
   readonly instances: readonly Instance[];
-  /** Threads that a run holds, oldest claim first, at most 1000. */
+  /** Threads that a run holds, oldest claim first, at most 500. */
   readonly held: readonly HeldThread[];
   /** How many there are in all. */
   readonly heldTotal: number;

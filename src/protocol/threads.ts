@@ -90,6 +90,20 @@ export interface RunSummary {
   readonly bytes: number;
 }
 
+/** Names a stored run of a thread. */
+export interface RunRef {
+  readonly epoch: number;
+  /** Needed for the epoch 0 alone, which all runs have that version 1 stored. */
+  readonly runId?: string | undefined;
+}
+
+export interface RunDetails extends RunSummary {
+  /** The stored run before it. Null if there is none. */
+  readonly previous: Required<RunRef> | null;
+  /** The stored run behind it. Null if there is none. */
+  readonly next: Required<RunRef> | null;
+}
+
 export interface RunQuery {
   /** Runs a page, from 1 to 500. Default 50. */
   readonly limit?: number | undefined;

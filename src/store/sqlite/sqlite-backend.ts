@@ -73,6 +73,7 @@ export class SqliteBackend implements Backend {
     list: (request) => this.#read({ kind: "threads", ...request }),
     get: (request) => this.#read({ kind: "thread", ...request }),
     runs: (request) => this.#read({ kind: "runs", ...request }),
+    holders: (request) => this.#read({ kind: "holders", ...request }),
   };
   readonly threadWrites: ThreadWrites = {
     deleteThread: (request) => this.#oneByOne(() => this.#deleteThread(request)),
