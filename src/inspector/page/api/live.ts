@@ -1,0 +1,103 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import type { ApiFailure, EventItem, LiveEvents, LiveMessages, ThreadAnswer } from "../../api.ts";
+import { get } from "./client.ts";
+import { ofRun } from "./queries.ts";
+
+/** The run that executes, as far as it has come. */
+export interface LiveRun {
+  readonly epoch: number;
+  readonly runId: string;
+  /** Grows in place. `version` changes with it. */
+  readonly items: readonly EventItem[];
+  readonly version: number;
+}
+
+export interface Live {
+  readonly run: LiveRun | null;
+  /** Why following failed. It is tried again. */
+  readonly failure: ApiFailure["error"] | null;
+}
+
+const NOTHING: Live = { run: null, failure: null };
+
+/** Follows the runs of a thread, whichever process executes them. */
+export function useLive(thread: string): Live {
+  const client = useQueryClient();
+  const [live, setLive] = useState<Live>(NOTHING);
+
+  useEffect(() => {
+    const source = new EventSource(`api/live?${new URLSearchParams({ thread })}`);
+    let run: { epoch: number; runId: string; items: EventItem[]; version: number } | null = null;
+    let isClosed = false;
+    let frame = 0;
+    // Messages are taken in turn, though one may have to wait for a long event.
+    let turn = Promise.resolve();
+    const inTurn = (task: () => Promise<void> | void) => {
+      turn = turn.then(() => (isClosed ? undefined : task())).catch(() => undefined);
+    };
+    // Events come faster than the page can be drawn.
+    const draw = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        setLive({ run: run === null ? null : { ...run }, failure: null });
+      });
+    };
+    const on = <Name extends keyof LiveMessages>(
+      name: Name,
+      take: (message: LiveMessages[Name]) => Promise<void> | void,
+    ) =>
+      source.addEventListener(name, ({ data }: MessageEvent<string>) =>
+        inTurn(() => take(JSON.parse(data) as LiveMessages[Name])),
+      );
+
+    on("thread", ({ thread: summary, live: held }) => {
+      if (summary === null) return void client.invalidateQueries({ queryKey: ["thread", thread] });
+      client.setQueryData<ThreadAnswer>(["thread", thread], (known) =>
+        known === undefined ? known : { ...known, thread: summary, live: held },
+      );
+    });
+    on("events", async (message) => {
+      if (run?.epoch !== message.epoch) {
+        run = { epoch: message.epoch, runId: message.runId, items: [], version: 0 };
+      }
+      const items = await wholeItems(thread, message);
+      // What comes again after a lost connection takes the place of what was there.
+      run.items.splice(message.from, items.length, ...items);
+      run.version++;
+      draw();
+    });
+    on("end", async () => {
+      await client.invalidateQueries({ queryKey: ["thread", thread] });
+      run = null;
+      draw();
+      void client.invalidateQueries({ queryKey: ["threads"] });
+    });
+    on("failure", (failure) => setLive((before) => ({ ...before, failure })));
+
+    return () => {
+      isClosed = true;
+      source.close();
+      cancelAnimationFrame(frame);
+      setLive(NOTHING);
+    };
+  }, [thread, client]);
+
+  return live;
+}
+
+/** The items, with those events that were too long to be sent along. */
+async function wholeItems(
+  thread: string,
+  { epoch, runId, items }: LiveEvents,
+): Promise<EventItem[]> {
+  return Promise.all(
+    items.map(async (item) => {
+      if (item.event !== null) return item;
+      const query = { ...ofRun(thread, { epoch, runId }), index: String(item.index) };
+      const answer = await get("api/run/event", query).catch(() => null);
+      // Once the run is stored, its events are numbered anew.
+      return answer?.item.type === item.type ? answer.item : item;
+    }),
+  );
+}

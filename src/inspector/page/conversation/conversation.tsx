@@ -1,0 +1,157 @@
+import "./conversation.css";
+import { useQuery } from "@tanstack/react-query";
+import { useCallback } from "react";
+import type { Message } from "../../api.ts";
+import { get } from "../api/client.ts";
+import { usePages } from "../api/pages.ts";
+import { useRun } from "../api/queries.ts";
+import { OTHER_RUN, refText } from "../location.ts";
+import { Failure } from "../parts/failure.tsx";
+import { Notice } from "../parts/notice.tsx";
+import { StatusMark, statusOfRun } from "../parts/status.tsx";
+import { VirtualList } from "../parts/virtual-list.tsx";
+import type { ViewProps } from "../thread/view-props.ts";
+import { useLiveMessages } from "./live-messages.ts";
+import { MessageView } from "./message.tsx";
+import { callsOf } from "./text-of.ts";
+
+/** Messages of a page. */
+const PAGE = 100;
+/** CSS pixels that a message takes, as long as nobody knows. */
+const ROW = 72;
+
+/** The messages of a thread, as a person would read them. It begins at their end. */
+export function Conversation({ answer, live, place }: ViewProps) {
+  const { id } = answer.thread;
+  // The last messages: a run that executes goes on from them.
+  const tail = useQuery({
+    queryKey: ["thread", id, "messages", "tail"],
+    queryFn: ({ signal }) => get("api/messages", { thread: id, limit: String(PAGE) }, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const ending = useLiveMessages(tail.data?.messages, live.run);
+  const read = useCallback(
+    async (from: number, limit: number, signal: AbortSignal) => {
+      const query = { thread: id, from: String(from), limit: String(limit) };
+      return (await get("api/messages", query, signal)).messages;
+    },
+    [id],
+  );
+  const before = tail.data?.from ?? 0;
+  const pages = usePages<Message>({
+    queryKey: ["thread", id, "messages"],
+    total: before,
+    pageSize: PAGE,
+    read,
+  });
+
+  if (tail.data === undefined) {
+    return tail.error === null ? (
+      <p className="loading">Loading…</p>
+    ) : (
+      <Failure error={tail.error} retry={tail.refetch} />
+    );
+  }
+  const count = before + ending.length;
+  const at = (index: number) => (index < before ? pages.at(index) : ending[index - before]);
+  if (count === 0 && answer.live === null) {
+    return (
+      <Notice title="This thread has no messages">
+        <p>
+          Its runs may have ended before they said anything: see its{" "}
+          <a href={place.href({ view: "events" })}>events</a>.
+        </p>
+      </Notice>
+    );
+  }
+  return (
+    <div className="conversation">
+      {pages.error === null ? null : <Failure error={pages.error} retry={pages.retry} />}
+      <VirtualList
+        // Another list begins at its end again.
+        key={id}
+        name="main"
+        label="Messages"
+        count={count + 1}
+        rowHeight={ROW}
+        measured
+        follows
+        rowKey={(index) => (index === count ? "end" : index)}
+        onShown={pages.onShown}
+        row={(index, control) => {
+          if (index === count) return <Ending answer={answer} live={live} place={place} />;
+          const message = at(index);
+          return (
+            <div {...control} className="message-row">
+              {message === undefined ? (
+                <p className="loading">Loading…</p>
+              ) : (
+                <MessageView message={message} toolName={toolNameOf(message, index, at)} />
+              )}
+            </div>
+          );
+        }}
+      />
+    </div>
+  );
+}
+
+/** Messages among which the call of a result is looked for. */
+const REACH = 40;
+
+function toolNameOf(
+  { role, toolCallId }: Message,
+  index: number,
+  at: (index: number) => Message | undefined,
+): string | undefined {
+  if (role !== "tool") return undefined;
+  for (let before = index - 1; before >= 0 && before > index - REACH; before--) {
+    const message = at(before);
+    const call = message && callsOf(message).find(({ id }) => id === toolCallId);
+    if (call !== undefined) return call.name;
+  }
+  return undefined;
+}
+
+/** How the conversation stands: a run executes, or how the last one ended. */
+function Ending({ answer, live, place }: ViewProps) {
+  const { thread, live: held } = answer;
+  const { lastRun } = thread;
+  const isRunning = held !== null || live.run !== null;
+  if (isRunning) {
+    return (
+      <p className="ending" role="status">
+        <StatusMark status="running" />{" "}
+        <span className="muted">
+          {held?.runId ?? live.run?.runId}
+          {held?.isAlive === false ? ", whose process has died: the next claim ends it" : ""}
+        </span>
+      </p>
+    );
+  }
+  if (lastRun === null || lastRun.outcome === "finished") return <div className="ending" />;
+  return (
+    <p className="ending">
+      <StatusMark status={statusOfRun(lastRun)} /> <LastError threadId={thread.id} run={lastRun} />{" "}
+      <a href={place.href({ ...OTHER_RUN, view: "timeline", run: refText(lastRun) })}>
+        Look at the run
+      </a>
+    </p>
+  );
+}
+
+function LastError({
+  threadId,
+  run,
+}: {
+  readonly threadId: string;
+  readonly run: { readonly epoch: number; readonly runId: string };
+}) {
+  const { data } = useRun(threadId, run);
+  const { code, message } = data?.error ?? {};
+  return (
+    <span>
+      {message} {code === null || code === undefined ? null : <code>{code}</code>}
+    </span>
+  );
+}
