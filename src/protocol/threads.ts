@@ -97,11 +97,15 @@ export interface RunRef {
   readonly runId?: string | undefined;
 }
 
+type RunName = Pick<RunSummary, "epoch" | "runId">;
+
 export interface RunDetails extends RunSummary {
+  /** What its agent told of its usage. Null if it told nothing. */
+  readonly tokens: TokenUsage | null;
   /** The stored run before it. Null if there is none. */
-  readonly previous: Required<RunRef> | null;
+  readonly previous: RunName | null;
   /** The stored run behind it. Null if there is none. */
-  readonly next: Required<RunRef> | null;
+  readonly next: RunName | null;
 }
 
 export interface RunQuery {

@@ -60,7 +60,8 @@ export const singleRuns: Section = {
       const last = await detailsOf(store, { epoch: third, runId: "other" });
       assert.deepEqual([last.next, last.errorCode], [null, "NO_MODEL"]);
       const { runs } = (await store.port.threads?.runs("t", {}, NOBODY)) ?? { runs: [] };
-      const { previous: _, next: __, ...summary } = last;
+      const { previous: _, next: __, tokens, ...summary } = last;
+      assert.equal(tokens, null);
       assert.deepEqual(runs.at(-1), summary);
     });
 

@@ -221,8 +221,10 @@ export class Reads {
     if (row === undefined || row.epoch !== epoch) return null;
     if (runId !== undefined && fromStored(row.run_id) !== runId) return null;
     const before = await this.#runBefore(threadId, 0, epoch - 1);
+    const end = endOfTail(row.tail);
     return {
-      ...summaryOf(storedRunOf(row), endOfTail(row.tail)),
+      ...summaryOf(storedRunOf(row), end),
+      tokens: end.tokens,
       previous: before === null ? null : refOf(before),
       next: next === undefined ? null : refOf(next),
     };

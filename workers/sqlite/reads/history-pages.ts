@@ -11,7 +11,7 @@ import { VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
 import { findStoredRun } from "../runs/stored-runs.ts";
 import type { RunRow } from "../threads/statements.ts";
-import { summaryOfRow } from "../threads/thread-facts.ts";
+import { summaryOfRow, tokensOfRow } from "../threads/thread-facts.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import { placesJson } from "../values/stored-places.ts";
@@ -117,7 +117,12 @@ export class HistoryPages {
     const run: RunDetails | null =
       row === undefined
         ? null
-        : { ...summaryOfRow(row), previous: refOf(previous), next: refOf(next) };
+        : {
+            ...summaryOfRow(row),
+            tokens: tokensOfRow(row),
+            previous: refOf(previous),
+            next: refOf(next),
+          };
     const from = { afterId: before ?? 0, chunk: 0, upToId: id };
     return { run, views: { before, end: id }, from };
   }
