@@ -32,7 +32,9 @@ export function duration(ms: number): string {
 export function ago(ms: number, now: number): string {
   const passed = now - ms;
   if (passed < 5000) return "now";
-  return `${duration(passed).split(" ").slice(0, 2).join(" ")} ago`;
+  // Whole seconds, and one unit: the text is not to change more often than it has to.
+  const [value = "", unit = ""] = duration(Math.max(passed, 10_000)).split(" ");
+  return passed < 10_000 ? `${Math.floor(passed / 1000)} s ago` : `${value} ${unit} ago`;
 }
 
 const DATE = new Intl.DateTimeFormat(undefined, {

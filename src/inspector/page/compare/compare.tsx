@@ -115,7 +115,10 @@ function Figures({ a, b }: { readonly a: RunAnswer; readonly b: RunAnswer }) {
     ["Messages", number(a.messages), number(b.messages)],
     ["Tool calls", number(a.toolCalls), number(b.toolCalls)],
     ["Events", number(a.events), number(b.events)],
-    ...types.map((type) => [type, ofType(a, type), ofType(b, type)] as const),
+    // A type whose events are as many in both runs says nothing.
+    ...types
+      .map((type) => [type, ofType(a, type), ofType(b, type)] as const)
+      .filter(([, left, right]) => left !== right),
   ];
   return (
     <table className="figures">

@@ -18,7 +18,7 @@ interface Props {
   readonly onShown?: (first: number, last: number) => void;
   /** Told about a row that the keyboard has moved to. */
   readonly onMove?: ((index: number) => void) | undefined;
-  /** Whether the list stays at its end while it grows, if it is there. */
+  /** Whether the list begins at its end, and stays there while it grows. */
   readonly follows?: boolean;
   readonly name?: string;
 }
@@ -66,6 +66,10 @@ export function VirtualList(props: Props) {
   const { startIndex: first, endIndex: last } = rows.range ?? { startIndex: 0, endIndex: 0 };
 
   useEffect(() => onShown?.(first, last), [onShown, first, last]);
+  const isEnding = props.follows === true;
+  useEffect(() => {
+    if (isEnding) rows.scrollToEnd();
+  }, [isEnding, rows]);
   useEffect(() => {
     if (selected < 0) return;
     setCursor(selected);

@@ -6,6 +6,8 @@ import { statusOfRun } from "../parts/status.tsx";
 /** The latest runs that are drawn. */
 const BARS = 240;
 const HEIGHT = 48;
+/** CSS pixels of a bar at most. */
+const WIDTH = 14;
 
 interface Props {
   readonly runs: readonly RunItem[];
@@ -19,7 +21,12 @@ export function RunChart({ runs, hrefOf }: Props) {
   const largest = Math.max(...shown.map(({ bytes }) => bytes), 1);
   return (
     <figure className="run-chart" aria-hidden="true">
-      <svg viewBox={`0 0 ${shown.length} ${HEIGHT}`} preserveAspectRatio="none" focusable="false">
+      <svg
+        style={{ width: `min(100%, ${shown.length * WIDTH}px)` }}
+        viewBox={`0 0 ${shown.length} ${HEIGHT}`}
+        preserveAspectRatio="none"
+        focusable="false"
+      >
         <title>Sizes of runs</title>
         {shown.map((run, at) => {
           const height = Math.max((run.bytes / largest) * HEIGHT, 1);

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { RunAnswer, RunRef } from "../../api.ts";
 import { useRun } from "../api/queries.ts";
-import { number, size, time } from "../format.ts";
+import { number, size } from "../format.ts";
 import { refText } from "../location.ts";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -58,7 +58,6 @@ function RunFacts({ facts }: { readonly facts: RunAnswer }) {
     size(eventBytes),
     toolCalls === 0 ? null : `${number(toolCalls)} tool calls`,
     tokens === null ? null : `${tokensOf(facts)} tokens`,
-    times.endedAt === null ? null : `ended ${time(times.endedAt)}`,
   ];
   return (
     <p className="run-facts">

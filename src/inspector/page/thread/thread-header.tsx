@@ -12,6 +12,9 @@ interface Props {
   readonly place: Place;
 }
 
+/** Whether there is room for more than the title. */
+const IS_WIDE = matchMedia("(width >= 800px)").matches;
+
 /** What a thread is, whose, and how large. */
 export function ThreadHeader({ answer, place }: Props) {
   const { thread, ancestors, forks } = answer;
@@ -27,41 +30,44 @@ export function ThreadHeader({ answer, place }: Props) {
         {archived ? <span className="tag">archived</span> : null}
         <StopButton answer={answer} />
       </div>
-      <dl className="facts">
-        <Fact name="Thread">
-          <code className="ellipsis id">{id}</code>{" "}
-          <CopyButton text={id} label="Copy the thread's id" />
-        </Fact>
-        {agentId === null ? null : <Fact name="Agent">{agentId}</Fact>}
-        <Fact name="Resource">{resourceId ?? <span className="muted">nobody</span>}</Fact>
-        <Fact name="Size">
-          {count(runs, "run")}, {count(messages, "message")}, {size(bytes)}
-        </Fact>
-        {tokens === null ? null : (
-          <Fact name="Tokens">
-            {number(tokens.input)} in, {number(tokens.output)} out
+      <details className="about" open={IS_WIDE}>
+        <summary>About the thread</summary>
+        <dl className="facts">
+          <Fact name="Thread">
+            <code className="ellipsis id">{id}</code>{" "}
+            <CopyButton text={id} label="Copy the thread's id" />
           </Fact>
-        )}
-        <Fact name="Created">{time(thread.createdAt)}</Fact>
-        <Fact name="Updated">
-          <span title={time(thread.updatedAt)}>{ago(thread.updatedAt, now)}</span>
-        </Fact>
-        {hasMetadata ? (
-          <Fact name="Metadata">
-            <code className="ellipsis id">{JSON.stringify(thread.metadata)}</code>
+          {agentId === null ? null : <Fact name="Agent">{agentId}</Fact>}
+          <Fact name="Resource">{resourceId ?? <span className="muted">nobody</span>}</Fact>
+          <Fact name="Size">
+            {count(runs, "run")}, {count(messages, "message")}, {size(bytes)}
           </Fact>
-        ) : null}
-        {ancestors.length === 0 ? null : (
-          <Fact name="Forked from">
-            <Relatives relatives={ancestors} place={place} />
+          {tokens === null ? null : (
+            <Fact name="Tokens">
+              {number(tokens.input)} in, {number(tokens.output)} out
+            </Fact>
+          )}
+          <Fact name="Created">{time(thread.createdAt)}</Fact>
+          <Fact name="Updated">
+            <span title={time(thread.updatedAt)}>{ago(thread.updatedAt, now)}</span>
           </Fact>
-        )}
-        {forks.length === 0 ? null : (
-          <Fact name="Forks">
-            <Relatives relatives={forks} place={place} />
-          </Fact>
-        )}
-      </dl>
+          {hasMetadata ? (
+            <Fact name="Metadata">
+              <code className="ellipsis id">{JSON.stringify(thread.metadata)}</code>
+            </Fact>
+          ) : null}
+          {ancestors.length === 0 ? null : (
+            <Fact name="Forked from">
+              <Relatives relatives={ancestors} place={place} />
+            </Fact>
+          )}
+          {forks.length === 0 ? null : (
+            <Fact name="Forks">
+              <Relatives relatives={forks} place={place} />
+            </Fact>
+          )}
+        </dl>
+      </details>
     </div>
   );
 }

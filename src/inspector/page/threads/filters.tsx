@@ -13,13 +13,13 @@ const STATUSES = [
   ["error", "Error or interrupted"],
 ] as const;
 const ARCHIVED = [
-  ["", "With archived"],
+  ["", "Archived too"],
   ["false", "Not archived"],
-  ["true", "Archived alone"],
+  ["true", "Archived only"],
 ] as const;
 const ORDERS = [
-  ["", "By last change"],
-  ["created", "By creation"],
+  ["", "Last change"],
+  ["created", "Creation"],
 ] as const;
 
 /** The names of the filters: what is set when they are cleared. */
