@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useState, useSyncExternalStore } from "react";
 import type { ApiFailure, EventItem, LiveEvents, LiveMessages, ThreadAnswer } from "../../api.ts";
 import { get } from "./client.ts";
 import { ofRun } from "./queries.ts";
@@ -21,12 +21,17 @@ export interface Live {
 
 const NOTHING: Live = { run: null, failure: null };
 
-/** Follows the runs of a thread, whichever process executes them. */
+/**
+ * Follows the runs of a thread, whichever process executes them. Not while nobody sees the page: a browser has
+ * few connections to a server, and all its tabs share them.
+ */
 export function useLive(thread: string): Live {
   const client = useQueryClient();
+  const isVisible = useSyncExternalStore(subscribeToVisibility, isPageVisible);
   const [live, setLive] = useState<Live>(NOTHING);
 
   useEffect(() => {
+    if (!isVisible) return;
     const source = new EventSource(`api/live?${new URLSearchParams({ thread })}`);
     let run: { epoch: number; runId: string; items: EventItem[]; version: number } | null = null;
     let isClosed = false;
@@ -81,9 +86,16 @@ export function useLive(thread: string): Live {
       cancelAnimationFrame(frame);
       setLive(NOTHING);
     };
-  }, [thread, client]);
+  }, [thread, client, isVisible]);
 
   return live;
+}
+
+const isPageVisible = () => document.visibilityState === "visible";
+
+function subscribeToVisibility(listener: () => void): () => void {
+  document.addEventListener("visibilitychange", listener);
+  return () => document.removeEventListener("visibilitychange", listener);
 }
 
 /** The items, with those events that were too long to be sent along. */

@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import type { Message, RunAnswer, RunRef } from "../../api.ts";
 import { useRun, useRunMessages, useRunState, useRuns } from "../api/queries.ts";
 import { MessageView } from "../conversation/message.tsx";
-import { callsOf, roleOf, textOf } from "../conversation/text-of.ts";
+import { callsOf, roleOf, textOf, toolNameOf } from "../conversation/text-of.ts";
 import { number, size, time } from "../format.ts";
 import { refOf } from "../location.ts";
 import { DifferenceList } from "../parts/difference-list.tsx";
@@ -164,8 +164,8 @@ function Said({ a, b }: { readonly a: readonly Message[]; readonly b: readonly M
         return (
           // biome-ignore lint/suspicious/noArrayIndexKey: the place is what the two messages share.
           <li key={at}>
-            <Side message={left} />
-            <Side message={right} />
+            <Side messages={a} at={at} />
+            <Side messages={b} at={at} />
             {left !== undefined && right !== undefined && isPlain(left) && isPlain(right) ? (
               <TextDifference before={textOf(left)} after={textOf(right)} />
             ) : null}
@@ -181,10 +181,15 @@ function isPlain(message: Message): boolean {
   return roleOf(message) === "assistant" && callsOf(message).length === 0;
 }
 
-function Side({ message }: { readonly message: Message | undefined }) {
+function Side({ messages, at }: { readonly messages: readonly Message[]; readonly at: number }) {
+  const message = messages[at];
   return (
     <div>
-      {message === undefined ? <p className="muted">–</p> : <MessageView message={message} />}
+      {message === undefined ? (
+        <p className="muted">–</p>
+      ) : (
+        <MessageView message={message} toolName={toolNameOf(at, (index) => messages[index])} />
+      )}
     </div>
   );
 }

@@ -13,7 +13,7 @@ import { VirtualList } from "../parts/virtual-list.tsx";
 import type { ViewProps } from "../thread/view-props.ts";
 import { useLiveMessages } from "./live-messages.ts";
 import { MessageView } from "./message.tsx";
-import { callsOf } from "./text-of.ts";
+import { toolNameOf } from "./text-of.ts";
 
 /** Messages of a page. */
 const PAGE = 100;
@@ -86,7 +86,7 @@ export function Conversation({ answer, live, place }: ViewProps) {
               {message === undefined ? (
                 <p className="loading">Loading…</p>
               ) : (
-                <MessageView message={message} toolName={toolNameOf(message, index, at)} />
+                <MessageView message={message} toolName={toolNameOf(index, at)} />
               )}
             </div>
           );
@@ -94,23 +94,6 @@ export function Conversation({ answer, live, place }: ViewProps) {
       />
     </div>
   );
-}
-
-/** Messages among which the call of a result is looked for. */
-const REACH = 40;
-
-function toolNameOf(
-  { role, toolCallId }: Message,
-  index: number,
-  at: (index: number) => Message | undefined,
-): string | undefined {
-  if (role !== "tool") return undefined;
-  for (let before = index - 1; before >= 0 && before > index - REACH; before--) {
-    const message = at(before);
-    const call = message && callsOf(message).find(({ id }) => id === toolCallId);
-    if (call !== undefined) return call.name;
-  }
-  return undefined;
 }
 
 /** How the conversation stands: a run executes, or how the last one ended. */

@@ -41,6 +41,24 @@ export function callsOf({ toolCalls }: Message): readonly Call[] {
   });
 }
 
+/** Messages among which the call of a result is looked for. */
+const REACH = 40;
+
+/** The name of the tool whose result a message is, if its call stands among the messages before it. */
+export function toolNameOf(
+  index: number,
+  at: (index: number) => Message | undefined,
+): string | undefined {
+  const { role, toolCallId } = at(index) ?? {};
+  if (role !== "tool") return undefined;
+  for (let before = index - 1; before >= 0 && before > index - REACH; before--) {
+    const message = at(before);
+    const call = message && callsOf(message).find(({ id }) => id === toolCallId);
+    if (call !== undefined) return call.name;
+  }
+  return undefined;
+}
+
 /** The beginning of a text, on one line. */
 export function short(text: string, length = 120): string {
   const line = text

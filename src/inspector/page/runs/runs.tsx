@@ -92,11 +92,11 @@ function RunRow({ thread, run, place, href, isChosen, control }: RowProps) {
   const { data } = useRun(thread, run, { isLive, enabled: useIsSettled() });
   return (
     <a className="run-row" href={href} aria-current={isChosen ? "true" : undefined} {...control}>
-      <span className="ellipsis name" title={runId}>
-        <span className="muted">{place}.</span> <code>{runId}</code>
-        {agentId === null || agentId === undefined ? null : (
-          <span className="muted"> {agentId}</span>
-        )}
+      <span className="name" title={runId}>
+        <span className="ellipsis">
+          <span className="muted">{place}.</span> <code>{runId}</code>
+        </span>
+        <span className="ellipsis muted">{agentId}</span>
       </span>
       <span className="muted ended">{endedAt === undefined ? "" : time(endedAt)}</span>
       <span className="right" title="Duration">
