@@ -13,7 +13,7 @@ import type {
  * The page is served at `/TOKEN/`, its files below `/TOKEN/assets/`, and the API below `/TOKEN/api/`. The token is
  * a part of the path, so that it is checked on each request, and so that no cookie goes to other servers on this
  * machine. The page names everything relative to its document ("api/threads?limit=50"), and never reads the token. It
- * keeps its own places behind "#": the path of its document does not change.
+ * keeps its own places in the query or behind "#": the path of its document does not change.
  *
  * Ids of threads may hold any characters, "/" and ".." too. They are given in the query, by `URLSearchParams`.
  *
@@ -321,7 +321,10 @@ export interface RunMessagesAnswer {
 export interface RunStateAnswer {
   readonly before: unknown;
   readonly after: unknown;
-  /** Each STATE_SNAPSHOT and STATE_DELTA, in order, at most 1000. */
+  /**
+   * Each STATE_SNAPSHOT and STATE_DELTA, in order, at most 1000. When a run is stored, they are folded into one: what it
+   * changed is then the difference of `before` and `after`.
+   */
   readonly changes: readonly StateChange[];
   /** How many changes there are in all. */
   readonly total: number;
@@ -444,8 +447,13 @@ export interface LiveMessages {
   readonly events: LiveEvents;
   /**
    * The run is over. If it is stored, "api/run..." has it now, its events numbered anew. A run that was discarded is not.
+   * `storedEpoch` is higher than `epoch` where another process ended the run, because its own had died.
    */
-  readonly end: { readonly epoch: number; readonly isStored: boolean };
+  readonly end: {
+    readonly epoch: number;
+    readonly isStored: boolean;
+    readonly storedEpoch: number | null;
+  };
   /** Following failed, and is tried again: the code says why. (`error` is the name of `EventSource`'s own event.) */
   readonly failure: ApiFailure["error"];
 }

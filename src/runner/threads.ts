@@ -149,7 +149,10 @@ export class Threads {
     run: RunRef,
     { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<EventLike, void, undefined> {
-    const scoped = this.#scopeFor(threadId, run);
+    const scoped = this.#scopeFor(threadId).then((scope) => {
+      assertRunRef(run);
+      return scope;
+    });
     scoped.catch(() => undefined);
     return this.#runEvents(threadId, run, scoped, signal);
   }
@@ -275,9 +278,8 @@ export class Threads {
   }
 
   /** The scope of the call that is under way. */
-  async #scopeFor(threadId: string, run?: RunRef): Promise<Scope> {
+  async #scopeFor(threadId: string): Promise<Scope> {
     assertId(threadId, "threadId");
-    if (run !== undefined) assertRunRef(run);
     return this.#options.scope();
   }
 

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTask } from "node:timers/promises";
 import type { HeldThread, StoreAgentRunner } from "../../index.ts";
 import type { EventItem, LiveMessages } from "../api.ts";
 import { SAFE_HEADERS } from "./access.ts";
@@ -99,10 +99,11 @@ export class LiveStream {
   }
 
   async #tell({ epoch, runId }: HeldThread, feed: RunFeed): Promise<void> {
-    const { runner, threadId } = this.#options;
     let from = this.#position?.epoch === epoch ? this.#position.next : 0;
     while (!this.#signal.aborted) {
       await feed.reached(from, this.#signal);
+      // Events come one by one, and mostly several within a task: they are told together.
+      await nextTask();
       const items = itemsFrom(feed, from);
       if (items.length === 0) {
         if (feed.isOver) break;
@@ -114,8 +115,20 @@ export class LiveStream {
       await this.#send("events", message, `${epoch}:${from}`);
     }
     if (this.#signal.aborted) return;
-    const isStored = (await runner.threads.run(threadId, { epoch, runId })) !== null;
-    await this.#send("end", { epoch, isStored });
+    const storedEpoch = await this.#storedEpoch({ epoch, runId });
+    await this.#send("end", { epoch, isStored: storedEpoch !== null, storedEpoch });
+  }
+
+  /** A run that another instance has ended is stored with a higher epoch than its own. */
+  async #storedEpoch({
+    epoch,
+    runId,
+  }: Pick<HeldThread, "epoch" | "runId">): Promise<number | null> {
+    const { threads } = this.#options.runner;
+    const { threadId } = this.#options;
+    if ((await threads.run(threadId, { epoch, runId })) !== null) return epoch;
+    const lastRun = (await threads.get(threadId))?.lastRun ?? null;
+    return lastRun?.runId === runId && lastRun.epoch > epoch ? lastRun.epoch : null;
   }
 
   #send<Name extends keyof LiveMessages>(

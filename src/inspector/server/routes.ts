@@ -79,7 +79,9 @@ async function holdersOf(runner: StoreAgentRunner): Promise<HoldersAnswer> {
 
 async function stop(runner: StoreAgentRunner, body: unknown): Promise<StopAnswer> {
   const { thread, runId } = (body ?? {}) as { thread?: unknown; runId?: unknown };
-  if (typeof thread !== "string") throw invalid("expected thread to be a string");
+  if (typeof thread !== "string" || thread === "") {
+    throw invalid("expected thread to be a non-empty string");
+  }
   if (runId !== undefined && typeof runId !== "string") {
     throw invalid("expected runId to be a string");
   }

@@ -105,7 +105,9 @@ export class Timeline {
       return own("message", event.messageId, event.role ?? "assistant", event.delta);
     }
     if (type.startsWith("TOOL_CALL_")) {
-      return own("tool", event.toolCallId, event.toolCallName, event.delta ?? event.content);
+      const result = textOf(event.content);
+      const text = result === undefined ? event.delta : ` → ${result}`;
+      return own("tool", event.toolCallId, event.toolCallName, text);
     }
     if (type.startsWith("REASONING_") || type.startsWith("THINKING_")) {
       return own("reasoning", event.messageId ?? event.entityId, "reasoning", event.delta);

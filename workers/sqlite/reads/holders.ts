@@ -99,7 +99,8 @@ export class HolderReader {
       id: row.instance_id,
       isOwn: row.instance_id === config.instanceId,
       isAlive: liveness.isRowAlive(row),
-      host: row.host,
+      // Behind the name, the identity of a host has what tells boots and pid namespaces apart.
+      host: row.host.split("|", 1)[0] ?? "",
       pid: row.pid,
       leaseMs: row.lease_ms,
       seenAt: row.heartbeat_at,
