@@ -24,7 +24,7 @@ describe("one run of a thread", () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     for (const runId of ["r1", "r2", "r3"]) await runToEnd(runner, "t", runId, answeringAgent());
     const { runs } = await runner.threads.runs("t");
-    const [first, second] = [...runs] as [RunRef, RunRef];
+    const [first, second] = runs as unknown as [RunRef, RunRef];
     expect(await runner.threads.run("t", second)).toMatchObject({
       ...{ runId: "r2", outcome: "finished", tokens: null },
       ...{ previous: { runId: "r1" }, next: { runId: "r3" } },
