@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { closing, delta, opening } from "../support/message-events.ts";
 import { RunnerProcess } from "../support/runner-process.ts";
+import { finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { useBrowser } from "./browser.ts";
 import { InspectorPage, startInspector } from "./inspector-page.ts";
@@ -14,6 +15,8 @@ describe("the inspector's page, of a run that another process executes", () => {
     const server = await RunnerProcess.open({ dbPath });
     const run = server.run("live", "live-run");
     await run.started();
+    const ids = { threadId: "live", runId: "live-run" };
+    await run.emit(started(ids));
     const inspector = await InspectorPage.open(browser, await startInspector(dbPath));
 
     const thread = inspector.threads().filter({ hasText: /live/ });
@@ -41,7 +44,7 @@ describe("the inspector's page, of a run that another process executes", () => {
     await inspector.screenshot("instances-live");
     await inspector.goTo({ thread: "live" });
 
-    await run.emit(closing("m"));
+    await run.emit(closing("m"), finished(ids));
     await run.finish();
     await run.done;
     const heading = inspector.main().locator(".first-line");

@@ -4,7 +4,7 @@ import type { ApiFailure, EventItem, LiveEvents, LiveMessages, ThreadAnswer } fr
 import { get } from "./client.ts";
 import { ofRun } from "./queries.ts";
 
-/** The run that executes, as far as it has come. */
+/** A run that executes, as far as it has come. */
 export interface LiveRun {
   readonly epoch: number;
   readonly runId: string;
@@ -14,6 +14,7 @@ export interface LiveRun {
 }
 
 export interface Live {
+  /** May have ended: then `ThreadSummary.lastRun` is this run or a later one. */
   readonly run: LiveRun | null;
   /** Why following failed. It is tried again. */
   readonly failure: ApiFailure["error"] | null;
@@ -72,11 +73,11 @@ export function useLive(thread: string): Live {
       run.version++;
       draw();
     });
-    on("end", async () => {
-      await client.invalidateQueries({ queryKey: ["thread", thread] });
-      run = null;
+    on("end", ({ isStored }) => {
+      // A stored run stays until the views have what is stored of it.
+      if (!isStored) run = null;
       draw();
-      void client.invalidateQueries({ queryKey: ["threads"] });
+      void client.invalidateQueries({ queryKey: ["thread", thread], exact: true });
     });
     on("failure", (failure) => setLive((before) => ({ ...before, failure })));
 

@@ -1,5 +1,5 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import type { RunItem, RunRef } from "../../api.ts";
+import type { RunItem, RunRef, ThreadSummary } from "../../api.ts";
 import { refText } from "../location.ts";
 import { get } from "./client.ts";
 
@@ -10,8 +10,8 @@ const POLL = 3000;
 export const MAX_RUNS = 20_000;
 
 /*
- * Keys begin with "thread" and its id for all that belongs to a thread: what is known of it is forgotten at
- * once when a run of it begins or ends.
+ * What belongs to a thread has a key that begins with "thread" and its id. What changes with its runs has
+ * `stampOf` in its key, so that nothing old is shown when a run has ended, whoever was told of it.
  */
 
 export function useDatabase() {
@@ -46,10 +46,16 @@ export function useThread(thread: string) {
   });
 }
 
+/** Differs when other runs of the thread are stored. */
+export function stampOf({ runs, lastRun }: ThreadSummary): string {
+  return `${runs} ${lastRun === null ? "" : refText(lastRun)}`;
+}
+
 /** All stored runs of a thread, oldest first. */
-export function useRuns(thread: string) {
+export function useRuns(summary: ThreadSummary) {
+  const { id: thread } = summary;
   return useQuery({
-    queryKey: ["thread", thread, "runs"],
+    queryKey: ["thread", thread, "runs", stampOf(summary)],
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => {
       const runs: RunItem[] = [];
@@ -73,20 +79,16 @@ interface RunOptions {
 
 /** A run with its counts and times. */
 export function useRun(thread: string, run: RunRef, options: RunOptions = {}) {
-  return useQuery({ ...runQuery(thread, run), ...changing(options) });
-}
-
-export function runQuery(thread: string, run: RunRef) {
-  return {
-    queryKey: ["thread", thread, "run", refText(run), "facts"],
-    queryFn: ({ signal }: { signal: AbortSignal }) => get("api/run", ofRun(thread, run), signal),
-    staleTime: Number.POSITIVE_INFINITY,
-  };
+  return useQuery({
+    queryKey: [...keyOf(thread, run, options), "facts"],
+    queryFn: ({ signal }) => get("api/run", ofRun(thread, run), signal),
+    ...changing(options),
+  });
 }
 
 export function useTimeline(thread: string, run: RunRef, options: RunOptions = {}) {
   return useQuery({
-    queryKey: ["thread", thread, "run", refText(run), "timeline"],
+    queryKey: [...keyOf(thread, run, options), "timeline"],
     queryFn: ({ signal }) => get("api/run/timeline", ofRun(thread, run), signal),
     ...changing(options),
   });
@@ -94,7 +96,7 @@ export function useTimeline(thread: string, run: RunRef, options: RunOptions = {
 
 export function useRunInput(thread: string, run: RunRef, options: RunOptions = {}) {
   return useQuery({
-    queryKey: ["thread", thread, "run", refText(run), "input"],
+    queryKey: [...keyOf(thread, run, options), "input"],
     queryFn: ({ signal }) => get("api/run/input", ofRun(thread, run), signal),
     ...changing(options),
   });
@@ -102,7 +104,7 @@ export function useRunInput(thread: string, run: RunRef, options: RunOptions = {
 
 export function useRunState(thread: string, run: RunRef, options: RunOptions = {}) {
   return useQuery({
-    queryKey: ["thread", thread, "run", refText(run), "state"],
+    queryKey: [...keyOf(thread, run, options), "state"],
     queryFn: ({ signal }) => get("api/run/state", ofRun(thread, run), signal),
     ...changing(options),
   });
@@ -110,7 +112,7 @@ export function useRunState(thread: string, run: RunRef, options: RunOptions = {
 
 export function useRunMessages(thread: string, run: RunRef, options: RunOptions = {}) {
   return useQuery({
-    queryKey: ["thread", thread, "run", refText(run), "messages"],
+    queryKey: [...keyOf(thread, run, options), "messages"],
     queryFn: ({ signal }) => get("api/run/messages", ofRun(thread, run), signal),
     ...changing(options),
   });
@@ -121,10 +123,19 @@ export function ofRun(thread: string, { epoch, runId }: RunRef) {
   return { thread, epoch: String(epoch), run: runId };
 }
 
-/** A stored run never changes. One that executes is looked at again. */
+/** What a run is while it executes is another thing than what is stored of it. */
+function keyOf(thread: string, run: RunRef, { isLive = false }: RunOptions): readonly unknown[] {
+  return ["thread", thread, "run", refText(run), isLive ? "live" : "stored"];
+}
+
+/**
+ * A stored run never changes. One that executes is looked at again. When it ends, what was known of it is shown until
+ * what is stored has come: whoever shows another run has to be another element, by its `key`.
+ */
 function changing({ isLive = false, enabled = true }: RunOptions) {
   return {
     enabled,
+    placeholderData: keepPreviousData,
     staleTime: isLive ? 0 : Number.POSITIVE_INFINITY,
     refetchInterval: isLive ? POLL : (false as const),
   };

@@ -4,7 +4,7 @@ import { useRun, useRunMessages, useRunState, useRuns } from "../api/queries.ts"
 import { MessageView } from "../conversation/message.tsx";
 import { callsOf, roleOf, textOf, toolNameOf } from "../conversation/text-of.ts";
 import { number, size, time } from "../format.ts";
-import { refOf } from "../location.ts";
+import { refOf, refText } from "../location.ts";
 import { DifferenceList } from "../parts/difference-list.tsx";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -17,7 +17,7 @@ import { TextDifference } from "./text-difference.tsx";
 
 /** What differs between two runs of a thread: figures, what they said, and the state they left. */
 export function Compare({ answer, place }: ViewProps) {
-  const { data } = useRuns(answer.thread.id);
+  const { data } = useRuns(answer.thread);
   const refs = useMemo(() => runRefs(answer, data?.runs ?? []), [answer, data]);
   const run = chosenRun(place.selection, answer);
   // By default with the run before it, or else with the one after it.
@@ -39,6 +39,7 @@ export function Compare({ answer, place }: ViewProps) {
         <RunPicker {...{ answer, place }} run={run} label="Run B" />
       </div>
       <Difference
+        key={`${refText(against)} ${refText(run)}`}
         thread={answer.thread.id}
         a={against}
         b={run}

@@ -1,10 +1,10 @@
 import "./conversation.css";
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useCallback } from "react";
 import type { Message } from "../../api.ts";
 import { get } from "../api/client.ts";
 import { usePages } from "../api/pages.ts";
-import { useRun } from "../api/queries.ts";
+import { stampOf, useRun } from "../api/queries.ts";
 import { OTHER_RUN, refText } from "../location.ts";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -22,14 +22,19 @@ const ROW = 72;
 
 /** The messages of a thread, as a person would read them. It begins at their end. */
 export function Conversation({ answer, live, place }: ViewProps) {
-  const { id } = answer.thread;
+  const { id, lastRun } = answer.thread;
+  const stamp = stampOf(answer.thread);
   // The last messages: a run that executes goes on from them.
   const tail = useQuery({
-    queryKey: ["thread", id, "messages", "tail"],
+    queryKey: ["thread", id, "messages", stamp, "tail"],
     queryFn: ({ signal }) => get("api/messages", { thread: id, limit: String(PAGE) }, signal),
     staleTime: Number.POSITIVE_INFINITY,
+    placeholderData: keepPreviousData,
   });
-  const ending = useLiveMessages(tail.data?.messages, live.run);
+  // When a run has ended, it is shown as it was until the messages that are stored have come.
+  const isStored = live.run !== null && lastRun !== null && live.run.epoch <= lastRun.epoch;
+  const run = isStored && !tail.isPlaceholderData ? null : live.run;
+  const ending = useLiveMessages(tail.data?.messages, run);
   const read = useCallback(
     async (from: number, limit: number, signal: AbortSignal) => {
       const query = { thread: id, from: String(from), limit: String(limit) };
@@ -39,7 +44,7 @@ export function Conversation({ answer, live, place }: ViewProps) {
   );
   const before = tail.data?.from ?? 0;
   const pages = usePages<Message>({
-    queryKey: ["thread", id, "messages"],
+    queryKey: ["thread", id, "messages", stamp],
     total: before,
     pageSize: PAGE,
     read,
@@ -79,7 +84,7 @@ export function Conversation({ answer, live, place }: ViewProps) {
         rowKey={(index) => (index === count ? "end" : index)}
         onShown={pages.onShown}
         row={(index, control) => {
-          if (index === count) return <Ending answer={answer} live={live} place={place} />;
+          if (index === count) return <Ending answer={answer} place={place} />;
           const message = at(index);
           return (
             <div {...control} className="message-row">
@@ -97,17 +102,16 @@ export function Conversation({ answer, live, place }: ViewProps) {
 }
 
 /** How the conversation stands: a run executes, or how the last one ended. */
-function Ending({ answer, live, place }: ViewProps) {
+function Ending({ answer, place }: Omit<ViewProps, "live">) {
   const { thread, live: held } = answer;
   const { lastRun } = thread;
-  const isRunning = held !== null || live.run !== null;
-  if (isRunning) {
+  if (held !== null) {
     return (
       <p className="ending" role="status">
         <StatusMark status="running" />{" "}
         <span className="muted">
-          {held?.runId ?? live.run?.runId}
-          {held?.isAlive === false ? ", whose process has died: the next claim ends it" : ""}
+          {held.runId}
+          {held.isAlive ? "" : ", whose process has died: the next claim ends it"}
         </span>
       </p>
     );
@@ -115,7 +119,7 @@ function Ending({ answer, live, place }: ViewProps) {
   if (lastRun === null || lastRun.outcome === "finished") return <div className="ending" />;
   return (
     <p className="ending">
-      <StatusMark status={statusOfRun(lastRun)} /> <LastError threadId={thread.id} run={lastRun} />{" "}
+      <StatusMark status={statusOfRun(lastRun)} /> <LastError key={refText(lastRun)} threadId={thread.id} run={lastRun} />{" "}
       <a href={place.href({ ...OTHER_RUN, view: "timeline", run: refText(lastRun) })}>
         Look at the run
       </a>

@@ -19,7 +19,7 @@ const ROW = 44;
 /** The runs of a thread, newest first. */
 export function Runs({ answer, place }: ViewProps) {
   const { id } = answer.thread;
-  const { data, error, refetch } = useRuns(id);
+  const { data, error, refetch } = useRuns(answer.thread);
   const refs = useMemo(() => runRefs(answer, data?.runs ?? []), [answer, data]);
   const chosen = chosenRun(place.selection, answer);
   const hrefOf = (ref: RunRef) => place.href({ ...OTHER_RUN, view: "timeline", run: refText(ref) });

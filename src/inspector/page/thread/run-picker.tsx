@@ -19,7 +19,7 @@ interface Props extends Pick<ViewProps, "answer" | "place"> {
 
 /** Chooses a run of the thread. With the name "run", the keys [ and ] do as well. */
 export function RunPicker({ answer, place, run, label = "Run", name = "run" }: Props) {
-  const { data } = useRuns(answer.thread.id);
+  const { data } = useRuns(answer.thread);
   const refs = useMemo(() => runRefs(answer, data?.runs ?? []), [answer, data]);
   const at = refs.findIndex((ref) => isSame(ref, run));
   const choose = (ref: RunRef | undefined) => {
