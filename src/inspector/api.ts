@@ -177,8 +177,10 @@ export interface ThreadAnswer {
   readonly live: HeldThread | null;
   /** From its parent upwards. Each was forked from the next one. */
   readonly ancestors: readonly Relative[];
-  /** Threads that were forked from this one, newest first, at most 200. */
+  /** Threads that were forked from this one, newest first, at most 200. A fork is missing for some seconds at first. */
   readonly forks: readonly Relative[];
+  /** False while a very long list is looked through for them: ask again later. `forks` is empty then. */
+  readonly areForksKnown: boolean;
 }
 
 export interface Relative {

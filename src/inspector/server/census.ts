@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { StoreAgentRunner, ThreadSummary, TokenUsage } from "../../index.ts";
 import type { Relative, TotalsAnswer } from "../api.ts";
 
@@ -5,6 +6,8 @@ import type { Relative, TotalsAnswer } from "../api.ts";
 const KEEP_MS = 5000;
 /** And how many times as long as counting took: a very long list is counted less often. */
 const KEEP_TIMES = 10;
+/** Milliseconds that a thread waits for its forks to be known. */
+const MAX_WAIT_MS = 1000;
 const MAX_RESOURCES = 100;
 const MAX_DAYS = 60;
 const MAX_FORKS = 200;
@@ -20,6 +23,8 @@ interface Count {
 /** Counts over all threads, for which the whole list is read. */
 export class Census {
   readonly #runner: StoreAgentRunner;
+  /** The last count that is done. */
+  #known: Count | null = null;
   #last: { readonly count: Promise<Count>; until: number } | null = null;
 
   constructor(runner: StoreAgentRunner) {
@@ -30,8 +35,13 @@ export class Census {
     return (await this.#count()).totals;
   }
 
-  async forksOf(threadId: string): Promise<readonly Relative[]> {
-    return (await this.#count()).forks.get(threadId) ?? [];
+  /** As of the last count. Null while there is none, and counting takes long. */
+  async forksOf(threadId: string): Promise<readonly Relative[] | null> {
+    const counting = this.#count();
+    // Whoever awaits it is told of a failure.
+    counting.catch(() => undefined);
+    const count = this.#known ?? (await Promise.race([counting, delay(MAX_WAIT_MS, null)]));
+    return count === null ? null : (count.forks.get(threadId) ?? []);
   }
 
   #count(): Promise<Count> {
@@ -44,9 +54,15 @@ export class Census {
       const now = performance.now();
       last.until = now + Math.max(KEEP_MS, KEEP_TIMES * (now - begun));
     };
-    count.then(settle, () => {
-      if (this.#last === last) this.#last = null;
-    });
+    count.then(
+      (known) => {
+        this.#known = known;
+        settle();
+      },
+      () => {
+        if (this.#last === last) this.#last = null;
+      },
+    );
     return count;
   }
 

@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { inspectDatabase, type StoreAgentRunner } from "../../index.ts";
+import { type DatabaseFacts, inspectDatabase, type StoreAgentRunner } from "../../index.ts";
 import type { Api, DatabaseAnswer, HoldersAnswer, StopAnswer } from "../api.ts";
 import { Census } from "./census.ts";
 import type { Parameters } from "./parameters.ts";
@@ -7,6 +7,9 @@ import { invalid } from "./refusal.ts";
 import { RunAnswers } from "./run-answers.ts";
 import type { RunsRead } from "./runs-read.ts";
 import { ThreadAnswers } from "./thread-answers.ts";
+
+/** Milliseconds for which the size of a file is told again. */
+const KEEP_FACTS_MS = 10_000;
 
 /** The database that is looked at. */
 export interface InspectedDatabase {
@@ -29,11 +32,12 @@ type Route<Answer> = (parameters: Parameters, body: unknown) => Promise<Answer>;
 export type Routes = { readonly [Name in keyof Api]: Route<Api[Name]["answer"]> };
 
 export function newRoutes({ runner, database, version, read }: RoutesOptions): Routes {
+  const file = fileReader(database);
   const census = new Census(runner);
   const threads = new ThreadAnswers(runner, census, read);
   const runs = new RunAnswers(runner, read);
   return {
-    "GET api/database": () => databaseOf(database, version),
+    "GET api/database": async () => ({ version, ...database, now: Date.now(), file: await file() }),
     "GET api/totals": () => census.totals(),
     "GET api/threads": (parameters) => threads.list(parameters),
     "GET api/thread": (parameters) => threads.get(parameters),
@@ -53,15 +57,23 @@ export function newRoutes({ runner, database, version, read }: RoutesOptions): R
   };
 }
 
-async function databaseOf(
-  { kind, name }: InspectedDatabase,
-  version: string,
-): Promise<DatabaseAnswer> {
-  const now = Date.now();
-  if (kind === "postgres") return { version, kind, name, now, file: null };
-  const { bytes, freeBytes, schemaVersion } = await inspectDatabase(name);
-  const walBytes = statSync(`${name}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-  return { version, kind, name, now, file: { bytes, freeBytes, walBytes, schemaVersion } };
+/** What is known of the file. Its facts, for which a thread is started, are told again for a while. */
+function fileReader({ kind, name }: InspectedDatabase): () => Promise<DatabaseAnswer["file"]> {
+  let facts: Promise<DatabaseFacts> | null = null;
+  let until = 0;
+  return async () => {
+    if (kind === "postgres") return null;
+    if (facts === null || performance.now() > until) {
+      facts = inspectDatabase(name);
+      until = performance.now() + KEEP_FACTS_MS;
+      facts.catch(() => {
+        until = 0;
+      });
+    }
+    const { bytes, freeBytes, schemaVersion } = await facts;
+    const walBytes = statSync(`${name}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    return { bytes, freeBytes, walBytes, schemaVersion };
+  };
 }
 
 async function holdersOf(runner: StoreAgentRunner): Promise<HoldersAnswer> {

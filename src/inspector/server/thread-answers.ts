@@ -63,7 +63,8 @@ export class ThreadAnswers {
       this.#read.holder(threadId),
       this.#census.forksOf(threadId),
     ]);
-    return { thread, live, ancestors: await this.#ancestorsOf(thread), forks };
+    const ancestors = await this.#ancestorsOf(thread);
+    return { thread, live, ancestors, forks: forks ?? [], areForksKnown: forks !== null };
   }
 
   async messages(parameters: Parameters): Promise<MessagesAnswer> {
