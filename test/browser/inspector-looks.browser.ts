@@ -52,7 +52,7 @@ describe("the inspector's page", () => {
       await inspector.shows("The model is overloaded");
       expect(await inspector.seriousFindings(), "failed").toEqual([]);
       await inspector.goTo({ page: "instances" });
-      await inspector.page.getByText("this inspector").waitFor();
+      await inspector.page.getByText("this inspector", { exact: true }).waitFor();
       expect(await inspector.seriousFindings(), "instances").toEqual([]);
       await inspector.page.keyboard.press("?");
       await inspector.page.getByRole("dialog").waitFor();
@@ -101,7 +101,7 @@ describe("the inspector's page", () => {
     await inspector.page.getByRole("link", { name: "← Threads" }).click();
     await inspector.threads().first().waitFor();
     await inspector.page.getByRole("link", { name: "Instances" }).click();
-    await inspector.page.getByText("this inspector").waitFor();
+    await inspector.page.getByText("this inspector", { exact: true }).waitFor();
     expect(await overflow(inspector)).toBe(0);
     await inspector.screenshot("narrow-instances");
     expect(await inspector.seriousFindings()).toEqual([]);

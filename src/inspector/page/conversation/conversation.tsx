@@ -119,7 +119,8 @@ function Ending({ answer, place }: Omit<ViewProps, "live">) {
   if (lastRun === null || lastRun.outcome === "finished") return <div className="ending" />;
   return (
     <p className="ending">
-      <StatusMark status={statusOfRun(lastRun)} /> <LastError key={refText(lastRun)} threadId={thread.id} run={lastRun} />{" "}
+      <StatusMark status={statusOfRun(lastRun)} />{" "}
+      <LastError key={refText(lastRun)} threadId={thread.id} run={lastRun} />{" "}
       <a href={place.href({ ...OTHER_RUN, view: "timeline", run: refText(lastRun) })}>
         Look at the run
       </a>
