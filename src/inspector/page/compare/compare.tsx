@@ -1,3 +1,4 @@
+import "./compare.css";
 import { useMemo } from "react";
 import type { Message, RunAnswer, RunRef } from "../../api.ts";
 import { useRun, useRunMessages, useRunState, useRuns } from "../api/queries.ts";
@@ -113,7 +114,7 @@ function Figures({ a, b }: { readonly a: RunAnswer; readonly b: RunAnswer }) {
     ["Duration", durationOf(a), durationOf(b)],
     ["Tokens in + out", tokensOf(a), tokensOf(b)],
     ["Size of events", size(a.eventBytes), size(b.eventBytes)],
-    ["Messages", number(a.messages), number(b.messages)],
+    ["Text messages", number(a.messages), number(b.messages)],
     ["Tool calls", number(a.toolCalls), number(b.toolCalls)],
     ["Events", number(a.events), number(b.events)],
     // A type whose events are as many in both runs says nothing.

@@ -1,3 +1,4 @@
+import "./instances.css";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { HeldThread, HoldersAnswer, Instance } from "../../api.ts";
 import { get } from "../api/client.ts";
@@ -5,12 +6,14 @@ import { useDatabase, useHolders, useTotals } from "../api/queries.ts";
 import { ago, count, duration, number, size, time } from "../format.ts";
 import { OTHER_THREAD, type Place, refText } from "../location.ts";
 import { Failure } from "../parts/failure.tsx";
+import { Wide } from "../parts/wide.tsx";
 
 /** Who has the database open, which runs hold threads, and what was recovered. */
 export function Instances({ place }: { readonly place: Place }) {
   const { data, error, refetch } = useHolders();
   return (
-    <main className="instances" aria-label="Instances">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls it, whatever is in it.
+    <main className="instances" aria-label="Instances" tabIndex={0}>
       {data === undefined && error === null ? <p className="loading">Loading…</p> : null}
       {error === null || data !== undefined ? null : <Failure error={error} retry={refetch} />}
       {data === undefined ? null : (
@@ -30,7 +33,7 @@ function Processes({ holders: { instances, now } }: { readonly holders: HoldersA
   return (
     <section aria-labelledby="processes">
       <h2 id="processes">Instances</h2>
-      <div className="wide">
+      <Wide label="Instances as a table">
         <table>
           <thead>
             <tr>
@@ -50,7 +53,7 @@ function Processes({ holders: { instances, now } }: { readonly holders: HoldersA
             ))}
           </tbody>
         </table>
-      </div>
+      </Wide>
       {instances.some(({ isOwn }) => !isOwn) ? null : (
         <p className="muted">No server has the database open: only this inspector.</p>
       )}
@@ -95,7 +98,7 @@ function Held({ holders: { held, heldTotal, now }, place }: HeldProps) {
       {held.length === 0 ? (
         <p className="muted">No run executes.</p>
       ) : (
-        <div className="wide">
+        <Wide label="Threads as a table">
           <table>
             <thead>
               <tr>
@@ -119,7 +122,7 @@ function Held({ holders: { held, heldTotal, now }, place }: HeldProps) {
               ))}
             </tbody>
           </table>
-        </div>
+        </Wide>
       )}
       {heldTotal > held.length ? (
         <p className="muted">The {number(held.length)} oldest are listed.</p>

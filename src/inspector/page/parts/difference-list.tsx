@@ -1,3 +1,4 @@
+import "./differences.css";
 import { useMemo } from "react";
 import { count } from "../format.ts";
 import { differences } from "./differences.ts";

@@ -1,6 +1,7 @@
 import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
+import { Wide } from "./wide.tsx";
 
 /** Characters beyond which a text is shown as it is: laying it out would hold up the page. */
 const LONG = 60_000;
@@ -27,10 +28,9 @@ const COMPONENTS: Components = {
   h6: ({ children }) => <p className="heading">{children}</p>,
   input: ({ checked }) => (checked === true ? "☑ " : "☐ "),
   table: ({ children }) => (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table is scrolled by the keyboard.
-    <section className="wide" aria-label="Table" tabIndex={0}>
+    <Wide label="Table">
       <table>{children}</table>
-    </section>
+    </Wide>
   ),
   pre: ({ children }) => (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: long lines are scrolled by the keyboard.

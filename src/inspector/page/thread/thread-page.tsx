@@ -1,3 +1,4 @@
+import "./thread.css";
 import { useQueryClient } from "@tanstack/react-query";
 import type { ThreadAnswer } from "../../api.ts";
 import { useLive } from "../api/live.ts";

@@ -1,3 +1,4 @@
+import "./threads.css";
 import { useCallback, useMemo } from "react";
 import { useDatabase, useTotals } from "../api/queries.ts";
 import { count, number, size } from "../format.ts";
