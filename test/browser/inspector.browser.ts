@@ -79,6 +79,9 @@ describe("the inspector's views of a thread", () => {
     expect(inspector.place().run).toContain("weather-4");
     const forecast = parts.getByRole("link").filter({ hasText: "get_forecast" });
     expect(await forecast.textContent()).toContain("1.4 s");
+    await inspector.main().getByText("Input").click();
+    await inspector.main().locator(".run-part").getByText('"And now?"').waitFor();
+    await inspector.screenshot("input");
     await inspector.page.keyboard.press("[");
     await expect.poll(() => inspector.place().run).toContain("weather-3");
   });
@@ -205,6 +208,8 @@ describe("the inspector's page", () => {
         .getByRole("link", { name: /a picture/ })
         .count(),
     ).toBe(1);
+    // The address of a script is no link.
+    expect(await inspector.main().getByText("a link").getAttribute("href")).toBeNull();
     for (const view of ["Runs", "Timeline", "Events", "State"]) {
       await inspector.view(view);
       await inspector

@@ -22,6 +22,7 @@ export function App() {
     j: () => focusList("threads"),
     k: () => focusList("threads"),
     t: () => focusList("threads"),
+    m: () => focusList("main"),
     i: () => go({ page: "instances" }),
     // A dialog closes by itself.
     escape: () => !isHelpOpen && leave(place),
@@ -64,7 +65,9 @@ function leave({ selection, go }: Place): void {
   if (activeElement instanceof HTMLInputElement) activeElement.blur();
   else if (selection.event !== undefined) go({ event: undefined });
   else if (selection.page !== undefined) go({ page: undefined });
-  else if (!focusList("threads")) go({ thread: undefined });
+  else if (activeElement?.closest('[data-list="threads"]') || !focusList("threads")) {
+    go({ thread: undefined });
+  }
 }
 
 function useTitle(title: string | undefined): void {

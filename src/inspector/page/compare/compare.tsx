@@ -18,13 +18,19 @@ import { TextDifference } from "./text-difference.tsx";
 
 /** What differs between two runs of a thread: figures, what they said, and the state they left. */
 export function Compare({ answer, place }: ViewProps) {
-  const { data } = useRuns(answer.thread);
+  const { data, error, refetch } = useRuns(answer.thread);
   const refs = useMemo(() => runRefs(answer, data?.runs ?? []), [answer, data]);
   const run = chosenRun(place.selection, answer);
   // By default with the run before it, or else with the one after it.
   const at = refs.findIndex((ref) => isSame(ref, run));
   const against = refOf(place.selection.against) ?? refs[at + 1] ?? refs[at - 1];
-  if (data === undefined) return <p className="loading">Loading…</p>;
+  if (data === undefined) {
+    return error === null ? (
+      <p className="loading">Loading…</p>
+    ) : (
+      <Failure error={error} retry={refetch} />
+    );
+  }
   if (run === undefined || against === undefined || refs.length < 2) {
     return (
       <Notice title="There is nothing to compare">

@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useCallback, useMemo } from "react";
+import { useCallback, useMemo, useRef } from "react";
 import type { EventItem, EventsAnswer, RunRef } from "../../api.ts";
 import { get } from "../api/client.ts";
 import { usePages } from "../api/pages.ts";
@@ -107,21 +107,33 @@ export function useFilteredEvents(
   };
 }
 
-/** The events of the run that executes, so far. */
+interface Passed {
+  readonly items: readonly EventItem[];
+  readonly types: string;
+  readonly text: string;
+  /** How many of the items have been looked at. */
+  seen: number;
+  readonly rows: EventItem[];
+}
+
+/** The events of the run that executes, so far. `items` grows in place: each of them is looked at once. */
 export function useLiveEvents(items: readonly EventItem[], filter: EventFilter): EventRows {
   const { types, text } = filter;
-  const { length } = items;
-  // The list grows in place: its length says that it did.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: see above.
-  const rows = useMemo(() => {
-    const known = types === "" ? null : new Set(types.split(","));
-    const wanted = text.toLowerCase();
-    return items.filter(
-      (item) =>
-        (known === null || known.has(item.type)) &&
-        (wanted === "" || jsonOf(item).toLowerCase().includes(wanted)),
-    );
-  }, [items, length, types, text]);
+  const last = useRef<Passed | null>(null);
+  let passed = last.current;
+  if (passed?.items !== items || passed.types !== types || passed.text !== text) {
+    passed = { items, types, text, seen: 0, rows: [] };
+    last.current = passed;
+  }
+  const known = types === "" ? null : new Set(types.split(","));
+  const wanted = text.toLowerCase();
+  for (; passed.seen < items.length; passed.seen++) {
+    const item = items[passed.seen] as EventItem;
+    if (known !== null && !known.has(item.type)) continue;
+    if (wanted !== "" && !jsonOf(item).toLowerCase().includes(wanted)) continue;
+    passed.rows.push(item);
+  }
+  const { rows } = passed;
   return {
     count: rows.length,
     at: (row) => rows[row],

@@ -7,7 +7,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["Enter", "Open the row"],
   ["1 … 6", "Conversation, runs, timeline, events, state, compare"],
   ["[  ]", "Earlier or later run"],
-  ["t", "To the list of threads"],
+  ["t  m", "To the list of threads, to the list in the thread"],
   ["i", "Instances"],
   ["Esc", "Close what is open, or clear the search"],
   ["?", "This help"],

@@ -1,4 +1,4 @@
-import { memo } from "react";
+import { memo, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { Wide } from "./wide.tsx";
@@ -8,16 +8,12 @@ const LONG = 60_000;
 const PLUGINS = [remarkGfm];
 
 const COMPONENTS: Components = {
-  a: ({ href, children }) => (
-    <a href={href} target="_blank" rel="noopener noreferrer nofollow">
-      {children}
-    </a>
-  ),
+  a: ({ href = "", children }) => <Outwards href={href}>{children}</Outwards>,
   // An image is loaded by nobody who only reads a thread: its server would learn of the reader.
-  img: ({ src, alt }) => (
-    <a href={String(src ?? "")} target="_blank" rel="noopener noreferrer nofollow">
-      [image: {alt === undefined || alt === "" ? "without a description" : alt}]
-    </a>
+  img: ({ src, alt = "" }) => (
+    <Outwards href={typeof src === "string" ? src : ""}>
+      [image: {alt === "" ? "without a description" : alt}]
+    </Outwards>
   ),
   // The headings of a message are not headings of the page.
   h1: ({ children }) => <p className="heading">{children}</p>,
@@ -37,6 +33,16 @@ const COMPONENTS: Components = {
     <pre tabIndex={0}>{children}</pre>
   ),
 };
+
+/** A link to somewhere else. Of a URL that would run a script, react-markdown leaves nothing: then it is no link. */
+function Outwards({ href, children }: { readonly href: string; readonly children: ReactNode }) {
+  if (href === "") return <span>{children}</span>;
+  return (
+    <a href={href} target="_blank" rel="noopener noreferrer nofollow">
+      {children}
+    </a>
+  );
+}
 
 /** Text of a message as markdown. HTML in it is shown as text, and nothing in it is loaded. */
 export const Markdown = memo(function Markdown({ text }: { readonly text: string }) {

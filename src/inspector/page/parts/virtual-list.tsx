@@ -70,11 +70,14 @@ export function VirtualList(props: Props) {
   useEffect(() => {
     if (isEnding) rows.scrollToEnd();
   }, [isEnding, rows]);
+  const selectedKey = selected < 0 ? null : (props.rowKey?.(selected) ?? selected);
+  // Not when only its place has changed: the list would move under the reader's hand.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above.
   useEffect(() => {
-    if (selected < 0) return;
+    if (selectedKey === null) return;
     setCursor(selected);
     rows.scrollToIndex(selected);
-  }, [selected, rows]);
+  }, [selectedKey]);
 
   function onKeyDown(event: KeyboardEvent<HTMLElement>) {
     const { target } = event;
@@ -122,9 +125,10 @@ export function VirtualList(props: Props) {
 /** Gives the focus to the row of a list that Tab would reach. False if there is no such list or row. */
 export function focusList(name: string): boolean {
   const list = document.querySelector(`[data-list="${name}"]`);
-  const control = list?.querySelector<HTMLElement>('[data-control][tabindex="0"]');
+  const control = list?.querySelector<HTMLElement>('[data-control][tabindex="0"]') ?? null;
   control?.focus({ preventScroll: true });
-  return control !== null && control !== undefined;
+  // What is hidden does not get the focus.
+  return control !== null && control === document.activeElement;
 }
 
 function isControl(target: EventTarget): target is HTMLElement {

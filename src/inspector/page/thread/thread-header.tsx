@@ -28,7 +28,7 @@ export function ThreadHeader({ answer, place }: Props) {
         <h2>{title ?? id}</h2>
         <StatusMark status={statusOfThread(thread)} />
         {archived ? <span className="tag">archived</span> : null}
-        <StopButton answer={answer} />
+        <StopButton key={answer.live?.epoch} answer={answer} />
       </div>
       <details className="about" open={IS_WIDE}>
         <summary>About the thread</summary>

@@ -8,6 +8,7 @@ import { Failure } from "../parts/failure.tsx";
 import { type RowControl, VirtualList } from "../parts/virtual-list.tsx";
 import { RunPanel } from "../thread/run-panel.tsx";
 import type { ViewProps } from "../thread/view-props.ts";
+import { Interrupts, RunInput } from "./run-input.tsx";
 import { depthsOf, type Scale, scaleOf } from "./scale.ts";
 
 /** CSS pixels. */
@@ -20,8 +21,17 @@ const MAX_DEPTH = 8;
 export function Timeline(props: ViewProps) {
   return (
     <RunPanel {...props}>
-      {(run, isLive) => (
-        <TimelineOf thread={props.answer.thread.id} run={run} isLive={isLive} place={props.place} />
+      {(run, isLive, facts) => (
+        <>
+          {isLive ? null : <RunInput thread={props.answer.thread.id} run={run} />}
+          <Interrupts interrupts={facts.interrupts} />
+          <TimelineOf
+            thread={props.answer.thread.id}
+            run={run}
+            isLive={isLive}
+            place={props.place}
+          />
+        </>
       )}
     </RunPanel>
   );
