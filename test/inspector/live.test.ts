@@ -2,9 +2,10 @@ import { expect, onTestFinished, test } from "vitest";
 import type { LiveMessages } from "../../src/inspector/api.ts";
 import { Inspector, type LiveMessage } from "../support/inspector.ts";
 import { delta } from "../support/message-events.ts";
+import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { processInMidRun } from "../support/runner-process.ts";
-import { finished, started, text } from "../support/scripted-agent.ts";
+import { answeringAgent, finished, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 /** What a page hears of a thread. */
@@ -194,6 +195,34 @@ test("who holds what is told, of several processes", async () => {
   await finish();
   expect((await inspector.get("api/holders", {})).held).toEqual([]);
   await owner.close();
+});
+
+test("a busy server is looked at while it works, and its runs are as they would be", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath, onConcurrentRun: "enqueue" });
+  await runner.ready();
+  const inspector = await Inspector.start(dbPath);
+  const jobs = Array.from({ length: 300 }, (_, at) =>
+    runToEnd(runner, `t${at % 50}`, `r${at}`, answeringAgent()),
+  );
+  const page = listen(inspector, "t0");
+  await page.until("thread");
+  const looks: number[] = [];
+  const isDone = Promise.all(jobs).then(() => true);
+  while (!(await Promise.race([isDone, false]))) {
+    const answers = await Promise.all([
+      inspector.tryGet("threads"),
+      inspector.tryGet("holders"),
+      inspector.tryGet("totals"),
+      inspector.tryGet("runs", { thread: "t1" }),
+    ]);
+    looks.push(...answers.map(({ status }) => status));
+  }
+  expect(new Set(looks)).toEqual(new Set([200]));
+  expect((await jobs[0])?.at(-1)).toMatchObject({ type: "RUN_FINISHED" });
+  const { threads } = await inspector.get("api/threads", { limit: "100" });
+  expect(threads.map(({ runs }) => runs)).toEqual(Array.from({ length: 50 }, () => 6));
+  await page.until("thread", ({ thread }) => thread?.runs === 6);
 });
 
 test("a thread that nobody knows yet is told once it begins, and once it is gone", async () => {

@@ -106,6 +106,7 @@ export class LiveStream {
       await nextTask();
       const items = itemsFrom(feed, from);
       if (items.length === 0) {
+        if (feed.isLeft) throw new Error("the run is not followed any more");
         if (feed.isOver) break;
         continue;
       }

@@ -47,6 +47,11 @@ export class RunFeed {
     return this.#isOver;
   }
 
+  /** Whether reading was given up by `end`: more events may have come. */
+  get isLeft(): boolean {
+    return this.#ended.signal.aborted;
+  }
+
   /** Resolves when there is an event at `index`, or no more events come. Rejects when reading has failed. */
   async reached(index: number, signal?: AbortSignal): Promise<void> {
     while (this.#events.length <= index && !this.#isOver && signal?.aborted !== true) {
