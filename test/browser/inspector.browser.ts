@@ -190,6 +190,15 @@ describe("the inspector's page", () => {
     expect(inspector.place().thread).toBeDefined();
     await keyboard.press("4");
     await expect.poll(() => inspector.place().view).toBe("events");
+    await inspector.list("Events").getByText("RUN_STARTED").waitFor();
+    await keyboard.press("m");
+    await keyboard.press("j");
+    await keyboard.press("Enter");
+    await expect.poll(() => inspector.place().event).toBe("1");
+    await keyboard.press("j");
+    await expect.poll(() => inspector.place().event).toBe("2");
+    await keyboard.press("Escape");
+    await expect.poll(() => inspector.place().event).toBeUndefined();
     await keyboard.press("i");
     await inspector.page.getByRole("heading", { name: "Recovered threads" }).waitFor();
     await inspector.screenshot("instances");
