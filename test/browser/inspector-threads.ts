@@ -100,6 +100,15 @@ function failingAgent() {
   });
 }
 
+/** An agent that asks before it goes on. */
+function askingAgent() {
+  return scriptedAgent(function* ({ input: { threadId, runId } }) {
+    const interrupts = [{ id: "ask-1", reason: "approval", message: "Book the Centraal Museum?" }];
+    yield { type: "RUN_STARTED", threadId, runId };
+    yield { type: "RUN_FINISHED", threadId, runId, outcome: { type: "interrupt", interrupts } };
+  });
+}
+
 /** An agent whose every text is hostile. */
 function hostileAgent() {
   return scriptedAgent(function* ({ input: { threadId, runId } }) {
@@ -176,6 +185,7 @@ export async function storeThreads(dbPath: string): Promise<void> {
     await withResource("ada", run);
   }
   await ask(runner, "failed", "failed-0", "Is anybody there?", failingAgent());
+  await ask(runner, "asking", "asking-0", "Book me a museum", askingAgent());
   await ask(runner, ODD_ID, "odd/../run", HOSTILE, hostileAgent());
   for (let at = 0; at < 30; at++) {
     await ask(

@@ -86,6 +86,19 @@ describe("the inspector's views of a thread", () => {
     await expect.poll(() => inspector.place().run).toContain("weather-3");
   });
 
+  it("says what a run waits for", async () => {
+    const inspector = await open({ thread: "asking" });
+    await inspector.main().locator(".ending").getByText("waits for an answer").waitFor();
+    await inspector.main().getByRole("link", { name: "Look at the run" }).click();
+    await inspector
+      .main()
+      .locator(".run-part")
+      .getByText(/Book the Centraal Museum/)
+      .waitFor();
+    await inspector.screenshot("interrupt");
+    expect(inspector.place()).toMatchObject({ thread: "asking", view: "timeline" });
+  });
+
   it("says so where events have no timestamps", async () => {
     const inspector = await open({ thread: "small-3", view: "timeline" });
     await inspector.shows(/gave its events no timestamps/);
