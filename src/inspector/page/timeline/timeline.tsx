@@ -80,9 +80,9 @@ function Spans({ timeline, place, isLive }: SpansProps) {
       <div className="axis" aria-hidden="true">
         <div className="label" />
         <div className="track">
-          {TICKS.map((tick) => (
+          {TICKS.map((tick, at) => (
             <span key={tick} className="tick" style={{ left: `${tick}%` }}>
-              {tickText(scale, tick)}
+              {tickText(scale, tick, TICKS[at - 1])}
             </span>
           ))}
           <Marks marks={marks} scale={scale} />
@@ -107,7 +107,13 @@ function Spans({ timeline, place, isLive }: SpansProps) {
   );
 }
 
-function tickText({ isTimed, length }: Scale, percent: number): string {
+/** Nothing where the tick before it says the same: a run may have fewer events than there are ticks. */
+function tickText(scale: Scale, percent: number, before: number | undefined): string {
+  const text = textAt(scale, percent);
+  return before !== undefined && textAt(scale, before) === text ? "" : text;
+}
+
+function textAt({ isTimed, length }: Scale, percent: number): string {
   const value = (length * percent) / 100;
   if (isTimed) return duration(value);
   return percent === 0 ? "event 0" : number(Math.round(value));
