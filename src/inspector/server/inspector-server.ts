@@ -9,7 +9,7 @@ import { type PageFile, readPage } from "./page-files.ts";
 import { Parameters } from "./parameters.ts";
 import { bodyOf, invalid, Refusal, refusalOf } from "./refusal.ts";
 import { type InspectedDatabase, newRoutes, type Routes } from "./routes.ts";
-import { RunsRead } from "./runs-read.ts";
+import { RunReader } from "./run-reader.ts";
 
 export interface InspectorOptions {
   readonly runner: StoreAgentRunner;
@@ -44,7 +44,7 @@ export async function startInspector(options: InspectorOptions): Promise<Inspect
   const files = readPage(options.page);
   const token = randomBytes(24).toString("base64url");
   const closed = new AbortController();
-  const read = new RunsRead(options.runner);
+  const read = new RunReader(options.runner);
   const scope = options.resource ?? EVERY_RESOURCE;
   let handler: Handler | null = null;
   const server = createServer({ maxHeaderSize: MAX_HEADERS }, (request, response) => {

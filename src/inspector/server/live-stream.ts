@@ -6,7 +6,7 @@ import type { EventItem, LiveMessages } from "../api.ts";
 import { SAFE_HEADERS } from "./access.ts";
 import { bodyOf, refusalOf } from "./refusal.ts";
 import { itemOf, type RunFeed } from "./run-feed.ts";
-import type { RunsRead } from "./runs-read.ts";
+import type { RunReader } from "./run-reader.ts";
 
 /** Milliseconds between two looks at the thread. */
 const LOOK_MS = 300;
@@ -20,7 +20,7 @@ const MAX_BYTES = 256 * 1024;
 
 export interface LiveStreamOptions {
   readonly runner: StoreAgentRunner;
-  readonly read: RunsRead;
+  readonly read: RunReader;
   readonly threadId: string;
   /** Aborted when the server is closed. */
   readonly signal: AbortSignal;

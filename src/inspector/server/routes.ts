@@ -5,7 +5,7 @@ import { Census } from "./census.ts";
 import type { Parameters } from "./parameters.ts";
 import { invalid } from "./refusal.ts";
 import { RunAnswers } from "./run-answers.ts";
-import type { RunsRead } from "./runs-read.ts";
+import type { RunReader } from "./run-reader.ts";
 import { ThreadAnswers } from "./thread-answers.ts";
 
 /** Milliseconds for which the size of a file is told again. */
@@ -23,7 +23,7 @@ export interface RoutesOptions {
   readonly database: InspectedDatabase;
   /** Of the package. */
   readonly version: string;
-  readonly read: RunsRead;
+  readonly read: RunReader;
 }
 
 /** Answers one request: `body` is what was posted, as JSON gives it. */

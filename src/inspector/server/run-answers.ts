@@ -26,20 +26,22 @@ import {
   timesOf,
 } from "./run-facts.ts";
 import { type FedEvent, itemOf } from "./run-feed.ts";
-import type { ReadRun, RunsRead } from "./runs-read.ts";
+import type { ReadRun, RunReader } from "./run-reader.ts";
 import { durationOf, Timeline } from "./timeline.ts";
 
 /** Bytes of events on a page, unless one event alone has more. */
 const PAGE_BYTES = 512 * 1024;
+/** About what a long event takes on a page, of which only the beginning is shown. */
+const PREVIEW_BYTES = 1024;
 /** Events that are looked through within one task. */
 const EVENTS_PER_TASK = 2000;
 const MAX_STATE_CHANGES = 1000;
 
 export class RunAnswers {
   readonly #runner: StoreAgentRunner;
-  readonly #read: RunsRead;
+  readonly #read: RunReader;
 
-  constructor(runner: StoreAgentRunner, read: RunsRead) {
+  constructor(runner: StoreAgentRunner, read: RunReader) {
     this.#runner = runner;
     this.#read = read;
   }
@@ -127,38 +129,26 @@ export class RunAnswers {
     const limit = parameters.wholeNumber("limit", 1, 1000) ?? 200;
     const types = parameters.text("types");
     const isWanted = filterOf(types?.split(","), parameters.text("search"));
-    const items: EventItem[] = [];
-    let matches = 0;
-    let next: number | null = null;
-    let bytes = 0;
+    const page = new EventPage(limit);
     // More may come meanwhile, of a run that executes.
     const { length } = feed.events;
+    let matches = length;
     if (isWanted === null) {
-      for (let index = from; index < length && next === null; index++) {
-        next = take(feed.events[index] as FedEvent, index);
+      for (let index = from; index < length && page.next === null; index++) {
+        page.add(feed.events[index] as FedEvent, index);
       }
-      matches = length;
     } else {
+      matches = 0;
       for (let index = 0; index < length; index++) {
         if (index % EVENTS_PER_TASK === 0) await nextTask();
         const event = feed.events[index] as FedEvent;
         if (!isWanted(event)) continue;
         matches++;
-        if (index >= from && next === null) next = take(event, index);
+        if (index >= from) page.add(event, index);
       }
     }
+    const { items, next } = page;
     return { events: items, total: length, matches, next, isLive: live !== null };
-
-    /** Adds an event to the page. Returns its index if the page is full. */
-    function take(event: FedEvent, index: number): number | null {
-      const item = itemOf(event, index);
-      const size = item.event === null ? 1024 : event.bytes;
-      const isFull = items.length === limit || (items.length > 0 && bytes + size > PAGE_BYTES);
-      if (isFull) return index;
-      bytes += size;
-      items.push(item);
-      return null;
-    }
   }
 
   async event(parameters: Parameters): Promise<EventAnswer> {
@@ -221,6 +211,33 @@ export class RunAnswers {
 
   #of(parameters: Parameters): Promise<ReadRun> {
     return this.#read.read(parameters.id("thread"), parameters.run());
+  }
+}
+
+/** Events as they fit one answer. */
+class EventPage {
+  readonly items: EventItem[] = [];
+  /** The index of the first event that did not fit. */
+  next: number | null = null;
+  readonly #limit: number;
+  #bytes = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Does nothing once the page is full. */
+  add(event: FedEvent, index: number): void {
+    if (this.next !== null) return;
+    const item = itemOf(event, index);
+    const bytes = item.event === null ? PREVIEW_BYTES : event.bytes;
+    const isTooLong = this.items.length > 0 && this.#bytes + bytes > PAGE_BYTES;
+    if (this.items.length === this.#limit || isTooLong) {
+      this.next = index;
+      return;
+    }
+    this.#bytes += bytes;
+    this.items.push(item);
   }
 }
 

@@ -11,7 +11,7 @@ import type {
 import { type Census, relativeOf } from "./census.ts";
 import type { Parameters } from "./parameters.ts";
 import { Refusal } from "./refusal.ts";
-import type { RunsRead } from "./runs-read.ts";
+import type { RunReader } from "./run-reader.ts";
 
 /** Threads that one request looks through for those of a status. */
 const MAX_LOOKED = 2000;
@@ -26,11 +26,11 @@ const STATUSES: readonly ThreadStatus[] = ["running", "finished", "interrupt", "
 export class ThreadAnswers {
   readonly #runner: StoreAgentRunner;
   readonly #census: Census;
-  readonly #read: RunsRead;
+  readonly #read: RunReader;
   /** By thread and its last run. The oldest comes first. */
   readonly #messages = new Map<string, Promise<readonly Message[]>>();
 
-  constructor(runner: StoreAgentRunner, census: Census, read: RunsRead) {
+  constructor(runner: StoreAgentRunner, census: Census, read: RunReader) {
     this.#runner = runner;
     this.#census = census;
     this.#read = read;

@@ -17,7 +17,7 @@ export interface ReadRun {
 }
 
 /** Reads runs, and keeps those that were read last. */
-export class RunsRead {
+export class RunReader {
   readonly #runner: StoreAgentRunner;
   /** The least recently used comes first. */
   readonly #stored = new Map<string, RunFeed>();
