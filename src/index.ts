@@ -55,7 +55,7 @@ export {
 } from "./runner/store-agent-runner.ts";
 export { isConversation, type StoreRun } from "./runner/store-run.ts";
 export type { TitleFor, UntitledThread } from "./runner/thread-titles.ts";
-export type { ForkOptions, ListThreadsQuery, Threads } from "./runner/threads.ts";
+export type { ForkOptions, ListThreadsQuery, Threads, ViewOptions } from "./runner/threads.ts";
 export type { InterruptedRuns, OfferedRun, TakenRun } from "./store/interrupted-runs.ts";
 export type {
   BackupOptions,
@@ -80,12 +80,19 @@ export type {
   EraseResult,
   ForkOrigin,
   ForkRequest,
+  HeldThread,
+  Holders,
+  HoldersQuery,
+  Journal,
   PurgeLimits,
   PurgeRequest,
   PurgeResult,
+  RunDetails,
+  RunnerInstance,
   RunOutcome,
   RunPage,
   RunQuery,
+  RunRef,
   RunSummary,
   ThreadChange,
   ThreadMetadata,

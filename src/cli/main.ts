@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { backupCommand } from "./commands/backup.ts";
 import { checkCommand } from "./commands/check.ts";
@@ -7,6 +6,7 @@ import { eraseCommand } from "./commands/erase.ts";
 import { exportCommand } from "./commands/export.ts";
 import { forkCommand } from "./commands/fork.ts";
 import { importCommand } from "./commands/import.ts";
+import { inspectCommand } from "./commands/inspect.ts";
 import { migrateCommand } from "./commands/migrate.ts";
 import { purgeCommand } from "./commands/purge.ts";
 import { showCommand } from "./commands/show.ts";
@@ -17,12 +17,14 @@ import { threadsCommand } from "./commands/threads.ts";
 import { EXIT, outcomeOf } from "./failure.ts";
 import { shown } from "./format.ts";
 import { endProgress, isClosed, note, watchReader } from "./print.ts";
+import { version } from "./version.ts";
 
 const COMMANDS = [
   threadsCommand,
   showCommand,
   tailCommand,
   stopCommand,
+  inspectCommand,
   statsCommand,
   checkCommand,
   migrateCommand,
@@ -51,13 +53,6 @@ Examples:
   $ durable-agent-runner threads --db ./data/threads.db --search "invoice"
   $ durable-agent-runner show THREAD
   $ durable-agent-runner threads --json | jq -r .id`;
-
-/** `package.json` lies above `src` in the sources, and above `dist/src` in the package. */
-function version(): string {
-  const depth = import.meta.url.endsWith(".ts") ? "../../" : "../../../";
-  const path = new URL(`${depth}package.json`, import.meta.url);
-  return (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
-}
 
 function newProgram(): Command {
   const program = new Command("durable-agent-runner")

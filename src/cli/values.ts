@@ -1,11 +1,12 @@
 import { InvalidArgumentError } from "commander";
 
-/** For a whole number from `min`. */
-export function wholeNumber(min: number): (text: string) => number {
+/** For a whole number from `min`, up to `max` if that is given. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const number = Number(text);
-    if (/^\d+$/.test(text) && number >= min && Number.isSafeInteger(number)) return number;
-    throw new InvalidArgumentError(`Expected a whole number from ${min}.`);
+    if (/^\d+$/.test(text) && number >= min && number <= max) return number;
+    const upTo = max === Number.MAX_SAFE_INTEGER ? "" : ` to ${max}`;
+    throw new InvalidArgumentError(`Expected a whole number from ${min}${upTo}.`);
   };
 }
 

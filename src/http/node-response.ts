@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { ReadableStream } from "node:stream/web";
 
 /**
  * Sends a response of the Fetch API. Never rejects: a Node server would end the process. A client that has
@@ -22,7 +23,8 @@ export async function sendResponse(
       else res.setHeader(name, value);
     }
     if (response.body === null) res.end();
-    else await pipeline(Readable.fromWeb(response.body), res);
+    // The types of browsers know another class of this name: a page imports types of this package.
+    else await pipeline(Readable.fromWeb(response.body as ReadableStream), res);
   } catch (error) {
     if (!isPrematureClose(error)) onFailure(error);
     res.destroy();

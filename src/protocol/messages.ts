@@ -1,6 +1,7 @@
 import type { MessageDigest } from "../events/message-digests.ts";
 import type { LargeEvent } from "../events/shared/repeating.ts";
 import type { StoreFault } from "./errors.ts";
+import type { HoldersRequest } from "./holders.ts";
 import type { ImportPart, MovedPageRequest } from "./moved-threads.ts";
 import type { HoldingRun } from "./run-key.ts";
 import type { Scope } from "./scope.ts";
@@ -10,7 +11,7 @@ import type {
   ReadThreadRequest,
   UpdateThreadOp,
 } from "./thread-messages.ts";
-import type { EraseRequest, PurgeLimits, PurgeResult } from "./threads.ts";
+import type { EraseRequest, PurgeLimits, PurgeResult, RunDetails, RunRef } from "./threads.ts";
 
 export type { HoldingRun } from "./run-key.ts";
 
@@ -303,6 +304,8 @@ export interface PageRequest {
   readonly runs: number | null;
   /** Leaves out what `HistoryOptions.forReplay` says. */
   readonly forReplay: boolean;
+  /** With the first page: only this run, whatever `runs` says. Null for all. */
+  readonly run: RunRef | null;
 }
 
 /** The view of a thread after the runs up to a row. */
@@ -396,6 +399,8 @@ export interface HistoryPageMessage {
   readonly trimmed?: boolean;
   /** On the first page of a backend that has `readView`: rows, as in `HistoryViews`. */
   readonly views?: { readonly before: number | null; readonly end: number };
+  /** On the first page, with `PageRequest.run`, of a backend that has `threads`. Null for a run that is not stored. */
+  readonly run?: RunDetails | null;
 }
 
 export interface RunningRequest {
@@ -518,6 +523,7 @@ export type WriterRequest =
   | ({ readonly kind: "threads" } & ListThreadsRequest)
   | ({ readonly kind: "thread" } & ReadThreadRequest)
   | ({ readonly kind: "runs" } & ListRunsRequest)
+  | ({ readonly kind: "holders" } & HoldersRequest)
   | ({ readonly kind: "moved" } & MovedPageRequest)
   /** Check now whether there are other instances: the main thread begins to wait for them. */
   | { readonly kind: "watch" }
@@ -609,6 +615,7 @@ export type ReaderRequest = Extract<
       | "threads"
       | "thread"
       | "runs"
+      | "holders"
       | "moved";
   }
 >;

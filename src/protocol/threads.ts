@@ -90,6 +90,24 @@ export interface RunSummary {
   readonly bytes: number;
 }
 
+/** Names a stored run of a thread. */
+export interface RunRef {
+  readonly epoch: number;
+  /** Needed for the epoch 0 alone, which all runs have that version 1 stored. */
+  readonly runId?: string | undefined;
+}
+
+type RunName = Pick<RunSummary, "epoch" | "runId">;
+
+export interface RunDetails extends RunSummary {
+  /** What its agent told of its usage. Null if it told nothing. */
+  readonly tokens: TokenUsage | null;
+  /** The stored run before it. Null if there is none. */
+  readonly previous: RunName | null;
+  /** The stored run behind it. Null if there is none. */
+  readonly next: RunName | null;
+}
+
 export interface RunQuery {
   /** Runs a page, from 1 to 500. Default 50. */
   readonly limit?: number | undefined;

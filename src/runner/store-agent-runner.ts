@@ -108,6 +108,7 @@ export class StoreAgentRunner {
       scope: () => this.#scope(),
       scopeOf: scopeOfResource,
       endRun: (threadId, scope) => this.#endRun(threadId, scope),
+      openRuns: (threadId, scope) => this.#runs.open(threadId, scope),
     });
     const { retention = false } = this.#options;
     this.#retention =

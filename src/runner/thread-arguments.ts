@@ -1,6 +1,7 @@
 import { isFields } from "../events/view/message.ts";
 import { describeValue } from "../protocol/describe-value.ts";
 import { isId } from "../protocol/ids.ts";
+import type { RunRef } from "../store/thread-store.ts";
 
 /** The most threads or runs that one page has. */
 const MAX_LIMIT = 500;
@@ -41,6 +42,11 @@ interface Rule {
 
 const isText = (value: unknown) => typeof value === "string" && value.isWellFormed();
 
+const LIMIT: Rule = {
+  expected: `a whole number from 1 to ${MAX_LIMIT}`,
+  accepts: (v) => Number.isInteger(v) && Number(v) >= 1 && Number(v) <= MAX_LIMIT,
+};
+
 /** The fields of a query for threads or for runs. */
 const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
   ["agentId", { expected: "a string", accepts: isText }],
@@ -62,24 +68,50 @@ const QUERY_RULES: ReadonlyMap<string, Rule> = new Map([
         Object.values(value).every(isScalar),
     },
   ],
+  ["limit", LIMIT],
+]);
+
+const HOLDERS_RULES: ReadonlyMap<string, Rule> = new Map([
+  ["threadId", { expected: "a non-empty string of well-formed Unicode", accepts: isId }],
+  ["limit", LIMIT],
+]);
+
+const RUN_RULES: ReadonlyMap<string, Rule> = new Map([
   [
-    "limit",
+    "epoch",
     {
-      expected: `a whole number from 1 to ${MAX_LIMIT}`,
-      accepts: (v) => Number.isInteger(v) && Number(v) >= 1 && Number(v) <= MAX_LIMIT,
+      expected: "a whole number that is not negative",
+      accepts: (v) => Number.isSafeInteger(v) && Number(v) >= 0,
     },
   ],
+  ["runId", { expected: "a string", accepts: isText }],
 ]);
 
 /** @throws {TypeError} */
 export function assertThreadQuery(query: object): void {
+  assertFields(query, QUERY_RULES);
+}
+
+/** @throws {TypeError} */
+export function assertHoldersQuery(query: object): void {
+  assertFields(query, HOLDERS_RULES);
+}
+
+/** The name of a run: other fields, such as those of a summary, are passed over. @throws {TypeError} */
+export function assertRunRef(run: RunRef): void {
+  const { epoch, runId } = isFields(run) ? run : {};
+  // Undefined would pass as a field that is left out.
+  assertFields({ epoch: epoch ?? null, runId }, RUN_RULES);
+}
+
+function assertFields(query: object, rules: ReadonlyMap<string, Rule>): void {
   if (!isFields(query)) {
     throw new TypeError(`expected an object of options, got ${describeValue(query)}`);
   }
   for (const [name, value] of Object.entries(query)) {
-    const rule = QUERY_RULES.get(name);
+    const rule = rules.get(name);
     if (rule === undefined) {
-      const known = [...QUERY_RULES.keys()].join(", ");
+      const known = [...rules.keys()].join(", ");
       throw new TypeError(`expected one of the options ${known}, got ${describeValue(name)}`);
     }
     if (value === undefined || rule.accepts(value)) continue;

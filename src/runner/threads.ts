@@ -8,16 +8,27 @@ import type { RunStore } from "../store/run-store.ts";
 import type {
   EraseRequest,
   EraseResult,
+  Holders,
+  HoldersQuery,
+  RunDetails,
   RunPage,
   RunQuery,
+  RunRef,
   ThreadMetadata,
   ThreadPage,
   ThreadQuery,
   ThreadStore,
   ThreadSummary,
 } from "../store/thread-store.ts";
+import { type OpenRun, readRun, runEvents } from "./run-events.ts";
 import { readStoredView, storedEvents } from "./stored-view.ts";
-import { assertId, assertMetadata, assertThreadQuery } from "./thread-arguments.ts";
+import {
+  assertHoldersQuery,
+  assertId,
+  assertMetadata,
+  assertRunRef,
+  assertThreadQuery,
+} from "./thread-arguments.ts";
 
 export interface ThreadsOptions {
   readonly store: RunStore;
@@ -30,6 +41,13 @@ export interface ThreadsOptions {
   readonly scopeOf: (resourceId: string) => Scope | null;
   /** Ends the run that holds the thread, wherever it executes. Resolves when it no longer does. */
   readonly endRun: (threadId: string, scope: Scope) => Promise<void>;
+  /** The started runs of the thread in this process, whose outcome may not be stored yet. */
+  readonly openRuns: (threadId: string, scope: Scope) => readonly OpenRun[];
+}
+
+export interface ViewOptions {
+  /** The thread as it was after this stored run. Default: after the last one. */
+  readonly after?: RunRef | undefined;
 }
 
 export interface ListThreadsQuery extends ThreadQuery {
@@ -84,14 +102,22 @@ export class Threads {
     return this.#store.get(threadId, this.#options.scope());
   }
 
-  /** The messages that a client of the thread holds, oldest first: those of its stored runs. */
-  async messages(threadId: string): Promise<readonly Message[]> {
-    return (await this.#view(threadId)).messages;
+  /**
+   * The messages that a client of the thread holds, oldest first: those of its stored runs.
+   *
+   * @throws {RunStoreError} `RUN_NOT_FOUND`: the run `after` is not stored.
+   */
+  async messages(threadId: string, options: ViewOptions = {}): Promise<readonly Message[]> {
+    return (await this.#view(threadId, options)).messages;
   }
 
-  /** The state that a client of the thread holds, after its stored runs. `{}` if there is none. */
-  async state(threadId: string): Promise<unknown> {
-    return (await this.#view(threadId)).state;
+  /**
+   * The state that a client of the thread holds, after its stored runs. `{}` if there is none.
+   *
+   * @throws {RunStoreError} `RUN_NOT_FOUND`: the run `after` is not stored.
+   */
+  async state(threadId: string, options: ViewOptions = {}): Promise<unknown> {
+    return (await this.#view(threadId, options)).state;
   }
 
   /**
@@ -103,6 +129,41 @@ export class Threads {
     // A wrong call rejects when it is iterated over.
     scoped.catch(() => undefined);
     return this.#events(threadId, scoped);
+  }
+
+  /** A stored run. Null if there is none: the run may execute, or its thread be another's. */
+  async run(threadId: string, run: RunRef): Promise<RunDetails | null> {
+    assertId(threadId, "threadId");
+    assertRunRef(run);
+    return readRun(this.#options.store, threadId, this.#options.scope(), run);
+  }
+
+  /**
+   * All events of one run, like `events`. Of a run that executes, in whatever process: those so far, and then those
+   * that come, until it ends. They are not compacted yet: once the run is stored, it may have fewer events.
+   *
+   * Ends early with `signal`. A run that is unknown has no events.
+   */
+  runEvents(
+    threadId: string,
+    run: RunRef,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<EventLike, void, undefined> {
+    const scoped = this.#scopeFor(threadId).then((scope) => {
+      assertRunRef(run);
+      return scope;
+    });
+    scoped.catch(() => undefined);
+    return this.#runEvents(threadId, run, scoped, signal);
+  }
+
+  /**
+   * Who holds what: the runners that have the database open, and the threads on which runs execute. For operators: it
+   * reads all journals, and on PostgreSQL all threads.
+   */
+  async holders(query: HoldersQuery = {}): Promise<Holders> {
+    assertHoldersQuery(query);
+    return this.#store.holders(query, this.#options.scope());
   }
 
   /** A page of the stored runs, oldest first. */
@@ -226,10 +287,28 @@ export class Threads {
     yield* storedEvents(this.#options.store, threadId, await scope);
   }
 
-  async #view(threadId: string): Promise<Pick<StoredView, "messages" | "state">> {
+  async *#runEvents(
+    threadId: string,
+    run: RunRef,
+    scope: Promise<Scope>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<EventLike, void> {
+    const { store, openRuns } = this.#options;
+    const seen = await scope;
+    yield* runEvents({
+      ...{ store, threadId, run, signal, scope: seen },
+      openRuns: () => openRuns(threadId, seen),
+    });
+  }
+
+  async #view(
+    threadId: string,
+    { after }: ViewOptions,
+  ): Promise<Pick<StoredView, "messages" | "state">> {
     assertId(threadId, "threadId");
+    if (after !== undefined) assertRunRef(after);
     const { store, scope } = this.#options;
-    return readStoredView(store, threadId, scope());
+    return readStoredView(store, threadId, scope(), after);
   }
 
   /** Every thread of a scope, page by page. */

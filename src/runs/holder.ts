@@ -1,7 +1,19 @@
+import type { HeldThread } from "../protocol/holders.ts";
 import type { HistoryPageMessage, HoldingRun, StopOp } from "../protocol/messages.ts";
 
 /** Stands for the missing epoch of a run of a version 1 runner. Epochs of claims count from 1. */
 export const VERSION_1_EPOCH = 0;
+
+/** What a run that holds a thread is asked, as it is stored: it has to stop, and is stored. */
+export const STOP = 1;
+/** It has to stop, and nothing of it is stored. */
+export const STOP_AND_DISCARD = 2;
+
+/** What is asked of a run, by the number that is stored: `HeldThread.stop`. */
+export function stopOf(stored: number | null): HeldThread["stop"] {
+  if (stored === STOP_AND_DISCARD) return "discard";
+  return stored === STOP ? "asked" : "none";
+}
 
 /** The claim that holds a thread. */
 export interface ThreadHolder {

@@ -2,6 +2,7 @@ import type { EventLike } from "../events/event.ts";
 import type { StoredView } from "../events/view/thread-view.ts";
 import type { RunStoreError } from "../protocol/errors.ts";
 import type { Scope } from "../protocol/scope.ts";
+import type { RunDetails, RunRef } from "../protocol/threads.ts";
 import type { InterruptedRuns } from "./interrupted-runs.ts";
 import type { ThreadStore } from "./thread-store.ts";
 import type { ThreadTransfer } from "./thread-transfer.ts";
@@ -283,6 +284,8 @@ export interface HistoryOptions {
   readonly scope?: Scope | undefined;
   /** Only the last runs, so many of them. */
   readonly runs?: number | undefined;
+  /** Only this run, whatever `runs` says. A store that has `threads` gives no other, and sets `HistoryPage.run`. */
+  readonly run?: RunRef | undefined;
   /**
    * For a client that is shown the view at the end: state events and MESSAGES_SNAPSHOTs may be left out,
    * whose effect is in the view. `HistoryPage.trimmed` says so.
@@ -322,6 +325,8 @@ export interface HistoryPage {
   readonly trimmed?: boolean;
   /** On the first page: places in the thread, for `RunStore.readView`. */
   readonly views?: HistoryViews;
+  /** On the first page, with `HistoryOptions.run`. Null for a run that is not stored: the page is empty then. */
+  readonly run?: RunDetails | null;
 }
 
 export interface HistoryViews {

@@ -1,3 +1,4 @@
+import type { Holders, HoldersQuery } from "../protocol/holders.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type {
   EraseRequest,
@@ -14,15 +15,24 @@ import type {
 } from "../protocol/threads.ts";
 
 export type {
+  HeldThread,
+  Holders,
+  HoldersQuery,
+  Journal,
+  RunnerInstance,
+} from "../protocol/holders.ts";
+export type {
   EraseRequest,
   EraseResult,
   ForkOrigin,
   ForkRequest,
   PurgeLimits,
   PurgeResult,
+  RunDetails,
   RunOutcome,
   RunPage,
   RunQuery,
+  RunRef,
   RunSummary,
   ThreadChange,
   ThreadMetadata,
@@ -50,6 +60,9 @@ export interface ThreadStore {
 
   /** The stored runs of a thread, oldest first. */
   runs(threadId: string, query: RunQuery, scope: Scope): Promise<RunPage>;
+
+  /** The instances that have the data open, and the threads of the scope that runs hold. */
+  holders(query: HoldersQuery, scope: Scope): Promise<Holders>;
 
   /** Throws `THREAD_NOT_FOUND`. */
   update(threadId: string, change: ThreadChange, scope: Scope): Promise<void>;

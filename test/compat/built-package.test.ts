@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "../support/build.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
 import { fileWithThreads } from "../support/cli.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -61,6 +62,27 @@ describe("the built package", () => {
     const dbPath = await fileWithThreads();
     const { stdout } = await call("threads", "--json", "--db", dbPath);
     expect(stdout.trim().split("\n")).toHaveLength(2);
+  });
+
+  it("has the inspector's page, which needs no package that its users do not have", async () => {
+    const main = join(ROOT, "dist/src/cli/main.js");
+    const env = { ...process.env, NODE_OPTIONS: "--no-experimental-strip-types" };
+    const args = [main, "inspect", "--db", await fileWithThreads()];
+    const child = spawnChild(process.execPath, args, { env });
+    const url = await nextLine(child);
+    const html = await (await fetch(url)).text();
+    const [, script = ""] = /<script [^>]*src="([^"]+)"/.exec(html) ?? [];
+    const asset = await fetch(new URL(script, url));
+    expect([asset.status, asset.headers.get("content-type")]).toEqual([
+      200,
+      expect.stringContaining("javascript"),
+    ]);
+    expect(await (await fetch(new URL("api/threads", url))).json()).toMatchObject({
+      threads: [{ id: "u" }, { id: "t" }],
+    });
+    child.process.kill("SIGINT");
+    const { code, stderr } = await child.exited;
+    expect([code, stderr]).toEqual([0, "Ctrl-C ends the inspector.\n"]);
   });
 
   // V8 crashes now and then when many threads run WebAssembly: see CONTRIBUTING.md.

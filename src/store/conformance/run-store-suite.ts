@@ -5,6 +5,7 @@ import { following } from "./following.ts";
 import { hardContent } from "./hard-content.ts";
 import { history } from "./history.ts";
 import { historyPages } from "./history-pages.ts";
+import { holdersOfSeveralInstances, threadHolders } from "./holders.ts";
 import { ids } from "./ids.ts";
 import { listedThreads, searchedAfterRemoval, searchedThreads } from "./listed-threads.ts";
 import { messagesSeen } from "./messages-seen.ts";
@@ -21,6 +22,7 @@ import { restart } from "./restart.ts";
 import { runs } from "./runs.ts";
 import type { Section, StoreSupports, StoreTest } from "./section.ts";
 import { severalInstances } from "./several-instances.ts";
+import { singleRuns } from "./single-runs.ts";
 import { flushAndStats } from "./stats.ts";
 import { stopping } from "./stopping.ts";
 import { StoreUnderTest } from "./store-under-test.ts";
@@ -47,6 +49,9 @@ const SECTIONS: readonly Section[] = [
   listedThreads,
   searchedThreads,
   searchedAfterRemoval,
+  singleRuns,
+  threadHolders,
+  holdersOfSeveralInstances,
   removedThreads,
   forkedThreads,
   removedThreadsOfSeveralInstances,

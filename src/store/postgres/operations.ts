@@ -15,7 +15,7 @@ import { isVisible } from "../../protocol/scope.ts";
 import { answerUnheld, OK, type RunOp } from "../../runs/answers.ts";
 import { belongsTo, decideClaim } from "../../runs/claim.ts";
 import { eventsOf } from "../../runs/compact-journal.ts";
-import { isStoppable } from "../../runs/holder.ts";
+import { isStoppable, STOP, STOP_AND_DISCARD } from "../../runs/holder.ts";
 import {
   endInterrupted,
   type InterruptedEnd,
@@ -36,7 +36,7 @@ import {
 } from "./read-journal.ts";
 import { keyValues, RowWrites, type RunRow } from "./row-writes.ts";
 import { jsonOf, type ThreadMessages } from "./thread-messages.ts";
-import { holderOf, isHidden, STOP, STOP_AND_DISCARD, type ThreadRow } from "./thread-row.ts";
+import { holderOf, isHidden, type ThreadRow } from "./thread-row.ts";
 import { ListWrites } from "./threads/list-writes.ts";
 import type { Touch } from "./threads/thread-touches.ts";
 import { updateThread } from "./threads/update-thread.ts";

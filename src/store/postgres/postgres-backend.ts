@@ -18,6 +18,7 @@ import type {
   WriterOp,
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import { STOP_AND_DISCARD } from "../../runs/holder.ts";
 import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
   Backend,
@@ -48,7 +49,6 @@ import { keyValues } from "./row-writes.ts";
 import { migrate } from "./schema.ts";
 import { type Statement, type Statements, statementsOf } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
-import { STOP_AND_DISCARD } from "./thread-row.ts";
 import { PostgresThreadReads } from "./threads/thread-reads.ts";
 import { ThreadTouches, type Touch } from "./threads/thread-touches.ts";
 import { ThreadUpkeep } from "./threads/thread-upkeep.ts";
@@ -433,6 +433,7 @@ export class PostgresBackend implements Backend {
         }),
       get: (request) => read(() => reads.get(request)),
       runs: (request) => read(() => reads.runs(request)),
+      holders: (request) => read(() => reads.holders(request)),
     };
   }
 

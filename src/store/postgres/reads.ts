@@ -15,10 +15,12 @@ import type {
 } from "../../protocol/messages.ts";
 import { keyOf, type RunKey } from "../../protocol/run-key.ts";
 import { isVisible, type Scope } from "../../protocol/scope.ts";
+import type { RunDetails, RunRef } from "../../protocol/threads.ts";
 import { tellFollower } from "../../runs/follow.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../runs/history-page.ts";
 import { isReplayed, isShownWhole } from "../../runs/history-row.ts";
 import { liveRunOf, threadNow } from "../../runs/holder.ts";
+import { endOfTail, summaryOf } from "../../runs/thread-facts.ts";
 import { bigintArray, textArray } from "./binary-arrays.ts";
 import type { Compactor } from "./compactor.ts";
 import type { Connection } from "./connection.ts";
@@ -26,6 +28,8 @@ import { keyValues } from "./row-writes.ts";
 import type { Statement, Statements, ThreadColumns } from "./statements.ts";
 import { fromStored, toStored } from "./stored-ids.ts";
 import { holderOf, isHidden, type ThreadRow, threadRowOf } from "./thread-row.ts";
+import { type ListedRunColumns, LONG_TAIL } from "./threads/thread-statements.ts";
+import { storedRunOf } from "./threads/thread-summaries.ts";
 import { readChunks } from "./values/chunks.ts";
 
 /** Runs that one page has at most. */
@@ -54,6 +58,8 @@ interface PageRow {
   readonly shared_events: string | null;
 }
 
+type RunRow = Pick<PageRow, "epoch" | "run_id">;
+
 interface StoredRow extends StoredEventsRow {
   readonly thread_id: string;
   readonly epoch: number;
@@ -75,6 +81,8 @@ interface ThreadInScope {
   readonly isOthers: boolean;
 }
 
+const refOf = ({ epoch, run_id }: RunRow) => ({ epoch, runId: fromStored(run_id) });
+
 const NO_EVENTS: CutRow = { chunks: ["[]"], trimmed: false };
 
 /** The reads of a `PostgresBackend`. */
@@ -89,18 +97,20 @@ export class Reads {
 
   async page(request: PageRequest): Promise<HistoryPageMessage> {
     const { statements, instanceId, isAlive } = this.#options;
-    const { threadId, scope, cursor, runs, forReplay } = request;
+    const { threadId, scope, cursor, forReplay } = request;
     const { thread, lastRun } = await this.#thread(threadId, scope);
-    const before = cursor === null ? await this.#runBefore(threadId, runs, lastRun) : null;
+    const begun = await this.#begin(request, lastRun);
+    const { before, end, ...details } = begun;
     const now =
       cursor === null
         ? {
             ...threadNow(holderOf(thread, isAlive), thread?.epoch ?? 0, instanceId),
-            views: { before, end: lastRun },
+            views: { before, end },
+            ...details,
           }
         : { live: null, endedUpTo: 0 };
     if (thread === null) return { segments: [], next: null, ...now };
-    const from = cursor ?? { afterId: before ?? 0, chunk: 0, upToId: lastRun };
+    const from = cursor ?? { afterId: before ?? 0, chunk: 0, upToId: end };
     const { afterId, upToId } = from;
     const values = [toStored(threadId), afterId, upToId, PAGE_LENGTH, PAGE_RUNS];
     const found = await this.#query<PageRow>(statements.page, values);
@@ -185,13 +195,48 @@ export class Reads {
     return found;
   }
 
+  /** The epochs between which the history is, and with `PageRequest.run` the run. Zeros with a cursor. */
+  async #begin(
+    { threadId, cursor, runs, run }: PageRequest,
+    lastRun: number,
+  ): Promise<{
+    readonly before: number | null;
+    readonly end: number;
+    readonly run?: RunDetails | null;
+  }> {
+    if (cursor !== null) return { before: null, end: 0 };
+    if (run === null) {
+      const before = await this.#runBefore(threadId, runs, lastRun);
+      return { before: before?.epoch ?? null, end: lastRun };
+    }
+    const details = lastRun === 0 ? null : await this.#detailsOf(threadId, run);
+    if (details === null) return { before: null, end: 0, run: null };
+    return { before: details.previous?.epoch ?? null, end: details.epoch, run: details };
+  }
+
+  async #detailsOf(threadId: string, { epoch, runId }: RunRef): Promise<RunDetails | null> {
+    const { runsAfter } = this.#options.statements;
+    const values = [toStored(threadId), epoch - 1, 2, LONG_TAIL];
+    const [row, next] = await this.#query<ListedRunColumns>(runsAfter, values);
+    if (row === undefined || row.epoch !== epoch) return null;
+    if (runId !== undefined && fromStored(row.run_id) !== runId) return null;
+    const before = await this.#runBefore(threadId, 0, epoch - 1);
+    const end = endOfTail(row.tail);
+    return {
+      ...summaryOf(storedRunOf(row), end),
+      tokens: end.tokens,
+      previous: before === null ? null : refOf(before),
+      next: next === undefined ? null : refOf(next),
+    };
+  }
+
   /** The run before the last `runs` up to `lastRun`, or null if there is none. */
-  async #runBefore(threadId: string, runs: number | null, lastRun: number): Promise<number | null> {
+  async #runBefore(threadId: string, runs: number | null, lastRun: number): Promise<RunRow | null> {
     if (runs === null) return null;
     const { runBeforeLast } = this.#options.statements;
     const values = [toStored(threadId), lastRun, runs];
-    const [before] = await this.#query<{ epoch: number }>(runBeforeLast, values);
-    return before?.epoch ?? null;
+    const [before] = await this.#query<RunRow>(runBeforeLast, values);
+    return before ?? null;
   }
 
   /** The thread is null if it is unknown, or if `scope` does not see it. */

@@ -183,7 +183,7 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
     // The last runs of a thread, so many of them, begin behind this one.
     runBeforeLast: named(
       "run_before_last",
-      `SELECT epoch FROM ${s}.runs WHERE thread_id = $1 AND epoch <= $2
+      `SELECT epoch, run_id FROM ${s}.runs WHERE thread_id = $1 AND epoch <= $2
        ORDER BY epoch DESC LIMIT 1 OFFSET $3`,
     ),
     // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.

@@ -4,11 +4,6 @@ import type { Unfinished } from "./statement.ts";
 import type { ThreadColumns } from "./statements.ts";
 import { fromStored, fromStoredOrNull } from "./stored-ids.ts";
 
-/** The run has to stop. */
-export const STOP = 1;
-/** The run has to stop, and stores nothing. */
-export const STOP_AND_DISCARD = 2;
-
 /** The claim that holds a thread. */
 export interface Claim {
   readonly runId: string;

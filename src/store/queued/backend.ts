@@ -1,4 +1,5 @@
 import type { RunStoreError } from "../../protocol/errors.ts";
+import type { Holders, HoldersRequest } from "../../protocol/holders.ts";
 import type {
   Batch,
   DeleteThreadRequest,
@@ -120,6 +121,9 @@ export interface ThreadReads {
 
   /** A page of the stored runs of a thread, oldest first. */
   runs(request: ListRunsRequest): Promise<ListRunsMessage>;
+
+  /** See `ThreadStore.holders`. */
+  holders(request: HoldersRequest): Promise<Holders>;
 }
 
 export interface PurgeWatch {

@@ -153,7 +153,7 @@ export class QueuedRunStore implements RunStore {
   async readHistory(
     threadId: string,
     cursor: HistoryCursor | null,
-    { runs, forReplay = false, scope = UNOWNED }: HistoryOptions = {},
+    { runs, run, forReplay = false, scope = UNOWNED }: HistoryOptions = {},
   ): Promise<HistoryPage> {
     if (forReplay && runs !== undefined) this.#views?.noteReplayed(threadId, runs);
     const page = await this.#backend.readPage({
@@ -162,6 +162,7 @@ export class QueuedRunStore implements RunStore {
       cursor: cursor as PageCursor | null,
       runs: runs ?? null,
       forReplay,
+      run: run ?? null,
     });
     const segments: HistorySegment[] = [];
     for (const { events, ...segment } of page.segments) {
@@ -172,7 +173,8 @@ export class QueuedRunStore implements RunStore {
     const { next, endedUpTo, trimmed = false } = page;
     const live = this.#unlessEnded(threadId, page.live);
     const views = page.views === undefined ? {} : { views: viewPointsOf(page.views) };
-    return { segments, next, live, endedUpTo, trimmed, ...views };
+    const details = page.run === undefined ? {} : { run: page.run };
+    return { segments, next, live, endedUpTo, trimmed, ...views, ...details };
   }
 
   async runningRun(threadId: string, scope: Scope = UNOWNED): Promise<LiveRun | null> {

@@ -1,4 +1,5 @@
 import { RunStoreError } from "../../protocol/errors.ts";
+import type { Holders, HoldersQuery } from "../../protocol/holders.ts";
 import type { Scope } from "../../protocol/scope.ts";
 import type { MetadataField, StoredThread } from "../../protocol/thread-messages.ts";
 import type {
@@ -23,6 +24,8 @@ import type { UnstoredRuns } from "./unstored-runs.ts";
 
 /** Threads or runs a page. */
 const DEFAULT_LIMIT = 50;
+/** Held threads that are told at once. */
+const DEFAULT_HELD_LIMIT = 500;
 
 export interface QueuedThreadsOptions {
   readonly backend: Pick<Backend, "durability">;
@@ -69,6 +72,11 @@ export class QueuedThreads implements ThreadStore {
     const request = { threadId, scope, after, limit: limit ?? DEFAULT_LIMIT };
     const { runs, next } = await this.#options.reads.runs(request);
     return { runs, nextCursor: next === null ? null : runCursor(next, threadId) };
+  }
+
+  holders({ threadId, limit }: HoldersQuery, scope: Scope): Promise<Holders> {
+    const asked = { threadId: threadId ?? null, limit: limit ?? DEFAULT_HELD_LIMIT, scope };
+    return this.#options.reads.holders(asked);
   }
 
   async update(threadId: string, change: ThreadChange, scope: Scope): Promise<void> {

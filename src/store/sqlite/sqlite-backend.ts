@@ -79,6 +79,7 @@ export class SqliteBackend implements Backend {
     },
     get: (request) => this.#read({ kind: "thread", ...request }),
     runs: (request) => this.#read({ kind: "runs", ...request }),
+    holders: (request) => this.#read({ kind: "holders", ...request }),
   };
   readonly threadWrites: ThreadWrites = {
     deleteThread: (request) => this.#oneByOne(() => this.#deleteThread(request)),

@@ -24,7 +24,7 @@ export interface InstanceRow {
   readonly pid: number;
   readonly process_start: string | null;
   readonly lease_ms: number;
-  /** Milliseconds since the epoch. No code reads it: it is for people who look at the table. */
+  /** Milliseconds since the epoch, for people. No decision depends on it. */
   readonly heartbeat_at: number;
   /** Milliseconds on the monotonic clock of its machine: a new number with each heartbeat. */
   readonly heartbeat_uptime: number;

@@ -4,9 +4,14 @@ import type {
   PageCursor,
   PageRequest,
 } from "../../../src/protocol/messages.ts";
+import type { RunDetails, RunRef } from "../../../src/protocol/threads.ts";
 import { fillPage, type HistoryRow, PAGE_LENGTH } from "../../../src/runs/history-page.ts";
 import { cutRow, isShownWhole } from "../../../src/runs/history-row.ts";
+import { VERSION_1_EPOCH } from "../../../src/runs/holder.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
+import { findStoredRun } from "../runs/stored-runs.ts";
+import type { RunRow } from "../threads/statements.ts";
+import { summaryOfRow, tokensOfRow } from "../threads/thread-facts.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { StoredEventsRow } from "../values/statements.ts";
 import { placesJson } from "../values/stored-places.ts";
@@ -18,7 +23,7 @@ import { readThreadNow } from "./who-runs.ts";
 const CUT_ROWS = 4;
 
 /** The state of the thread, on the first page of a history. */
-type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views">;
+type Now = Pick<HistoryPageMessage, "live" | "endedUpTo" | "views" | "run">;
 
 /** The same fields on later pages, which do not tell the state of the thread. */
 const LATER: Now = { live: null, endedUpTo: 0 };
@@ -42,9 +47,9 @@ export class HistoryPages {
     this.#values = values;
   }
 
-  read({ threadId, scope, cursor, runs, forReplay }: PageRequest): HistoryPageMessage {
-    const begun = this.#begin(threadId, { scope, cursor, runs });
-    if (begun === null) return UNKNOWN_THREAD;
+  read({ threadId, scope, cursor, runs, forReplay, run }: PageRequest): HistoryPageMessage {
+    const begun = this.#begin(threadId, { scope, cursor, runs, run });
+    if (begun === null) return run === null ? UNKNOWN_THREAD : { ...UNKNOWN_THREAD, run: null };
     const { from, ...now } = begun;
     const seen = { trimmed: false };
     const page = fillPage(this.#rows(threadId, from, forReplay, seen), from);
@@ -73,12 +78,15 @@ export class HistoryPages {
    */
   #begin(
     threadId: string,
-    { scope, cursor, runs }: Pick<PageRequest, "scope" | "cursor" | "runs">,
+    { scope, cursor, runs, run }: Pick<PageRequest, "scope" | "cursor" | "runs" | "run">,
   ): (Now & { readonly from: PageCursor }) | null {
     const { statements } = this.#context;
     const begin = () => {
       if (!isThreadVisible(this.#context.statements, threadId, scope)) return null;
       if (cursor !== null) return { from: cursor, ...LATER };
+      if (run !== null) {
+        return { ...readThreadNow(this.#context, threadId), ...this.#runOnly(threadId, run) };
+      }
       const upToId = statements.lastRowOfThread.get(threadId) ?? 0;
       const before =
         runs === null ? null : (statements.rowBeforeLast.get(threadId, upToId, runs) ?? null);
@@ -87,6 +95,36 @@ export class HistoryPages {
       return { ...readThreadNow(this.#context, threadId), views, from };
     };
     return this.#context.db.transaction(begin)();
+  }
+
+  /** What a history of this run alone begins with. */
+  #runOnly(
+    threadId: string,
+    { epoch, runId }: RunRef,
+  ): Pick<Now, "views" | "run"> & { readonly from: PageCursor } {
+    const { statements } = this.#context;
+    const key = { threadId, epoch, ...(runId !== undefined && { runId }) };
+    const id = findStoredRun(statements, key);
+    if (id === undefined) {
+      const views = { before: null, end: 0 };
+      return { run: null, views, from: { afterId: 0, chunk: 0, upToId: 0 } };
+    }
+    const before = statements.rowBeforeLast.get(threadId, id, 1) ?? null;
+    const [row, next] = statements.runsAfter.all(threadId, id - 1, 2);
+    const previous =
+      before === null ? undefined : statements.runsAfter.get(threadId, before - 1, 1);
+    const refOf = (other: typeof row) => (other === undefined ? null : refOfRow(other));
+    const run: RunDetails | null =
+      row === undefined
+        ? null
+        : {
+            ...summaryOfRow(row),
+            tokens: tokensOfRow(row),
+            previous: refOf(previous),
+            next: refOf(next),
+          };
+    const from = { afterId: before ?? 0, chunk: 0, upToId: id };
+    return { run, views: { before, end: id }, from };
   }
 
   #cutRow({ id, events }: StoredRunRow, forReplay: boolean): CutRow {
@@ -110,5 +148,7 @@ export class HistoryPages {
     return cutRow(row, forReplay, this.#values.readSpan);
   }
 }
+
+const refOfRow = ({ epoch, run_id: runId }: RunRow) => ({ epoch: epoch ?? VERSION_1_EPOCH, runId });
 
 const nameOf = (id: number, forReplay: boolean) => `${id} ${forReplay}`;

@@ -1,3 +1,4 @@
+import type { Holders } from "../../../src/protocol/holders.ts";
 import type {
   HistoryPageMessage,
   LookMessage,
@@ -19,6 +20,7 @@ import { ValueReader } from "../values/read-values.ts";
 import { RunInputs } from "../views/read-input.ts";
 import { ViewReader } from "../views/read-view.ts";
 import { HistoryPages } from "./history-pages.ts";
+import { HolderReader } from "./holders.ts";
 import { MovedThreads } from "./moved-threads.ts";
 import type { ReaderContext } from "./reader-context.ts";
 import { look } from "./tail.ts";
@@ -32,6 +34,7 @@ export type ReaderReply =
   | ListThreadsMessage
   | ReadThreadMessage
   | ListRunsMessage
+  | Holders
   | MovedPageMessage
   | RunInputMessage;
 
@@ -43,6 +46,7 @@ export class Reading {
   readonly #inputs: RunInputs;
   readonly #threads: ThreadReader;
   readonly #moved: MovedThreads;
+  readonly #holders: HolderReader;
 
   constructor(context: ReaderContext) {
     this.#context = context;
@@ -53,6 +57,7 @@ export class Reading {
     this.#inputs = new RunInputs(context.db, context.statements, values, this.#views);
     this.#threads = new ThreadReader(context, values);
     this.#moved = new MovedThreads(context, values);
+    this.#holders = new HolderReader(context);
   }
 
   answer(request: ReaderRequest): ReaderReply {
@@ -73,6 +78,8 @@ export class Reading {
         return this.#threads.get(request);
       case "runs":
         return this.#threads.runs(request);
+      case "holders":
+        return this.#holders.read(request);
       case "moved":
         return this.#moved.read(request);
     }

@@ -1,14 +1,8 @@
 import type { OpResult, StopOp } from "../../../src/protocol/messages.ts";
 import type { RunKey } from "../../../src/protocol/run-key.ts";
-import { isStoppable } from "../../../src/runs/holder.ts";
+import { isStoppable, STOP, STOP_AND_DISCARD } from "../../../src/runs/holder.ts";
 import { holderOf, isThreadVisible } from "../instances/ownership.ts";
 import type { WriterContext } from "./writer-context.ts";
-
-/** Value of `run_state.stop_requested`: the run has to stop, and is stored. */
-const STOP = 1;
-
-/** Value of `run_state.stop_requested`: the run has to stop, and nothing of it is stored. */
-const STOP_AND_DISCARD = 2;
 
 /**
  * Asks the live owner of a thread's run to stop the run. `stopped` is false if there is no such owner, and

@@ -21,7 +21,9 @@ export function findStoredRun(
 ): number | undefined {
   for (const row of statements.epochsOfThread.iterate(threadId)) {
     if ((row.epoch ?? VERSION_1_EPOCH) === epoch) {
-      return runId === undefined || row.run_id === runId ? row.id : undefined;
+      if (runId === undefined || row.run_id === runId) return row.id;
+      // All rows of version 1 have the same epoch.
+      if (row.epoch !== null) return undefined;
     }
     // Rows of version 1 have no epoch and may stand anywhere: they do not end the search.
     if (row.epoch !== null && row.epoch < epoch) return undefined;

@@ -1,7 +1,7 @@
 import type { EventLike } from "../../../src/events/event.ts";
 import { sharedLength } from "../../../src/events/shared/places.ts";
 import type { StoredRunFacts, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
-import type { RunSummary } from "../../../src/protocol/threads.ts";
+import type { RunSummary, TokenUsage } from "../../../src/protocol/threads.ts";
 import * as facts from "../../../src/runs/thread-facts.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
@@ -23,6 +23,11 @@ export function addRow(
 /** A run as `ThreadStore.runs` lists it. */
 export function summaryOfRow(row: RunRow): RunSummary {
   return facts.summaryOf(storedRunOf(row), facts.endOfTail(tailOf(row)));
+}
+
+/** What the agent of a run told of its usage. */
+export function tokensOfRow(row: RunRow): TokenUsage | null {
+  return facts.endOfTail(tailOf(row)).tokens;
 }
 
 function storedRunOf(row: RunRow): StoredRunFacts {

@@ -1,4 +1,5 @@
 import { endOf } from "../../../events/run-facts.ts";
+import type { Holders, HoldersRequest } from "../../../protocol/holders.ts";
 import { isVisible } from "../../../protocol/scope.ts";
 import type {
   ListRunsMessage,
@@ -14,6 +15,7 @@ import { bigintArray } from "../binary-arrays.ts";
 import type { ThreadColumns } from "../statements.ts";
 import { toStored } from "../stored-ids.ts";
 import { threadRowOf } from "../thread-row.ts";
+import { readHolders } from "./holders.ts";
 import { ThreadLists } from "./list-threads.ts";
 import { type ListedRunColumns, LONG_TAIL, SHORT_TAIL } from "./thread-statements.ts";
 import { readSummaries, type SummaryContext, storedRunOf } from "./thread-summaries.ts";
@@ -58,6 +60,10 @@ export class PostgresThreadReads implements ThreadReads {
       runs: listed.map((row, at) => summaryOf(storedRunOf(row), endOf(ends[at]))),
       next,
     };
+  }
+
+  holders(request: HoldersRequest): Promise<Holders> {
+    return readHolders(this.#context, request);
   }
 
   /** The last events of runs. Few are longer than what was read of them. */

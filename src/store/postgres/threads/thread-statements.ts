@@ -164,6 +164,35 @@ export function threadStatementsOf(schema: string) {
        FROM ${s}.runs AS r WHERE r.thread_id = $1 AND r.epoch = ANY($2::int8[])`,
     ),
 
+    /* Who holds what: $1 for the threads of all resources, else those of $2. Reads whole tables: nobody else asks. */
+    heldThreads: named(
+      "held_threads",
+      `SELECT thread_id, epoch, run_id, owner_id, stop,
+         (extract(epoch FROM updated_at) * 1000)::int8 AS claimed_at, count(*) OVER () AS total
+       FROM ${s}.threads AS t
+       WHERE owner_id IS NOT NULL AND ${notHidden("t")} AND ($1 OR resource_id IS NOT DISTINCT FROM $2)
+       ORDER BY updated_at, thread_id LIMIT $3`,
+    ),
+    heldThread: named(
+      "held_thread",
+      `SELECT thread_id, epoch, run_id, owner_id, stop,
+         (extract(epoch FROM updated_at) * 1000)::int8 AS claimed_at, 1 AS total
+       FROM ${s}.threads AS t
+       WHERE owner_id IS NOT NULL AND ${notHidden("t")} AND ($1 OR resource_id IS NOT DISTINCT FROM $2)
+         AND thread_id = $3`,
+    ),
+    hostsSeen: named(
+      "hosts_seen",
+      `SELECT instance_id, lease_ms, (extract(epoch FROM seen_at) * 1000)::int8 AS seen_at,
+         (SELECT count(*) FROM ${s}.threads AS t WHERE t.owner_id = instance_id) AS held
+       FROM ${s}.hosts ORDER BY instance_id`,
+    ),
+    journalSizes: named(
+      "journal_sizes",
+      `SELECT thread_id, epoch, count(*) AS segments, sum(octet_length(events))::int8 AS bytes
+       FROM ${s}.journal GROUP BY thread_id, epoch`,
+    ),
+
     // A list is read in the order of an index. Without statistics, the server would rather sort it.
     inOrder: named("in_order", "SELECT set_config('enable_bitmapscan', 'off', true)"),
 

@@ -1,0 +1,127 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import type { AxeResults } from "axe-core";
+import type { BrowserContextOptions, Locator, Page } from "playwright-core";
+import { type Child, nextLine } from "../support/child-process.ts";
+import { startCli } from "../support/cli.ts";
+import type { useBrowser } from "./browser.ts";
+
+/** What the tests saw, to be looked at. Git ignores it. */
+const SCREENSHOTS = join(import.meta.dirname, "screenshots");
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+export interface Inspector {
+  /** With its token. */
+  readonly url: string;
+  readonly child: Child;
+}
+
+/** `durable-agent-runner inspect`, as a process that does not outlive its test. */
+export async function startInspector(dbPath: string): Promise<Inspector> {
+  const child = startCli(["inspect", "--db", dbPath]);
+  for (;;) {
+    const [url] = /http:\/\/\S+/.exec(await nextLine(child)) ?? [];
+    if (url !== undefined) return { url, child };
+  }
+}
+
+/** The inspector's page, as its reader sees it. */
+export class InspectorPage {
+  readonly page: Page;
+  readonly #url: string;
+  /** What the page could not do: uncaught errors, and what its policy forbade. */
+  readonly complaints: string[] = [];
+  /** Origins other than the inspector's that the page asked for something. */
+  readonly foreign: string[] = [];
+
+  private constructor(page: Page, url: string) {
+    this.page = page;
+    this.#url = url;
+    page.on("pageerror", (error) => this.complaints.push(error.message));
+    page.on("console", (message) => {
+      if (/Content Security Policy|Warning:/i.test(message.text())) {
+        this.complaints.push(message.text());
+      }
+    });
+    page.on("request", (request) => {
+      const { origin } = new URL(request.url());
+      if (origin !== new URL(url).origin && origin !== "null") this.foreign.push(origin);
+    });
+  }
+
+  /** Opens the page at a place, such as `{ thread: "t", view: "events" }`. */
+  static async open(
+    browser: ReturnType<typeof useBrowser>,
+    { url }: Pick<Inspector, "url">,
+    place: Readonly<Record<string, string>> = {},
+    options: BrowserContextOptions = {},
+  ): Promise<InspectorPage> {
+    const context = await browser.newContext(options);
+    const opened = new InspectorPage(await context.newPage(), url);
+    await opened.goTo(place);
+    return opened;
+  }
+
+  async goTo(place: Readonly<Record<string, string>>): Promise<void> {
+    await this.page.goto(`${this.#url}#${new URLSearchParams(place)}`);
+  }
+
+  /** What the part of the URL behind "#" says. */
+  place(): Record<string, string> {
+    return Object.fromEntries(new URLSearchParams(new URL(this.page.url()).hash.slice(1)));
+  }
+
+  list(name: string): Locator {
+    return this.page.getByRole("list", { name });
+  }
+
+  /** The rows of the list of threads that are in the document. */
+  threads(): Locator {
+    return this.page.getByRole("complementary").locator("a.thread-row");
+  }
+
+  main(): Locator {
+    return this.page.getByRole("main");
+  }
+
+  async shows(text: string | RegExp): Promise<void> {
+    await this.main().getByText(text).first().waitFor();
+  }
+
+  /** Chooses a view of the thread. */
+  async view(name: string): Promise<void> {
+    await this.page
+      .getByRole("navigation", { name: "Views of the thread" })
+      .getByRole("link", { name, exact: true })
+      .click();
+  }
+
+  /** The text of the element that has the focus. */
+  focused(): Promise<string> {
+    return this.page.evaluate("document.activeElement?.textContent");
+  }
+
+  /** How many elements the document has. */
+  elements(): Promise<number> {
+    return this.page.evaluate("document.querySelectorAll('*').length");
+  }
+
+  async screenshot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+  }
+
+  /** What axe finds that is serious or critical, each as "rule: element". */
+  async seriousFindings(): Promise<string[]> {
+    // Playwright evaluates it apart from the page's scripts, so the policy of the page does not stop it.
+    await this.page.evaluate(readFileSync(AXE, "utf8"));
+    const { violations } = await this.page.evaluate(() =>
+      (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+    );
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+  }
+}
