@@ -23,6 +23,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       "firstEventP99Ms",
       "loopDelayP99Ms",
       "liveRunKiB",
+      "connectedKiB",
       "rssMiB",
     ],
     plots: [
