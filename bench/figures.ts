@@ -14,6 +14,7 @@ export const FIGURES = {
   loopDelayMaxMs: { label: "loop delay max", unit: "ms", better: "less" },
   cpuUsPerRun: { label: "processor time a run", unit: "µs", better: "less" },
   mainUsPerRun: { label: "main thread's time a run", unit: "µs", better: "less" },
+  connectedKiB: { label: "held a further client of it", unit: "KiB", better: "less" },
   liveRunKiB: { label: "held a live run", unit: "KiB", better: "less" },
   cpuMsPerConnect: { label: "processor time a connect", unit: "ms", better: "less" },
   mainMsPerConnect: { label: "main thread's time a connect", unit: "ms", better: "less" },

@@ -56,31 +56,51 @@ export async function measureHttpLoad(assignment: Assignment): Promise<readonly 
     firstEventP99Ms: firstEventUs.percentile(99) / 1000,
     ...delays,
     rssMiB: peakRssMiB,
-    liveRunKiB: clients >= LIVE_RUNS ? await liveRunKiB(server, clients, eventsPerRun) : null,
+    ...(clients >= LIVE_RUNS ? await measureHeld(server, assignment, clients) : {}),
   };
   await server.close();
   return [{ x: clients, figures }];
 }
 
-/** What the server's main thread holds for each run that has emitted half of its events. */
-async function liveRunKiB(
-  server: HttpServer,
-  clients: number,
-  eventsPerRun: number,
-): Promise<number> {
-  const { heldBytes: idle } = await server.ask("memory");
-  const reached: Promise<void>[] = [];
-  const runs = Array.from({ length: clients }, (_, at) => {
-    const half = Promise.withResolvers<void>();
-    reached.push(half.promise);
-    const client = new HttpClient(server.runtimeUrl, `live-${at}`);
-    return client.run(`live-${at}`, { eventsPerRun, held: true }, (count) => {
-      if (count === eventsPerRun / 2) half.resolve();
+/**
+ * What the server's main thread holds for each run that has emitted half of its events, and for each further
+ * client that is connected to such a run. Without a runner, no client can be connected.
+ */
+async function measureHeld(server: HttpServer, { peer, settings }: Assignment, clients: number) {
+  const { eventsPerRun = 24 } = settings;
+  const held = async () => (await server.ask("memory")).heldBytes / clients / 1024;
+  /** Resolves when each client has so many events: what they do then goes on. */
+  const begin = async (
+    events: number,
+    act: (client: HttpClient, id: string, onEvents: (count: number) => void) => Promise<unknown>,
+  ) => {
+    const reached: Promise<void>[] = [];
+    const acting = Array.from({ length: clients }, (_, at) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      reached.push(promise);
+      const id = `live-${at}`;
+      const client = new HttpClient(server.runtimeUrl, id);
+      return act(client, id, (count) => (count === events ? resolve() : undefined));
     });
-  });
-  await Promise.all(reached);
-  const { heldBytes } = await server.ask("memory");
+    const ended = Promise.all(acting);
+    await Promise.race([Promise.all(reached), ended]);
+    return { ended };
+  };
+
+  const idle = await held();
+  const runs = await begin(eventsPerRun / 2, (client, id, onEvents) =>
+    client.run(id, { eventsPerRun, held: true }, onEvents),
+  );
+  const running = await held();
+  const canConnect = peer !== "no-runner";
+  const connected = canConnect
+    ? await begin(1, (client, _, onEvents) => client.connect(onEvents))
+    : null;
+  const withClients = await held();
   await server.ask("release");
-  await Promise.all(runs);
-  return (heldBytes - idle) / clients / 1024;
+  await Promise.all([runs.ended, connected?.ended]);
+  return {
+    liveRunKiB: running - idle,
+    connectedKiB: canConnect ? withClients - running : null,
+  };
 }

@@ -24,6 +24,10 @@ const runtime = new CopilotRuntime({
   agents: { default: new ServedAgent(gate) },
 });
 const server = createServer(createCopilotNodeListener({ runtime, basePath: BASE_PATH }));
+// On a busy machine, a client may be late: no connection is closed before it asks again.
+server.keepAliveTimeout = 0;
+server.headersTimeout = 0;
+server.requestTimeout = 0;
 // A storm of clients is queued, not refused.
 server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 });
 await once(server, "listening");

@@ -48,9 +48,12 @@ function noiseOf({ median, min, max }: Spread): string {
   return `±${Math.round((50 * (max - min)) / median)} %`;
 }
 
-/** A difference is one only if no round of one result lies between the rounds of the other. */
+/**
+ * A difference is one only if no round of one result lies between the rounds of the other. Without a spread,
+ * as after a single round, nothing can be said.
+ */
 function changeOf(figure: FigureName, was: Spread, is: Spread): string {
-  if (was.min === was.max || is.min === is.max) return "one round";
+  if (was.min === was.max || is.min === is.max) return "unknown";
   if (is.min <= was.max && was.min <= is.max) return "noise";
   return is.median > was.median === (FIGURES[figure].better === "more") ? "better" : "worse";
 }

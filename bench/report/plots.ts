@@ -45,7 +45,7 @@ export interface Plot {
 }
 
 const WIDTH = 680;
-const HEIGHT = 380;
+const HEIGHT = 400;
 /** Without quotes, which would end the attribute that it is written to. */
 const FONT = "system-ui, -apple-system, Helvetica, Arial, sans-serif";
 /** Smaller values on a logarithmic axis are drawn as this value: it has no place for 0. */
@@ -126,20 +126,20 @@ export function drawPlot(plot: Plot): string {
   drawing.setOption({
     animation: false,
     textStyle: { fontFamily: FONT, fontSize: 13, color: TEXT },
-    title: { text: plot.title, left: 60, top: 4, textStyle: { color: TEXT, fontSize: 15 } },
+    title: { text: plot.title, left: 84, top: 4, textStyle: { color: TEXT, fontSize: 15 } },
     legend: {
-      ...{ left: 60, right: 16, top: 30, itemGap: 18, selectedMode: false },
+      ...{ left: 84, right: 16, top: 30, itemGap: 26, selectedMode: false },
       textStyle: LABEL,
       data: plot.series.map(({ label }) => label),
     },
-    grid: { left: 70, right: 24, top: 84, bottom: 52, outerBoundsMode: "none" },
+    grid: { left: 90, right: 24, top: 106, bottom: 52, outerBoundsMode: "none" },
     xAxis: { ...axis, ...xAxisOf(plot) },
     yAxis: {
       ...axis,
       ...{ type: plot.yScale === "log" ? "log" : "value", name: plot.yLabel },
       ...{
         nameLocation: "middle",
-        nameGap: 46,
+        nameGap: 66,
         nameMoveOverlap: false,
         minorTick: { show: false },
       },

@@ -58,7 +58,8 @@ function tablesOf(result: BenchResult): readonly string[] {
     const trial = result.trials.find(({ name }) => name === shown.trial);
     const peers = trial === undefined ? [] : peersAt(result, trial, shown.x);
     if (trial === undefined || peers.length === 0) return [];
-    const columns = columnsOf(trial, shown);
+    const baseline = result.peers.find(({ name }) => name === trial.baseline)?.label ?? "";
+    const columns = columnsOf(trial, shown, baseline);
     const head = [shown.corner, ...columns.map(({ head }) => head)];
     const rows = peers.map((peer) => [peer.label, ...columns.map(({ cell }) => cell(peer))]);
     return [tableLines(head, rows)];
@@ -80,14 +81,18 @@ interface Column {
 }
 
 /** The figures: beside the first its ratio, beside the processor time what a runner costs. */
-function columnsOf(trial: TrialResult, { x, figures, kept }: Shown): readonly Column[] {
+function columnsOf(
+  trial: TrialResult,
+  { x, figures, kept }: Shown,
+  baseline: string,
+): readonly Column[] {
   const columns = figures.flatMap((figure, at): readonly Column[] => {
     const own: Column = {
       head: labelOf(figure),
       cell: ({ name: peer }) => formatFigure(figureOf(trial, { x, peer, figure })),
     };
     const ratio: Column = {
-      head: `x ${trial.baseline}`,
+      head: `x ${baseline}`,
       cell: ({ name }) => formatFigure(ratioOf(trial, x, name)),
     };
     const cost: Column = {

@@ -23,6 +23,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       "firstEventP99Ms",
       "loopDelayP99Ms",
       "liveRunKiB",
+      "connectedKiB",
       "rssMiB",
     ],
     plots: [
@@ -30,7 +31,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       line("Processor time of the server, a run", "cpuUsPerRun", "log", "linear"),
       line("First event of a run over HTTP, median", "firstEventMs", "log"),
     ],
-    full: { seconds: 5, warmUpSeconds: 3, rounds: 1, roundsAt: { 50: 4 } },
+    full: { seconds: 4, warmUpSeconds: 2.5, rounds: 1, roundsAt: { 50: 4 } },
     quick: {
       seconds: 2,
       warmUpSeconds: 1.5,

@@ -122,7 +122,7 @@ describe("a result beside an earlier one", () => {
       rowOf(withRunsPerSecond(...rounds), SMALL_RESULT)?.at(-1);
     expect(change(4000, 5000)).toBe("worse");
     expect(change(4000, 8100)).toBe("noise");
-    expect(change(4000)).toBe("one round");
+    expect(change(4000)).toBe("unknown");
   });
 
   test("is part of the text and of the page", () => {
