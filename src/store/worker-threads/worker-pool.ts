@@ -149,6 +149,8 @@ export class WorkerPool<Request> {
       // The writer gets requests before it has answered the earlier ones. It answers in order.
       concurrentTasksPerWorker: worker === "writer" ? MAX_REQUESTS : 1,
       maxThreads: threads,
+      // Nobody reads the histograms.
+      recordTiming: false,
       workerData: this.#threadConfig(gate),
     });
     pool.on("error", (error: unknown) => this.#dropPool(pool, error));
