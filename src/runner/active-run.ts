@@ -95,8 +95,6 @@ export interface CheckedRequest extends RunRequest {
   readonly isStored: boolean;
   /** `ClaimRequest.rerunOf`, for the rerun of an interrupted run. */
   readonly rerunOf?: number | undefined;
-  /** Null when nobody listens. */
-  readonly trace: RunTrace | null;
 }
 
 /** Receives the end of a run: implemented by `ThreadRuns`. */
@@ -137,7 +135,13 @@ export class ActiveRun {
   /** Ends the wait for a run of another process. Null before such a wait. */
   #foreignWait: AbortController | null = null;
 
-  constructor(request: CheckedRequest, environment: RunEnvironment, listener: RunListener) {
+  /** `trace` is null when nobody listens. */
+  constructor(
+    request: CheckedRequest,
+    environment: RunEnvironment,
+    listener: RunListener,
+    trace: RunTrace | null,
+  ) {
     this.threadId = request.threadId;
     this.runId = request.runId;
     this.resourceId = request.resourceId;
@@ -150,8 +154,8 @@ export class ActiveRun {
     const { storeInput } = environment;
     this.#stream = new RunStream({ threadId: this.threadId, runId: this.runId, storeInput });
     this.#state = "waiting";
-    this.#trace = request.trace;
-    this.#trace?.follow(this.log, () => this.#outcome);
+    this.#trace = trace;
+    trace?.follow(this.log, () => this.#outcome);
   }
 
   /** What `run` returns: each subscriber gets all events of the run, from the first. */

@@ -11,14 +11,17 @@ export type TracedRun = Pick<
   "threadId" | "runId" | "agentId" | "resourceId" | "isStored" | "isRerun"
 >;
 
+/** Whether runs are told of. A subscriber to the events alone needs their traces as well. */
+export function isTraced(): boolean {
+  return runChannel.hasSubscribers || eventChannel.hasSubscribers;
+}
+
 /**
- * Makes a run by `make`, and publishes its beginning, if anybody listens: otherwise `make` gets null. What `make`
- * captures of the async context has the stores that subscribers have bound to the channel.
+ * Makes a run by `make`, and publishes its beginning. What `make` captures of the async context has the stores that
+ * subscribers have bound to the channel.
  */
-export function traced<Run>(who: () => TracedRun, make: (trace: RunTrace | null) => Run): Run {
-  // A subscriber to the events alone needs the traces as well.
-  if (!runChannel.hasSubscribers && !eventChannel.hasSubscribers) return make(null);
-  const trace = new RunTrace(who());
+export function traced<Run>(who: TracedRun, make: (trace: RunTrace) => Run): Run {
+  const trace = new RunTrace(who);
   const { start, end } = runChannel;
   try {
     return start.runStores(trace.message, () => make(trace));

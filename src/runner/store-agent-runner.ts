@@ -25,7 +25,7 @@ import { Interruptions, type OnInterrupted, type RerunRequest } from "./interrup
 import { checkRunnerOptions, DEFAULT_MAX_RERUNS } from "./options.ts";
 import { replayThread } from "./replay.ts";
 import { currentScope, operatorScope, type Resources, scopeOfResource } from "./resource.ts";
-import { traced } from "./run-trace.ts";
+import { isTraced, type RunTrace, traced } from "./run-trace.ts";
 import { RunnerTransfer } from "./runner-transfer.ts";
 import { isConversation, type StoreRun } from "./store-run.ts";
 import { assertId } from "./thread-arguments.ts";
@@ -389,14 +389,13 @@ export class StoreAgentRunner {
   }
 
   /** The run does not begin yet. It is told of, if anybody listens. */
-  #newRun(request: Omit<CheckedRequest, "trace">): ActiveRun {
+  #newRun(request: CheckedRequest): ActiveRun {
+    const make = (trace: RunTrace | null) =>
+      new ActiveRun(request, this.#environment, this.#runs, trace);
+    if (!isTraced()) return make(null);
     const { threadId, runId, resourceId, isStored, rerunOf, agent } = request;
-    const isRerun = rerunOf !== undefined;
-    const who = { threadId, runId, resourceId, isStored, isRerun };
-    return traced(
-      () => ({ ...who, agentId: agentIdOf(agent) }),
-      (trace) => new ActiveRun({ ...request, trace }, this.#environment, this.#runs),
-    );
+    const who = { threadId, runId, resourceId, isStored, isRerun: rerunOf !== undefined };
+    return traced({ ...who, agentId: agentIdOf(agent) }, make);
   }
 
   #isStored({ threadId, runId, input }: RunToCheck): boolean {
@@ -483,7 +482,7 @@ export class StoreAgentRunner {
   }
 }
 
-type RunToCheck = Omit<CheckedRequest, "isStored" | "resourceId" | "trace">;
+type RunToCheck = Omit<CheckedRequest, "isStored" | "resourceId">;
 
 /** Reads each field once, because a getter may throw or return another value the next time. */
 function checkRequest(request: RunRequest): RunToCheck {

@@ -61,6 +61,17 @@ export const closing: Section = {
       await expectRefusal(store.port.readHistory("t", null));
     });
 
+    test("what a health check asks of it succeeds while it is open, and is refused afterwards", async ({
+      open,
+    }) => {
+      const store = open();
+      const { port } = store;
+      const ask = async () => (port.probe === undefined ? port.ready() : port.probe());
+      await ask();
+      await store.close();
+      await expectRefusal(ask(), { what: "a probe after close" });
+    });
+
     test("after closing, appending throws nothing", async ({ open }) => {
       const store = open();
       const held = await store.claimed("t", "held");

@@ -10,6 +10,11 @@ export const BROKEN_STORES: readonly (readonly [
   breakStore: (inner: RunStore) => RunStore,
 ])[] = [
   [
+    "says that it can be written when it is closed",
+    "close: what a health check asks of it succeeds while it is open, and is refused afterwards",
+    (inner) => brokenStore(inner, { probe: async () => undefined }),
+  ],
+  [
     "forgets epochs",
     "claims: each claim of a thread has a higher epoch than those before it",
     (inner) => storeOfBrokenRuns(inner, () => ({ epoch: 1 })),
