@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from "playwright-core";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 
 /** Where Debian's package has it. */
@@ -18,15 +24,18 @@ const ARGS = [
 ];
 
 /** A browser for the tests of a file. */
-export function useBrowser(): { newContext(): Promise<BrowserContext> } {
+export function useBrowser(): {
+  newContext(options?: BrowserContextOptions): Promise<BrowserContext>;
+} {
   let browser: Browser;
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
   });
   afterAll(() => browser.close());
   return {
-    async newContext() {
-      const context = await browser.newContext({ viewport: { width: 1100, height: 700 } });
+    async newContext(options) {
+      const viewport = { width: 1100, height: 700 };
+      const context = await browser.newContext({ viewport, ...options });
       context.setDefaultTimeout(20_000);
       onTestFinished(() => context.close());
       return context;
@@ -34,8 +43,10 @@ export function useBrowser(): { newContext(): Promise<BrowserContext> } {
   };
 }
 
-/** Saves what the page shows, if `SCREENSHOTS` names a directory. */
+/** Where git does not look. */
+const SCREENSHOTS = process.env.SCREENSHOTS ?? join(import.meta.dirname, "screenshots");
+
+/** Saves what the page shows. */
 export async function screenshot(page: Page, name: string): Promise<void> {
-  const directory = process.env.SCREENSHOTS;
-  if (directory !== undefined) await page.screenshot({ path: join(directory, `${name}.png`) });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
