@@ -43,8 +43,10 @@ export function useBrowser(): {
   };
 }
 
-/** Saves what the page shows, if `SCREENSHOTS` names a directory. */
+/** Where git does not look. */
+const SCREENSHOTS = process.env.SCREENSHOTS ?? join(import.meta.dirname, "screenshots");
+
+/** Saves what the page shows. */
 export async function screenshot(page: Page, name: string): Promise<void> {
-  const directory = process.env.SCREENSHOTS;
-  if (directory !== undefined) await page.screenshot({ path: join(directory, `${name}.png`) });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
