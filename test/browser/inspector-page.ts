@@ -1,14 +1,10 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import type { AxeResults } from "axe-core";
 import type { BrowserContextOptions, Locator, Page } from "playwright-core";
 import { type Child, nextLine } from "../support/child-process.ts";
 import { startCli } from "../support/cli.ts";
-import type { useBrowser } from "./browser.ts";
-
-/** What the tests saw, to be looked at. Git ignores it. */
-const SCREENSHOTS = join(import.meta.dirname, "screenshots");
+import { screenshot, type useBrowser } from "./browser.ts";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
@@ -109,8 +105,7 @@ export class InspectorPage {
   }
 
   async screenshot(name: string): Promise<void> {
-    mkdirSync(SCREENSHOTS, { recursive: true });
-    await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+    await screenshot(this.page, name);
   }
 
   /** What axe finds that is serious or critical, each as "rule: element". */
