@@ -1,12 +1,8 @@
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import type { AxeResults } from "axe-core";
 import type { BrowserContextOptions, Locator, Page } from "playwright-core";
 import { type Child, nextLine } from "../support/child-process.ts";
 import { startCli } from "../support/cli.ts";
+import { seriousFindings } from "./axe.ts";
 import { screenshot, type useBrowser } from "./browser.ts";
-
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 export interface Inspector {
   /** With its token. */
@@ -108,15 +104,8 @@ export class InspectorPage {
     await screenshot(this.page, name);
   }
 
-  /** What axe finds that is serious or critical, each as "rule: element". */
-  async seriousFindings(): Promise<string[]> {
-    // Playwright evaluates it apart from the page's scripts, so the policy of the page does not stop it.
-    await this.page.evaluate(readFileSync(AXE, "utf8"));
-    const { violations } = await this.page.evaluate(() =>
-      (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-    );
-    return violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+  /** What axe finds that keeps people from using the page, a line each. */
+  seriousFindings(): Promise<string[]> {
+    return seriousFindings(this.page);
   }
 }
