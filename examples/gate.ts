@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 
-const LOCAL_NAMES = ["localhost", "127.0.0.1", "[::1]"];
+export const LOCAL_NAMES: readonly string[] = ["localhost", "127.0.0.1", "[::1]"];
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 /**

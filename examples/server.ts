@@ -1,5 +1,7 @@
-// `npm start`: an ordinary CopilotKit runtime on a durable runner. Environment: PORT, DB_PATH,
-// DATABASE_URL (a PostgreSQL database, instead of the file of DB_PATH; any number of servers may share it), AGENT_PACE_MS (milliseconds that the demo agent takes for a token), OPENAI_API_KEY (adds
+// The server of `npm start` (examples/start.ts): an ordinary CopilotKit runtime on a durable runner, and a
+// page to talk to it. It also works alone, then without the page. Environment: PORT, DB_PATH,
+// DATABASE_URL (a PostgreSQL database, instead of the file of DB_PATH; any number of servers may share
+// it), AGENT_PACE_MS (milliseconds that the demo agent takes for a token), OPENAI_API_KEY (adds
 // "assistant"), ALLOWED_HOSTS (further host names, separated by commas, under which it may be called
 // and whose pages may call it).
 import "./no-telemetry.ts";
@@ -9,15 +11,24 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BuiltInAgent, CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
-import { healthzListener, type Logger, SqliteAgentRunner } from "../src/index.ts";
+import {
+  healthzListener,
+  type Logger,
+  SqliteAgentRunner,
+  withThreadsListener,
+} from "../src/index.ts";
 import { PostgresAgentRunner } from "../src/postgres.ts";
-import { curlLines } from "./curl-lines.ts";
+import { announcement, BASE_PATH } from "./announcement.ts";
 import { Gate } from "./gate.ts";
+import { PageServer } from "./page-server.ts";
 import { ShowcaseAgent } from "./showcase-agent.ts";
+import { SupervisorLink } from "./supervisor/link.ts";
+import { visitorOf } from "./visitor.ts";
 
 const HOST = "127.0.0.1";
-const BASE_PATH = "/api/copilotkit";
 const FAREWELL_MS = 500;
+/** Over PostgreSQL, a killed server counts as dead after this time. The page waits for it. */
+const LEASE_MS = 3000;
 
 const port = wholeNumber("PORT", 4141, 65_535);
 const paceMs = wholeNumber("AGENT_PACE_MS", 25, 60_000);
@@ -40,7 +51,23 @@ const runtime = new CopilotRuntime({
 });
 const gate = new Gate((process.env.ALLOWED_HOSTS ?? "").split(",").filter((name) => name !== ""));
 const cors = { origin: (origin: string) => (gate.allowsOrigin(origin) ? origin : null) };
-const listener = gate.guard(createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors }));
+const runtimeListener = createCopilotNodeListener({ runtime, basePath: BASE_PATH, cors });
+// The threads of each visitor of the page. Commands in a shell have no cookie: theirs belong to nobody.
+const visitorsListener = withThreadsListener(runtimeListener, {
+  runner,
+  basePath: BASE_PATH,
+  logger,
+  identify(_request, req) {
+    const visitor = visitorOf(req);
+    return visitor === null ? new Response(null, { status: 401 }) : { resourceId: visitor };
+  },
+});
+const supervisor = SupervisorLink.open();
+const pages = new PageServer(runner, supervisor);
+const listener = gate.guard((req, res) => {
+  if (pages.serves(req)) return pages.answer(req, res);
+  return visitorOf(req) === null ? runtimeListener(req, res) : visitorsListener(req, res);
+});
 const health = healthzListener(runner);
 // Probes name no host that the gate would know.
 const server = createServer((req, res) =>
@@ -49,14 +76,16 @@ const server = createServer((req, res) =>
 
 await listen();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, shutDown);
-announce();
+supervisor?.onEnd(shutDown);
+const listeningOn = (server.address() as AddressInfo).port;
+if (supervisor) supervisor.isListening(listeningOn, place);
+else console.log(announcement(listeningOn, place, false));
 
 async function openRunner() {
   try {
-    // "reject" gives a second run on a busy thread a RUN_ERROR, which its client can see.
-    const options = { onConcurrentRun: "reject", logger } as const;
+    const options = { onConcurrentRun: "enqueue", logger } as const;
     const opened = connectionString
-      ? new PostgresAgentRunner({ ...options, connectionString })
+      ? new PostgresAgentRunner({ ...options, connectionString, leaseMs: LEASE_MS })
       : new SqliteAgentRunner({ ...options, dbPath });
     await opened.ready();
     return opened;
@@ -79,15 +108,10 @@ async function listen() {
   }
 }
 
-function announce() {
-  const url = `http://${HOST}:${(server.address() as AddressInfo).port}${BASE_PATH}`;
-  console.log(`CopilotKit runtime at ${url}\nThreads in ${place}`);
-  for (const { title, command } of curlLines(url)) console.log(`\n# ${title}\n${command}`);
-}
-
 async function shutDown() {
   if (!server.listening) process.exit(1);
-  console.log("\nClosing when the runs in flight are done. Press Ctrl-C again to leave at once.");
+  if (!supervisor)
+    console.log("\nClosing when the runs in flight are done. Press Ctrl-C again to leave at once.");
   const closed = once(server.close(), "close");
   try {
     await runner.close();

@@ -1,5 +1,22 @@
+/** Where clients find the runtime on a server. */
+export const BASE_PATH = "/api/copilotkit";
+
+/** What a server on this port says when it listens. `place`: where the threads are, in words. */
+export function announcement(port: number, place: string, hasPage = true): string {
+  const origin = `http://127.0.0.1:${port}`;
+  const lines = curlLines(`${origin}${BASE_PATH}`).map(
+    ({ title, command }) => `\n# ${title}\n${command}`,
+  );
+  return [
+    ...(hasPage ? [`Chat in your browser at ${origin}`] : []),
+    `CopilotKit runtime at ${origin}${BASE_PATH}`,
+    `Threads in ${place}`,
+    ...lines,
+  ].join("\n");
+}
+
 /** Commands to paste into a shell, each with a title, for the thread "hello". */
-export function curlLines(baseUrl: string): { title: string; command: string }[] {
+function curlLines(baseUrl: string): { title: string; command: string }[] {
   const agentUrl = `${baseUrl}/agent/default`;
   // Ids must be new for every run, however often the line is pasted: the shell puts the time there.
   const now = "'$(date +%s)'";

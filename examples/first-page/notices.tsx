@@ -1,0 +1,64 @@
+import { type ReactNode, useState } from "react";
+import { RELOADED } from "./controls.tsx";
+import type { Failure, View } from "./conversation.ts";
+import type { Watch } from "./use-server.ts";
+
+interface Props {
+  readonly view: View;
+  readonly watch: Watch;
+  readonly onAgain: () => void;
+}
+
+/** What has just happened to the server and the conversation, and what to do about it. */
+export function Notices({ view, watch, onAgain }: Props) {
+  const [wasReloaded] = useState(takeReloaded);
+  return (
+    <div className="notices" role="status">
+      {notice(view, watch, wasReloaded, onAgain)}
+    </div>
+  );
+}
+
+function notice(view: View, watch: Watch, wasReloaded: boolean, onAgain: () => void): ReactNode {
+  const { failure, isAnswering, unsent } = view;
+  if (watch.isGone) {
+    return <p className="warning">The server is gone. The page connects again when it is back.</p>;
+  }
+  if (unsent !== null) {
+    return (
+      <p className="warning">
+        The server was killed before it had stored your message. Send it again.
+      </p>
+    );
+  }
+  if (failure !== null && !isAnswering) {
+    return (
+      <div className="warning">
+        <p>{explained(failure, watch.replaced)}</p>
+        <button type="button" onClick={onAgain}>
+          Answer again
+        </button>
+      </div>
+    );
+  }
+  if (wasReloaded && isAnswering) {
+    return <p>The page was reloaded. The answer went on meanwhile: nothing is missing.</p>;
+  }
+  return null;
+}
+
+function explained(failure: Failure, replaced: number | null): string {
+  if (failure.code !== "RUN_INTERRUPTED") return `The answer ended early: ${failure.message}`;
+  const process = replaced === null ? "The server" : `Process ${replaced}`;
+  return (
+    `${process} was killed during this answer. What it had said is kept, and the thread is free: ` +
+    "send your next message, or have the question answered again from the start."
+  );
+}
+
+/** Whether the page before this one was reloaded by its button. Once. */
+function takeReloaded(): boolean {
+  const threadId = sessionStorage.getItem(RELOADED);
+  sessionStorage.removeItem(RELOADED);
+  return threadId !== null && threadId === new URLSearchParams(location.search).get("thread");
+}
