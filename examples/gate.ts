@@ -27,7 +27,6 @@ export class Gate {
     return (request, response) => {
       const refusal = this.#refusal(request);
       if (refusal !== null) return refuse(response, ...refusal);
-      limitBody(request, response);
       return listener(request, response);
     };
   }
@@ -44,27 +43,13 @@ export class Gate {
     if (headers.origin !== undefined && !this.allowsOrigin(headers.origin)) {
       return [403, `Pages of ${headers.origin} may not call this server.`];
     }
+    // Without its length, a body would have to be counted while somebody else reads it.
+    if (headers["transfer-encoding"] !== undefined) return [411, "Send a content-length."];
     const length = Number(headers["content-length"] ?? 0);
-    if (length > MAX_BODY_BYTES) return [413, TOO_LARGE];
-    const hasBody = length > 0 || headers["transfer-encoding"] !== undefined;
+    if (length > MAX_BODY_BYTES) return [413, `A body may have ${MAX_BODY_BYTES} bytes.`];
     const type = headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-    return hasBody && type !== "application/json" ? [415, "Send application/json."] : null;
+    return length > 0 && type !== "application/json" ? [415, "Send application/json."] : null;
   }
-}
-
-const TOO_LARGE = `A body may have ${MAX_BODY_BYTES} bytes.`;
-
-/** Limits a body without a content-length. */
-function limitBody(request: IncomingMessage, response: ServerResponse): void {
-  let bytes = 0;
-  request.on("data", (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes <= MAX_BODY_BYTES) return;
-    if (!response.headersSent) refuse(response, 413, TOO_LARGE);
-    // The reader of the body gets no more of it.
-    request.removeAllListeners("data");
-    request.resume();
-  });
 }
 
 function refuse(response: ServerResponse, status: number, reason: string): void {

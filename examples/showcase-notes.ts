@@ -41,11 +41,34 @@ const NOTES: readonly Note[] = [
       "messages that are new to the thread are kept with it. The history is read in pages, so " +
       "a long thread does not block the others.",
   },
+  {
+    title: "Many users, one runner",
+    text:
+      "An application tells the runner which user sends a request, by the login that it has. Each " +
+      "user then sees, continues and stops the threads of that user alone, and a thread of " +
+      "somebody else is answered like an unknown one.",
+  },
+  {
+    title: "More than one process",
+    text:
+      "Any number of servers may share the file, or a PostgreSQL database. Each of them follows " +
+      "and stops the runs of the others, and when one of them dies, the others end its runs.",
+  },
 ];
 
-/** The note that shares the most words with the question. The first note if none shares a word. */
+/** All notes as one, which takes a while to say. */
+const EVERYTHING: Note = {
+  title: "Everything in the notes",
+  text: NOTES.map(({ title, text }) => `\n\n**${title}.** ${text}`).join(""),
+};
+
+/**
+ * The note that shares the most words with the question. The first note if none shares a word; all notes
+ * if it asks for everything.
+ */
 export function findNote(question: string): Note {
   const asked = new Set(wordsOf(question));
+  if (asked.has("everything")) return EVERYTHING;
   const score = (note: Note) =>
     new Set(wordsOf(`${note.title} ${note.text}`).filter((word) => asked.has(word))).size;
   return NOTES.reduce((best, note) => (score(note) > score(best) ? note : best));

@@ -67,15 +67,15 @@ export function Controls({ conversation, view, isGone, onSend }: Props) {
     <section className="controls" aria-label="Break it">
       <button type="button" disabled={isOff} onClick={run(reload)}>
         <strong>Reload in mid-answer</strong>
-        <span>The answer goes on without the page, and the page catches up.</span>
+        <span>The answer goes on meanwhile.</span>
       </button>
       <button type="button" disabled={isOff} onClick={run(kill)}>
         <strong>Kill the server</strong>
-        <span>SIGKILL, it starts again by itself: what was said is kept.</span>
+        <span>It restarts. What was said is kept.</span>
       </button>
       <button type="button" disabled={isOff} onClick={run(openElsewhere)}>
         <strong>Open in a second server</strong>
-        <span>Another process on the same database follows the live answer.</span>
+        <span>It follows the live answer.</span>
       </button>
       {problem !== null && (
         <p className="problem" role="alert">

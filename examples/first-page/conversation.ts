@@ -143,13 +143,23 @@ export class Conversation {
   }
 
   #newAgent(): ProxiedCopilotRuntimeAgent {
-    return new ProxiedCopilotRuntimeAgent({
+    const agent: ProxiedCopilotRuntimeAgent = new ProxiedCopilotRuntimeAgent({
       runtimeUrl: RUNTIME_URL,
       agentId: AGENT_ID,
       threadId: this.threadId,
       transport: "rest",
       runtimeMode: "sse",
+      fetch: async (input, init) => {
+        const response = await fetch(input, init);
+        const onCut = () => {
+          if (this.#agent === agent) this.#isCut = true;
+        };
+        return response.body === null
+          ? response
+          : new Response(untilCut(response.body, onCut), response);
+      },
     });
+    return agent;
   }
 
   #subscriber(agent: ProxiedCopilotRuntimeAgent): AgentSubscriber {
@@ -172,8 +182,10 @@ export class Conversation {
       onMessagesChanged: () => {
         if (isMine()) this.#show();
       },
-      onRunFailed: (): AgentStateMutation => {
-        if (isMine()) this.#isCut = true;
+      onRunFailed: ({ error }): AgentStateMutation => {
+        // A request that reaches nobody fails with a TypeError.
+        if (isMine() && error instanceof TypeError) this.#isCut = true;
+        else if (isMine()) this.#failure = { code: "", message: error.message };
         return { stopPropagation: true }; // Or the client writes the error to the console as well.
       },
     };
@@ -200,6 +212,24 @@ export class Conversation {
       unsent: this.#unsent,
     };
   }
+}
+
+/** Ends a stream that is cut without an error: the client would leave the rejection unhandled. */
+function untilCut(body: ReadableStream<Uint8Array>, onCut: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch {
+        onCut();
+        controller.close();
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
 }
 
 /** The text of a message, without its attachments. */

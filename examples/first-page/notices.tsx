@@ -1,4 +1,4 @@
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { RELOADED } from "./controls.tsx";
 import type { Failure, View } from "./conversation.ts";
 import type { Watch } from "./use-server.ts";
@@ -11,7 +11,10 @@ interface Props {
 
 /** What has just happened to the server and the conversation, and what to do about it. */
 export function Notices({ view, watch, onAgain }: Props) {
-  const [wasReloaded] = useState(takeReloaded);
+  const [wasReloaded, setReloaded] = useState(takeReloaded);
+  const { isAnswering } = view;
+  // Until the answer has ended that the reload was in the middle of.
+  useEffect(() => () => setReloaded((before) => before && !isAnswering), [isAnswering]);
   return (
     <div className="notices" role="status">
       {notice(view, watch, wasReloaded, onAgain)}
