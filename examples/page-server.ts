@@ -52,8 +52,10 @@ export class PageServer {
     }
     if (call === "POST /demo/kill" || call === "POST /demo/other-server") {
       if (!isOwnPage(req)) return text(res, 403, "Only the page of this server may do that.");
-      if (pathname === "/demo/kill") process.kill(process.pid, "SIGKILL");
-      const port = (await this.#supervisor?.otherServer()) ?? null;
+      if (this.#supervisor === null) return text(res, 503, "Only under `npm start`.");
+      // Nobody is left to answer.
+      if (pathname === "/demo/kill") return this.#supervisor.kill();
+      const port = await this.#supervisor.otherServer();
       return port === null ? text(res, 503, "It did not start.") : json(res, 200, { port });
     }
     if (req.method !== "GET" && req.method !== "HEAD") return text(res, 404, "Not found.");

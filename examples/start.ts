@@ -6,12 +6,9 @@ import { buildPage } from "./supervisor/build-page.ts";
 import type { ToServer } from "./supervisor/messages.ts";
 import { SupervisedServer } from "./supervisor/supervised-server.ts";
 
-/** npm passes on the Ctrl-C that the terminal has sent to this process already: one press, two signals. */
-const SAME_PRESS_MS = 300;
-
-const servers = new Map<Role, { readonly server: SupervisedServer; port: number | null }>();
 type Role = "first" | "second";
-let endingSince: number | undefined;
+const servers = new Map<Role, { readonly server: SupervisedServer; port: number | null }>();
+let isEnding = false;
 let exitCode = 0;
 let page: ToServer | undefined;
 
@@ -49,7 +46,7 @@ function start(role: Role): void {
       servers.delete(role);
       tellOther(other, null);
       exitCode ||= code;
-      if (role === "first" && endingSince === undefined) end();
+      if (role === "first" && !isEnding) end();
       if (servers.size === 0) process.exit(exitCode);
     },
   });
@@ -75,18 +72,19 @@ async function builtPage(): Promise<ToServer> {
   }
 }
 
+/** A second signal ends everything at once. */
 function onSignal(): void {
-  if (endingSince === undefined) {
+  if (!isEnding) {
     console.log("\nClosing when the runs in flight are done. Press Ctrl-C again to leave at once.");
     end();
-  } else if (performance.now() - endingSince > SAME_PRESS_MS) {
-    exitCode = 1;
-    for (const { server } of [...servers.values()]) server.end("SIGKILL");
+    return;
   }
+  exitCode = 1;
+  for (const { server } of [...servers.values()]) server.end("SIGKILL");
 }
 
 /** Lets the runs in flight finish. */
 function end(): void {
-  endingSince = performance.now();
+  isEnding = true;
   for (const { server } of [...servers.values()]) server.end("SIGTERM");
 }

@@ -26,6 +26,11 @@ export class SupervisorLink {
     this.#send({ kind: "listening", port, place });
   }
 
+  /** Has this process killed with SIGKILL, and started again. */
+  kill(): void {
+    this.#send({ kind: "kill" });
+  }
+
   /** The port of a second server on the same database, once it listens. Null if it did not start. */
   otherServer(): Promise<number | null> {
     const { promise, resolve } = Promise.withResolvers<number | null>();

@@ -12,5 +12,7 @@ export type ToServer =
 export type ToSupervisor =
   /** `place`: where the threads are, in words. */
   | { readonly kind: "listening"; readonly port: number; readonly place: string }
+  /** Asks to be killed with SIGKILL. */
+  | { readonly kind: "kill" }
   /** Asks for a second server on the same database. The answer is `other-server`. */
   | { readonly kind: "start-other" };

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { ToServer, ToSupervisor } from "./messages.ts";
 
 const SERVER = join(import.meta.dirname, "../server.ts");
-/** A server that dies more often than this within `DEATHS_WITHIN_MS` stays dead. */
-const MAX_DEATHS = 8;
+/** A server that dies by itself more often than this within `DEATHS_WITHIN_MS` stays dead. */
+const MAX_DEATHS = 5;
 const DEATHS_WITHIN_MS = 60_000;
 const RESTART_DELAY_MS = 300;
 
@@ -30,6 +30,8 @@ export class SupervisedServer {
   #child: ChildProcess;
   #deaths: number[] = [];
   #isEnding = false;
+  /** The next death was asked for by the button of the page. */
+  #isWanted = false;
   #restart: NodeJS.Timeout | undefined;
 
   /** `port`: undefined leaves it to the environment. */
@@ -69,6 +71,11 @@ export class SupervisedServer {
     });
     child.on("message", (message: ToSupervisor) => {
       if (message.kind === "start-other") return this.#events.startOther();
+      if (message.kind === "kill") {
+        this.#isWanted = true;
+        child.kill("SIGKILL");
+        return;
+      }
       this.#hasListened = true;
       this.#port = String(message.port);
       this.#events.listening(message.port, message.place);
@@ -90,6 +97,10 @@ export class SupervisedServer {
   }
 
   #diesTooOften(): boolean {
+    if (this.#isWanted) {
+      this.#isWanted = false;
+      return false;
+    }
     const now = performance.now();
     this.#deaths = [...this.#deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
     if (this.#deaths.length <= MAX_DEATHS) return false;

@@ -136,11 +136,8 @@ describe("examples/server.ts", () => {
   test("refuses a body of more than 4 MiB, or without a content-length", async () => {
     const announced = { ...JSON_TYPE, ...own(), "content-length": String(300 * MIB) };
     expect((await run(announced, "{")).status).toBe(413);
-    function* endless() {
-      for (let at = 0; at < 5; at++) yield " ".repeat(MIB);
-    }
     const headers = { ...JSON_TYPE, ...own() };
-    const chunked = await ask({ host: "127.0.0.1", port, path, headers }, endless());
+    const chunked = await ask({ host: "127.0.0.1", port, path, headers }, ["{", "}"]);
     expect(chunked.status).toBe(411);
     // The server still answers afterwards.
     expect((await run({ ...JSON_TYPE, ...own() })).status).toBe(200);

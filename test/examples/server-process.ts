@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { onTestFinished } from "vitest";
 
-const SERVER = join(import.meta.dirname, "../../examples/server.ts");
+const EXAMPLES = join(import.meta.dirname, "../../examples");
+/** What is started: a server alone, or `npm start`, which supervises servers and builds their page. */
+type Script = "server.ts" | "start.ts";
 
 export interface ServerProcess {
   readonly child: ChildProcess;
@@ -16,14 +18,15 @@ export interface ServerProcess {
 type CleanUp = () => Promise<void>;
 
 /**
- * `npm start`, on a free port unless `env` sets one. It is killed by the function that `atEnd` gets, at
- * the latest at the end of the test.
+ * An example, on a free port unless `env` sets one. It is killed by the function that `atEnd` gets, at the
+ * latest at the end of the test. The servers of `npm start` end when it is killed.
  */
 export function spawnServer(
   env: Record<string, string>,
   atEnd: (kill: CleanUp) => void = onTestFinished,
+  script: Script = "server.ts",
 ): ServerProcess {
-  const child = spawn(process.execPath, [SERVER], {
+  const child = spawn(process.execPath, [join(EXAMPLES, script)], {
     env: { ...process.env, PORT: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -51,8 +54,9 @@ export interface CurlLines {
 export async function startServer(
   env: Record<string, string>,
   atEnd?: (kill: CleanUp) => void,
+  script?: Script,
 ): Promise<ServerProcess & { curl: CurlLines }> {
-  const server = spawnServer(env, atEnd);
+  const server = spawnServer(env, atEnd, script);
   await new Promise<void>((resolve, reject) => {
     server.child.stdout?.on("data", () => {
       if (curlLinesIn(server.output()).length === 3) resolve();
