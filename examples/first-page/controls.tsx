@@ -71,7 +71,7 @@ export function Controls({ conversation, view, isGone, onSend }: Props) {
       </button>
       <button type="button" disabled={isOff} onClick={run(kill)}>
         <strong>Kill the server</strong>
-        <span>It restarts. What was said is kept.</span>
+        <span>It restarts and has your thread.</span>
       </button>
       <button type="button" disabled={isOff} onClick={run(openElsewhere)}>
         <strong>Open in a second server</strong>

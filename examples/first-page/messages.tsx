@@ -21,6 +21,8 @@ export function Messages({ view, onAsk }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
   const { messages, isAnswering, isLoading } = view;
+  const last = messages.at(-1);
+  const speaks = last?.role === "assistant" && textOf(last) !== "";
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: each new view may be longer.
   useLayoutEffect(() => {
@@ -45,7 +47,7 @@ export function Messages({ view, onAsk }: Props) {
         {isAnswering && (
           <p className="thinking">
             <span className="pulse" aria-hidden="true" />
-            {messages.at(-1)?.role === "assistant" ? "Answering" : "Working"}
+            {speaks ? "Answering" : "Working"}
           </p>
         )}
       </div>

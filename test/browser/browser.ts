@@ -33,7 +33,7 @@ export function useBrowser(): {
   });
   afterAll(() => browser.close());
   return {
-    async newContext(options = {}) {
+    async newContext(options) {
       const viewport = { width: 1100, height: 700 };
       const context = await browser.newContext({ viewport, ...options });
       context.setDefaultTimeout(20_000);
@@ -43,8 +43,10 @@ export function useBrowser(): {
   };
 }
 
-/** Saves what the page shows, if `SCREENSHOTS` names a directory. */
+/** Where git does not look. */
+const SCREENSHOTS = process.env.SCREENSHOTS ?? join(import.meta.dirname, "screenshots");
+
+/** Saves what the page shows. */
 export async function screenshot(page: Page, name: string): Promise<void> {
-  const directory = process.env.SCREENSHOTS;
-  if (directory !== undefined) await page.screenshot({ path: join(directory, `${name}.png`) });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
 }
