@@ -60,7 +60,7 @@ export function App() {
         <header>
           <button
             type="button"
-            className="quiet menu"
+            className="menu"
             aria-expanded={isListOpen}
             aria-controls="threads"
             onClick={() => setListOpen(!isListOpen)}
