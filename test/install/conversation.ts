@@ -29,7 +29,8 @@ export async function converse(server: ServerCommand): Promise<string> {
   return `${run.length} events live, ${replay.length} after a restart`;
 }
 
-async function during<T>(
+/** Calls `use` while the server runs, with the URL of its agent. The server gets SIGTERM afterwards. */
+export async function during<T>(
   { project, command, args, env }: ServerCommand,
   use: (agentUrl: string) => Promise<T>,
 ): Promise<T> {
@@ -73,7 +74,8 @@ async function listening(base: string): Promise<void> {
   for (;;) {
     try {
       const { ok, status } = await fetch(`${base}/info`);
-      if (ok) return;
+      // A server with a login is there as well.
+      if (ok || status === 401) return;
       throw new Error(`/info answers ${status}`);
     } catch (error) {
       if (Date.now() > deadline) throw error;

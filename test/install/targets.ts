@@ -2,6 +2,7 @@ import { BUNDLERS, bundleAndTalk } from "./bundlers.ts";
 import { converse } from "./conversation.ts";
 import { startModelServer } from "./model-server.ts";
 import { buildAndServe } from "./next.ts";
+import { useExample } from "./next-example.ts";
 import type { Project } from "./project.ts";
 import { snippet } from "./snippets.ts";
 import { TALK, talkAsCommonJs, talkTwice } from "./talk.ts";
@@ -114,4 +115,10 @@ export const TARGETS: readonly Target[] = [
   },
   next("next", "Turbopack", []),
   next("next-webpack", "webpack", ["--webpack"]),
+  {
+    name: "next-example",
+    what: "examples/next: CopilotKit's chat with a login, in a browser",
+    long: true,
+    run: useExample,
+  },
 ];

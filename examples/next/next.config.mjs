@@ -1,0 +1,6 @@
+export default {
+  serverExternalPackages: ["durable-agent-runner"],
+  // This example lies in a repository with a lockfile of its own.
+  turbopack: { root: import.meta.dirname },
+  outputFileTracingRoot: import.meta.dirname,
+};
