@@ -37,7 +37,7 @@ function notice(view: View, watch: Watch, wasReloaded: boolean, onAgain: () => v
   if (failure !== null && !isAnswering) {
     return (
       <div className="warning">
-        <p>{explained(failure, watch.replaced)}</p>
+        <p>{explained(failure)}</p>
         <button type="button" onClick={onAgain}>
           Answer again
         </button>
@@ -50,12 +50,11 @@ function notice(view: View, watch: Watch, wasReloaded: boolean, onAgain: () => v
   return null;
 }
 
-function explained(failure: Failure, replaced: number | null): string {
-  if (failure.code !== "RUN_INTERRUPTED") return `The answer ended early: ${failure.message}`;
-  const process = replaced === null ? "The server" : `Process ${replaced}`;
+function explained({ code, message }: Failure): string {
+  if (code !== "RUN_INTERRUPTED") return `The answer ended early: ${message}`;
   return (
-    `${process} was killed during this answer. What it had said is kept, and the thread is free: ` +
-    "send your next message, or have the question answered again from the start."
+    "The server was killed during this answer. What it had said is kept. Send your next message, " +
+    "or have the question answered again from the start."
   );
 }
 

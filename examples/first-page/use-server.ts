@@ -14,8 +14,6 @@ export interface Watch {
   /** The process that answered last, or null before the first answer. */
   readonly server: Server | null;
   readonly isGone: boolean;
-  /** The process that answered before the server was gone, once another one is there. */
-  readonly replaced: number | null;
 }
 
 /**
@@ -23,7 +21,7 @@ export interface Watch {
  * stream was cut, and when a run was started on the thread elsewhere: in another tab, or by another process.
  */
 export function useServer(conversation: Conversation): Watch {
-  const [watch, setWatch] = useState<Watch>({ server: null, isGone: false, replaced: null });
+  const [watch, setWatch] = useState<Watch>({ server: null, isGone: false });
 
   useEffect(() => {
     let timer: number | undefined;
@@ -69,8 +67,6 @@ async function statusOf(threadId: string, signal: AbortSignal): Promise<Status |
 function after(before: Watch, status: Status | null): Watch {
   if (status === null) return before.isGone ? before : { ...before, isGone: true };
   const { pid, port } = status;
-  const isOther = before.server !== null && before.server.pid !== pid;
-  if (!isOther && !before.isGone && before.server !== null) return before;
-  const replaced = isOther ? (before.server?.pid ?? null) : before.replaced;
-  return { server: { pid, port }, isGone: false, replaced };
+  const isSame = before.server?.pid === pid && !before.isGone;
+  return isSame ? before : { server: { pid, port }, isGone: false };
 }

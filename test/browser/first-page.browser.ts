@@ -54,7 +54,7 @@ describe("the page of npm start", () => {
     await visitor.page.getByText("The server is gone. The page connects again").waitFor();
     await screenshot(visitor.page, "first-page-killed");
 
-    await visitor.page.getByText(`Process ${pid} was killed during this answer.`).waitFor();
+    await visitor.page.getByText("The server was killed during this answer.").waitFor();
     expect(await visitor.pid()).not.toBe(pid);
     const [first, kept = ""] = await visitor.answers();
     expect(first).toContain(END);
