@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { ThreadItem } from "./thread-item.tsx";
 import { listThreads, type ThreadPage } from "./threads.ts";
 
@@ -17,9 +17,14 @@ export function ThreadList({ openThread, change, onOpen }: Props) {
   const [withArchived, setWithArchived] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
 
+  const latest = useRef(0);
   const read = useCallback(async () => {
+    latest.current += 1;
+    const mine = latest.current;
     try {
-      setPage(await listThreads(withArchived, null));
+      const first = await listThreads(withArchived, null);
+      // Answers may overtake each other.
+      if (mine === latest.current) setPage(first);
     } catch {
       // The page says already that the server is gone, and reads the list when it is back.
     }

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { startPostgres } from "../support/postgres.ts";
 import { seriousFindings } from "./axe.ts";
 import { screenshot, useBrowser } from "./browser.ts";
 import { END, FirstPage, startPage } from "./first-page.ts";
@@ -112,6 +113,30 @@ describe("the page of npm start", () => {
     await visitor.ended(1);
     expect(await visitor.questions()).toEqual(await other.questions());
     expect([...visitor.complaints, ...other.complaints]).toEqual([]);
+  });
+
+  it("does the same on PostgreSQL", async () => {
+    const postgres = await startPostgres();
+    onTestFinished(() => postgres.stop());
+    const context = await browser.newContext();
+    const url = await startPage({ DATABASE_URL: await postgres.newDatabase() });
+    const visitor = await FirstPage.open(context, url);
+    await visitor.breakIt("Kill the server").click();
+    await visitor.page.getByText("The server was killed during this answer.").waitFor();
+    const [kept = ""] = await visitor.answers();
+    expect(kept).toMatch(/^Everything in the notes\./);
+
+    const opened = context.waitForEvent("page");
+    await visitor.breakIt("Open in a second server").click();
+    const other = new FirstPage(await opened);
+    await other.page.waitForURL(/\?thread=/);
+    await other.page.getByText("Answering").waitFor();
+    await other.button("Stop").click();
+    await visitor.button("Send").waitFor();
+    await other.button("Send").waitFor();
+    expect(await other.answers()).toEqual(await visitor.answers());
+    expect((await other.answers())[0]).toBe(kept);
+    await visitor.lists(["Tell me everything you know about this server."]);
   });
 
   it("starts new conversations, opens, renames, archives and deletes them", async () => {
