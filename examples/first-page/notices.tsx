@@ -30,7 +30,7 @@ function notice(view: View, watch: Watch, wasReloaded: boolean, onAgain: () => v
   if (unsent !== null) {
     return (
       <p className="warning">
-        The server was killed before it had stored your message. Send it again.
+        The server has not stored your message: it was cut off too early. Send it again.
       </p>
     );
   }

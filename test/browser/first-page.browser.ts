@@ -89,6 +89,22 @@ describe("the page of npm start", () => {
     expect(answers[0]).toBe(kept);
   });
 
+  it("gives a message back that has not reached the server", async () => {
+    const url = await startPage({ AGENT_PACE_MS: "1" });
+    const visitor = await FirstPage.open(await browser.newContext(), url);
+    await visitor.say("What is this server?");
+    await visitor.page.route("**/agent/default/run", (route) => route.abort());
+    await visitor.send("Does anybody hear me?");
+    await visitor.page.getByText("Send it again.").waitFor();
+    expect(await visitor.questions()).toEqual(["What is this server?"]);
+    await visitor.page.unroute("**/agent/default/run");
+    const box = visitor.page.getByLabel("Message", { exact: true });
+    expect(await box.inputValue()).toBe("Does anybody hear me?");
+    await box.press("Enter");
+    await visitor.ended(2);
+    expect(await visitor.questions()).toHaveLength(2);
+  });
+
   it("is followed and stopped in a second server", async () => {
     const context = await browser.newContext();
     const visitor = await FirstPage.open(context, await startPage());
