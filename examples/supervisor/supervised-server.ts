@@ -86,7 +86,8 @@ export class SupervisedServer {
 
   #ended(code: number | null, signal: NodeJS.Signals | null): void {
     if (this.#isEnding || !this.#hasListened || this.#diesTooOften()) {
-      this.#events.ended(code ?? 1);
+      // A server that was told to end before it listened has no code.
+      this.#events.ended(code ?? (this.#isEnding ? 0 : 1));
       return;
     }
     this.#events.died(signal ?? `code ${code}`);
