@@ -24,7 +24,7 @@ export function App() {
   const watch = useServer(conversation);
 
   useEffect(() => {
-    if (conversation.view.isLoading) void conversation.connect();
+    if (conversation.view.isStreaming) void conversation.connect();
     return () => conversation.close();
   }, [conversation]);
 
@@ -51,8 +51,8 @@ export function App() {
       <aside id="threads" aria-label="Conversations">
         <ThreadList
           openThread={conversation.threadId}
-          // Once a run has begun or ended, titles and order have changed.
-          change={`${view.isAnswering} ${watch.isGone}`}
+          // Once a run has begun or is stored, titles and order have changed.
+          change={`${view.isAnswering} ${view.isStreaming} ${watch.isGone}`}
           onOpen={open}
         />
       </aside>

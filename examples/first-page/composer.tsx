@@ -19,7 +19,7 @@ export function Composer({ conversation, view, isGone, onSend }: Props) {
     if (view.unsent !== null) setText(view.unsent);
   }, [view.unsent]);
 
-  const canSend = text.trim() !== "" && !view.isAnswering && !isGone;
+  const canSend = text.trim() !== "" && !view.isStreaming && !isGone;
   const send = () => {
     if (!canSend) return;
     onSend(text.trim());

@@ -62,7 +62,7 @@ export function Controls({ conversation, view, isGone, onSend }: Props) {
     }
   };
 
-  const isOff = isBusy || isGone;
+  const isOff = isBusy || isGone || (view.isStreaming && !view.isAnswering);
   return (
     <section className="controls" aria-label="Break it">
       <button type="button" disabled={isOff} onClick={run(reload)}>

@@ -14,8 +14,11 @@ export interface View {
   readonly messages: readonly Message[];
   /** A run is under way, started here or elsewhere. */
   readonly isAnswering: boolean;
-  /** The history has not arrived yet. */
-  readonly isLoading: boolean;
+  /**
+   * A stream of the server is open: of a run, or of the history. The stream of a run ends once the run is
+   * stored, a little after its last event.
+   */
+  readonly isStreaming: boolean;
   /** How the last run ended, if it failed. */
   readonly failure: Failure | null;
   /** The connection broke: `connect` has to be called again once the server is there. */
@@ -37,10 +40,10 @@ export class Conversation {
   readonly threadId: string;
   #agent: ProxiedCopilotRuntimeAgent;
   #view: View;
-  #openRuns = 0;
+  #isRunOpen = false;
   #failure: Failure | null = null;
   #isCut = false;
-  #isLoading: boolean;
+  #isStreaming: boolean;
   #asked: Message | null = null;
   #unsent: string | null = null;
   #timer: number | undefined;
@@ -49,7 +52,7 @@ export class Conversation {
   /** `isNew`: the server does not know this thread yet. */
   constructor(threadId: string, isNew: boolean) {
     this.threadId = threadId;
-    this.#isLoading = !isNew;
+    this.#isStreaming = !isNew;
     this.#agent = this.#newAgent();
     this.#view = this.#currentView([]);
   }
@@ -66,7 +69,6 @@ export class Conversation {
   /** Gets the history, then follows the run that is under way, to its end. */
   async connect(): Promise<void> {
     const agent = this.#newAgent();
-    this.#isLoading = true;
     await this.#follow(agent, () => agent.connectAgent(undefined, this.#subscriber(agent)));
     const asked = this.#asked;
     if (this.#agent !== agent || this.#isCut || asked === null) return;
@@ -76,7 +78,7 @@ export class Conversation {
     this.#show();
   }
 
-  /** Sends a message, and follows the answer to its end. */
+  /** Sends a message, and follows the answer to its end. Not while a stream is open. */
   async send(text: string): Promise<void> {
     this.#asked = { id: crypto.randomUUID(), role: "user", content: text };
     this.#unsent = null;
@@ -114,12 +116,12 @@ export class Conversation {
     void this.#agent.detachActiveRun();
     this.#listeners.clear();
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   async #answer(): Promise<void> {
     const agent = this.#agent;
-    this.#openRuns = 1;
-    this.#show();
+    this.#isRunOpen = true;
     await this.#follow(agent, () => agent.runAgent(undefined, this.#subscriber(agent)));
     if (this.#agent === agent && !this.#isCut) this.#asked = null;
   }
@@ -129,16 +131,18 @@ export class Conversation {
     const before = this.#agent;
     this.#agent = agent;
     if (before !== agent) void before.detachActiveRun();
+    this.#isStreaming = true;
     this.#isCut = false;
     this.#failure = null;
+    this.#show();
     try {
       await stream();
     } catch {
       if (this.#agent === agent) this.#isCut = true;
     }
     if (this.#agent !== agent) return;
-    this.#openRuns = 0;
-    this.#isLoading = false;
+    this.#isRunOpen = false;
+    this.#isStreaming = false;
     this.#show();
   }
 
@@ -166,14 +170,14 @@ export class Conversation {
     const isMine = () => this.#agent === agent;
     const ended = (failure: Failure | null) => {
       if (!isMine()) return;
-      this.#openRuns = 0;
+      this.#isRunOpen = false;
       this.#failure = failure;
       this.#show();
     };
     return {
       onRunStartedEvent: () => {
         if (!isMine()) return;
-        this.#openRuns = 1;
+        this.#isRunOpen = true;
         this.#failure = null;
         this.#show();
       },
@@ -196,7 +200,7 @@ export class Conversation {
       this.#timer = undefined;
       const { messages } = this.#agent;
       // While a reconnect has brought nothing yet, the page goes on showing what it had.
-      const isEmptyYet = messages.length === 0 && this.#isLoading;
+      const isEmptyYet = messages.length === 0 && this.#isStreaming;
       this.#view = this.#currentView(isEmptyYet ? this.#view.messages : [...messages]);
       for (const listener of this.#listeners) listener();
     }, SHOW_EVERY_MS);
@@ -205,8 +209,8 @@ export class Conversation {
   #currentView(messages: readonly Message[]): View {
     return {
       messages,
-      isAnswering: this.#openRuns > 0,
-      isLoading: this.#isLoading,
+      isAnswering: this.#isRunOpen,
+      isStreaming: this.#isStreaming,
       failure: this.#failure,
       isCut: this.#isCut,
       unsent: this.#unsent,

@@ -20,7 +20,7 @@ interface Props {
 export function Messages({ view, onAsk }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
-  const { messages, isAnswering, isLoading } = view;
+  const { messages, isAnswering, isStreaming } = view;
   const last = messages.at(-1);
   const speaks = last?.role === "assistant" && textOf(last) !== "";
 
@@ -39,7 +39,7 @@ export function Messages({ view, onAsk }: Props) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard scrolls what it can focus.
     <section className="scroll" ref={box} onScroll={onScroll} aria-label="Messages" tabIndex={0}>
-      {messages.length === 0 && !isLoading && <Welcome onAsk={onAsk} />}
+      {messages.length === 0 && !isStreaming && <Welcome onAsk={onAsk} />}
       <div className="messages" role="log" aria-busy={isAnswering}>
         {messages.map((message) => (
           <MessageItem key={message.id} message={message} messages={messages} />

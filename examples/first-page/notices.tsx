@@ -38,7 +38,7 @@ function notice(view: View, watch: Watch, wasReloaded: boolean, onAgain: () => v
     return (
       <div className="warning">
         <p>{explained(failure)}</p>
-        <button type="button" onClick={onAgain}>
+        <button type="button" disabled={view.isStreaming} onClick={onAgain}>
           Answer again
         </button>
       </div>

@@ -30,8 +30,8 @@ export function useServer(conversation: Conversation): Watch {
       const status = await statusOf(conversation.threadId, ending.signal);
       if (ending.signal.aborted) return;
       setWatch((before) => after(before, status));
-      const { isCut, isAnswering, isLoading } = conversation.view;
-      if (status !== null && (isCut || (status.isRunning && !isAnswering && !isLoading))) {
+      const { isCut, isStreaming } = conversation.view;
+      if (status !== null && (isCut || (status.isRunning && !isStreaming))) {
         void conversation.connect();
       }
       timer = window.setTimeout(ask, status === null ? ASK_AGAIN_MS : ASK_EVERY_MS);
