@@ -33,7 +33,7 @@ export function useBrowser(): {
   });
   afterAll(() => browser.close());
   return {
-    async newContext(options = {}) {
+    async newContext(options) {
       const viewport = { width: 1100, height: 700 };
       const context = await browser.newContext({ viewport, ...options });
       context.setDefaultTimeout(20_000);
