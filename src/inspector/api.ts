@@ -1,6 +1,9 @@
 import type {
   EventLike,
+  HeldThread,
+  Journal,
   Message,
+  RunnerInstance,
   RunOutcome,
   RunSummary,
   ThreadSummary,
@@ -23,7 +26,9 @@ import type {
 
 export type {
   EventLike,
+  HeldThread,
   Message,
+  RunnerInstance,
   RunOutcome,
   RunSummary,
   ThreadSummary,
@@ -471,7 +476,7 @@ export interface LiveEvents {
 
 export interface HoldersAnswer {
   readonly now: number;
-  readonly instances: readonly Instance[];
+  readonly instances: readonly RunnerInstance[];
   /** Threads that a run holds, oldest claim first, at most 500. */
   readonly held: readonly HeldThread[];
   /** How many there are in all. */
@@ -483,49 +488,6 @@ export interface HoldersAnswer {
    * (`runner.stats()`), and no other process sees them.
    */
   readonly queue: { readonly depth: number; readonly bytes: number; readonly lagMs: number };
-}
-
-/** A runner that has the database open. */
-export interface Instance {
-  readonly id: string;
-  /** That of the inspector. */
-  readonly isOwn: boolean;
-  /** False for one that was found dead, and whose runs were not all ended yet. */
-  readonly isAlive: boolean;
-  /** Null on PostgreSQL, which does not note them. */
-  readonly host: string | null;
-  readonly pid: number | null;
-  /** Milliseconds without a heartbeat after which it counts as dead. */
-  readonly leaseMs: number;
-  /** Its last heartbeat. */
-  readonly seenAt: number;
-  /** Threads that its runs hold. */
-  readonly held: number;
-}
-
-export interface Journal {
-  /** Rows of the journal: each holds the events of some milliseconds. */
-  readonly segments: number;
-  readonly bytes: number;
-}
-
-export interface HeldThread {
-  readonly threadId: string;
-  readonly runId: string;
-  readonly epoch: number;
-  /** `Instance.id`. Null for a runner of version 1. */
-  readonly instanceId: string | null;
-  /** False if its process died: the next claim, or any runner, ends the run. */
-  readonly isAlive: boolean;
-  /** Where it was told to stop, PostgreSQL knows that time instead. */
-  readonly claimedAt: number;
-  /** Whether it was told to stop, and whether it then keeps nothing. */
-  readonly stop: "none" | "asked" | "discard";
-  /**
-   * What is journaled of it, to be stored if its process dies. A short run may have nothing there. Null where it was not
-   * counted: only "api/holders" counts it.
-   */
-  readonly journal: Journal | null;
 }
 
 export interface RecoveredQuery {

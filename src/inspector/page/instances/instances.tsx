@@ -1,6 +1,6 @@
 import "./instances.css";
 import { useInfiniteQuery } from "@tanstack/react-query";
-import type { HeldThread, HoldersAnswer, Instance } from "../../api.ts";
+import type { HeldThread, HoldersAnswer, RunnerInstance } from "../../api.ts";
 import { get } from "../api/client.ts";
 import { useDatabase, useHolders, useTotals } from "../api/queries.ts";
 import { ago, count, duration, number, size, time } from "../format.ts";
@@ -61,7 +61,7 @@ function Processes({ holders: { instances, now } }: { readonly holders: HoldersA
   );
 }
 
-function Process({ instance, now }: { readonly instance: Instance; readonly now: number }) {
+function Process({ instance, now }: { readonly instance: RunnerInstance; readonly now: number }) {
   const { id, isOwn, isAlive, host, pid, leaseMs, seenAt, held } = instance;
   const process = [pid === null ? null : `pid ${pid}`, host].filter((part) => part !== null);
   return (
