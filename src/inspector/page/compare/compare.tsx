@@ -10,6 +10,7 @@ import { DifferenceList } from "../parts/difference-list.tsx";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { statusOfRun } from "../parts/status.tsx";
+import { Waiting } from "../parts/waiting.tsx";
 import { durationOf, tokensOf } from "../runs/figures.ts";
 import { chosenRun, isSame, runRefs } from "../thread/run-choice.ts";
 import { RunPicker } from "../thread/run-picker.tsx";
@@ -25,11 +26,7 @@ export function Compare({ answer, place }: ViewProps) {
   const at = refs.findIndex((ref) => isSame(ref, run));
   const against = refOf(place.selection.against) ?? refs[at + 1] ?? refs[at - 1];
   if (data === undefined) {
-    return error === null ? (
-      <p className="loading">Loading…</p>
-    ) : (
-      <Failure error={error} retry={refetch} />
-    );
+    return <Waiting error={error} retry={refetch} />;
   }
   if (run === undefined || against === undefined || refs.length < 2) {
     return (

@@ -10,6 +10,7 @@ import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
 import { StatusMark, statusOfRun } from "../parts/status.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
+import { Waiting } from "../parts/waiting.tsx";
 import type { ViewProps } from "../thread/view-props.ts";
 import { useLiveMessages } from "./live-messages.ts";
 import { MessageView } from "./message.tsx";
@@ -51,11 +52,7 @@ export function Conversation({ answer, live, place }: ViewProps) {
   });
 
   if (tail.data === undefined) {
-    return tail.error === null ? (
-      <p className="loading">Loading…</p>
-    ) : (
-      <Failure error={tail.error} retry={tail.refetch} />
-    );
+    return <Waiting error={tail.error} retry={tail.refetch} />;
   }
   const count = before + ending.length;
   const at = (index: number) => (index < before ? pages.at(index) : ending[index - before]);

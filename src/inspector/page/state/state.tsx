@@ -4,9 +4,9 @@ import { clock, count, size } from "../format.ts";
 import { type Place, refText } from "../location.ts";
 import { CopyButton } from "../parts/copy-button.tsx";
 import { DifferenceList } from "../parts/difference-list.tsx";
-import { Failure } from "../parts/failure.tsx";
 import { Json } from "../parts/json.tsx";
 import { Notice } from "../parts/notice.tsx";
+import { Waiting } from "../parts/waiting.tsx";
 import { RunPanel } from "../thread/run-panel.tsx";
 import type { ViewProps } from "../thread/view-props.ts";
 
@@ -31,11 +31,7 @@ interface OfRun {
 function StateOf({ thread, run, isLive, place }: OfRun) {
   const { data, error, refetch } = useRunState(thread, run, { isLive });
   if (data === undefined) {
-    return error === null ? (
-      <p className="loading">Loading…</p>
-    ) : (
-      <Failure error={error} retry={refetch} />
-    );
+    return <Waiting error={error} retry={refetch} />;
   }
   const { before, after, changes, total } = data;
   if (total === 0 && isEmpty(before) && isEmpty(after)) {

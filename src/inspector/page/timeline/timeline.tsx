@@ -4,8 +4,8 @@ import type { Mark, RunRef, Span, TimelineAnswer } from "../../api.ts";
 import { useTimeline } from "../api/queries.ts";
 import { count, duration, number, size } from "../format.ts";
 import type { Place } from "../location.ts";
-import { Failure } from "../parts/failure.tsx";
 import { type RowControl, VirtualList } from "../parts/virtual-list.tsx";
+import { Waiting } from "../parts/waiting.tsx";
 import { RunPanel } from "../thread/run-panel.tsx";
 import type { ViewProps } from "../thread/view-props.ts";
 import { Interrupts, RunInput } from "./run-input.tsx";
@@ -47,11 +47,7 @@ interface OfRun {
 function TimelineOf({ thread, run, isLive, place }: OfRun) {
   const { data, error, refetch } = useTimeline(thread, run, { isLive });
   if (data === undefined) {
-    return error === null ? (
-      <p className="loading">Loading…</p>
-    ) : (
-      <Failure error={error} retry={refetch} />
-    );
+    return <Waiting error={error} retry={refetch} />;
   }
   return <Spans timeline={data} place={place} isLive={isLive} />;
 }
