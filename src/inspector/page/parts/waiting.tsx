@@ -3,7 +3,7 @@ import { Failure } from "./failure.tsx";
 interface Props {
   /** Null while the answer is under way. */
   readonly error: Error | null;
-  readonly retry: () => unknown;
+  readonly retry: () => void;
 }
 
 /** In the place of an answer that is not there yet. */
