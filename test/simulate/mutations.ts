@@ -38,7 +38,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a run whose end can never be stored keeps its thread",
     file: "src/store/queued/claimed-run.ts",
-    find: 'if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);',
+    find: 'if (error.code !== "LEASE_LOST") unstored.giveUp(this, error);\n      else this.#publishLost();',
     replace: "",
     only: "unstorable-runs",
     schedules: 100,

@@ -11,8 +11,11 @@ const DUE_PAGES = 1000;
  */
 const RESTART_BYTES = 20 * 1024 * 1024;
 
-/** Pages that the writer moves itself, at most: so few take little time. */
-const FEW_PAGES = 400;
+/** What the writer moves itself, at most: so little takes little time. */
+const FEW_BYTES = 1600 * 1024;
+
+/** From this size of the WAL on, the writer moves all of it, whatever time that takes. */
+const MAX_BYTES = 30 * 1024 * 1024;
 
 /** Asks for checkpoints in another thread. */
 export class CheckpointRequests {
@@ -63,24 +66,25 @@ export class Checkpoints {
    */
   async ifDue(before: () => void): Promise<void> {
     before();
-    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, this.#restartPages);
+    if (this.#waiting.pages >= DUE_PAGES) await this.#make(before, RESTART_BYTES);
   }
 
   /** Moves all pages now, so that the file gets smaller. `before`: see `ifDue`. */
   async now(before: () => void): Promise<void> {
     before();
     const { pages } = this.#waiting;
-    if (pages > FEW_PAGES) await this.#make(before, 0);
+    if (pages > FEW_BYTES / this.#pageBytes) await this.#make(before, 0);
     else if (pages > 0) this.#move();
   }
 
-  /** Moves the last pages, too, if the WAL has so many pages. */
-  async #make(before: () => void, whole: number): Promise<void> {
+  /** Moves the last pages, too, if the WAL has so many bytes. */
+  async #make(before: () => void, wholeBytes: number): Promise<void> {
     const isDone = await this.#requests.ask();
     before();
     const { pages, all } = this.#waiting;
-    const isSmall = pages <= FEW_PAGES;
-    if (!isDone || (isSmall && all >= whole)) this.#move();
+    const walBytes = all * this.#pageBytes;
+    const isFew = pages * this.#pageBytes <= FEW_BYTES;
+    if (!isDone || (isFew && walBytes >= wholeBytes) || walBytes >= MAX_BYTES) this.#move();
   }
 
   /**
@@ -95,8 +99,8 @@ export class Checkpoints {
     }
   }
 
-  get #restartPages(): number {
-    return RESTART_BYTES / Number(this.#db.pragma("page_size", { simple: true }));
+  get #pageBytes(): number {
+    return Number(this.#db.pragma("page_size", { simple: true }));
   }
 
   /** Pages of the WAL that are not in the database, and all its pages. Negative for a database in memory. */
