@@ -15,7 +15,7 @@ async function runnerToPurge() {
     await runToEnd(runner, threadId, "r1", answeringAgent());
   }
   await eventually(() => isIndexed(dbPath));
-  enlargeThread(dbPath, "long", 20_000);
+  enlargeThread(dbPath, "long", 10_000);
   const isPurging = () => eventually(async () => (await runner.threads.get("long")) === null);
   const idsOf = async (threadId: string) => runIdsIn(await replayOf(runner, threadId));
   return { runner, isPurging, idsOf };
