@@ -178,6 +178,8 @@ test("no path leads out of the page, and only known methods are answered", async
       code: "METHOD_NOT_ALLOWED",
     });
   }
+  const live = await inspector.ask(`${inspector.base}api/live?thread=t`, { method: "HEAD" });
+  expect(live.status).toBe(405);
 });
 
 test("what is no HTTP is refused, and the next request is answered", async () => {

@@ -130,7 +130,8 @@ class Handler {
     }
     const parameters = new Parameters(query);
     if (path === "/api/live") {
-      expectMethod(method, ["GET"]);
+      // A HEAD would get no event and no end.
+      expectMethod(request.method ?? "", ["GET"]);
       return live(parameters.id("thread"), request, response);
     }
     const known = (["GET", "POST"] as const).filter((name) => `${name} ${path.slice(1)}` in routes);
