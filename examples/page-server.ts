@@ -44,7 +44,18 @@ export class PageServer {
     return /^\/(?:$|assets\/|demo\/)/.test(pathOf(req).pathname);
   }
 
+  /** Never rejects: Node would end the process. */
   async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    try {
+      await this.#answer(req, res);
+    } catch {
+      // The store cannot be read, which the runner has logged. The page asks again.
+      if (res.headersSent) res.destroy();
+      else text(res, 503, "Not at the moment.");
+    }
+  }
+
+  async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { pathname, searchParams } = pathOf(req);
     const call = `${req.method} ${pathname}`;
     if (call === "GET /demo/status") {

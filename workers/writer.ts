@@ -160,25 +160,28 @@ function closed(): RunStoreError {
 /** A removal that cannot be carried on with is tried again later. */
 function reportMaintenance(error: unknown): void {
   if (error instanceof RunStoreError && error.code === "RUNNER_CLOSED") return;
-  if (!concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault: faultOf(error) });
+  const fault = faultOf(error);
+  if (lost === null && !concernsWholeFile(error)) notify({ kind: "maintenance-failed", fault });
 }
 
-/** Checks between requests that the file still has its name. If not, tells the main thread. */
+/** Checks between requests that the file still has its name. */
 function isFileThere(files: OpenFiles): boolean {
   try {
     files.check();
     return true;
   } catch (error) {
     loseFile(error);
-    if (lost === null) return true;
-    notify({ kind: "replaced", fault: toFault(lost) });
-    return false;
+    return lost === null;
   }
 }
 
-/** Closes the file if `error` is `FILE_REPLACED`. Does nothing for other errors. */
+/**
+ * Closes the file if `error` is `FILE_REPLACED`, and tells the main thread, whatever work has found it: without a
+ * notice, readers would go on with the old file. Does nothing for other errors.
+ */
 function loseFile(error: unknown): void {
   if (!(error instanceof RunStoreError) || error.code !== "FILE_REPLACED") return;
+  if (lost === null) notify({ kind: "replaced", fault: toFault(error) });
   lost = error;
   if (writer === null) return;
   const { maintenance, indexing, walSync } = writer;

@@ -11,8 +11,12 @@ export function size(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** A time as "2026-01-31 12:00:00", in UTC. `ms` is in milliseconds since the epoch. */
+/**
+ * A time as "2026-01-31 12:00:00", in UTC. `ms` is in milliseconds since the epoch. Another program may have stored what is
+ * no time: that is shown as it is.
+ */
 export function time(ms: number): string {
+  if (Number.isNaN(new Date(ms).getTime())) return shown(String(ms));
   return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 }
 

@@ -16,7 +16,7 @@ import { tailCommand } from "./commands/tail.ts";
 import { threadsCommand } from "./commands/threads.ts";
 import { EXIT, outcomeOf } from "./failure.ts";
 import { shown } from "./format.ts";
-import { endProgress, isClosed, note, watchReader } from "./print.ts";
+import { endProgress, isClosed, note, outputFailure, watchReader } from "./print.ts";
 import { version } from "./version.ts";
 
 const COMMANDS = [
@@ -80,4 +80,11 @@ try {
     if (message !== "") note(`durable-agent-runner: ${message.split("\n").map(shown).join("\n")}`);
     process.exitCode = exitCode;
   }
+}
+
+const failure = outputFailure();
+if (failure !== null) {
+  endProgress();
+  note(`durable-agent-runner: the output could not be written: ${failure.message}`);
+  process.exitCode = EXIT.failed;
 }

@@ -1,29 +1,40 @@
 import { styleText } from "node:util";
 
 let isReaderGone = false;
+let failure: Error | null = null;
 
 /**
  * A reader that goes away, such as `head`, is no error: `isClosed` tells. Call it before anything is
  * printed.
  */
 export function watchReader(): void {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    isReaderGone = true;
-  });
+  process.stdout.on("error", endOutput);
 }
 
-/** Whether nobody reads stdout any more. */
+function endOutput(error: NodeJS.ErrnoException): void {
+  isReaderGone = true;
+  if (error.code !== "EPIPE") failure ??= error;
+}
+
+/** Whether nothing more can be printed: nobody reads stdout any more, or it has failed. */
 export function isClosed(): boolean {
   return isReaderGone;
 }
 
-/** Prints to stdout, and resolves when the text has left this process. Does nothing once nobody reads it. */
+/** Why stdout could not be written, such as a full disk. Null if it could, or nobody reads it any more. */
+export function outputFailure(): Error | null {
+  return failure;
+}
+
+/** Prints to stdout, and resolves when the text has left this process. Does nothing once stdout is closed. */
 export function print(text: string): Promise<void> {
   if (isClosed()) return Promise.resolve();
-  // An error is reported to `watchReader` as well.
   return new Promise((resolve) => {
-    process.stdout.write(text, () => resolve());
+    process.stdout.write(text, (error) => {
+      // The event comes later, perhaps after the end of the command.
+      if (error) endOutput(error);
+      resolve();
+    });
   });
 }
 

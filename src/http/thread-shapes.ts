@@ -8,7 +8,7 @@ import type { ThreadSummary } from "../store/thread-store.ts";
  */
 export function threadRecord(thread: ThreadSummary): object {
   const { id, title, agentId, archived, createdAt, updatedAt, lastRun, isRunning } = thread;
-  const updated = new Date(updatedAt).toISOString();
+  const updated = isoTime(updatedAt);
   return {
     id,
     name: title,
@@ -16,11 +16,20 @@ export function threadRecord(thread: ThreadSummary): object {
     organizationId: "",
     createdById: "",
     archived,
-    createdAt: new Date(createdAt).toISOString(),
+    createdAt: isoTime(createdAt),
     updatedAt: updated,
     // Clients sort by it, so it has to follow the order of the list.
     ...(lastRun !== null || isRunning ? { lastRunAt: updated } : {}),
   };
+}
+
+/** Milliseconds on either side of the epoch that a `Date` holds. */
+const MAX_TIME = 8.64e15;
+
+/** Another program may have stored what is no time: that must not cost its user the whole list. */
+function isoTime(ms: number): string {
+  const valid = Math.min(Math.max(Number(ms) || 0, -MAX_TIME), MAX_TIME);
+  return new Date(valid).toISOString();
 }
 
 /** A message as the runtime's route gives it: tool calls are flat, and only these fields are there. */

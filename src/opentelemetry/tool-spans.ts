@@ -62,11 +62,7 @@ export class ToolSpans {
 
   /** Ends the spans of calls without a result. */
   end(): void {
-    for (const call of this.#open.values()) {
-      this.#execute(call);
-      call.span?.setAttribute(OWN.hasResult, false);
-      call.span?.end();
-    }
+    for (const call of this.#open.values()) this.#endWithoutResult(call);
     this.#open.clear();
   }
 
@@ -77,7 +73,16 @@ export class ToolSpans {
     });
   }
 
+  #endWithoutResult(call: ToolCall): void {
+    this.#execute(call);
+    call.span?.setAttribute(OWN.hasResult, false);
+    call.span?.end();
+  }
+
   #begin(id: string, name: unknown): void {
+    // An agent may use an id again, or give none.
+    const earlier = this.#open.get(id);
+    if (earlier !== undefined) this.#endWithoutResult(earlier);
     const call = { id, name: typeof name === "string" ? name : "", arguments: "" };
     const whole: ToolCall = { ...call, span: null, beganAt: 0 };
     this.#open.set(id, whole);

@@ -148,7 +148,10 @@ export interface PurgeLimits {
   readonly maxThreads?: number | undefined;
   /** Removes the threads that were updated the longest ago, while all threads together have more bytes. */
   readonly maxBytes?: number | undefined;
-  /** The latest runs of each thread that stays that are kept, whatever the limits say. Default 1. */
+  /**
+   * The latest runs that `maxRunsPerThread` leaves of a thread at least. Default 1. Threads that go by the other limits
+   * go whole.
+   */
   readonly keepLatest?: number | undefined;
   /** Whether only archived threads are removed or shortened. Default false. */
   readonly archivedOnly?: boolean | undefined;

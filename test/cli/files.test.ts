@@ -94,3 +94,15 @@ test("a compacted file is smaller, and has the same threads", async () => {
 test("a file that is not there cannot be inspected", async () => {
   await expect(inspectDatabase("/no/such/file.db")).rejects.toMatchObject({ code: "CANNOT_OPEN" });
 });
+
+test("what another program stored as a time and is none is shown as it is", async () => {
+  const db = await fileWithThreads();
+  withDatabase(db, (open) => {
+    open.exec("UPDATE threads SET updated_at = 8700000000000000 WHERE thread_id = 't'");
+    open.exec("UPDATE agent_runs SET created_at = 'yesterday' WHERE thread_id = 't'");
+  });
+  const listed = await cli(["threads", "--db", db]);
+  expect({ code: listed.code, rows: listed.lines.length }).toEqual({ code: 0, rows: 3 });
+  const runs = await cli(["show", "t", "--runs", "--db", db]);
+  expect({ code: runs.code, rows: runs.lines.length }).toEqual({ code: 0, rows: 3 });
+});

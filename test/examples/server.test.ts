@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../support/poll.ts";
 import {
   events,
   type ServedEvent,
@@ -99,6 +100,23 @@ describe("examples/server.ts", () => {
       result: { source: expect.any(String) },
     });
     expect(await exitCode).toBe(0);
+  });
+
+  test("outlives a page that asks while the file cannot be read", async () => {
+    const dbPath = join(directory, "lost.db");
+    const { child, output } = await startServer({ DB_PATH: dbPath });
+    const [origin = ""] = /http:[/][/]127.0.0.1:[0-9]+/.exec(output()) ?? [];
+    const cookie = `durable-agent-runner-visitor=${crypto.randomUUID()}`;
+    const statusOf = async (path: string) => {
+      const response = await fetch(`${origin}${path}`, { headers: { cookie } });
+      await response.text();
+      return response.status;
+    };
+    expect(await statusOf("/demo/status?thread=t")).toBe(200);
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${dbPath}${suffix}`);
+    await eventually(async () => (await statusOf("/healthz")) === 503);
+    expect(await statusOf("/demo/status?thread=t")).toBe(503);
+    expect(child.exitCode).toBe(null);
   });
 
   test("a second signal ends it at once", async () => {

@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import { copyFileSync, existsSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { runRows, withDatabase } from "../support/database-file.ts";
@@ -12,6 +13,7 @@ import {
   spokenIn,
   watch,
 } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import { answeringAgent, heldAgent, inputOf } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
@@ -168,6 +170,23 @@ test("the WAL of a killed process on the new file stays when the runner on the o
   const next = openRunner({ dbPath });
   expect(spokenIn(await replayOf(next, "t"))).toBe("one two three");
 });
+
+// What a runner does in the background soon after it was opened, and after a run, finds the loss as well.
+test.each([0, 10, 50, 100, 200])(
+  "a runner that only reads notices a file that was deleted %d ms after a run",
+  async (ms) => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger, leaseMs: 1500 });
+    await runToEnd(runner, "t", "r", answeringAgent());
+    await delay(ms);
+    for (const end of ["", "-wal", "-shm"]) rmSync(dbPath + end);
+    const codeOf = (error: { code: unknown }) => error.code;
+    const read = () => runner.isRunning({ threadId: "t" }).catch(codeOf);
+    await eventually(async () => (await read()) === "FILE_REPLACED");
+    expect(logger.lines.map(({ message }) => message)).toContain("the database file is lost");
+  },
+);
 
 test("a symbolic link that is pointed to another file counts as a replaced file", async () => {
   const dbPath = tempDatabase();

@@ -1,8 +1,12 @@
 import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { cli, fileWithThreads } from "../support/cli.ts";
 import { Inspector } from "../support/inspector.ts";
+import { eventually } from "../support/poll.ts";
+import { tempDirectory } from "../support/temp-file.ts";
 
 const codeOf = (text: string) => (JSON.parse(text) as { error: { code: string } }).error.code;
 
@@ -174,6 +178,8 @@ test("no path leads out of the page, and only known methods are answered", async
       code: "METHOD_NOT_ALLOWED",
     });
   }
+  const live = await inspector.ask(`${inspector.base}api/live?thread=t`, { method: "HEAD" });
+  expect(live.status).toBe(405);
 });
 
 test("what is no HTTP is refused, and the next request is answered", async () => {
@@ -195,3 +201,28 @@ test("a port that is taken is said, and --json prints the URL as JSON", async ()
   expect((await cli(["inspect", "--db", `${db}-none`])).code).toBe(3);
   await inspector.end();
 });
+
+test.runIf(process.platform === "linux")(
+  "--open hands a link to the browser that opens the page once: other users see the arguments of a process",
+  async () => {
+    const directory = tempDirectory();
+    const opened = join(directory, "opened");
+    const script = `#!/bin/sh\necho "$@" > ${opened}.part && mv ${opened}.part ${opened}\n`;
+    writeFileSync(join(directory, "xdg-open"), script, { mode: 0o755 });
+    const env = { PATH: `${directory}:${process.env.PATH}` };
+    const inspector = await Inspector.start(await fileWithThreads(), ["--open"], env);
+    await eventually(() => existsSync(opened));
+    const link = new URL(readFileSync(opened, "utf8"));
+    expect(link.origin).toBe(inspector.url.origin);
+    expect(link.href).not.toContain(inspector.base.slice(1, -1));
+    const elsewhere = { headers: { host: "example.org" } };
+    expect((await inspector.ask(link.pathname, elsewhere)).status).toBe(403);
+    const { status, headers } = await inspector.ask(link.pathname);
+    expect({ status, location: headers.location }).toEqual({
+      status: 303,
+      location: inspector.base,
+    });
+    expect((await inspector.ask(link.pathname)).status).toBe(403);
+    await inspector.end();
+  },
+);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { EventItem } from "../../src/inspector/api.ts";
+import { withDatabase } from "../support/database-file.ts";
 import { Inspector } from "../support/inspector.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
 import { processInMidRun } from "../support/runner-process.ts";
@@ -230,4 +231,22 @@ test("the database is named, with its size", async () => {
   expect([kind, name]).toEqual(["sqlite", dbPath]);
   expect(version).toMatch(/^\d+\.\d+\.\d+/);
   expect(file?.bytes).toBeGreaterThan(0);
+});
+
+test("a run of another program whose events are no events is shown", async () => {
+  const dbPath = tempDatabase();
+  const runner = openRunner({ dbPath });
+  await runToEnd(runner, "t", "r", answeringAgent());
+  await runner.close();
+  const events = '[null,5,"text",[],{"type":7},{"type":"TEXT_MESSAGE_START"}]';
+  withDatabase(dbPath, (db) => db.prepare("UPDATE agent_runs SET events = ?").run(events));
+  const inspector = await Inspector.start(dbPath);
+  const query = { thread: "t", epoch: "1", run: "r" };
+  expect((await inspector.get("api/run", query)).events).toBe(6);
+  const { spans } = await inspector.get("api/run/timeline", query);
+  expect(spans.map(({ kind, to }) => [kind, to])).toEqual([
+    ["run", 5],
+    ["message", 5],
+  ]);
+  await inspector.end();
 });

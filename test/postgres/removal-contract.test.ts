@@ -4,6 +4,7 @@
 import "../support/leak-guard.ts";
 import { afterAll, beforeAll } from "vitest";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
+import "../behaviour/purge-races.test.ts";
 import "../behaviour/removed-while-busy.test.ts";
 import "../behaviour/rerun-after-removal.test.ts";
 import "../behaviour/retention.test.ts";

@@ -63,6 +63,32 @@ const contentOf = (attributes: object) =>
   );
 
 describe("a run with tools", () => {
+  test("ends each span, also where a call comes again under the same id or without one", async () => {
+    const { spans } = instrumented();
+    const agent = scriptedAgent(function* ({ input }) {
+      yield started(input);
+      for (let time = 0; time < 2; time++) {
+        yield* call("c1", "search", "{}");
+        yield { type: "TOOL_CALL_START", toolCallName: "nameless" };
+        yield { type: "TOOL_CALL_END" };
+      }
+      yield resultOf("c1", "two whales");
+      yield finished(input);
+    });
+    await runToEnd(openRunner({ dbPath: tempDatabase() }), "t", "r", agent);
+    const results = spans().map(({ name, attributes }) => [
+      name,
+      attributes["durable_agent_runner.tool.has_result"],
+    ]);
+    expect(results).toEqual([
+      ["execute_tool search", false],
+      ["execute_tool nameless", false],
+      ["execute_tool search", true],
+      ["execute_tool nameless", false],
+      ["invoke_agent", undefined],
+    ]);
+  });
+
   test("is an invoke_agent span with execute_tool spans, without content", async () => {
     const { span, spans } = instrumented();
     const events = await runIn("r");

@@ -1,7 +1,3 @@
-import { createWriteStream } from "node:fs";
-import { rename, rm } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
-import { createGzip } from "node:zlib";
 import type { Command } from "commander";
 import {
   type ExportOptions,
@@ -13,6 +9,7 @@ import {
 import { newCommand } from "../command.ts";
 import { CommandFailure, EXIT, wrongUsage } from "../failure.ts";
 import { count } from "../format.ts";
+import { expectOtherFile, writeFile } from "../output-file.ts";
 import { endProgress, isClosed, note, print, progress } from "../print.ts";
 import { replayedEvents } from "../replayed-events.ts";
 import { type CommonOptions, type Session, withRunner } from "../session.ts";
@@ -65,8 +62,9 @@ function assertOneKind({ fixture, version1, out, thread, search, agent }: Option
 }
 
 async function exportBy(session: Session, options: Options): Promise<void> {
-  const { fixture, version1 } = options;
-  if (fixture !== undefined) await exportFixture(session, fixture, options.out);
+  const { fixture, version1, out } = options;
+  if (out !== undefined) expectOtherFile(out, session.place);
+  if (fixture !== undefined) await exportFixture(session, fixture, out);
   else if (version1 !== undefined) await exportToVersion1(session, version1, options);
   else await exportNdjson(session, options);
 }
@@ -138,19 +136,6 @@ async function write(lines: AsyncGenerator<string>, out: string | undefined): Pr
   for await (const line of lines) {
     await print(line);
     if (isClosed()) return;
-  }
-}
-
-/** The file has its name only when it is whole. An older file of that name is replaced then. */
-async function writeFile(path: string, lines: AsyncGenerator<string>): Promise<void> {
-  const partial = `${path}.partial-${process.pid}`;
-  const file = createWriteStream(partial, { mode: 0o600, flags: "wx", flush: true });
-  try {
-    if (path.endsWith(".gz")) await pipeline(lines, createGzip(), file);
-    else await pipeline(lines, file);
-    await rename(partial, path);
-  } finally {
-    await rm(partial, { force: true });
   }
 }
 

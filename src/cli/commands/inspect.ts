@@ -41,7 +41,7 @@ async function inspect({ runner, place, signal }: Session, options: Options): Pr
     if (options.json === true) await printJson({ url });
     else await print(`${url}\n`);
     note("Ctrl-C ends the inspector.");
-    if (options.open === true) open(url);
+    if (options.open === true) open(inspector.urlForOnce());
     if (!signal.aborted) await once(signal, "abort");
   } finally {
     await inspector.close();

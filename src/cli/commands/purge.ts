@@ -23,7 +23,7 @@ export function purgeCommand(): Command {
   const examples = [
     "purge --max-age 90d --dry-run",
     "purge --max-runs 200 --max-size 10GB --yes",
-    "purge --max-age 0s --archived-only --keep-latest 0",
+    "purge --max-age 0s --archived-only --dry-run",
   ];
   const summary = "remove old threads and runs";
   const about =
@@ -33,7 +33,11 @@ export function purgeCommand(): Command {
     .option("--max-runs <number>", "remove the oldest runs of longer threads", wholeNumber(1))
     .option("--max-threads <number>", "remove the oldest of more threads", wholeNumber(0))
     .option("--max-size <size>", "remove the oldest threads of more bytes", byteSize)
-    .option("--keep-latest <number>", "runs of a thread to keep in any case", wholeNumber(0))
+    .option(
+      "--keep-latest <number>",
+      "runs that --max-runs leaves of a thread at least; protects no thread from the other limits",
+      wholeNumber(0),
+    )
     .option("--archived-only", "only archived threads")
     .option("--dry-run", "only say what would be removed")
     .option("--yes", "do not ask")

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ThreadOrder, ThreadSummary } from "../../index.ts";
+import type { ThreadSummary } from "../../index.ts";
 import { newCommand } from "../command.ts";
 import { eachThread } from "../each-thread.ts";
 import { wrongUsage } from "../failure.ts";
@@ -15,7 +15,7 @@ interface Options extends CommonOptions {
   readonly archived?: boolean;
   readonly active?: boolean;
   readonly running?: boolean;
-  readonly order: string;
+  readonly order?: string;
   readonly limit: number;
   readonly all?: boolean;
 }
@@ -39,22 +39,27 @@ export function threadsCommand(): Command {
     .option("--archived", "only archived threads")
     .option("--active", "only threads that are not archived")
     .option("--running", "only threads on which a run executes")
-    .option("--order <order>", "by the time that a thread was updated or created", "updated")
+    .option(
+      "--order <order>",
+      "by the time that a thread was updated or created (default: updated, with --all created)",
+    )
     .option("--limit <number>", "how many", wholeNumber(1), 50)
     .option("--all", "all of them")
     .action(listThreads);
 }
 
 async function listThreads(options: Options): Promise<void> {
-  const { search, agent: agentId, metadata, archived, active, order } = options;
+  const { search, agent: agentId, metadata, archived, active, all = false } = options;
+  // In the order of updates, a thread that is used meanwhile would be passed over.
+  const order = options.order ?? (all ? "created" : "updated");
   if (archived === true && active === true) throw wrongUsage("--archived excludes --active");
   if (order !== "updated" && order !== "created") {
     throw wrongUsage(`expected --order to be updated or created, got ${order}`);
   }
   const isArchived = archived === true ? true : active === true ? false : undefined;
-  const query = { search, agentId, metadata, archived: isArchived, order: order as ThreadOrder };
+  const query = { search, agentId, metadata, archived: isArchived, order } as const;
   await withRunner(options, async ({ runner, signal }) => {
-    const limit = options.all === true ? Number.POSITIVE_INFINITY : options.limit;
+    const limit = all ? Number.POSITIVE_INFINITY : options.limit;
     let rows: ThreadSummary[] = [];
     let found = 0;
     let isMore = false;

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { Refusal } from "./refusal.ts";
 
@@ -18,6 +18,12 @@ export const SAFE_HEADERS: Readonly<Record<string, string>> = {
   "cross-origin-resource-policy": "same-origin",
 };
 
+/** Milliseconds for which a link that works once is kept: a browser may have to start. */
+const KEEP_LINK_MS = 60_000;
+
+/** A random text that nobody guesses, for a path. */
+export const newToken = () => randomBytes(24).toString("base64url");
+
 const hashOf = (text: string) => createHash("sha256").update(text).digest();
 
 function forbidden(message: string): Refusal {
@@ -34,10 +40,31 @@ function forbidden(message: string): Refusal {
 export class Access {
   readonly #token: Buffer;
   readonly #hosts: ReadonlySet<string>;
+  /** Hashes of the tokens that lead to the page once, and how long they are kept, of `performance.now()`. */
+  readonly #once = new Map<string, number>();
 
   constructor(token: string, port: number) {
     this.#token = hashOf(token);
     this.#hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`]);
+  }
+
+  /**
+   * A token that leads to the page once. Other users of this machine see the arguments of its processes, so a link that
+   * is handed to a browser must not be what lets them in.
+   */
+  newTokenForOnce(): string {
+    const token = newToken();
+    this.#once.set(hashOf(token).toString("hex"), performance.now() + KEEP_LINK_MS);
+    return token;
+  }
+
+  /** Whether a request has such a token, which then is used up. */
+  redeems({ headers, method, url = "" }: IncomingMessage): boolean {
+    if (method !== "GET" || !this.#hosts.has(headers.host ?? "")) return false;
+    const key = hashOf(url.slice(1)).toString("hex");
+    const until = this.#once.get(key) ?? 0;
+    this.#once.delete(key);
+    return performance.now() < until;
   }
 
   /**

@@ -1,9 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { EVERY_RESOURCE, type StoreAgentRunner, withResource } from "../../index.ts";
-import { Access, SAFE_HEADERS } from "./access.ts";
+import { Access, newToken, SAFE_HEADERS } from "./access.ts";
 import { LiveStream } from "./live-stream.ts";
 import { type PageFile, readPage } from "./page-files.ts";
 import { Parameters } from "./parameters.ts";
@@ -27,6 +26,8 @@ export interface InspectorOptions {
 export interface InspectorServer {
   /** With the token. */
   readonly url: string;
+  /** A link that leads to `url` once, within a minute. */
+  urlForOnce(): string;
   close(): Promise<void>;
 }
 
@@ -42,7 +43,7 @@ const MAX_BODY = 256 * 1024;
  */
 export async function startInspector(options: InspectorOptions): Promise<InspectorServer> {
   const files = readPage(options.page);
-  const token = randomBytes(24).toString("base64url");
+  const token = newToken();
   const closed = new AbortController();
   const read = new RunReader(options.runner);
   const scope = options.resource ?? EVERY_RESOURCE;
@@ -55,13 +56,15 @@ export async function startInspector(options: InspectorOptions): Promise<Inspect
   const { port } = server.address() as AddressInfo;
   const { runner } = options;
   const routes = newRoutes({ ...options, read });
+  const access = new Access(token, port);
   handler = new Handler({
-    ...{ access: new Access(token, port), token, files, routes },
+    ...{ access, token, files, routes },
     live: (threadId, request, response) =>
       new LiveStream({ runner, read, threadId, signal: closed.signal }, request, response).run(),
   });
   return {
     url: `http://127.0.0.1:${port}/${token}/`,
+    urlForOnce: () => `http://127.0.0.1:${port}/${access.newTokenForOnce()}`,
     close: async () => {
       closed.abort();
       read.close();
@@ -103,6 +106,10 @@ class Handler {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { access, token, files, routes, live } = this.#options;
+    if (access.redeems(request)) {
+      response.writeHead(303, { ...SAFE_HEADERS, location: `/${token}/` }).end();
+      return;
+    }
     const { path, query } = access.admit(request);
     const method = request.method === "HEAD" ? "GET" : (request.method ?? "");
     if (path === "") {
@@ -123,7 +130,8 @@ class Handler {
     }
     const parameters = new Parameters(query);
     if (path === "/api/live") {
-      expectMethod(method, ["GET"]);
+      // A HEAD would get no event and no end.
+      expectMethod(request.method ?? "", ["GET"]);
       return live(parameters.id("thread"), request, response);
     }
     const known = (["GET", "POST"] as const).filter((name) => `${name} ${path.slice(1)}` in routes);

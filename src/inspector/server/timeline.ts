@@ -34,8 +34,9 @@ export class Timeline {
   readonly #last = new Map<SpanKind, string>();
 
   add({ type, at, bytes, json, isCut }: FedEvent, index: number): void {
-    const event = isCut ? { type } : ((JSON.parse(json) ?? {}) as EventLike);
-    const part = this.#partOf(event);
+    // Another program may have stored anything as an event.
+    const event = ((isCut ? null : JSON.parse(json)) ?? {}) as Partial<EventLike>;
+    const part = this.#partOf(type, event);
     if (part === null) {
       if (isMark(type) && this.marks.length < MAX_MARKS) {
         this.marks.push({ index, type, at, label: textOf(event.name) ?? "" });
@@ -83,8 +84,7 @@ export class Timeline {
     return span;
   }
 
-  #partOf(event: EventLike): Part | null {
-    const { type } = event;
+  #partOf(type: string, event: Partial<EventLike>): Part | null {
     if (type === "STEP_STARTED" || type === "STEP_FINISHED") {
       const id = `${textOf(event.stepName) ?? ""}`;
       const ends = type === "STEP_FINISHED";

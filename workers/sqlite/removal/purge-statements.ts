@@ -4,6 +4,9 @@ export interface PurgeThreadRow {
   readonly thread_id: string;
   readonly resource_id: string | null;
   readonly updated_at: number;
+  /** When a run last began or ended. `updated_at` is written some time later. */
+  readonly state_at: number | null;
+  readonly archived: number;
 }
 
 interface PageParameters {
@@ -23,7 +26,8 @@ interface SizeRow {
   readonly last: number | null;
 }
 
-const PAGE_COLUMNS = "thread_id, resource_id, updated_at";
+const PAGE_COLUMNS = `thread_id, resource_id, updated_at, archived,
+  (SELECT s.updated_at FROM run_state s WHERE s.thread_id = threads.thread_id) AS state_at`;
 const PAGE_ORDER = "ORDER BY updated_at, thread_id LIMIT @limit";
 const BEHIND = "(updated_at, thread_id) > (@updatedAt, @threadId)";
 
@@ -49,11 +53,9 @@ export function preparePurgeStatements(db: Database) {
     isHeld: db
       .prepare<[string], number>("SELECT 1 FROM run_state WHERE thread_id = ? AND +is_running = 1")
       .pluck(),
-    // Later than `threads.updated_at`, which is written some time after a run began or ended.
-    stateUpdatedAt: db
-      .prepare<[string], number>("SELECT updated_at FROM run_state WHERE thread_id = ?")
-      .pluck(),
-    isThread: db.prepare<[string], number>("SELECT 1 FROM threads WHERE thread_id = ?").pluck(),
+    thread: db.prepare<[string], PurgeThreadRow>(
+      `SELECT ${PAGE_COLUMNS} FROM threads WHERE thread_id = ?`,
+    ),
     // The last row that is not among the latest rows of the thread, so many of them.
     rowBefore: db
       .prepare<[string, number], number>(

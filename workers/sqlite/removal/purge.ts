@@ -118,11 +118,7 @@ export class Purge {
       const { threads, bytes } = this.#done.read();
       return threads < surplus || bytes < surplusBytes;
     };
-    const isDue: IsDue = ({ thread_id: threadId, updated_at: updatedAt }) => {
-      if (isTooMuch()) return true;
-      const at = Math.max(updatedAt, this.#statements.stateUpdatedAt.get(threadId) ?? 0);
-      return at < before;
-    };
+    const isDue: IsDue = (thread) => isTooMuch() || usedAt(thread) < before;
     for await (const page of this.#pagesByAge()) {
       if (this.#request.dryRun) await this.#countThreadsOf(page, isDue);
       else await this.#removeThreads(page, isDue);
@@ -142,8 +138,7 @@ export class Purge {
           const thread = threads[at] as PurgeThreadRow;
           const threadId = thread.thread_id;
           if (begun !== threadId) {
-            if (!isDue(thread)) continue;
-            if (!this.#isIdle(threadId)) continue;
+            if (!isDue(thread) || !this.#isAsItWas(thread)) continue;
             markRemoved(this.#context, threadId, thread.resource_id);
             tally.threads++;
           }
@@ -178,8 +173,8 @@ export class Purge {
         const upTo = await this.#slices.look(() => this.#statements.rowBefore.get(threadId, kept));
         if (upTo === undefined || this.#isEnded) continue;
         if (this.#request.dryRun) {
-          const isIdle = this.#isIdle(threadId);
-          if (isIdle) this.#done.add({ threads: 0, ...(await this.#sizeOf(threadId, upTo)) });
+          if (this.#isIdle(threadId))
+            this.#done.add({ threads: 0, ...(await this.#sizeOf(threadId, upTo)) });
           continue;
         }
         const shortening = new ThreadShortening(this.#shortening, threadId, upTo);
@@ -195,11 +190,19 @@ export class Purge {
     }
   }
 
+  /** Whether this purge may work on a thread: it has no run, and is archived if it has to be. */
   #isIdle(threadId: string): boolean {
-    return (
-      this.#statements.isThread.get(threadId) !== undefined &&
-      this.#statements.isHeld.get(threadId) === undefined
-    );
+    const thread = this.#statements.thread.get(threadId);
+    if (thread === undefined) return false;
+    const isOutside = this.#request.limits.archivedOnly === true && thread.archived === 0;
+    return !isOutside && this.#statements.isHeld.get(threadId) === undefined;
+  }
+
+  /** Whether nobody has used a thread since its page was read: it may be the newest of all by now. */
+  #isAsItWas(thread: PurgeThreadRow): boolean {
+    const current = this.#statements.thread.get(thread.thread_id);
+    const isUnused = current !== undefined && usedAt(current) <= usedAt(thread);
+    return isUnused && this.#isIdle(thread.thread_id);
   }
 
   #countThreads(): number {
@@ -265,4 +268,8 @@ export class Purge {
     this.#reportedAt = performance.now();
     this.#onProgress(this.#done.read());
   }
+}
+
+function usedAt({ updated_at: updatedAt, state_at: stateAt }: PurgeThreadRow): number {
+  return Math.max(updatedAt, stateAt ?? 0);
 }

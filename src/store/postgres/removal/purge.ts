@@ -1,6 +1,7 @@
 import type { PurgeThreadsRequest } from "../../../protocol/messages.ts";
 import type { PurgeResult } from "../../../protocol/threads.ts";
 import { bigintArray, textArray } from "../binary-arrays.ts";
+import type { Send } from "../connection.ts";
 import type { Statement } from "../statement.ts";
 import { fromStored, toStored } from "../stored-ids.ts";
 import { isKnown } from "../thread-row.ts";
@@ -147,6 +148,7 @@ export class Purge {
         if (!isBegun) {
           // Left alone if it has a run, or had one since it was looked at.
           if (!isKnown(row) || row.claim !== null || row.updatedAt > updatedAt) return true;
+          if (await this.#isOutside(send, threadId)) return true;
           await markRemoved(this.#context, send, threadId);
           slice.threads++;
         } else if (row?.unfinished !== "removal") {
@@ -156,6 +158,13 @@ export class Purge {
       },
       { afterSlice, isGentle: true },
     );
+  }
+
+  /** Whether a thread was unarchived since it was looked at, and is none of this purge any more. */
+  async #isOutside(send: Send, threadId: string): Promise<boolean> {
+    if (this.#request.limits.archivedOnly !== true) return false;
+    const { statements } = this.#context;
+    return (await send(statements.isArchived, [toStored(threadId)])).rowCount === 0;
   }
 
   async #shortenThreads(): Promise<void> {
@@ -182,6 +191,7 @@ export class Purge {
     await slices.until(
       async (send) => {
         slice = { ...NOTHING };
+        if (await this.#isOutside(send, long.threadId)) return true;
         const isShort = await shortenThread(this.#context, send, long, slice);
         return isShort || this.#isEnded;
       },

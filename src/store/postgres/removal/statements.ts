@@ -229,6 +229,10 @@ export function removalStatementsOf(schema: string) {
       `SELECT count(*) AS threads FROM ${s}.thread_list
        WHERE (archived OR NOT $1::boolean) AND ($2::text IS NULL OR resource_id = $2)`,
     ),
+    isArchived: named(
+      "is_archived",
+      `SELECT 1 FROM ${s}.thread_list WHERE thread_id = $1 AND archived`,
+    ),
     // Those that were updated the longest ago come first. Each half is read along an index.
     oldestListed: named("oldest_listed", oldestListed(s, "")),
     oldestListedOf: named("oldest_listed_of", oldestListed(s, "l.resource_id = $5 AND")),
