@@ -282,7 +282,7 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
       writer.keptViews.keep(request.view);
       return null;
     case "touch-threads":
-      return writer.indexing.writeTouches().then(() => null);
+      return writer.removals.writeTouches();
     case "delete-thread":
       return writer.removals.delete(request);
     case "fork-thread":

@@ -49,6 +49,19 @@ export const purgedThreads: Section = {
       assert.deepEqual(await store.storedRunIds("t"), ["r3", "r4", "r5"]);
     });
 
+    test("after many runs at once, the threads that were used last are kept", async ({ open }) => {
+      const store = open();
+      const ids = Array.from({ length: 600 }, (_, at) => `thread ${at}`);
+      const used = ids.slice(0, 300);
+      await Promise.all(ids.map((id) => store.storeRun(id, `first of ${id}`)));
+      await Promise.all(used.map((id) => store.storeRun(id, `second of ${id}`)));
+      const threads = threadsOf(store.port);
+      const done = await threads.purge({ maxThreads: used.length, scope: "every" });
+      assert.equal(done.threads, ids.length - used.length);
+      const { threads: left } = await threads.list({ limit: 500 }, NOBODY);
+      assert.deepEqual(left.map(({ id }) => id).toSorted(), used.toSorted());
+    });
+
     test("too many threads are removed, and each limit alone removes nothing else", async ({
       open,
     }) => {

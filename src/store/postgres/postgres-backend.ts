@@ -454,7 +454,11 @@ export class PostgresBackend implements Backend {
       deleteThread: (request) => write(() => writes.deleteThread(request)),
       forkThread: (request) => write(() => writes.forkThread(request)),
       erase: (request) => write(() => writes.erase(request)),
-      purge: (request, watch) => write(() => writes.purge(request, watch)),
+      purge: (request, watch) =>
+        write(async () => {
+          await this.#upkeep.writeTouches();
+          return writes.purge(request, watch);
+        }),
     };
   }
 

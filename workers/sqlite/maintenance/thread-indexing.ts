@@ -78,17 +78,6 @@ export class ThreadIndexing {
     this.#arm(OTHERS_DELAY_MS);
   }
 
-  /** Writes the touches that wait, so that a list has each thread in its place. */
-  async writeTouches(): Promise<void> {
-    const { context, slices } = this.#options;
-    const { touches } = context;
-    if (touches.isEmpty) return;
-    await slices.until((isOver) => {
-      touches.writeUntil(isOver);
-      return touches.isEmpty;
-    });
-  }
-
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#isEnded = true;

@@ -86,6 +86,7 @@ export class Purge {
   }
 
   async #purgeAll(): Promise<void> {
+    await this.#slices.writeTouches();
     await this.#purgeThreads();
     await this.#shortenThreads();
   }

@@ -80,6 +80,12 @@ export class Removals {
     });
   }
 
+  /** Writes the touches that wait: see `Slices`. */
+  async writeTouches(): Promise<null> {
+    await this.#slices.writeTouches();
+    return null;
+  }
+
   async purge(request: PurgeThreadsRequest): Promise<PurgeResult> {
     const { purgeId } = request;
     const purge = new Purge({

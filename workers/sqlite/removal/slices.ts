@@ -122,6 +122,16 @@ export class Slices {
     }
   }
 
+  /** Writes the touches that wait, so that lists and purges find each thread in its place. */
+  async writeTouches(): Promise<void> {
+    const { touches } = this.#context;
+    if (touches.isEmpty) return;
+    await this.until((isOver) => {
+      touches.writeUntil(isOver);
+      return touches.isEmpty;
+    });
+  }
+
   /** Moves what is in the WAL into the database, as far as readers let it. */
   async moveWal(): Promise<void> {
     await this.#options.checkpoints.now(this.#hooks.before);
