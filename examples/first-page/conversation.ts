@@ -57,8 +57,19 @@ export class Conversation {
     this.#view = this.#currentView([]);
   }
 
+  /** What is shown. It may be `SHOW_EVERY_MS` older than `isStreaming` and `isCut`. */
   get view(): View {
     return this.#view;
+  }
+
+  /** As in `View`, at this moment. */
+  get isStreaming(): boolean {
+    return this.#isStreaming;
+  }
+
+  /** As in `View`, at this moment. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {

@@ -30,7 +30,8 @@ export function useServer(conversation: Conversation): Watch {
       const status = await statusOf(conversation.threadId, ending.signal);
       if (ending.signal.aborted) return;
       setWatch((before) => after(before, status));
-      const { isCut, isStreaming } = conversation.view;
+      // Not those of the view: right after a message was sent, the view does not have its stream yet.
+      const { isCut, isStreaming } = conversation;
       if (status !== null && (isCut || (status.isRunning && !isStreaming))) {
         void conversation.connect();
       }

@@ -14,6 +14,6 @@ export function assertNodeVersion(): void {
   if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) return;
   throw new RunStoreError(
     "NODE_TOO_OLD",
-    `durable-agent-runner: expected Node ${MIN_NODE.join(".")} or newer, got ${process.versions.node}`,
+    `expected Node ${MIN_NODE.join(".")} or newer, got ${process.versions.node}`,
   );
 }

@@ -6,6 +6,27 @@ import { END, FirstPage, startPage } from "./first-page.ts";
 
 const browser = useBrowser();
 const NARROW = { width: 390, height: 780 };
+/**
+ * The first question for the server's status after the first message is answered in the moment in which
+ * the page sends its second message. The page has drawn nothing of that message yet.
+ */
+const STATUS_WITH_RUN = `
+  const realFetch = window.fetch;
+  let asked = 0;
+  let runs = 0;
+  let release;
+  const released = new Promise((resolve) => { release = resolve; });
+  window.fetch = async (input, init) => {
+    const url = String(input instanceof Request ? input.url : input);
+    if (url.includes("/agent/default/run") && ++runs === 2) release();
+    const response = await realFetch(input, init);
+    if (!url.includes("/demo/status") || runs !== 1 || ++asked !== 1) return response;
+    const status = await response.json();
+    window.isStatusHeld = true;
+    await released;
+    return Response.json({ ...status, isRunning: true });
+  };
+`;
 
 describe("the page of npm start", () => {
   it("answers, and loads nothing from elsewhere", async () => {
@@ -74,6 +95,18 @@ describe("the page of npm start", () => {
     await visitor.ended(3);
     expect(await visitor.questions()).toHaveLength(3);
     expect(visitor.complaints).toEqual([]);
+  });
+
+  it("kills no sooner than in the middle of the answer, also when it hears of the run at once", async () => {
+    const context = await browser.newContext();
+    await context.addInitScript({ content: STATUS_WITH_RUN });
+    const visitor = await FirstPage.open(context, await startPage());
+    await visitor.say("What is this server?");
+    await visitor.page.waitForFunction("window.isStatusHeld === true");
+    await visitor.breakIt("Kill the server").click();
+    await visitor.page.getByText("The server was killed during this answer.").waitFor();
+    const [, kept = ""] = await visitor.answers();
+    expect(kept).toMatch(/^Everything in the notes\./);
   });
 
   it("takes the next message after a kill, without answering again", async () => {

@@ -208,6 +208,8 @@ describe("the inspector's page", () => {
     await keyboard.press("j");
     await keyboard.press("Enter");
     await expect.poll(() => inspector.place().event).toBe("1");
+    // The URL has changed before the event is shown. From then on, the keys open events.
+    await inspector.page.getByRole("region", { name: "Event 1", exact: true }).waitFor();
     await keyboard.press("j");
     await expect.poll(() => inspector.place().event).toBe("2");
     await keyboard.press("Escape");

@@ -42,7 +42,7 @@ test("on a Node that is too old the constructor says so, and loads no native mod
   expect({ code, stderr, lines }).toEqual({
     code: 0,
     stderr: "",
-    lines: ["NODE_TOO_OLD: durable-agent-runner: expected Node 22.18 or newer, got 22.17.9"],
+    lines: ["NODE_TOO_OLD: expected Node 22.18 or newer, got 22.17.9"],
   });
   expect(existsSync(join(directory, "threads.db"))).toBe(false);
 });
@@ -64,9 +64,7 @@ test.skipIf(!isOld)(
     const { code, lines } = await outputOf(OLD_NODE, script, directory);
     expect({ code, lines }).toEqual({
       code: 0,
-      lines: [
-        `NODE_TOO_OLD: durable-agent-runner: expected Node 22.18 or newer, got ${oldVersion.slice(1)}`,
-      ],
+      lines: [`NODE_TOO_OLD: expected Node 22.18 or newer, got ${oldVersion.slice(1)}`],
     });
   },
 );

@@ -79,7 +79,7 @@ async function listThreads(options: Options): Promise<void> {
     }
     if (rows.length > 0) await print(table(columnsFor(rows), rows));
     if (found === 0 && options.json !== true) note("no threads");
-    if (isMore) note(`There are more than ${limit} threads: --limit NUMBER or --all shows them.`);
+    if (isMore) note(`There are more: --limit NUMBER or --all shows them.`);
   });
 }
 

@@ -9,7 +9,7 @@ import { refOf, refText } from "../location.ts";
 import { DifferenceList } from "../parts/difference-list.tsx";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
-import { statusOfRun } from "../parts/status.tsx";
+import { statusOfRun, WORDS } from "../parts/status.tsx";
 import { Waiting } from "../parts/waiting.tsx";
 import { durationOf, tokensOf } from "../runs/figures.ts";
 import { chosenRun, isSame, runRefs } from "../thread/run-choice.ts";
@@ -151,7 +151,7 @@ function Figures({ a, b }: { readonly a: RunAnswer; readonly b: RunAnswer }) {
 
 function outcomeOf({ run, error }: RunAnswer): string {
   if (run === null) return "running";
-  return [statusOfRun(run), error?.code, error?.message].filter(Boolean).join(" ");
+  return [WORDS[statusOfRun(run)], error?.code, error?.message].filter(Boolean).join(" ");
 }
 
 function endOf({ times }: RunAnswer): string {

@@ -2,7 +2,7 @@ import type { RunOutcome, ThreadSummary } from "../../api.ts";
 
 export type Status = RunOutcome | "running" | "recovered" | "none";
 
-const WORDS: Readonly<Record<Status, string>> = {
+export const WORDS: Readonly<Record<Status, string>> = {
   running: "running",
   finished: "finished",
   interrupt: "waits for an answer",

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import type { RunAnswer, RunRef } from "../../api.ts";
 import { useRun } from "../api/queries.ts";
-import { number, size } from "../format.ts";
+import { count, size } from "../format.ts";
 import { refText } from "../location.ts";
 import { Failure } from "../parts/failure.tsx";
 import { Notice } from "../parts/notice.tsx";
@@ -54,9 +54,9 @@ function RunFacts({ facts }: { readonly facts: RunAnswer }) {
   const { run, times, events, eventBytes, toolCalls, tokens } = facts;
   const parts = [
     times.durationMs === null ? null : durationOf(facts),
-    `${number(events)} events`,
+    count(events, "event"),
     size(eventBytes),
-    toolCalls === 0 ? null : `${number(toolCalls)} tool calls`,
+    toolCalls === 0 ? null : count(toolCalls, "tool call"),
     tokens === null ? null : `${tokensOf(facts)} tokens`,
   ];
   return (

@@ -4,6 +4,7 @@ import { useRuns } from "../api/queries.ts";
 import { time } from "../format.ts";
 import { useKeys } from "../keyboard/keys.ts";
 import { OTHER_RUN, refText } from "../location.ts";
+import { statusOfRun, WORDS } from "../parts/status.tsx";
 import { isSame, runRefs } from "./run-choice.ts";
 import type { ViewProps } from "./view-props.ts";
 
@@ -69,6 +70,8 @@ function nameOf(ref: RunRef, stored: number | undefined, refs: readonly RunRef[]
   const place = refs.indexOf(ref);
   const number = stored === undefined || place < 0 ? "" : `${refs.length - place}. `;
   if (outcome === undefined || endedAt === undefined) return `${number}${runId}`;
-  const mark = outcome === "finished" ? "" : `, ${outcome}`;
-  return `${number}${runId} (${time(endedAt)}${mark})`;
+  const { errorCode } = ref as RunItem;
+  const mark = outcome === "finished" ? "" : `, ${WORDS[statusOfRun({ outcome, errorCode })]}`;
+  // The id comes last: it is long, and a choice shows as much as it has room for.
+  return `${number}${time(endedAt)}${mark} · ${runId}`;
 }
