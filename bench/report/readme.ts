@@ -38,8 +38,8 @@ export function hasPlace(text: string): boolean {
 }
 
 /**
- * Replaces what an earlier run has put into a Markdown text that has a place for it: tables, and each target
- * with what was measured.
+ * Replaces what an earlier run has put into a Markdown text that has a place for it: tables, and the targets that
+ * were not met.
  */
 export function fillReadme(text: string, result: BenchResult): string {
   const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)];
@@ -68,11 +68,11 @@ function tablesOf(result: BenchResult): readonly string[] {
 
 function targetsOf({ verdicts }: BenchResult): readonly string[] {
   const met = verdicts.filter(({ outcome }) => outcome === "met").length;
-  const rows = verdicts.map(({ outcome, text, details }) => [outcome, text, details.join("<br>")]);
-  return [
-    `${met} of ${verdicts.length} targets met:`,
-    tableLines(["", "target", "measured: median (lowest to highest round)"], rows),
-  ];
+  const counts = `${met} of ${verdicts.length} targets met`;
+  const others = verdicts.filter(({ outcome }) => outcome !== "met");
+  if (others.length === 0) return [`${counts}.`];
+  const lines = others.map(({ outcome, text }) => `- ${outcome}: ${text}`);
+  return [`${counts}. The others, of which the report says what was measured:`, lines.join("\n")];
 }
 
 interface Column {
