@@ -59,8 +59,13 @@ describe("long work", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await fill(runner, dbPath);
-    // The runs above have filled a part of the WAL.
-    withDatabase(dbPath, (db) => db.pragma("wal_checkpoint(TRUNCATE)"));
+    // What is above has filled the WAL. While the runner indexes it, the WAL cannot be emptied.
+    await eventually(() => {
+      const [{ busy }] = withDatabase(dbPath, (db) => db.pragma("wal_checkpoint(TRUNCATE)")) as [
+        { readonly busy: number },
+      ];
+      return busy === 0;
+    });
     const sizeBefore = statSync(dbPath).size;
     let isPurged = false;
     const purged = runner.purge({ maxRunsPerThread: 1 }).finally(() => {
