@@ -36,7 +36,7 @@ interface ChannelOf<Message> extends Channel {
 }
 
 // Node forgets a channel that nobody refers to, with its subscribers.
-export const runChannel: TracingChannel<unknown, RunTelemetry> = tracingChannel(CHANNELS.run);
+export const runChannel: TracingChannel<object, RunTelemetry> = tracingChannel(CHANNELS.run);
 export const eventChannel: ChannelOf<EventTelemetry> = channel(CHANNELS.event);
 export const batchChannel: ChannelOf<BatchTelemetry> = channel(CHANNELS.batch);
 export const recoveryChannel: ChannelOf<RecoveryTelemetry> = channel(CHANNELS.recovery);
