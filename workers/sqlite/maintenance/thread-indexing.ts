@@ -14,7 +14,7 @@ const OTHERS_DELAY_MS = 3000;
 const RETRY_MS = 5000;
 
 /** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
-const PIECE_MS = 1.5;
+const PIECE_MS = 1;
 
 /** After a piece that has written words, so many transactions merge words at most before the next such piece. */
 const MERGES = 4;

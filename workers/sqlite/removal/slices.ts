@@ -11,10 +11,10 @@ import type { Checkpoints } from "./checkpoints.ts";
 const SLICE_MS = 3;
 
 /** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
-const GENTLE_SLICE_MS = 1;
+const GENTLE_SLICE_MS = 0.8;
 
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
-const GENTLE_PAUSE = 3;
+const GENTLE_PAUSE = 4;
 
 /** How long other processes may hold the lock before long work gives up, in milliseconds. */
 const MAX_BUSY_MS = 30_000;
