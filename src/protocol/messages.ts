@@ -44,6 +44,8 @@ export interface WorkerConfig {
    * The database file that this runner opened first, or null. Another file of the same name is refused.
    */
   readonly file: FileNode | null;
+  /** How many batches were sent to the writer and are not answered: long work of the writer makes room for them. */
+  readonly batches?: Int32Array<SharedArrayBuffer>;
 }
 
 /** What a worker thread gets as its `workerData`. */

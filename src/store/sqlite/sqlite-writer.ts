@@ -30,13 +30,15 @@ export class SqliteWriter {
   readonly #options: SqliteWriterOptions;
   readonly #pool: WorkerPool<WriterRequest>;
   #config: WorkerConfig;
+  /** See `WorkerConfig`. */
+  readonly #batches = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   /** The writer died during a batch, and no successor has opened the file yet. */
   #died = false;
 
   constructor(options: SqliteWriterOptions) {
     this.#options = options;
     const { config, logger, signal } = options;
-    this.#config = config;
+    this.#config = { ...config, batches: this.#batches };
     const reopening = new WriterReopening({
       leaseMs: config.leaseMs,
       logger,
@@ -46,7 +48,7 @@ export class SqliteWriter {
     this.#pool = new WorkerPool({
       worker: "writer",
       threads: 1,
-      config,
+      config: this.#config,
       diedCode: "WRITER_DIED",
       onDied: () => {
         if (options.isWanted()) void reopening.begin();
@@ -79,6 +81,7 @@ export class SqliteWriter {
   /** `sync`: see `WriterRequest`. */
   async commit(batch: Batch, { sync }: { readonly sync: boolean }): Promise<BatchMessage> {
     if (this.#died) await this.#openAgain();
+    Atomics.add(this.#batches, 0, 1);
     try {
       return await this.request<BatchMessage>({ kind: "batch", sync, ...batch });
     } catch (cause) {
@@ -86,6 +89,8 @@ export class SqliteWriter {
       // Only after a successful opening: otherwise the file itself may be what ends every writer.
       if (error.code === "WRITER_DIED") this.#died = this.#config.file !== null;
       throw error;
+    } finally {
+      Atomics.sub(this.#batches, 0, 1);
     }
   }
 

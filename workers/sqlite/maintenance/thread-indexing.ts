@@ -114,7 +114,7 @@ export class ThreadIndexing {
     let spentMs = 0;
     await slices.one(() => {
       const startedAt = performance.now();
-      const isOver = () => performance.now() - startedAt >= PIECE_MS;
+      const isOver = slices.limit(PIECE_MS);
       if (this.#merges !== null && (isIndexed || this.#merges < MERGES)) {
         this.#merges = this.#indexer.merge() ? this.#merges + 1 : null;
       } else {

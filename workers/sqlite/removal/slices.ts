@@ -13,6 +13,9 @@ const SLICE_MS = 3;
 /** The same for work that nobody waits for. Still shorter slices write the same pages more often. */
 const GENTLE_SLICE_MS = 0.8;
 
+/** Milliseconds that a slice has at least, even if a batch waits: the work has to end some time. */
+const MIN_SLICE_MS = 0.3;
+
 /** The pauses of work that nobody waits for, as a multiple of the work before them. */
 const GENTLE_PAUSE = 4;
 
@@ -88,6 +91,17 @@ export class Slices {
     return new Slices(this.#options, { pause, sliceMs, turns });
   }
 
+  /** Whether so many milliseconds are over from now on, or a batch waits. */
+  limit(ms: number): IsOver {
+    const startedAt = performance.now();
+    const { batches } = this.#context.config;
+    return () => {
+      const spentMs = performance.now() - startedAt;
+      const isAwaited = batches !== undefined && Atomics.load(batches, 0) > 0;
+      return spentMs >= (isAwaited ? MIN_SLICE_MS : ms);
+    };
+  }
+
   /** One transaction. Rejects with the error of `work`, or with `BUSY`. */
   async one<T>(work: (isOver: IsOver) => T): Promise<T> {
     const askedAt = performance.now();
@@ -95,7 +109,7 @@ export class Slices {
       await this.#turns.next();
       this.#hooks.before();
       const startedAt = performance.now();
-      const isOver = () => performance.now() - startedAt >= this.#sliceMs;
+      const isOver = this.limit(this.#sliceMs);
       try {
         return this.#context.db.transaction(() => work(isOver)).immediate();
       } catch (error) {
