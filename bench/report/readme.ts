@@ -68,11 +68,11 @@ function tablesOf(result: BenchResult): readonly string[] {
 
 function targetsOf({ verdicts }: BenchResult): readonly string[] {
   const met = verdicts.filter(({ outcome }) => outcome === "met").length;
-  const counts = `${met} of ${verdicts.length} targets met`;
-  const others = verdicts.filter(({ outcome }) => outcome !== "met");
-  if (others.length === 0) return [`${counts}.`];
-  const lines = others.map(({ outcome, text }) => `- ${outcome}: ${text}`);
-  return [`${counts}. The others, of which the report says what was measured:`, lines.join("\n")];
+  const missed = verdicts.filter(({ outcome }) => outcome === "missed");
+  const others = verdicts.length - met - missed.length;
+  const counts = `${met} of ${verdicts.length} targets met, ${missed.length} missed, ${others} not measured in this run.`;
+  if (missed.length === 0) return [counts];
+  return [`${counts} Missed:`, missed.map(({ text }) => `- ${text}`).join("\n")];
 }
 
 interface Column {

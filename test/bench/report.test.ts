@@ -209,7 +209,7 @@ describe("the other reports", () => {
     const row = "| SqliteAgentRunner | 8 500 | 65 | – | – | 6 | – | everything |";
     expect(filled.split("\n").filter((line) => line.startsWith("| S"))).toEqual([row]);
     expect(filled).toContain("1 of 3 targets met");
-    expect(filled).toContain("- missed: Small");
+    expect(filled).toContain("- Small");
     expect(filled).toContain("Other processes took 40 %");
     expect(filled).not.toContain("earlier");
     expect(filled).toMatch(/^before\n.*\nafter\n$/s);
