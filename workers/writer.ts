@@ -1,5 +1,5 @@
 import { realpathSync } from "node:fs";
-import { parentPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { RunStoreError, type StoreFault } from "../src/protocol/errors.ts";
 import type {
   BackupSize,
@@ -10,6 +10,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../src/protocol/messages.ts";
+import type { AttachRequest, PortReply, PortRequest } from "../src/protocol/port-messages.ts";
 import type { EraseResult, PurgeResult } from "../src/protocol/threads.ts";
 import { BatchOrder } from "../src/runs/batch-order.ts";
 import { concernsWholeFile, toFault } from "./sqlite/database/fault.ts";
@@ -309,9 +310,7 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
 const failure = (error: unknown): Reply<never> => ({ ok: false, fault: faultOf(error) });
 
 /** Serves one request. Faults are values: an error loses its class and code between threads. */
-export default function serve(
-  request: WriterRequest,
-): Reply<WriterReply> | Promise<Reply<WriterReply>> {
+function serve(request: WriterRequest): Reply<WriterReply> | Promise<Reply<WriterReply>> {
   try {
     const value = handle(request);
     // Backups and long work on threads are answered later: other requests are served meanwhile.
@@ -320,4 +319,17 @@ export default function serve(
   } catch (error) {
     return failure(error);
   }
+}
+
+/** Serves the requests that come by `port`, in order. */
+export default function attach({ port }: AttachRequest<MessagePort>): Reply<null> {
+  const answer = (id: number, reply: Reply<WriterReply>) => {
+    port.postMessage([id, reply] satisfies PortReply<WriterReply>);
+  };
+  port.on("message", ([id, request]: PortRequest<WriterRequest>) => {
+    const reply = serve(request);
+    if (reply instanceof Promise) void reply.then((later) => answer(id, later));
+    else answer(id, reply);
+  });
+  return { ok: true, value: null };
 }

@@ -50,8 +50,8 @@ export interface WorkerConfig {
 
 /** What a worker thread gets as its `workerData`. */
 export interface ThreadConfig extends WorkerConfig {
-  /** The cell of the pool's `LoadGate`. */
-  readonly loading: Int32Array<SharedArrayBuffer>;
+  /** The cell of the pool's `NativeGate`. */
+  readonly nativeCalls: Int32Array<SharedArrayBuffer>;
 }
 
 /** Take the thread for a run. Idempotent for one `number` of one instance. */
@@ -135,13 +135,15 @@ export interface ReleaseOp {
   readonly events: string;
 }
 
-/** Read and compact a piece of the journal of an ended run, before its `FinishOp`. */
+/** Read and compact a piece of the journal of a long run, before its `FinishOp`. */
 export interface CompactOp {
   readonly kind: "compact";
   readonly threadId: string;
   readonly epoch: number;
   /** UTF-16 units of JSON to read. */
   readonly length: number;
+  /** How many segments of the run were sent so far: no more can be read. */
+  readonly segments: number;
 }
 
 /**

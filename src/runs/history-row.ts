@@ -2,7 +2,7 @@ import type { EventLike } from "../events/event.ts";
 import { chunksOf } from "../events/json/chunks.ts";
 import { parseEvents } from "../events/json/parse-events.ts";
 import { isTrimmed, mayBeTrimmed } from "../events/replay/trimmed.ts";
-import type { StoredEventsRow } from "../events/shared/places.ts";
+import { orNull, type StoredEventsRow } from "../events/shared/places.ts";
 import type { ReadSpan } from "../events/shared/put-back.ts";
 import { eachStoredEvent, UNREADABLE } from "../events/shared/stored-values.ts";
 import type { CutRow } from "../protocol/compactor-messages.ts";
@@ -25,11 +25,16 @@ export function cutRow(row: StoredEventsRow, forReplay: boolean, readSpan: ReadS
     const texts = kept.map((event) => JSON.stringify(event));
     return { chunks: chunksOf(texts, PAGE_LENGTH), trimmed: kept.length < events.length };
   }
-  const texts = eachStoredEvent(row, readSpan, forReplay ? isReplayed : undefined);
-  if (texts === null) return { chunks: [UNREADABLE], trimmed: false };
-  const kept = forReplay ? texts.filter((text) => !isTrimmedText(text)) : texts;
-  const isWhole = kept.length === texts.length && !HAS_TRIMMED_VALUES.test(row.shared_events);
-  return { chunks: chunksOf(kept, PAGE_LENGTH), trimmed: forReplay && !isWhole };
+  let isWhole = !HAS_TRIMMED_VALUES.test(row.shared_events);
+  const kept = function* () {
+    for (const text of eachStoredEvent(row, readSpan, forReplay ? isReplayed : undefined)) {
+      if (forReplay && isTrimmedText(text)) isWhole = false;
+      else yield text;
+    }
+  };
+  const chunks = orNull(() => chunksOf(kept(), PAGE_LENGTH));
+  if (chunks === null) return { chunks: [UNREADABLE], trimmed: false };
+  return { chunks, trimmed: forReplay && !isWhole };
 }
 
 /** What is shared is snapshots and fields of a RUN_STARTED: a replay needs those that name messages. */

@@ -9,7 +9,7 @@ export interface InterruptedRun {
   readonly runId: string;
   readonly epoch: number;
   /** The stored events of the run, from the first. */
-  readonly events: readonly EventLike[];
+  readonly events: Iterable<EventLike>;
 }
 
 /** The error that closes a run which its agent did not end. */
@@ -44,9 +44,13 @@ export interface EndedRun {
 /** How an interrupted run ends. Null for a run without stored events: no client has seen any of it. */
 export function endInterrupted(run: InterruptedRun, end: InterruptedEnd): EndedRun | null {
   const { threadId, runId, epoch, events } = run;
-  if (events.length === 0) return null;
   const parts = new OpenParts();
-  for (const event of events) parts.observe(event);
+  let isEmpty = true;
+  for (const event of events) {
+    parts.observe(event);
+    isEmpty = false;
+  }
+  if (isEmpty) return null;
   const { code, message, note: content } = end;
   // The epoch is the run's alone in its thread: its run id may come again.
   const note = content ? { messageId: `interrupted-${epoch}`, content } : undefined;

@@ -38,7 +38,7 @@ export function restoreView({ rest, chunks: unparsed }: ViewJson): RestoredView 
 export function addRuns(
   view: ThreadView,
   threadId: string,
-  runs: Iterable<{ readonly runId: string; readonly events: readonly EventLike[] }>,
+  runs: Iterable<{ readonly runId: string; readonly events: Iterable<EventLike> }>,
 ): void {
   const repair = new ReplayRepair(threadId, (event) => view.applyStored(event));
   for (const { runId, events } of runs) {

@@ -1,7 +1,7 @@
 import type { EventLike } from "../events/event.ts";
 import { chunksOf } from "../events/json/chunks.ts";
 import { type MessageDigest, MessageDigests } from "../events/message-digests.ts";
-import type { StoredEventsRow, StoredInputRow } from "../events/shared/places.ts";
+import { orNull, type StoredEventsRow, type StoredInputRow } from "../events/shared/places.ts";
 import type { ReadSpan } from "../events/shared/put-back.ts";
 import { type LargeEvent, MIN_SHARED_LENGTH, mayRepeat } from "../events/shared/repeating.ts";
 import { eachStoredEvent, readStoredInput, UNREADABLE } from "../events/shared/stored-values.ts";
@@ -16,13 +16,21 @@ export function movedTexts(
   row: StoredEventsRow & StoredInputRow,
   readSpan: ReadSpan,
 ): Pick<MovedRun, "input" | "events"> {
-  const input = readStoredInput(row, readSpan);
-  if (row.shared_events === null) return { input, events: cutEvents(row.events) };
-  return { input, events: cutEvents(eachStoredEvent(row, readSpan) ?? UNREADABLE) };
+  const each = row.shared_events === null ? null : eachStoredEvent(row, readSpan);
+  return { input: readStoredInput(row, readSpan), events: movedEvents(row.events, each) };
+}
+
+/**
+ * The texts in which the events of a stored run are moved. `each`: the JSON of each of them, or null for a run without
+ * shared values, whose events are all in `events`. A run that cannot be read gives a text that is no JSON.
+ */
+export function movedEvents(events: string, each: Iterable<string> | null): readonly string[] {
+  if (each === null) return cutEvents(events);
+  return orNull(() => cutEvents(each)) ?? [UNREADABLE];
 }
 
 /** The texts in which events are moved. `stored`: JSON of all of them, or of each. */
-export function cutEvents(stored: string | readonly string[]): readonly string[] {
+export function cutEvents(stored: string | Iterable<string>): readonly string[] {
   if (typeof stored !== "string") return chunksOf(stored, CHUNK_LENGTH);
   if (stored.length <= CHUNK_LENGTH) return [stored];
   const items = parseItems(stored);

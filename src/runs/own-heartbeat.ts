@@ -45,14 +45,16 @@ export class OwnHeartbeat {
   }
 
   /**
-   * Called when a heartbeat was written. `lockedMs` is for how long this instance kept the others from
-   * writing. A heartbeat is late, or an attempt to write it has failed, when no instance could write: that time
-   * counts against no instance.
+   * Called when a heartbeat was written. `uncountedMs` is the part of the time since the last heartbeat in
+   * which this instance kept the others from writing, or could not know what they wrote.
+   *
+   * The whole time counts against no instance if the heartbeat is late, or if an attempt to write it has failed:
+   * then no instance could write.
    */
-  beaten(lockedMs = 0): Beaten {
+  beaten(uncountedMs = 0): Beaten {
     const sinceMs = performance.now() - this.#beatenAt;
     const hasFailed = this.#attempts > 1;
-    const writableMs = this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - lockedMs);
+    const writableMs = this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - uncountedMs);
     this.#beatenAt = performance.now();
     this.#attempts = 0;
     return { overslept: sinceMs >= this.leaseMs, writableMs };

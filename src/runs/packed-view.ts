@@ -1,4 +1,5 @@
-import { deflateSync, inflateSync } from "node:zlib";
+import { deflate, inflate } from "../native/native-calls.ts";
+import { RunStoreError } from "../protocol/errors.ts";
 
 /** A view as JSON, its messages in chunks. */
 export interface ViewJson {
@@ -23,10 +24,7 @@ const NUMBER_BYTES = 4;
  * view is not deflated again.
  */
 export function packView({ rest, chunks }: ViewJson): Uint8Array {
-  const parts = [
-    deflateSync(rest),
-    ...chunks.map(({ json, packed }) => packed ?? deflateSync(json)),
-  ];
+  const parts = [deflate(rest), ...chunks.map(({ json, packed }) => packed ?? deflate(json))];
   const table = Buffer.alloc(NUMBER_BYTES * (parts.length + 1));
   table.writeUInt32LE(parts.length);
   for (const [at, { length }] of parts.entries()) {
@@ -40,14 +38,16 @@ export function unpackView(packed: Uint8Array): ViewJson | undefined {
   const [rest, ...chunks] = partsOf(Buffer.from(packed.buffer, packed.byteOffset, packed.length));
   if (rest === undefined) return undefined;
   try {
-    const json = inflateSync(rest).toString();
+    const json = inflate(rest).toString();
     const { version }: { version?: unknown } = JSON.parse(json);
     if (version !== 1) return undefined;
     return {
       rest: json,
-      chunks: chunks.map((chunk) => ({ json: inflateSync(chunk).toString(), packed: chunk })),
+      chunks: chunks.map((chunk) => ({ json: inflate(chunk).toString(), packed: chunk })),
     };
-  } catch {
+  } catch (error) {
+    // This thread is about to be terminated: the view is not damaged.
+    if (error instanceof RunStoreError) throw error;
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 import { joinPieces, unpackPieces } from "../events/shared/pieces.ts";
 import { RememberedThreads } from "../events/shared/remembered-threads.ts";
 import { spanReader } from "../events/shared/span-texts.ts";
-import { type TakenValue, takeOutOfInput, takeOutOfText } from "../events/shared/take-out.ts";
+import { type TakenOut, takeOutOfInput, takeOutOfText } from "../events/shared/take-out.ts";
 import {
   type StoredThread,
   type StoredValue,
@@ -91,7 +91,7 @@ function restore({ values, chunks, logEnds }: LatestValues): StoredThread {
   return { latest, logEnds: new Map(logEnds) };
 }
 
-function placesOf(thread: ThreadValues, values: readonly TakenValue[]): string | null {
+function placesOf(thread: ThreadValues, values: TakenOut["values"]): string | null {
   return values.length === 0 ? null : JSON.stringify(thread.putAll(values));
 }
 

@@ -1,7 +1,7 @@
 import "../support/leak-guard.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { BaseEvent } from "@ag-ui/core";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { type RunnableAgent, type RunRequest, StoreAgentRunner } from "../../src/index.ts";
 import { MemoryDatabase } from "../support/memory-database.ts";
 import { MemoryRunStore } from "../support/memory-store.ts";
@@ -116,6 +116,20 @@ describe("an agent executes as the user whose request asked for it", () => {
     await collect(stream);
     expect(logged).toEqual(["Ann"]);
   });
+});
+
+test("the threads of a runner are started in the context of no request", async () => {
+  const startedBy: (string | undefined)[] = [];
+  const note = () => void startedBy.push(user.getStore());
+  process.on("worker", note);
+  onTestFinished(() => void process.off("worker", note));
+  const runner = openRunner({ dbPath: tempDatabase(), readers: 2 });
+  await user.run("Ann", async () => {
+    await runner.ready();
+    const reads = Array.from({ length: 8 }, () => collect(runner.connect({ threadId: "t" })));
+    await Promise.all(reads);
+  });
+  expect(startedBy).toEqual([undefined, undefined, undefined]);
 });
 
 describe("a subscriber of connect is called as the user that connected", () => {

@@ -2,6 +2,8 @@ import "../support/leak-guard.ts";
 import { MessagePort } from "node:worker_threads";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { WriterRequest } from "../../src/protocol/messages.ts";
+import type { PortRequest } from "../../src/protocol/port-messages.ts";
 import { claim } from "../../workers/sqlite/runs/claim.ts";
 import { createWriterContext } from "../../workers/sqlite/runs/writer-context.ts";
 import { withDatabase } from "../support/database-file.ts";
@@ -60,8 +62,9 @@ describe("a thread of 2000 runs costs as much as an empty thread", () => {
       post.mockClear();
       await runToEnd(runner, threadId, runId, answeringAgent());
       return post.mock.calls.flatMap(([message]) => {
-        const { task } = message as { task?: { kind?: string; ops?: unknown[] } };
-        return task?.kind === "batch" ? (task.ops ?? []) : [];
+        if (!Array.isArray(message)) return [];
+        const [, request] = message as unknown as PortRequest<WriterRequest>;
+        return request.kind === "batch" ? request.ops : [];
       });
     }
     const ofLong = await sentBy("long", "new-run-1");

@@ -62,7 +62,7 @@ describe("runner.purge", () => {
     expect(done.bytes).toBeGreaterThan(0);
     expect(await runsOf(runner, "old")).toEqual([]);
     expect(await runsOf(runner, "young")).toEqual(["r1", "r2"]);
-    expect(storedRows(dbPath)).toBe(2);
+    expect(await storedRows(dbPath)).toBe(2);
   });
 
   test("of all resources takes EVERY_RESOURCE where a resource is required", async () => {

@@ -64,6 +64,30 @@ describe("a list", () => {
     await fc.assert(property, { numRuns: 12 });
   });
 
+  test("begins with the thread that was used last, whatever other lists are being read", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    // More than the writer moves to their places at once.
+    const ids = Array.from({ length: 60 }, (_, at) => `thread-${at}`);
+    const first = async () => idsOf((await runner.threads.list({ limit: 1 })).threads);
+    let runs = 0;
+    const run = (id: string) => runToEnd(runner, id, `run-${++runs}`, answeringAgent());
+    await Promise.all(ids.map(run));
+    let isOver = false;
+    const keepReading = async () => {
+      while (!isOver) await first();
+    };
+    const others = keepReading();
+    try {
+      for (const id of [...ids, ...ids, ...ids]) {
+        await run(id);
+        expect(await first()).toEqual([id]);
+      }
+    } finally {
+      isOver = true;
+      await others;
+    }
+  });
+
   test("has no thread whose agent has failed before it emitted", async () => {
     const runner = openRunner({ dbPath: tempDatabase() });
     const failing = scriptedAgent(() => {

@@ -19,6 +19,9 @@ function trialNamed(name: string): Trial {
   return trial;
 }
 
+/** Where the trials keep no files. */
+const NOWHERE = { directory: "/nowhere", runs: null };
+
 describe("the benchmark", () => {
   test("sets a result beside an earlier one, measures nothing for that, and writes the ratios", async () => {
     const directory = tempDirectory();
@@ -63,7 +66,13 @@ describe("the benchmark", () => {
           small("http-storm", [3], { settings }),
           small("http-slow", [2], { peers: ["synchronous"], settings }),
         ],
-        ...{ quick: false, seconds: null, directory: tempDirectory(), command: "test" },
+        ...{
+          quick: false,
+          seconds: null,
+          directory: tempDirectory(),
+          kept: NOWHERE,
+          command: "test",
+        },
       },
       { write: () => undefined },
     );
@@ -87,7 +96,7 @@ describe("the benchmark", () => {
       ...files.map(String),
     ]);
     expect(stderr).toMatch(/1\/1 {2}start, durable: [\d.]+ first event/);
-    expect(stdout).toMatch(/Targets: \d of 19 met/);
+    expect(stdout).toMatch(/Targets: \d of 20 met/);
     const result = JSON.parse(readFileSync(String(json), "utf8")) as BenchResult;
     expect(result).toMatchObject({ format: 2, mode: "quick", failures: [] });
     const [start] = result.trials;
@@ -96,7 +105,7 @@ describe("the benchmark", () => {
       ["durable", 10_000],
     ]);
     for (const { figures } of start?.samples ?? []) expect(figures.firstEventMs).toBeGreaterThan(0);
-    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(18);
+    expect(result.verdicts.filter(({ outcome }) => outcome === "not measured")).toHaveLength(19);
     expect(readFileSync(String(html), "utf8")).toContain("</html>");
     expect(readFileSync(String(svg), "utf8")).toContain("</svg>");
     // The databases are deleted.
@@ -139,6 +148,7 @@ describe("the benchmark", () => {
         quick: false,
         seconds: null,
         directory: tempDirectory(),
+        kept: NOWHERE,
         command: "test",
       },
       { write: (text) => void lines.push(text) },

@@ -14,6 +14,9 @@ describe("the benchmark's options", () => {
       parse("--quick", "--only", "connect", "--only", "throughput", "--json", "a", "--html", "b"),
     ).toMatchObject({ quick: true, only: ["connect", "throughput"], json: "a", html: "b" });
     expect(parse("--seconds", "0.3").seconds).toBe(0.3);
+    expect(parse("--growth-runs", "20000", "--growth-dir", "g")).toMatchObject({
+      ...{ growthRuns: 20_000, growthDirectory: "g" },
+    });
     expect(parse("--compare", "c", "--ratios", "r")).toMatchObject({ compare: "c", ratios: "r" });
   });
 
@@ -21,6 +24,7 @@ describe("the benchmark's options", () => {
     [["--only", "speed"], '--only: expected one of throughput, connect, got "speed"'],
     [["--seconds", "soon"], '--seconds: expected a number above 0, at most 600, got "soon"'],
     [["--seconds", "0"], '--seconds: expected a number above 0, at most 600, got "0"'],
+    [["--growth-runs", "20"], '--growth-runs: expected a whole number from 10000 on, got "20"'],
     [["--json="], '--json: expected a path, got ""'],
   ])("%j is refused, with what was expected and what was got", (args, message) => {
     expect(() => parse(...args)).toThrow(new UsageError(message));

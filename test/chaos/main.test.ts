@@ -58,6 +58,7 @@ describe("npm run chaos", () => {
     { args: ["--round", "1.5"], says: "expected --round to be a whole number from 1, got 1.5" },
     { args: ["--only", "kill,"], says: 'got "kill"' },
     { args: ["--only"], says: "expected --only to name faults, got nothing" },
+    { args: ["--until"], says: "expected --until to name a rule, got nothing" },
   ])("refuses $args", async ({ args, says }) => {
     const { code, stdout, stderr } = await chaos(...args);
     expect(stderr).toContain(says);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../support/command-line.ts";
 import { Random } from "../support/random.ts";
+import type { Violation } from "./evidence.ts";
 import type { Fault } from "./faults.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { Report } from "./report.ts";
@@ -33,18 +34,23 @@ async function main(options: Options): Promise<number> {
 }
 
 async function runRounds(options: Options): Promise<number> {
-  const { store, seed, rounds, round: only, keep, untilViolation } = options;
+  const { store, seed, rounds, round: only, keep } = options;
   const report = new Report(store.name, seed, only === null ? rounds : 1);
   const first = only ?? 1;
   const last = only ?? rounds;
   for (let round = first; round <= last; round++) {
     const fault = faultOfRound(options, round);
     report.begin(round, fault.name);
-    report.end(round, fault.name, await runRound(store, fault, { seed, round, keep }));
-    if (untilViolation && report.violations > 0) break;
+    const result = await runRound(store, fault, { seed, round, keep });
+    report.end(round, fault.name, result);
+    if (isLast(result.violations, options)) break;
   }
   report.summarize();
   return report.violations > 0 ? 1 : 0;
+}
+
+function isLast(violations: readonly Violation[], { untilViolation, until }: Options): boolean {
+  return violations.some(({ rule }) => untilViolation || rule === until);
 }
 
 try {

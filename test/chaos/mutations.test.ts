@@ -4,10 +4,10 @@ import { describe, expect, it } from "vitest";
 import { mutatedCopy } from "../support/mutated-copy.ts";
 import { MUTATIONS, type Mutation } from "./mutations.ts";
 
-function chaos(directory: string, { only, rounds }: Mutation): Promise<string> {
+function chaos(directory: string, { only, rounds, rule }: Mutation): Promise<string> {
   const main = join(directory, "test/chaos/main.ts");
   const named = ["--store", "postgres", "--seed", "1", "--only", only];
-  const args = [main, ...named, "--rounds", `${rounds}`, "--until-violation"];
+  const args = [main, ...named, "--rounds", `${rounds}`, "--until", rule];
   return new Promise((resolve) => {
     execFile(process.execPath, args, (_, stdout, stderr) => resolve(stdout + stderr));
   });

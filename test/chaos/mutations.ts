@@ -3,9 +3,9 @@ import type { Fault } from "../support/mutated-copy.ts";
 /** A fault of the code, with the faults of a chaos run that bring it to light. */
 export interface Mutation extends Fault {
   readonly only: string;
-  /** Of seed 1, at most: they end with the first that breaks a rule. Which one does depends on the times. */
+  /** Of seed 1, at most: they end with the first that breaks the rule. Which one does depends on the times. */
   readonly rounds: number;
-  /** A rule that is broken then. */
+  /** A rule that is broken then. A round on a busy machine may break another one first. */
   readonly rule: string;
 }
 

@@ -14,6 +14,8 @@ export interface Options {
   readonly keep: boolean;
   /** Whether the first round that breaks a rule is the last. */
   readonly untilViolation: boolean;
+  /** The first round that breaks this rule is the last. */
+  readonly until: string | null;
 }
 
 export const USAGE = `usage: npm run chaos -- [options]
@@ -24,6 +26,7 @@ export const USAGE = `usage: npm run chaos -- [options]
   --only A[,B]   these faults only
   --keep         keep the directories of rounds that failed
   --until-violation  end with the first round that failed
+  --until RULE   end with the first round that broke this rule
   --list         name the faults, and do nothing`;
 
 export function parseOptions(args: readonly string[]): Options {
@@ -35,6 +38,7 @@ export function parseOptions(args: readonly string[]): Options {
     list: false,
     keep: false,
     untilViolation: false,
+    until: null as string | null,
   };
   // Which faults there are depends on the store, which may come last.
   let names: string | null = null;
@@ -43,6 +47,7 @@ export function parseOptions(args: readonly string[]): Options {
     if (name === "--list") options.list = true;
     else if (name === "--keep") options.keep = true;
     else if (name === "--until-violation") options.untilViolation = true;
+    else if (name === "--until") options.until = ruleIn(rest.shift());
     else if (name === "--store") options.store = storeOf(rest.shift());
     else if (name === "--seed") options.seed = wholeNumber(name, rest.shift(), 0);
     else if (name === "--rounds") options.rounds = wholeNumber(name, rest.shift(), 1);
@@ -55,6 +60,11 @@ export function parseOptions(args: readonly string[]): Options {
     ...options,
     faults: names === null ? faults : only(faults, "faults", names || undefined),
   };
+}
+
+function ruleIn(name: string | undefined): string {
+  if (name !== undefined) return name;
+  throw new UsageError("expected --until to name a rule, got nothing");
 }
 
 function storeOf(name: string | undefined): ChaosStore {

@@ -34,6 +34,19 @@ UPDATE agent_runs SET version = 2;
 UPDATE schema_version SET version = 2;
 `;
 
+const BACK_TO_5 = `
+DROP TRIGGER run_with_values_moved;
+DROP INDEX idx_part_logs;
+ALTER TABLE shared_logs DROP COLUMN epoch;
+CREATE TRIGGER run_with_values_moved AFTER UPDATE OF thread_id ON agent_runs
+WHEN OLD.thread_id IS NOT NEW.thread_id
+  AND (OLD.shared_events IS NOT NULL OR OLD.shared_input IS NOT NULL) BEGIN
+  UPDATE shared_logs SET thread_id = NULL WHERE thread_id = OLD.thread_id;
+END;
+UPDATE agent_runs SET version = 5;
+UPDATE schema_version SET version = 5;
+`;
+
 const NOTES = "notes ".repeat(1000);
 
 /** An agent whose state is long; the answers tell the runs apart. */
@@ -82,3 +95,31 @@ test.each([
     expect(valueIn(dbPath, shared)).toBeLessThan(1.1 * NOTES.length);
   },
 );
+
+test("a file of schema version 5 goes on in this one, with runs that are stored in parts", async () => {
+  const dbPath = tempDatabase();
+  const before = openRunner({ dbPath });
+  await runToEnd(before, "t", "old", noting());
+  await before.close();
+  withDatabase(dbPath, (db) => db.exec(BACK_TO_5));
+  const runner = openRunner({ dbPath });
+  const long = scriptedAgent(async function* ({ input }) {
+    yield started(input);
+    for (let at = 0; at < 3000; at++) {
+      yield { type: "CUSTOM", name: `step ${at}`, value: { text: "x".repeat(1000) } };
+      if (at % 500 === 0) await runner.flush();
+    }
+    yield* text("m", "at last");
+    yield finished(input);
+  });
+  await runToEnd(runner, "t", "new", long);
+  const replay = await replayOf(runner, "t");
+  expect(runIdsIn(replay)).toEqual(["old", "new"]);
+  expect(replay.filter(({ type }) => type === "CUSTOM")).toHaveLength(3000);
+  expect(spokenIn(replay)).toBe("answer to old. at last");
+  await runner.close();
+  expect(valueIn(dbPath, "SELECT max(version) FROM schema_version")).toBe(SCHEMA_VERSION);
+  expect(valueIn(dbPath, "SELECT octet_length(events) FROM agent_runs WHERE id = 2")).toBeLessThan(
+    2 * 1024 * 1024,
+  );
+});

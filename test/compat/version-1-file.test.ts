@@ -35,14 +35,20 @@ const THREADS = [
   "thinking-events",
 ];
 
-/** Every row of every table but the heartbeats, and the schema itself. */
+/** Heartbeats, and what is derived from the runs for lists and searches: a runner does that when it has time. */
+const LATER = /^(runner_instances|thread_facts|facts_checkpoint|search_ranges|thread_search.*)$/;
+
+/** Every row of every table but those, and the schema itself. */
 function dump(dbPath: string): unknown {
   return withDatabase(dbPath, (db) => {
     const schema = db.prepare("SELECT type, name, tbl_name, sql FROM sqlite_master").all();
     const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
     const rows = tables
-      .filter((table) => table !== "runner_instances")
-      .map((table) => [table, db.prepare(`SELECT * FROM ${table}`).all()]);
+      .filter((table) => !LATER.test(String(table)))
+      .map((table) => {
+        const where = table === "sqlite_sequence" ? "WHERE name <> 'search_ranges'" : "";
+        return [table, db.prepare(`SELECT * FROM ${table} ${where}`).all()];
+      });
     return { schema, rows };
   });
 }

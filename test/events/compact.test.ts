@@ -432,4 +432,35 @@ test("a run that is compacted in pieces is the same, however it is divided", () 
   );
 });
 
+test("a run with a message that stays open settles after 10 000 events, and its text stays whole", () => {
+  const said = (delta: string): EventLike => ({
+    type: "TEXT_MESSAGE_CONTENT",
+    messageId: "m",
+    delta,
+  });
+  const compactor = new RunCompactor(undefined);
+  const taken: EventLike[] = [];
+  let held = 0;
+  const add = (event: EventLike) => {
+    compactor.add(event);
+    held++;
+    const settled = compactor.takeSettled();
+    held -= settled.length;
+    taken.push(...settled);
+  };
+  add({ type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" });
+  add(said("one, "));
+  add(said("two, "));
+  held--;
+  for (let at = 0; at < 30_000; at++) {
+    add({ type: "CUSTOM", name: `step ${at}` });
+    expect(held).toBeLessThanOrEqual(10_002);
+  }
+  add(said("three"));
+  const all = [...taken, ...compactor.finish()];
+  const deltas = all.filter(({ type }) => type === "TEXT_MESSAGE_CONTENT");
+  expect(deltas.map(({ delta }) => delta)).toEqual(["one, two, ", "three"]);
+  expect(all).toHaveLength(30_003);
+});
+
 const copied = (events: readonly EventLike[]) => JSON.parse(JSON.stringify(events)) as EventLike[];

@@ -34,14 +34,37 @@ describe("packed events", () => {
     expect(packEvents(times(1000, (at) => word(`word ${at}`)))).toHaveLength(1);
   });
 
-  test("stay the same objects if they hold values that JSON cannot hold, or nested objects", () => {
+  test("are unpacked unchanged with nested values, and take one entry", () => {
+    const nested = (at: number) =>
+      word("w", { value: { at, note: `step ${at}`, list: [at, { deep: [null, true, ""] }, []] } });
+    expectSame(times(20, nested));
+    expect(packEvents(times(1000, nested))).toHaveLength(1);
+    expectSame(times(20, (at) => word("w", { value: JSON.parse(`{"2":${at},"a":1,"1":{}}`) })));
+  });
+
+  test("that a string cannot hold together stay the same objects", () => {
+    const long = "x".repeat(100_000_000);
+    const events = times(8, (at) => word(long + String(at)));
+    const packed = packEvents(events);
+    expect(packed.map((event, at) => event === events[at])).toEqual(times(8, () => true));
+  });
+
+  test("stay the same objects if they hold values that JSON cannot hold, or too many", () => {
     const odd: ((at: number) => unknown)[] = [
       () => undefined,
       (at) => BigInt(at),
       () => Number.NaN,
       () => -0,
-      (at) => ({ at }),
+      (at) => times(100, () => at),
       () => () => undefined,
+      (at) => ({ at, list: [-0] }),
+      () => ({ toJSON: () => 1 }),
+      () => JSON.parse('{"__proto__":1}') as object,
+      () => Object.create(null) as object,
+      () => new Array(3),
+      () => Object.assign([1], { more: 2 }),
+      () => new (class extends Array<number> {})(),
+      () => ({ at: undefined }),
       () => Symbol("s"),
       () => new Date(0),
     ];

@@ -113,6 +113,7 @@ describe("for any run", () => {
         expect(events).toEqual(asStored(compactRun(asStored(run), {})));
         expect(compactMessages).toEqual(digestsOf(run));
       }),
+      { numRuns: 400 },
     );
     // The generators make such runs often enough: otherwise this would test nothing.
     expect(compact).toBeGreaterThan(10);

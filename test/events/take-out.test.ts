@@ -2,10 +2,17 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EventLike } from "../../src/events/event.ts";
 import { SegmentBuilder } from "../../src/events/json/segment.ts";
-import { type Place, putBackEvents, putBackInput } from "../../src/events/shared/put-back.ts";
+import { orNull } from "../../src/events/shared/places.ts";
+import {
+  type Place,
+  putBackEachEvent,
+  putBackEvents,
+  putBackInput,
+} from "../../src/events/shared/put-back.ts";
 import {
   slotHasMessages,
   type TakenOut,
+  TakenOutOfRun,
   takeOutOfEvents,
   takeOutOfInput,
   takeOutOfText,
@@ -42,11 +49,13 @@ const anyRun = fc.array(anyEvent, { maxLength: 12 });
 
 /** Places with the values written out. */
 const placesOf = ({ values }: TakenOut): Place[] =>
-  values.map(({ slot, index, text }) => [slot, index, [text]]);
+  values.map((value) => {
+    return [value.slot, value.index, "text" in value ? [value.text] : value.pieces];
+  });
 
 const noLogs = () => null;
 
-const putBack = (taken: TakenOut) => `[${putBackEvents(taken.rest, placesOf(taken), noLogs)}]`;
+const putBack = (taken: TakenOut) => putBackEvents(taken.rest, placesOf(taken), noLogs);
 
 describe("values that are taken out of a run", () => {
   test("come back as they were, and leave JSON without them", () => {
@@ -80,6 +89,29 @@ describe("values that are taken out of a run", () => {
     );
   });
 
+  test("come back with the parts of a long run, which leave its beginning and its end", () => {
+    const pieces = fc.array(anyRun, { maxLength: 5 });
+    fc.assert(
+      fc.property(pieces, fc.integer({ min: 1, max: 5000 }), (runs, partLength) => {
+        const stored = runs.map((events) => JSON.parse(JSON.stringify(events)) as EventLike[]);
+        const taken = new TakenOutOfRun(partLength);
+        for (const events of stored) taken.add(events, (json) => [json]);
+        taken.add([{ type: "RUN_FINISHED" }], (json) => [json]);
+        const whole = [...stored.flat(), { type: "RUN_FINISHED" }];
+        const out = taken.finish();
+        expect(putBack(out)).toBe(JSON.stringify(whole));
+        const texts = putBackEachEvent(out.rest, placesOf(out), noLogs);
+        expect([...texts]).toEqual(whole.map((event) => JSON.stringify(event)));
+        const rest = JSON.parse(out.rest) as EventLike[];
+        expect(rest.at(-1)).toEqual({ type: "RUN_FINISHED" });
+        const starts = (events: readonly EventLike[]) =>
+          events.filter(({ type }) => type === "RUN_STARTED").length;
+        expect(starts(rest)).toBe(starts(whole));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   test("come back into an input", () => {
     fc.assert(
       fc.property(anyInput, (input) => {
@@ -99,13 +131,15 @@ describe("values that are taken out of a run", () => {
     ];
     const taken = takeOutOfEvents(events);
     const wanted = placesOf(taken).filter(([slot]) => slotHasMessages(slot));
-    const left = putBackEvents(taken.rest, wanted, noLogs)?.map((json) => JSON.parse(json));
+    const texts = putBackEachEvent(taken.rest, wanted, noLogs);
+    const left = Array.from(texts, (json) => JSON.parse(json) as unknown);
     const [started, , ...others] = events;
     expect(left).toEqual([{ ...started, input: { ...started?.input, tools: [] } }, ...others]);
   });
 
   test("make the events unreadable where a part of a log is missing", () => {
-    expect(putBackEvents("[]", [["STATE_SNAPSHOT", 0, [1, 0, 7]]], noLogs)).toBeNull();
+    const missing: Place[] = [["STATE_SNAPSHOT", 0, [1, 0, 7]]];
+    expect(orNull(() => putBackEvents("[]", missing, noLogs))).toBeNull();
     expect(putBackInput("{}", [["input.state", 0, [1, 0, 7]]], noLogs)).toBeNull();
   });
 });

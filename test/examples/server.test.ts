@@ -12,6 +12,9 @@ import {
   textOf,
 } from "./server-process.ts";
 
+/** Milliseconds of a token. An answer takes longer than a busy machine needs to join and to stop it. */
+const SLOW_PACE = "100";
+
 describe("examples/server.ts", () => {
   let directory: string;
   beforeAll(() => {
@@ -22,7 +25,8 @@ describe("examples/server.ts", () => {
   });
 
   test("prints three curl lines that run, join and stop a run", async () => {
-    const { curl } = await startServer({ DB_PATH: join(directory, "curl.db") });
+    const env = { DB_PATH: join(directory, "curl.db"), AGENT_PACE_MS: SLOW_PACE };
+    const { curl } = await startServer(env);
 
     const seen: ServedEvent[] = [];
     let joined: Promise<ServedEvent[]> | undefined;
@@ -52,7 +56,7 @@ describe("examples/server.ts", () => {
   });
 
   test("two servers on one file follow and stop each other's runs", async () => {
-    const env = { DB_PATH: join(directory, "shared.db") };
+    const env = { DB_PATH: join(directory, "shared.db"), AGENT_PACE_MS: SLOW_PACE };
     const [first, second] = await Promise.all([startServer(env), startServer(env)]);
 
     const seen: ServedEvent[] = [];

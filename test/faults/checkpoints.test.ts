@@ -8,7 +8,7 @@ import type { SqliteAgentRunner } from "../../src/index.ts";
 import { RunStoreError } from "../../src/protocol/errors.ts";
 import { Checkpointer } from "../../src/store/sqlite/checkpointer.ts";
 import { CheckpointRequests, Checkpoints } from "../../workers/sqlite/removal/checkpoints.ts";
-import { valueIn, withDatabase } from "../support/database-file.ts";
+import { emptyWal, valueIn, withDatabase } from "../support/database-file.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import {
   collectingLogger,
@@ -60,13 +60,8 @@ describe("long work", () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
     await fill(runner, dbPath);
-    // What is above has filled the WAL. While the runner indexes it, the WAL cannot be emptied.
-    await eventually(() => {
-      const [{ busy }] = withDatabase(dbPath, (db) => db.pragma("wal_checkpoint(TRUNCATE)")) as [
-        { readonly busy: number },
-      ];
-      return busy === 0;
-    });
+    // What is above has filled the WAL.
+    await emptyWal(dbPath);
     const sizeBefore = statSync(dbPath).size;
     let isPurged = false;
     const purged = runner.purge({ maxRunsPerThread: 1 }).finally(() => {

@@ -2,7 +2,7 @@ import "../support/leak-guard.ts";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner } from "../../src/index.ts";
-import { withDatabase } from "../support/database-file.ts";
+import { emptyWal } from "../support/database-file.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import { openRunner, replayOf, runIdsIn, runToEnd } from "../support/open-runner.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
@@ -26,7 +26,7 @@ describe("on a full disk", () => {
       await runToEnd(runner, "kept", "r1", answeringAgent());
       enlargeThread(dbPath, "t", 2000);
       // Else the removal finds room in the WAL.
-      withDatabase(dbPath, (db) => db.pragma("wal_checkpoint(TRUNCATE)"));
+      await emptyWal(dbPath);
       const act = REMOVALS[name] ?? expect.fail();
       disk.fill();
       const failure = await act(runner).catch((error: { code: string }) => error);

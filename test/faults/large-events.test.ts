@@ -13,6 +13,7 @@ import {
   replayOf,
   runIdsIn,
   runToEnd,
+  spokenIn,
   typesOf,
   watch,
 } from "../support/open-runner.ts";
@@ -127,12 +128,12 @@ describe("an event that is too large for any store", () => {
   );
 });
 
-it("a run too long to be stored is recovered up to the limit, and the file opens", async () => {
+/** The file of a process that was killed in the middle of a run on thread "t", after events of so many segments. */
+async function fileOfKilledRun(segments: readonly ScriptEvent[]): Promise<string> {
   const dbPath = tempDatabase();
   await using first = new SqliteAgentRunner({ dbPath, durability: "normal" });
   await runToEnd(first, "other", "other", answeringAgent());
   await first.close();
-  // The file of a process that was killed after it had emitted 280 MB.
   const db = new Database(dbPath);
   db.exec(`INSERT INTO run_state (thread_id, is_running, current_run_id, owner_id, updated_at, epoch)
            VALUES ('t', 1, 'long', 'an instance that is gone', 0, 1)`);
@@ -140,18 +141,32 @@ it("a run too long to be stored is recovered up to the limit, and the file opens
     "INSERT INTO run_events (thread_id, epoch, seq, events) VALUES ('t', 1, ?, ?)",
   );
   insert.run(0, '[{"type":"RUN_STARTED","threadId":"t","runId":"long"}]');
-  for (const seq of [1, 2]) {
-    const value = "x".repeat(140 * MB);
-    insert.run(seq, JSON.stringify([{ type: "CUSTOM", name: `part ${seq}`, value }]));
-  }
+  for (const [at, event] of segments.entries()) insert.run(at + 1, JSON.stringify([event]));
   db.close();
+  return dbPath;
+}
+
+it("a run of 280 MB is recovered whole", async () => {
+  const value = "x".repeat(140 * MB);
+  const parts = ["part 1", "part 2"].map((name) => ({ type: "CUSTOM", name, value }));
+  const dbPath = await fileOfKilledRun(parts);
   const runner = openRunner({ dbPath });
   const replay = await replayOf(runner, "t");
-  expect(replay.map(({ type, name }) => name ?? type)).toEqual([
-    "RUN_STARTED",
-    "part 1",
-    "RUN_ERROR",
+  const names = replay.map(({ type, name }) => name ?? type);
+  expect(names).toEqual(["RUN_STARTED", "part 1", "part 2", "RUN_ERROR"]);
+  expect(replay.at(-1)?.code).toBe("RUN_INTERRUPTED");
+  expect(valueIn(dbPath, "SELECT count(*) FROM run_events")).toBe(0);
+});
+
+it("a text that is longer than any string is recovered up to a limit, and the file opens", async () => {
+  const said = { type: "TEXT_MESSAGE_CONTENT", messageId: "m", delta: "x".repeat(140 * MB) };
+  const dbPath = await fileOfKilledRun([
+    { type: "TEXT_MESSAGE_START", messageId: "m", role: "assistant" },
+    ...[said, said, said, said],
   ]);
+  const runner = openRunner({ dbPath });
+  const replay = await replayOf(runner, "t");
+  expect(spokenIn(replay).length).toBe(140 * MB);
   expect(replay.at(-1)?.code).toBe("RUN_INTERRUPTED");
   await runToEnd(runner, "t", "next", answeringAgent());
   expect(runIdsIn(await replayOf(runner, "other"))).toEqual(["other"]);

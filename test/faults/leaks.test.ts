@@ -211,3 +211,36 @@ it("a thousand more idle threads, each with a finished run, take no memory", asy
   // Even an id in a Map would take more.
   expect(bytesPerThread).toBeLessThan(100);
 });
+
+it("a client that leaves a run in flight leaves no memory in use, and the others get the rest", async () => {
+  await using runner = new SqliteAgentRunner({ dbPath: tempDatabase(), durability: "normal" });
+  const agent = heldAgent();
+  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+  await agent.halfway;
+  const stays = watch(runner.connect({ threadId: "t" }));
+  await stays.until(({ type }) => type === "TEXT_MESSAGE_CONTENT");
+  const CLIENTS = 50;
+  const refs: WeakRef<object>[] = [];
+  const comeAndGo = async () => {
+    const got: unknown[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const client = runner.connect({ threadId: "t" }).subscribe((event) => {
+      got.push(event);
+      if (event.type === "TEXT_MESSAGE_CONTENT") resolve();
+    });
+    await promise;
+    client.unsubscribe();
+    refs.push(new WeakRef(got), new WeakRef(client));
+  };
+  for (let at = 0; at < CLIENTS; at++) await comeAndGo();
+  const alive = () => refs.filter((ref) => ref.deref() !== undefined).length;
+  for (let round = 0; round < 50 && alive() > 0; round++) {
+    await nextTurn();
+    collectGarbage();
+  }
+  // A few may still be on the stack.
+  expect(alive()).toBeLessThan(5);
+  agent.release();
+  expect(typesOf(await stays.done).at(-1)).toBe("RUN_FINISHED");
+  expect(typesOf(await run.done).at(-1)).toBe("RUN_FINISHED");
+});

@@ -3,34 +3,28 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
-import type * as Piscina from "piscina";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { WorkerPool, type WorkerPoolOptions } from "../../src/store/worker-threads/worker-pool.ts";
+import { spawnChild } from "../support/child-process.ts";
 import { eventually } from "../support/poll.ts";
+import { replacedWorker } from "../support/replaced-worker.ts";
 import { tempDirectory } from "../support/temp-file.ts";
 import { exitOf, threadsStarted } from "../support/threads-started.ts";
 
-const broken = vi.hoisted(() => ({ filename: "" }));
-
-// The pool names its worker by URL: each test replaces that worker with a broken one.
 vi.mock("piscina", async (original) => {
-  const actual = await original<typeof Piscina>();
-  class PiscinaOfFixtures extends actual.Piscina {
-    constructor(options: ConstructorParameters<typeof actual.Piscina>[0]) {
-      super({ ...options, filename: broken.filename });
-    }
-  }
-  return { ...actual, Piscina: PiscinaOfFixtures };
+  // Mocks come before all imports.
+  const { replaceWorker } = await import("../support/replaced-worker.ts");
+  return replaceWorker(await original());
 });
 
 beforeEach(() => {
-  broken.filename = "";
+  replacedWorker.filename = "";
 });
 
 const config = { dbPath: ":memory:", instanceId: "i", leaseMs: 1000, file: null } as const;
 
 function openPool(fixture: string, options: Partial<WorkerPoolOptions> = {}): WorkerPool<object> {
-  broken.filename = fileURLToPath(new URL(`fixtures/${fixture}.ts`, import.meta.url));
+  replacedWorker.filename = fileURLToPath(new URL(`fixtures/${fixture}.ts`, import.meta.url));
   const pool = new WorkerPool<object>({
     worker: "writer",
     threads: 1,
@@ -95,6 +89,12 @@ describe.each([
     });
   });
 
+  it("does not take a request that cannot be sent for the end of its thread", async () => {
+    const pool = openPool("exits-on-second", { ...options, threads: 1 });
+    await expect(pool.request({ callback() {} })).rejects.toMatchObject({ code: "STORE_FAILED" });
+    await expect(pool.request<number>({})).resolves.toBeTypeOf("number");
+  });
+
   it("rejects a request that hangs when the pool is destroyed", async () => {
     const threads = threadsStarted();
     const pool = openPool("hangs", options);
@@ -115,4 +115,9 @@ it("rejects a request whose thread is terminated before it was ready", async () 
   const pool = openPool("hangs", reader);
   await expect(pool.request({})).rejects.toMatchObject({ code: "READER_DIED" });
   expect(threads.length).toBeGreaterThan(0);
+});
+
+it("goes on with the threads that there are when the system refuses more", async () => {
+  const child = fileURLToPath(new URL("fixtures/refused-threads.child.ts", import.meta.url));
+  expect(await spawnChild(process.execPath, [child]).exited).toEqual({ code: 0, stderr: "" });
 });

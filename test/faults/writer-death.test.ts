@@ -92,7 +92,7 @@ describe("a writer that is terminated", () => {
       const converse = async (threadId: string) => {
         for (const run of runs) {
           const events = await runToEnd(runner, threadId, `${threadId}-${run}`, agent);
-          expect(typesOf(events)).toEqual(expectedTypes);
+          expect(typesOf(events), JSON.stringify(events.at(-1))).toEqual(expectedTypes);
           expect(runRows(dbPath, threadId).at(-1)?.run_id).toBe(`${threadId}-${run}`);
         }
       };
@@ -124,14 +124,14 @@ describe("a writer that is terminated", () => {
     "after each commit, before its answer, stores each run once ($words)",
     async ({ lingerMs }) => {
       let lost = 0;
-      const seen = new WeakSet<object>();
+      const seen = new Set<string>();
       const kinds = new Set<string>();
-      // Each batch of operations is committed twice: a resent batch has the same objects.
+      // Each batch of operations is committed twice: a resent batch has the same operations.
       sabotage.losesAnswerTo = (request) => {
         const { kind, ops = [] } = request as WriterRequest & { ops?: readonly WriterOp[] };
-        if (kind !== "batch" || ops.every((op) => seen.has(op))) return false;
+        if (kind !== "batch" || ops.every((op) => seen.has(JSON.stringify(op)))) return false;
         for (const op of ops) {
-          seen.add(op);
+          seen.add(JSON.stringify(op));
           kinds.add(op.kind);
         }
         lost++;
@@ -147,7 +147,7 @@ describe("a writer that is terminated", () => {
       const converse = async (threadId: string) => {
         for (const run of ["a", "b"]) {
           const events = await runToEnd(runner, threadId, `${threadId}-${run}`, agent);
-          expect(typesOf(events)).toEqual(expectedTypes);
+          expect(typesOf(events), JSON.stringify(events.at(-1))).toEqual(expectedTypes);
         }
       };
       const nothing = scriptedAgent(() => []);
@@ -175,11 +175,11 @@ describe("a writer that is terminated", () => {
   );
 
   it("after each commit, before its answer, stores each run once although all have the same id", async () => {
-    const seen = new WeakSet<object>();
+    const seen = new Set<string>();
     sabotage.losesAnswerTo = (request) => {
       const { ops = [] } = request as { ops?: readonly WriterOp[] };
-      const isNew = ops.some((op) => !seen.has(op));
-      for (const op of ops) seen.add(op);
+      const isNew = ops.some((op) => !seen.has(JSON.stringify(op)));
+      for (const op of ops) seen.add(JSON.stringify(op));
       return isNew;
     };
     onTestFinished(() => {

@@ -5,6 +5,7 @@ import { version1Files } from "../fixtures/sources.ts";
 import { cli, fileWithThreads } from "../support/cli.ts";
 import { Inspector } from "../support/inspector.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import { answeringAgent, scriptedAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -158,7 +159,11 @@ test("forks know their ancestors, those that were removed too, and their forks",
     { threadId: "second", runId: "r1", thread: { runs: 2 } },
     { threadId: "first", runId: "r1", thread: null },
   ]);
-  const second = await inspector.get("api/thread", { thread: "second" });
+  // On a busy machine, a thread is told before its forks are known.
+  const second = await eventually(async () => {
+    const answer = await inspector.get("api/thread", { thread: "second" });
+    return answer.areForksKnown && answer;
+  });
   expect(second.forks.map(({ threadId, runId }) => [threadId, runId]).sort()).toEqual([
     ["other", "r2"],
     ["third", "r1"],

@@ -105,6 +105,19 @@ test("leaves nothing of a resource in any table, and all of the others", async (
   expect(await runner.threads.erase({ resourceId: ann })).toMatchObject({ threads: 0 });
 });
 
+test("finds the threads of a resource that no list has yet", async () => {
+  const schema = newSchema();
+  const runner = open(schema);
+  const secret = secretOf("anna");
+  await withResource("anna", () => tell(runner, "t", secret, 1));
+  await withResource("ben", () => tell(runner, "b", secretOf("ben"), 1));
+  // A host under load writes the list behind its runs.
+  await server.query(`DELETE FROM ${schema}.thread_list`, url);
+  expect(await runner.threads.erase({ resourceId: "anna" })).toMatchObject({ threads: 1, runs: 1 });
+  expect(await rowsWith(schema, secret)).toBe(0);
+  expect(runIdsIn(await withResource("ben", () => replayOf(runner, "b")))).toHaveLength(1);
+});
+
 test("leaves nothing of one thread, whose first runs were purged before", async () => {
   const schema = newSchema();
   const runner = open(schema);

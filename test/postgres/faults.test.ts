@@ -1,11 +1,9 @@
 import "../support/leak-guard.ts";
 import { Client } from "pg";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { PostgresAgentRunner, type PostgresAgentRunnerOptions } from "../../src/postgres.ts";
-import { closing, delta, isA, opening, says } from "../support/message-events.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { delta, isA, says } from "../support/message-events.ts";
 import {
   collect,
-  collectingLogger,
   replayOf,
   runIdsIn,
   runToEnd,
@@ -15,9 +13,8 @@ import {
 } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
-import { puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started } from "../support/scripted-agent.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { behindProxy, openHost, runInTheMiddle } from "../support/postgres-hosts.ts";
+import { answeringAgent } from "../support/scripted-agent.ts";
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -25,44 +22,12 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const ids = { threadId: "t", runId: "r" };
-
-async function behindProxy(url: string) {
-  const behind = await TcpProxy.before(url);
-  onTestFinished(() => behind.proxy.close());
-  return behind;
-}
-
-function open(connectionString: string, options: Partial<PostgresAgentRunnerOptions> = {}) {
-  const logger = collectingLogger();
-  const runner = new PostgresAgentRunner({ connectionString, lingerMs: 5, logger, ...options });
-  onTestFinished(async () => {
-    await runner.close().catch(() => undefined);
-  });
-  return runner;
-}
-
-/** A run in the middle of its message, of which the beginning is stored. */
-async function runInTheMiddle(runner: PostgresAgentRunner) {
-  const agent = puppetAgent();
-  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-  await agent.started;
-  agent.emit(started(ids), opening("m"), delta("m", "before "));
-  await runner.flush();
-  const end = () => {
-    agent.emit(closing("m"), finished(ids));
-    agent.finish();
-    return run.done;
-  };
-  return { agent, run, end };
-}
-
 test("a server that is killed and started again: streams go on, and nothing acknowledged is lost", async ({
   skip,
 }) => {
   if (!server.isOwn) skip("POSTGRES_URL names a server that is not killed");
   const url = await server.newDatabase();
-  const [host, other] = [open(url), open(url)];
+  const [host, other] = [openHost(url), openHost(url)];
   await runToEnd(host, "t", "acknowledged", answeringAgent());
   const { agent, run, end } = await runInTheMiddle(host);
   const follower = watch(other.connect({ threadId: "t" }));
@@ -86,7 +51,7 @@ test("a server that is killed and started again: streams go on, and nothing ackn
 
 test("connections that are cut over and over cost nothing: every run is stored once", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url);
+  const runner = openHost(url);
   await runner.ready();
   const told: string[] = [];
   for (let round = 0; round < 10; round++) {
@@ -108,7 +73,7 @@ test("connections that are cut over and over cost nothing: every run is stored o
 test("a commit whose answer is lost is recognised when it is sent again", async () => {
   const direct = await server.newDatabase();
   const { proxy, url } = await behindProxy(direct);
-  const runner = open(url);
+  const runner = openHost(url);
   await runToEnd(runner, "t", "first", answeringAgent());
   const { end } = await runInTheMiddle(runner);
   const cut = proxy.cutAnswerTo("dar_commit");
@@ -126,7 +91,7 @@ test("a commit whose answer is lost is recognised when it is sent again", async 
 
 test("a half-open connection is given up, and the run is stored over another one", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { answerTimeoutMs: 500 });
+  const runner = openHost(url, { answerTimeoutMs: 1500 });
   const { agent, run, end } = await runInTheMiddle(runner);
   proxy.mode = "blackhole";
   agent.emit(delta("m", "meanwhile"));
@@ -141,7 +106,7 @@ test("a half-open connection is given up, and the run is stored over another one
 
 test("while the server is away, new runs are refused with a code once too much waits", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { maxPendingBytes: 1000 });
+  const runner = openHost(url, { maxPendingBytes: 1000 });
   const { agent, end } = await runInTheMiddle(runner);
   proxy.mode = "refuse";
   proxy.cut();
@@ -158,8 +123,8 @@ test("a host whose runs were taken over while it could reach nothing loses them"
   const direct = await server.newDatabase();
   const { proxy, url } = await behindProxy(direct);
   const leaseMs = 1000;
-  const cutOff = open(url, { leaseMs });
-  const other = open(direct, { leaseMs });
+  const cutOff = openHost(url, { leaseMs });
+  const other = openHost(direct, { leaseMs });
   await other.ready();
   const { agent, run } = await runInTheMiddle(cutOff);
   proxy.mode = "refuse";
@@ -178,7 +143,7 @@ test("a host whose runs were taken over while it could reach nothing loses them"
 test("a server that becomes a standby is left for the new primary: what it refuses is sent again", async () => {
   const url = await server.newDatabase();
   const name = new URL(url).pathname.slice(1);
-  const runner = open(url);
+  const runner = openHost(url);
   const { agent, run, end } = await runInTheMiddle(runner);
   // A standby refuses writes with the code that this setting gives.
   await server.query(`ALTER DATABASE ${name} SET default_transaction_read_only = on`);
@@ -200,7 +165,7 @@ const endSessions = (database: string) =>
 
 test("a lock of another program delays a run, and its agent does not notice", async () => {
   const url = await server.newDatabase();
-  const runner = open(url, { answerTimeoutMs: 300 });
+  const runner = openHost(url, { answerTimeoutMs: 1500 });
   const { agent, run, end } = await runInTheMiddle(runner);
   const other = new Client({ connectionString: url });
   await other.connect();
@@ -217,7 +182,7 @@ test("a lock of another program delays a run, and its agent does not notice", as
 
 test("closing ends in time while the server is away, and says what is not stored", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { closeTimeoutMs: 1000 });
+  const runner = openHost(url, { closeTimeoutMs: 1000 });
   const { agent, run } = await runInTheMiddle(runner);
   proxy.mode = "blackhole";
   agent.emit(delta("m", "lost"));

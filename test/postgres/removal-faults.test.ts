@@ -114,3 +114,34 @@ test("a fork of a thread whose oldest runs are purged meanwhile has no gap", asy
   expect(ids).toEqual(all.slice(-ids.length));
   expect((await runner.threads.get("f"))?.runs).toBe(ids.length);
 });
+
+test("a fork of a thread that is removed and made again meanwhile is none", async () => {
+  const { schema, runner, rows } = await largeThread();
+  const forked = runner.threads.fork("t", { newThreadId: "f" }).catch(({ code }) => code);
+  await eventually(async () => (await rows("f")) > 0);
+  // As other hosts remove the thread, and store a run on it again.
+  await server.query(
+    `DELETE FROM ${schema}.runs WHERE thread_id = 't' AND epoch > 1;
+     UPDATE ${schema}.runs SET epoch = 9000 WHERE thread_id = 't';
+     DELETE FROM ${schema}.threads WHERE thread_id = 't';
+     INSERT INTO ${schema}.threads (thread_id, epoch, runs) VALUES ('t', 9000, 1)`,
+    url,
+  );
+  expect(await forked).toBe("THREAD_NOT_FOUND");
+  await eventually(async () => (await rows("f")) === 0);
+  expect((await runner.threads.list()).threads.map(({ id }) => id)).toEqual(["t"]);
+});
+
+test.each(["delete", "erase"] as const)(
+  "a removal whose beginning was lost in a failover removes all the same: %s",
+  async (removal) => {
+    const { schema, runner, rows } = await largeThread();
+    const { threads } = runner;
+    const removed = removal === "delete" ? threads.delete("t") : threads.erase({ threadId: "t" });
+    await eventually(async () => (await rows()) < RUNS);
+    await server.query(`UPDATE ${schema}.threads SET unfinished = NULL, unfinished_by = NULL`, url);
+    await removed;
+    expect(await rows()).toBe(0);
+    expect(await runner.threads.get("t")).toBeNull();
+  },
+);

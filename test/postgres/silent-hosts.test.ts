@@ -1,10 +1,10 @@
 import "../support/leak-guard.ts";
 import { Client } from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { PostgresAgentRunner, type PostgresAgentRunnerOptions } from "../../src/postgres.ts";
+import { StoreUnderTest } from "../../src/store/conformance/store-under-test.ts";
 import { Connection } from "../../src/store/postgres/connection.ts";
 import { statementsOf } from "../../src/store/postgres/statements.ts";
-import { closing, delta, opening, says } from "../support/message-events.ts";
+import { delta, opening, says } from "../support/message-events.ts";
 import {
   collectingLogger,
   replayOf,
@@ -15,9 +15,9 @@ import {
 } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
-import { puppetAgent } from "../support/puppet-agent.ts";
-import { answeringAgent, finished, inputOf, started } from "../support/scripted-agent.ts";
-import { TcpProxy } from "../support/tcp-proxy.ts";
+import { behindProxy, openHost, runInTheMiddle } from "../support/postgres-hosts.ts";
+import { postgresStore } from "../support/postgres-store.ts";
+import { answeringAgent, started } from "../support/scripted-agent.ts";
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -28,36 +28,9 @@ afterAll(() => server.stop());
 const ids = { threadId: "t", runId: "r" };
 const SCHEMA = "durable_agent_runner";
 
-async function behindProxy(url: string) {
-  const behind = await TcpProxy.before(url);
-  onTestFinished(() => behind.proxy.close());
-  return behind;
-}
-
-function open(connectionString: string, options: Partial<PostgresAgentRunnerOptions> = {}) {
-  const logger = collectingLogger();
-  const runner = new PostgresAgentRunner({ connectionString, lingerMs: 5, logger, ...options });
-  onTestFinished(() => runner.close().catch(() => undefined));
-  return runner;
-}
-
-async function runInTheMiddle(runner: PostgresAgentRunner) {
-  const agent = puppetAgent();
-  const run = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
-  await agent.started;
-  agent.emit(started(ids), opening("m"), delta("m", "before "));
-  await runner.flush();
-  const end = () => {
-    agent.emit(closing("m"), finished(ids));
-    agent.finish();
-    return run.done;
-  };
-  return { agent, end };
-}
-
 test("the locks of a connection that falls silent in a transaction are free when it is given up", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { answerTimeoutMs: 1000 });
+  const runner = openHost(url, { answerTimeoutMs: 1000 });
   await runner.ready();
   // The claim locks its thread, and the server waits for what comes next.
   const silenced = proxy.silenceAfter("dar_lock_threads");
@@ -71,8 +44,8 @@ test("a host whose heartbeats go over a half-open connection keeps its runs", as
   const direct = await server.newDatabase();
   const { proxy, url } = await behindProxy(direct);
   const leaseMs = 3000;
-  const host = open(url, { leaseMs });
-  const other = open(direct, { leaseMs });
+  const host = openHost(url, { leaseMs });
+  const other = openHost(direct, { leaseMs });
   await other.ready();
   const { end } = await runInTheMiddle(host);
   await proxy.silenceAfter("dar_beat");
@@ -86,7 +59,7 @@ test("a host whose heartbeats go over a half-open connection keeps its runs", as
 
 test("a read over a half-open connection is tried again over another one", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const runner = open(url, { answerTimeoutMs: 500 });
+  const runner = openHost(url, { answerTimeoutMs: 1500 });
   await runToEnd(runner, "t", "r", answeringAgent());
   const silenced = proxy.silenceAfter("dar_thread_now");
   expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r"]);
@@ -96,12 +69,12 @@ test("a read over a half-open connection is tried again over another one", async
 test("a connection for LISTEN that falls silent is noticed, and another one listens", async () => {
   const direct = await server.newDatabase();
   const { proxy, url } = await behindProxy(direct);
-  const runner = open(url, { leaseMs: 1000, answerTimeoutMs: 500 });
+  const runner = openHost(url, { leaseMs: 3000, answerTimeoutMs: 1500 });
   await runner.ready();
   // With each heartbeat, it asks whether the connection is there. In the protocol, a statement ends with NUL.
   await proxy.silenceAfter("SELECT 1\0");
   await proxy.whenSent("LISTEN dar_");
-  const { agent, end } = await runInTheMiddle(open(direct));
+  const { agent, end } = await runInTheMiddle(openHost(direct));
   const follower = watch(runner.connect({ threadId: "t" }));
   await follower.until(says("before "));
   agent.emit(delta("m", "after"));
@@ -110,9 +83,70 @@ test("a connection for LISTEN that falls silent is noticed, and another one list
   expect(spokenIn(await follower.done)).toBe("before after");
 });
 
+test("a host whose own first notification comes late listens from then on, and no longer looks", async () => {
+  const direct = await server.newDatabase();
+  const { proxy, url } = await behindProxy(direct);
+  const logger = collectingLogger();
+  const runner = openHost(direct, { listenUrl: url, leaseMs: 3000, logger });
+  const slow = proxy.whenSent("LISTEN dar_").then(() => {
+    proxy.delayMs = 2500;
+  });
+  await Promise.all([runner.ready(), slow]);
+  await eventually(() => logger.lines.some(({ message }) => message.includes("LISTEN does not")));
+  proxy.delayMs = 0;
+  // A host that listens asks with each heartbeat whether the connection is there.
+  await proxy.whenSent("SELECT 1\0");
+  expect(logger.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+});
+
+test("a host that comes while a slow heartbeat is under way keeps its run", async () => {
+  const direct = await server.newDatabase();
+  const { proxy, url } = await behindProxy(direct);
+  const runner = openHost(url, { leaseMs: 12_000 });
+  await runner.ready();
+  // The server answers this heartbeat before the other host comes. The answer is long under way.
+  proxy.delayMs = 2500;
+  const beat = () => server.query(`SELECT beat FROM ${SCHEMA}.hosts ORDER BY beat LIMIT 1`, direct);
+  const before = await beat();
+  await proxy.whenSent("dar_beat");
+  await eventually(async () => (await beat())[0]?.beat !== before[0]?.beat);
+  const { end } = await runInTheMiddle(openHost(direct));
+  proxy.delayMs = 0;
+  const follower = watch(runner.connect({ threadId: "t" }));
+  const [refusal] = await runToEnd(runner, "t", "r2", answeringAgent());
+  expect(refusal).toMatchObject({ type: "RUN_ERROR", code: "THREAD_ALREADY_RUNNING" });
+  await follower.until(says("before "));
+  expect((await end()).at(-1)?.type).toBe("RUN_FINISHED");
+  expect((await follower.done).at(-1)?.type).toBe("RUN_FINISHED");
+});
+
+test("a host that closes writes no heartbeat after it has said so, whatever it is asked meanwhile", async () => {
+  const direct = await server.newDatabase();
+  const { proxy, url } = await behindProxy(direct);
+  const store = new StoreUnderTest(postgresStore({ connectionString: url, schema: SCHEMA }));
+  await store.claimed("t", "r");
+  // Whoever asks for this thread looks for its host, which nobody knows, among those that have heartbeats.
+  await server.query(
+    `INSERT INTO ${SCHEMA}.threads (thread_id, epoch, run_id, owner_id, claim_number)
+     VALUES ('other', 1, 'r', 'unknown', 1)`,
+    direct,
+  );
+  const hosts = () => server.query(`SELECT closed FROM ${SCHEMA}.hosts`, direct);
+  const isSaid = proxy.whenSent("dar_close_host");
+  const closed = store.close();
+  await isSaid;
+  // The answer is long under way.
+  proxy.delayMs = 1000;
+  await eventually(async () => (await hosts())[0]?.closed);
+  proxy.delayMs = 0;
+  await expect(store.port.readHistory("other", null)).rejects.toThrow("closed");
+  await closed;
+  expect(await hosts()).toEqual([{ closed: true }]);
+});
+
 test("a host that takes long between two statements keeps its transaction", async () => {
   const { proxy, url } = await behindProxy(await server.newDatabase());
-  const answerTimeoutMs = 300;
+  const answerTimeoutMs = 3000;
   const connection = new Connection({ connectionString: url, answerTimeoutMs, prepare: true });
   onTestFinished(() => connection.end());
   const { begin, bounded, commit } = statementsOf({ schema: SCHEMA, answerTimeoutMs });
@@ -128,7 +162,7 @@ test("a host that takes long between two statements keeps its transaction", asyn
 
 test("heartbeats go on while the runs of a dead host wait to be ended", async () => {
   const url = await server.newDatabase();
-  const runner = open(url, { leaseMs: 1000 });
+  const runner = openHost(url, { leaseMs: 1000 });
   await runner.ready();
   const other = new Client({ connectionString: url });
   await other.connect();

@@ -69,7 +69,7 @@ const watches = (done: string) => done.includes("DDDDD");
 
 describe("a process that is alone on its file", () => {
   test("only writes its heartbeat, also after another process has left or was killed", async () => {
-    const { dbPath, process_, until } = await observed(300);
+    const { dbPath, process_, until } = await observed(900);
     await until(beatsOnly);
     expect(await until(fiveTimes)).toMatch(/^B+$/);
 

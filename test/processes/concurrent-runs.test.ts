@@ -20,7 +20,8 @@ import { answeringAgent, finished, inputOf, started, text } from "../support/scr
 import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
-const leaseMs = 600;
+/** Longer than a busy machine stalls: the processes of these tests live. */
+const leaseMs = 3000;
 
 /** A thread that a run of another process holds, and a runner here that waits for it. */
 async function heldElsewhere(

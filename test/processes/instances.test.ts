@@ -156,7 +156,7 @@ describe("an instance whose process the kernel does not know", () => {
 });
 
 test("no process loses a run because no process could write for longer than a lease", async () => {
-  const leaseMs = 300;
+  const leaseMs = 1200;
   const dbPath = tempDatabase();
   const logger = collectingLogger();
   const here = openRunner({ dbPath, leaseMs, logger });
@@ -221,6 +221,8 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
     const run = owner.run("t", "r");
     await run.emit(started({ threadId: "t", runId: "r" }));
     await owner.flush();
+    // Its reader has the file open, and holds its lock.
+    expect(await owner.connect("unknown").done).toEqual([]);
     const here = openRunner({ dbPath, leaseMs: LONG_MS });
     // First while only a reader holds its lock, and again when its new writer holds the lock too.
     for (let time = 0; time < 2; time++) {
@@ -237,7 +239,7 @@ describe.skipIf(canUnshare.status !== 0)("a process in another pid namespace (ne
 });
 
 test("a writer that dies while the database is locked is replaced without a request when the lock is released", async () => {
-  const leaseMs = 500;
+  const leaseMs = 2000;
   const dbPath = tempDatabase();
   const here = openRunner({ dbPath, leaseMs });
   await here.ready();

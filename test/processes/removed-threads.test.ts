@@ -11,73 +11,78 @@ import { answeringAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const RUNS = 8000;
+/** So many that a test finds the removal in its middle, also when it was late by a second. */
+const MANY_RUNS = 30_000;
+
+/** How long a process that was killed counts as alive on PostgreSQL. */
+const LEASE_MS = 3000;
 
 const rowsOf = storedRows;
 
 /** A thread of two processes, too large to be removed in one transaction. */
-async function largeThread() {
+async function largeThread(runs = RUNS) {
   const dbPath = tempDatabase();
-  const other = await RunnerProcess.open({ dbPath });
-  const here = openRunner({ dbPath });
+  const other = await RunnerProcess.open({ dbPath, leaseMs: LEASE_MS });
+  const here = openRunner({ dbPath, leaseMs: LEASE_MS });
   await runToEnd(here, "t", "r1", answeringAgent());
   await runToEnd(here, "neighbour", "r1", answeringAgent());
-  enlargeThread(dbPath, "t", RUNS);
+  enlargeThread(dbPath, "t", runs);
   return { dbPath, other, here };
 }
 
 describe("a thread that is deleted", () => {
   test("disappears at once for all processes, long before its last row is deleted", async () => {
-    const { dbPath, other, here } = await largeThread();
+    const { dbPath, other, here } = await largeThread(MANY_RUNS);
     const deleted = other.threads("delete", "t");
-    await eventually(async () => (await replayOf(here, "t")).length === 0);
-    expect(rowsOf(dbPath, "t")).toBeGreaterThan(0);
-    expect(await here.threads.get("t")).toBeNull();
+    await eventually(async () => (await here.threads.get("t")) === null);
+    expect(await replayOf(here, "t")).toEqual([]);
+    expect(await rowsOf(dbPath, "t")).toBeGreaterThan(0);
     expect((await here.threads.list()).threads.map(({ id }) => id)).toEqual(["neighbour"]);
     // Other runs go on meanwhile.
     await runToEnd(here, "neighbour", "r2", answeringAgent());
-    expect(rowsOf(dbPath, "t")).toBeGreaterThan(0);
+    expect(await rowsOf(dbPath, "t")).toBeGreaterThan(0);
     await deleted;
-    expect(rowsOf(dbPath, "t")).toBe(0);
+    expect(await rowsOf(dbPath, "t")).toBe(0);
     expect(runIdsIn(await replayOf(here, "neighbour"))).toEqual(["r1", "r2"]);
   });
 
   test("is removed to the end by another process when its own is killed", async () => {
-    const { dbPath, other, here } = await largeThread();
+    const { dbPath, other, here } = await largeThread(MANY_RUNS);
     const deleted = other.threads("delete", "t").catch((error: Error) => error);
-    await eventually(() => rowsOf(dbPath, "t") < RUNS);
+    await eventually(async () => (await rowsOf(dbPath, "t")) < MANY_RUNS);
     await other.kill();
     expect(await deleted).toBeInstanceOf(Error);
     expect(await replayOf(here, "t")).toEqual([]);
-    await eventually(() => rowsOf(dbPath, "t") === 0);
-    await eventually(() => !isUnfinished(dbPath));
+    await eventually(async () => (await rowsOf(dbPath, "t")) === 0);
+    await eventually(async () => !(await isUnfinished(dbPath)));
     await runToEnd(here, "t", "again", answeringAgent());
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["again"]);
   });
 
   test("is removed to the end by the next process when there is no other", async () => {
     const dbPath = tempDatabase();
-    const only = await RunnerProcess.open({ dbPath });
+    const only = await RunnerProcess.open({ dbPath, leaseMs: LEASE_MS });
     const first = only.run("t", "r1");
     await first.emit(started({ threadId: "t", runId: "r1" }));
     await first.finish();
     await first.done;
     enlargeThread(dbPath, "t", RUNS);
     only.threads("delete", "t").catch(() => undefined);
-    await eventually(() => rowsOf(dbPath, "t") < RUNS);
+    await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await only.kill();
-    const next = openRunner({ dbPath });
+    const next = openRunner({ dbPath, leaseMs: LEASE_MS });
     expect(await replayOf(next, "t")).toEqual([]);
-    await eventually(() => rowsOf(dbPath, "t") === 0);
+    await eventually(async () => (await rowsOf(dbPath, "t")) === 0);
   });
 
   test("waits for a run on it that is made again: enqueued, it begins when all rows are gone", async () => {
     const { dbPath, other } = await largeThread();
     const here = openRunner({ dbPath, onConcurrentRun: "enqueue" });
     const deleted = other.threads("delete", "t");
-    await eventually(() => rowsOf(dbPath, "t") < RUNS);
+    await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await runToEnd(here, "t", "again", answeringAgent());
     await deleted;
-    expect(rowsOf(dbPath, "t")).toBe(1);
+    expect(await rowsOf(dbPath, "t")).toBe(1);
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["again"]);
   });
 
@@ -99,7 +104,7 @@ describe("a thread that is deleted", () => {
     await runToEnd(here, "t", "again", answeringAgent());
     expect(runIdsIn(await replayOf(here, "t"))).toEqual(["again"]);
     await owner.close();
-    expect(rowsOf(dbPath, "t")).toBe(1);
+    expect(await rowsOf(dbPath, "t")).toBe(1);
   });
 
   test("does not take late writes of a process that was suspended", async () => {
@@ -107,7 +112,7 @@ describe("a thread that is deleted", () => {
     const leaseMs = 300;
     const { owner, run } = await processInMidRun(dbPath, { leaseMs });
     const here = openRunner({ dbPath, leaseMs });
-    owner.pause();
+    await owner.pauseUnlocked(dbPath);
     await eventually(async () => !(await here.isRunning({ threadId: "t" })));
     await here.threads.delete("t");
     await runToEnd(here, "t", "again", answeringAgent());
@@ -142,23 +147,23 @@ describe("a fork", () => {
   test("of a killed process is removed, and can be made again", async () => {
     const { dbPath, other, here } = await largeThread();
     const forked = other.threads("fork", "t", { newThreadId: "f" }).catch((error: Error) => error);
-    await eventually(() => rowsOf(dbPath, "f") > 0);
+    await eventually(async () => (await rowsOf(dbPath, "f")) > 0);
     await other.kill();
     expect(await forked).toBeInstanceOf(Error);
     expect(await replayOf(here, "f")).toEqual([]);
-    await eventually(() => rowsOf(dbPath, "f") === 0);
-    await eventually(() => !isUnfinished(dbPath));
+    await eventually(async () => (await rowsOf(dbPath, "f")) === 0);
+    await eventually(async () => !(await isUnfinished(dbPath)));
     await here.threads.fork("t", { newThreadId: "f" });
-    expect(rowsOf(dbPath, "f")).toBe(RUNS + 1);
+    expect(await rowsOf(dbPath, "f")).toBe(RUNS + 1);
   });
 
   test("ends when the thread is deleted meanwhile", async () => {
     const { dbPath, other, here } = await largeThread();
     const forked = other.threads("fork", "t", { newThreadId: "f" }).catch((error: Error) => error);
-    await eventually(() => rowsOf(dbPath, "f") > 0);
+    await eventually(async () => (await rowsOf(dbPath, "f")) > 0);
     await here.threads.delete("t");
     expect(await forked).toBeInstanceOf(Error);
-    await eventually(() => rowsOf(dbPath, "f") === 0);
+    await eventually(async () => (await rowsOf(dbPath, "f")) === 0);
     expect(await here.threads.get("f")).toBeNull();
   });
 });
@@ -167,10 +172,10 @@ describe("a purge", () => {
   test("of a killed process leaves whole threads, and is finished by the next purge", async () => {
     const { dbPath, other, here } = await largeThread();
     const purged = other.purge({ maxRunsPerThread: 5 }).catch((error: Error) => error);
-    await eventually(() => rowsOf(dbPath, "t") < RUNS);
+    await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await other.kill();
     expect(await purged).toBeInstanceOf(Error);
-    const left = rowsOf(dbPath, "t");
+    const left = await rowsOf(dbPath, "t");
     expect(left).toBeGreaterThan(5);
     expect(typesOf(await replayOf(here, "t"))[0]).toBe("RUN_STARTED");
     expect((await here.purge({ maxRunsPerThread: 5 })).runs).toBe(left - 5);
@@ -184,7 +189,7 @@ describe("a purge", () => {
       here.purge({ maxRunsPerThread: 5 }),
     ]);
     expect([one.runs, two.runs].toSorted((a, b) => a - b)).toEqual([0, RUNS + 1 - 5]);
-    expect(rowsOf(dbPath, "t")).toBe(5);
+    expect(await rowsOf(dbPath, "t")).toBe(5);
   });
 
   test("does not harm a client that replays the thread meanwhile", async () => {

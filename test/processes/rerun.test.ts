@@ -171,7 +171,7 @@ describe("a run whose process was killed", () => {
     const dbPath = tempDatabase();
     const { owner } = await processInMidRun(dbPath, { onInterrupted: "decline" });
     const other = await RunnerProcess.open({ dbPath });
-    owner.pause();
+    await owner.pauseUnlocked(dbPath);
     expect(await other.stop("t", "r")).toBe(true);
     await owner.kill();
     await other.close();

@@ -12,9 +12,10 @@ import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
 /**
- * An owner that thinks it is alone, and whose agent is silent, finds the request at its next heartbeat.
+ * An owner that thinks it is alone, and whose agent is silent, finds the request at its next heartbeat. Longer
+ * than a busy machine stalls.
  */
-const leaseMs = 600;
+const leaseMs = 3000;
 
 async function runElsewhere(onAbort: OnAbort, stopTimeoutMs: number) {
   const dbPath = tempDatabase();

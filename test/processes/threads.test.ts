@@ -37,6 +37,28 @@ test("runs of a process that was killed before they were indexed are found by th
   expect(await find()).toMatchObject([{ id: "t" }]);
 });
 
+test("a thread is in its place in lists also when its last run left nothing as its process was killed", async () => {
+  const dbPath = tempDatabase();
+  const leaseMs = 1000;
+  const here = openRunner({ dbPath, leaseMs });
+  await runToEnd(here, "t", "r0", answeringAgent());
+  const owner = await RunnerProcess.open({ dbPath, leaseMs });
+  owner.run("t", "r");
+  await eventually(() => here.isRunning({ threadId: "t" }));
+  await runToEnd(here, "later", "r1", answeringAgent());
+  const { updatedAt: later = 0 } = (await here.threads.get("later")) ?? {};
+  await owner.kill();
+  await eventually(async () => {
+    const { updatedAt = 0 } = (await here.threads.get("t")) ?? {};
+    return updatedAt > later;
+  });
+  const { threads } = await here.threads.list();
+  expect(threads.map(({ id, runs }) => [id, runs])).toEqual([
+    ["t", 1],
+    ["later", 1],
+  ]);
+});
+
 test("a process that lives indexes the runs of one that was killed", async () => {
   const dbPath = tempDatabase();
   const here = openRunner({ dbPath });

@@ -1,6 +1,7 @@
 // For `--import`: appends a letter to the file WRITER_DIARY for each action of this process's writer
 // thread without a request. B: it wrote its heartbeat. D: it looked whether another connection has
-// written. M: it sent a notice to the main thread.
+// written. M: it sent a notice to the main thread. The index of threads looks, too, whenever it has waited
+// long enough, and those looks are left out. So is the notice that its heartbeats were late: the machine may stall.
 import { appendFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { parentPort } from "node:worker_threads";
@@ -13,7 +14,8 @@ const Database = createRequire(import.meta.url)("better-sqlite3") as typeof Bett
 const { prepare } = Database.prototype;
 Database.prototype.prepare = function (this: BetterSqlite3.Database, source: string) {
   const statement = prepare.call(this, source) as BetterSqlite3.Statement<unknown[]>;
-  const letter = letterOf(source);
+  const isOfIndex = new Error().stack?.includes("/threads/statements.ts");
+  const letter = isOfIndex ? null : letterOf(source);
   if (letter !== null) {
     const { get, run } = statement;
     statement.get = (...args: unknown[]) => {
@@ -37,7 +39,8 @@ if (parentPort !== null) {
   const port = parentPort;
   const { postMessage } = port;
   port.postMessage = (message: unknown) => {
-    if (typeof message === "object" && message !== null && "kind" in message) note("M");
+    const { kind } = (message ?? {}) as { readonly kind?: string };
+    if (kind !== undefined && kind !== "overslept") note("M");
     postMessage.call(port, message);
   };
 }

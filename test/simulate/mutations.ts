@@ -14,8 +14,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "an instance is judged by a time in which nobody could write",
     file: "src/runs/own-heartbeat.ts",
-    find: "this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - lockedMs)",
-    replace: "Math.max(0, sinceMs - lockedMs)",
+    find: "this.isLate || hasFailed ? 0 : Math.max(0, sinceMs - uncountedMs)",
+    replace: "Math.max(0, sinceMs - uncountedMs)",
     only: "outages",
     schedules: 2000,
   },

@@ -156,6 +156,7 @@ export function newRun(
     unstored: new UnstoredRuns(batcher, logger, () => true),
     durability: null,
     rawEvents: true,
+    compactsInFlight: false,
     instanceId: null,
     onStored: () => {},
     logger,

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import Database from "better-sqlite3";
 import { schemaOf } from "./new-runner.ts";
-import { postgresRows } from "./postgres-rows.ts";
+import { eventually } from "./poll.ts";
+import { postgresRows, queryPostgres } from "./postgres-rows.ts";
 import type { ScriptEvent } from "./scripted-agent.ts";
 
 /** Opens the file like another program, while `use` executes. */
@@ -12,6 +13,31 @@ export function withDatabase<T>(path: string, use: (db: Database.Database) => T)
   } finally {
     db.close();
   }
+}
+
+/** Whether nobody holds the write lock of the file. True on PostgreSQL, where transactions lock rows. */
+export function isUnlocked(path: string): boolean {
+  if (process.env.RUNNER_POSTGRES_URL !== undefined) return true;
+  const db = new Database(path, { fileMustExist: true, timeout: 0 });
+  try {
+    db.exec("BEGIN IMMEDIATE; ROLLBACK");
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "SQLITE_BUSY") throw error;
+    return false;
+  } finally {
+    db.close();
+  }
+}
+
+/** Moves the WAL into the database, and empties it. A runner that reads, to index what was stored, delays that. */
+export async function emptyWal(path: string): Promise<void> {
+  await eventually(() =>
+    withDatabase(path, (db) => {
+      const [{ busy }] = db.pragma("wal_checkpoint(TRUNCATE)") as [{ readonly busy: number }];
+      return busy === 0;
+    }),
+  );
 }
 
 export interface RunRow {
@@ -40,14 +66,18 @@ export function runRows(path: string, threadId: string): RunRow[] {
   );
 }
 
-/** How many rows are left of the runs of a thread, or of all threads. On PostgreSQL: see `newRunner`. */
-export function storedRows(path: string, threadId?: string): number {
+/**
+ * How many rows are left of the runs of a thread, or of all threads. On PostgreSQL: see `newRunner`; there, a runner
+ * of this process may remove them meanwhile.
+ */
+export async function storedRows(path: string, threadId?: string): Promise<number> {
   const where = threadId === undefined ? "" : "WHERE thread_id =";
   const { RUNNER_POSTGRES_URL: url } = process.env;
   if (url !== undefined) {
     const sql = `SELECT count(*)::int4 AS rows FROM ${schemaOf(path)}.runs ${where && `${where} $1`}`;
     const values = threadId === undefined ? [] : [threadId];
-    return postgresRows<{ rows: number }>(url, sql, ...values)[0]?.rows ?? 0;
+    const [count] = await queryPostgres<{ rows: number }>(url, sql, ...values);
+    return count?.rows ?? 0;
   }
   const values = threadId === undefined ? [] : [threadId];
   return valueIn(
@@ -58,11 +88,11 @@ export function storedRows(path: string, threadId?: string): number {
 }
 
 /** Whether a process has begun to remove or to make a thread, and has not done so. */
-export function isUnfinished(path: string): boolean {
+export async function isUnfinished(path: string): Promise<boolean> {
   const { RUNNER_POSTGRES_URL: url } = process.env;
   if (url !== undefined) {
     const sql = `SELECT 1 FROM ${schemaOf(path)}.threads WHERE unfinished IS NOT NULL`;
-    return postgresRows(url, sql).length > 0;
+    return (await queryPostgres(url, sql)).length > 0;
   }
   return valueIn(path, "SELECT count(*) FROM unfinished_threads") !== 0;
 }

@@ -13,7 +13,7 @@ import { afterAll, beforeEach, onTestFinished } from "vitest";
  * The check is registered first and so runs last, after all clean-up. It waits for objects that are
  * being released, such as a thread that ends: only a leak makes it wait for long.
  */
-const PATIENCE_MS = 3000;
+const PATIENCE_MS = 30_000;
 
 const TIMERS: ReadonlySet<string> = new Set(["Timeout", "Immediate"]);
 

@@ -80,7 +80,10 @@ export function watch(stream: Observable<EventLike>): Watched {
         found(event);
       };
       waiting.add(tell);
-      done.then(() => missed(new Error("the stream completed without such an event")), missed);
+      done.then(() => {
+        const last = JSON.stringify(events.at(-1));
+        missed(new Error(`the stream completed without such an event; its last one: ${last}`));
+      }, missed);
     });
   return { events, done, until };
 }

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { Client } from "pg";
 
 /** Executes a query in another process, which this one waits for. */
 const SCRIPT = `
@@ -9,6 +10,21 @@ const SCRIPT = `
     .then(() => client.query(text, values))
     .then(({ rows = [] }) => { process.stdout.write(JSON.stringify(rows)); return client.end(); });
 `;
+
+/** The rows of a query. Meanwhile, the runners of this process go on. */
+export async function queryPostgres<Row>(
+  url: string,
+  text: string,
+  ...values: readonly string[]
+): Promise<Row[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(text, [...values])).rows as Row[];
+  } finally {
+    await client.end();
+  }
+}
 
 /** The rows of a query, or none of several statements. Waits, as SQLite does: the same tests run on both. */
 export function postgresRows<Row>(url: string, text: string, ...values: readonly string[]): Row[] {

@@ -4,8 +4,10 @@ import { firstValueFrom, ReplaySubject } from "rxjs";
 import { expect } from "vitest";
 import type { InterruptedRun, PurgeOptions, PurgeResult } from "../../src/index.ts";
 import { type Child, spawnChild } from "./child-process.ts";
+import { isUnlocked } from "./database-file.ts";
 import { closing, delta, opening } from "./message-events.ts";
 import { type LogLine, type Watched, watch } from "./open-runner.ts";
+import { eventually } from "./poll.ts";
 import type { ChildOptions, Command, OnAbort, Report, ThreadMethod } from "./runner.child.ts";
 import { finished, type ScriptEvent, started } from "./scripted-agent.ts";
 
@@ -136,6 +138,11 @@ export class RunnerProcess {
     return this.#ask({ do: "threads", method, args });
   }
 
+  /** The same within `withResource`. */
+  threadsOf<T>(resourceId: string, method: ThreadMethod, ...args: readonly unknown[]): Promise<T> {
+    return this.#ask({ do: "threads", method, args, resourceId });
+  }
+
   purge(limits: PurgeOptions): Promise<PurgeResult> {
     return this.#ask({ do: "purge", limits });
   }
@@ -187,6 +194,16 @@ export class RunnerProcess {
 
   pause(): void {
     this.#child.process.kill("SIGSTOP");
+  }
+
+  /** Suspends it while it does not hold the write lock of the file, which nobody else could write otherwise. */
+  async pauseUnlocked(dbPath: string): Promise<void> {
+    await eventually(() => {
+      this.pause();
+      if (isUnlocked(dbPath)) return true;
+      this.resume();
+      return false;
+    });
   }
 
   resume(): void {

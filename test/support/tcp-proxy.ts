@@ -14,10 +14,14 @@ interface Pair {
   readonly server: Socket;
   /** Passes nothing on any more, like one connection that a firewall forgot. */
   isSilent: boolean;
+  /** What the client has sent and the server has not got yet. Null while it gets all at once. */
+  held: Buffer[] | null;
 }
 
 interface Watch {
   readonly text: string;
+  /** Whether the message is kept back. */
+  readonly holds?: boolean;
   readonly act: (pair: Pair) => void;
 }
 
@@ -105,6 +109,29 @@ export class TcpProxy {
     });
   }
 
+  /**
+   * Keeps back the next message of a client with this text, and what follows it on its connection, also when the
+   * client gives up the connection: the kernel sends again what a network has lost. Resolves when the message has
+   * come, with a function that passes all of it on, and that resolves when the server has closed the connection.
+   */
+  holdFrom(text: string): Promise<() => Promise<void>> {
+    return new Promise((come) => {
+      const act = (pair: Pair) => {
+        const held: Buffer[] = [];
+        pair.held = held;
+        come(async () => {
+          pair.isSilent = true;
+          const closed = new Promise<void>((resolve) => pair.server.once("close", resolve));
+          pair.server.resume();
+          pair.server.end(Buffer.concat(held));
+          await closed;
+          this.#pairs.delete(pair);
+        });
+      };
+      this.#watch = { text, act, holds: true };
+    });
+  }
+
   async close(): Promise<void> {
     this.mode = "pass";
     for (const { client, server } of this.#pairs) for (const end of [client, server]) end.destroy();
@@ -114,17 +141,19 @@ export class TcpProxy {
   #join(client: Socket): void {
     if (this.mode === "refuse") return void client.resetAndDestroy();
     const server = connect(Number(this.target.port), this.target.hostname);
-    const pair: Pair = { client, server, isSilent: false };
+    const pair: Pair = { client, server, isSilent: false, held: null };
     this.#pairs.add(pair);
     const isSilent = () => pair.isSilent || this.mode === "blackhole";
     let answered: Promise<void> = Promise.resolve();
     client.on("data", (data) => {
       if (isSilent()) return;
       const watch = this.#watch;
-      server.write(data);
-      if (watch === null || !data.includes(watch.text)) return;
-      this.#watch = null;
-      watch.act(pair);
+      const isWatched = watch?.text !== undefined && data.includes(watch.text);
+      if (isWatched) this.#watch = null;
+      if (isWatched && watch.holds === true) watch.act(pair);
+      if (pair.held === null) server.write(data);
+      else pair.held.push(data);
+      if (isWatched && watch.holds !== true) watch.act(pair);
     });
     server.on("data", (data) => {
       const { delayMs } = this;
@@ -139,7 +168,7 @@ export class TcpProxy {
       socket.on("error", () => undefined);
       socket.on("close", () => {
         // The other end hears nothing of it. It is ended with the rest.
-        if (isSilent()) return;
+        if (isSilent() || pair.held !== null) return;
         this.#pairs.delete(pair);
         for (const end of [client, server]) end.destroy();
       });

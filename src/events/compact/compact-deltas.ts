@@ -7,6 +7,12 @@ import {
   sameValue,
 } from "./merge-fields.ts";
 
+/**
+ * A delta is not merged into a delta that more than so many events of the output follow: these events would have to
+ * be held in memory until the end of a run with a message that stays open.
+ */
+const MAX_GAP = 10_000;
+
 /** A delta in the output into which later deltas may be merged. */
 interface MergeTarget {
   index: number;
@@ -52,7 +58,9 @@ export class DeltaMerger {
   /** How many of the first events of `out` no later delta is merged into. */
   settled(out: readonly EventLike[]): number {
     let settled = out.length;
-    for (const { index } of this.#targets()) settled = Math.min(settled, index);
+    for (const target of this.#targets()) {
+      if (!isFar(target, out)) settled = Math.min(settled, target.index);
+    }
     return settled;
   }
 
@@ -134,8 +142,13 @@ function newTarget(event: EventLike, index: number): MergeTarget | undefined {
   return { index, first: event, merged: null, rawEvents: null };
 }
 
+/** The index of such a target is negative once the event is taken out of the output. */
+function isFar({ index }: MergeTarget, out: readonly EventLike[]): boolean {
+  return out.length - index > MAX_GAP;
+}
+
 function merge(target: MergeTarget | undefined, event: EventLike, out: EventLike[]): boolean {
-  if (target === undefined || typeof event.delta !== "string") return false;
+  if (target === undefined || isFar(target, out) || typeof event.delta !== "string") return false;
   const { first } = target;
   if (!hasPlainMetadata(event) || !sameOtherFields(first, event)) return false;
   if (target.merged === null) {

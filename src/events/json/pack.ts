@@ -3,7 +3,7 @@ import type { EventLike } from "../event.ts";
 /**
  * Consecutive events with the same fields, stored by column. Equal values are stored once. The values
  * of each field that differs are one JSON array. For the words that a model streams, this takes a
- * seventh of the memory of the events.
+ * seventh of the memory of the events. Events with nested values take as much as their JSON.
  */
 class PackedRow {
   readonly #count: number;
@@ -44,11 +44,22 @@ export function packEvents(events: readonly EventLike[]): PackedEvents {
   for (let from = 0; from < events.length; ) {
     const to = endOfRow(events, from);
     const row = events.slice(from, to);
-    if (row.length >= MIN_ROW) packed.push(new PackedRow(row));
-    else packed.push(...row);
+    const packedRow = row.length >= MIN_ROW ? packRow(row) : null;
+    if (packedRow !== null) packed.push(packedRow);
+    else for (const event of row) packed.push(event);
     from = to;
   }
   return packed;
+}
+
+/** Null if the JSON of a field would be longer than the longest string. */
+function packRow(events: readonly EventLike[]): PackedRow | null {
+  try {
+    return new PackedRow(events);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 /** The events as they were packed: the same fields in the same order. Packed rows give new objects. */
@@ -72,21 +83,45 @@ function endOfRow(events: readonly EventLike[], from: number): number {
   return to;
 }
 
+/**
+ * An event with more values than this, nested ones included, stays as it is: packing a thousand of them would
+ * block the event loop.
+ */
+const MAX_VALUES = 64;
+
+/** How many more values of an event may be looked at. Bounds the depth too. */
+interface Budget {
+  left: number;
+}
+
 /** The fields of a plain event that JSON gives back unchanged. Null for any other event. */
 function fieldsOf(event: EventLike | undefined): readonly string[] | null {
-  if (event === undefined || Object.getPrototypeOf(event) !== Object.prototype) return null;
-  if (Object.getOwnPropertySymbols(event).length > 0) return null;
-  const fields = Object.keys(event);
+  return event === undefined ? null : fieldsOfObject(event, { left: MAX_VALUES });
+}
+
+function fieldsOfObject(object: object, budget: Budget): readonly string[] | null {
+  if (Object.getPrototypeOf(object) !== Object.prototype) return null;
+  if (Object.getOwnPropertySymbols(object).length > 0) return null;
+  const fields = Object.keys(object);
+  const values = object as Readonly<Record<string, unknown>>;
   // Assigning to "__proto__" would set the prototype, not a field.
-  return fields.every((field) => field !== "__proto__" && isScalar(event[field])) ? fields : null;
+  const isPacked = fields.every((field) => field !== "__proto__" && isJson(values[field], budget));
+  return isPacked ? fields : null;
 }
 
 function sameFields(fields: readonly string[], others: readonly string[] | null): boolean {
   return others?.length === fields.length && others.every((field, at) => field === fields[at]);
 }
 
-/** Whether a value is not nested, and JSON gives it back unchanged. */
-function isScalar(value: unknown): boolean {
+/** Whether JSON gives a value back unchanged, and there are not too many values in it. */
+function isJson(value: unknown, budget: Budget): boolean {
+  if (--budget.left < 0) return false;
   if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0);
-  return typeof value === "string" || typeof value === "boolean" || value === null;
+  if (typeof value === "string" || typeof value === "boolean" || value === null) return true;
+  if (typeof value !== "object") return false;
+  if (!Array.isArray(value)) return fieldsOfObject(value, budget) !== null;
+  if (Object.getPrototypeOf(value) !== Array.prototype || value.length > budget.left) return false;
+  // Beside its items, an array has the key "length". It may have other fields, or a hole.
+  if (Reflect.ownKeys(value).length !== value.length + 1) return false;
+  return value.every((item) => isJson(item, budget));
 }

@@ -1,5 +1,6 @@
 import type { PackedPieces } from "./pieces.ts";
 import type { Place } from "./put-back.ts";
+import { PART_SLOT } from "./take-out.ts";
 
 /** How many of a thread's latest runs are searched for the latest value of each slot. */
 export const MAX_SEARCHED_RUNS = 64;
@@ -19,6 +20,7 @@ export function latestPieces(runs: Iterable<readonly Place[]>): ReadonlyMap<stri
   const found = new Map<string, LatestPieces & { cost: number; isWhole: boolean }>();
   for (const places of runs) {
     for (const [slot, , packed] of places.toReversed()) {
+      if (slot === PART_SLOT) continue;
       const latest = found.get(slot) ?? { packed, cost: 0, isWhole: false };
       found.set(slot, latest);
       if (latest.isWhole) continue;

@@ -1,5 +1,13 @@
 import { orNull, parsePlaces, type StoredEventsRow, type StoredInputRow } from "./places.ts";
-import { putBackEvents, putBackInput, type ReadSpan } from "./put-back.ts";
+import {
+  type Place,
+  putBackEachEvent,
+  putBackEvents,
+  putBackInput,
+  putBackTexts,
+  type ReadSpan,
+} from "./put-back.ts";
+import { PART_SLOT } from "./take-out.ts";
 
 /** The result for a row whose values were deleted or changed: no JSON, so that the reader reports it. */
 export const UNREADABLE = "";
@@ -11,21 +19,36 @@ export function readStoredEvents(
   slots?: (slot: string) => boolean,
 ): string {
   if (row.shared_events === null) return row.events;
-  const events = eachStoredEvent(row, readSpan, slots);
-  return events === null ? UNREADABLE : `[${events.join(",")}]`;
+  return orNull(() => putBackEvents(row.events, wantedOf(row, slots), readSpan)) ?? UNREADABLE;
 }
 
-/** The JSON of each event of a stored run that has values, or null if they cannot be read. */
-export function eachStoredEvent(
-  { events, shared_events }: StoredEventsRow,
+/**
+ * The JSON of each event of a stored run that has values. Of a long run, a part is held in memory at a time. Throws
+ * a TypeError or a SyntaxError if a value cannot be read: see `orNull`.
+ */
+export function* eachStoredEvent(
+  row: StoredEventsRow,
   readSpan: ReadSpan,
   slots?: (slot: string) => boolean,
-): readonly string[] | null {
-  return orNull(() => {
-    const places = parsePlaces(shared_events);
-    const wanted = slots === undefined ? places : places.filter(([slot]) => slots(slot));
-    return putBackEvents(events, wanted, readSpan);
-  });
+): Generator<string, void, undefined> {
+  yield* putBackEachEvent(row.events, wantedOf(row, slots), readSpan);
+}
+
+/** The same, several events at a time: see `putBackTexts`. */
+export function* storedTexts(
+  row: StoredEventsRow,
+  readSpan: ReadSpan,
+): Generator<string, void, undefined> {
+  yield* putBackTexts(row.events, wantedOf(row, undefined), readSpan);
+}
+
+function wantedOf(
+  { shared_events }: StoredEventsRow,
+  slots: ((slot: string) => boolean) | undefined,
+): readonly Place[] {
+  const places = parsePlaces(shared_events);
+  if (slots === undefined) return places;
+  return places.filter(([slot]) => slot === PART_SLOT || slots(slot));
 }
 
 /** The JSON of the input of a stored run. */

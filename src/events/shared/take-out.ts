@@ -1,4 +1,5 @@
-import type { EventLike } from "../event.ts";
+import { type EventLike, isTerminal } from "../event.ts";
+import type { PackedPieces } from "./pieces.ts";
 import { isSnapshot, type LargeEvent, MIN_SHARED_LENGTH } from "./repeating.ts";
 
 /** A value that was taken out of a run's events or input. */
@@ -14,11 +15,33 @@ export interface TakenValue {
   readonly text: string;
 }
 
+/** The slot of a `StoredPart`. */
+export const PART_SLOT = "PART";
+
+/**
+ * Events of a long run that were stored before the run: their JSON, with commas between them. Like a snapshot, they
+ * were before the event at the position `index` in the rest.
+ */
+export interface StoredPart {
+  readonly slot: typeof PART_SLOT;
+  readonly index: number;
+  /** Where their JSON is stored. */
+  readonly pieces: PackedPieces;
+  /** The length of their JSON in UTF-16 units. */
+  readonly length: number;
+}
+
 /** The rest of a JSON text, and the values that were taken out of it. */
 export interface TakenOut {
   /** The JSON without the values. A field that was taken out is empty here. */
   readonly rest: string;
-  readonly values: readonly TakenValue[];
+  /** In the order in which they were in the text. */
+  readonly values: readonly (TakenValue | StoredPart)[];
+}
+
+/** UTF-16 units of the JSON of the values. */
+export function lengthOfValues(values: TakenOut["values"]): number {
+  return values.reduce((sum, value) => sum + ("text" in value ? value.text : value).length, 0);
 }
 
 /** The fields of a RUN_STARTED whose own fields repeat from run to run. */
@@ -82,40 +105,105 @@ export function takeOutOfEvents(events: readonly EventLike[]): TakenOut {
   return run.finish();
 }
 
-/** The same for a run whose events come in pieces, each of which is kept as JSON. */
-export class TakenOutOfRun {
-  readonly #values: TakenValue[] = [];
-  /** They begin with a bracket or a comma, so that `finish` makes one copy of them. */
-  readonly #pieces: string[] = [];
-  /** Events in the rest. */
-  #count = 0;
+/** Stores events of a run, given as JSON with commas between them. Returns where they are stored. */
+export type StorePart = (json: string) => PackedPieces;
 
-  add(events: readonly EventLike[]): void {
-    const rest: EventLike[] = [];
+/** Events that are turned into one text. */
+const MAX_APPENDED = 1000;
+
+/** UTF-16 units of JSON that one `StoredPart` has, and the rest of a long run, approximately. */
+const PART_LENGTH = 1024 * 1024;
+
+/**
+ * The same for a run whose events come in pieces, each of which is kept as JSON.
+ *
+ * With a `StorePart`, the run may be longer than memory should hold. Its rest is then cut where a value was taken
+ * out, and where it gets too long, and is stored in parts. What stays is each RUN_STARTED, each terminal event, and
+ * the last events. Readers of the rest see from its last event how the run ended.
+ */
+export class TakenOutOfRun {
+  readonly #values: (TakenValue | StoredPart)[] = [];
+  /** JSON of events in the rest, before the last value. */
+  readonly #rest: string[] = [];
+  #restLength = 0;
+  /** Events in the rest, before the last value. */
+  #count = 0;
+  /** JSON of the events after the last value. */
+  #open: string[] = [];
+  #openLength = 0;
+  #openCount = 0;
+  readonly #partLength: number;
+
+  constructor(partLength = PART_LENGTH) {
+    this.#partLength = partLength;
+  }
+
+  add(events: readonly EventLike[], store?: StorePart): void {
+    let others: EventLike[] = [];
+    const append = () => {
+      this.#append(others);
+      others = [];
+      if (store !== undefined && this.#openLength >= this.#partLength) this.#storeOpen(store);
+    };
     for (const event of events) {
-      if (isSnapshot(event.type)) {
-        const text = JSON.stringify(event);
-        if (text.length >= MIN_SHARED_LENGTH) {
-          this.#values.push({ slot: event.type, index: this.#count + rest.length, text });
-          continue;
-        }
-      } else if (event.type === "RUN_STARTED") {
-        const taken = takeOutOfEvent(event, this.#count + rest.length);
-        this.#values.push(...taken.values);
-        rest.push(taken.rest);
+      const isStart = event.type === "RUN_STARTED";
+      const stays = isStart || isTerminal(event);
+      const text = isSnapshot(event.type) ? JSON.stringify(event) : "";
+      if (!stays && text.length < MIN_SHARED_LENGTH) {
+        if (others.push(event) === MAX_APPENDED) append();
         continue;
       }
-      rest.push(event);
+      append();
+      this.#close(store);
+      if (stays) {
+        const taken = isStart ? takeOutOfEvent(event, this.#count) : { rest: event, values: [] };
+        this.#values.push(...taken.values);
+        this.#append([taken.rest]);
+        this.#close();
+      } else {
+        this.#values.push({ slot: event.type, index: this.#count, text });
+      }
     }
-    if (rest.length === 0) return;
-    this.#pieces.push(this.#count === 0 ? "[" : ",", JSON.stringify(rest).slice(1, -1));
-    this.#count += rest.length;
+    append();
   }
 
   finish(): TakenOut {
-    const pieces = this.#count === 0 ? ["["] : this.#pieces.splice(0);
-    pieces.push("]");
-    return { rest: pieces.join(""), values: this.#values };
+    this.#close();
+    return { rest: `[${this.#rest.join(",")}]`, values: this.#values };
+  }
+
+  #append(events: readonly EventLike[]): void {
+    if (events.length === 0) return;
+    const json = JSON.stringify(events).slice(1, -1);
+    this.#open.push(json);
+    this.#openLength += json.length;
+    this.#openCount += events.length;
+  }
+
+  /** Ends the events after the last value: they become a part of the rest, or are stored if that is long already. */
+  #close(store?: StorePart): void {
+    if (this.#openCount === 0) return;
+    if (store !== undefined && this.#restLength + this.#openLength > this.#partLength) {
+      this.#storeOpen(store);
+      return;
+    }
+    for (const json of this.#open) this.#rest.push(json);
+    this.#restLength += this.#openLength;
+    this.#count += this.#openCount;
+    this.#forgetOpen();
+  }
+
+  #storeOpen(store: StorePart): void {
+    const json = this.#open.join(",");
+    const { length } = json;
+    this.#values.push({ slot: PART_SLOT, index: this.#count, pieces: store(json), length });
+    this.#forgetOpen();
+  }
+
+  #forgetOpen(): void {
+    this.#open = [];
+    this.#openLength = 0;
+    this.#openCount = 0;
   }
 }
 

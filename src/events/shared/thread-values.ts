@@ -2,7 +2,7 @@ import { familyOf, headOf } from "./families.ts";
 import { LongTexts } from "./long-texts.ts";
 import { type Piece, packPieces, type Span, slicePieces } from "./pieces.ts";
 import type { Place } from "./put-back.ts";
-import type { TakenValue } from "./take-out.ts";
+import type { TakenOut } from "./take-out.ts";
 import { commonLength, diff } from "./text-diff.ts";
 
 /** A shorter new part of a value is written into its pieces, not appended to a log. */
@@ -94,8 +94,11 @@ export class ThreadValues {
   }
 
   /** The places of the new values of a run. */
-  putAll(values: readonly TakenValue[]): readonly Place[] {
-    return values.map(({ slot, index, text }) => [slot, index, packPieces(this.put(slot, text))]);
+  putAll(values: TakenOut["values"]): readonly Place[] {
+    return values.map((value) => {
+      const { slot, index } = value;
+      return [slot, index, "text" in value ? packPieces(this.put(slot, value.text)) : value.pieces];
+    });
   }
 
   /** The texts that were appended to logs since the last call. */

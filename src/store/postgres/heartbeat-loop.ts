@@ -31,6 +31,8 @@ export class HeartbeatLoop {
 
   /** The first heartbeat comes after an interval. */
   start(): void {
+    // A store that could not be opened whole is opened again.
+    clearTimeout(this.#timer);
     this.#schedule(this.#options.intervalMs());
   }
 

@@ -24,6 +24,9 @@ export interface HostsOptions {
 /** Milliseconds that the answer to a heartbeat may take at least. */
 const MIN_ANSWER_MS = 500;
 
+/** Heartbeats that may be waited for in a lease, one after the other. */
+const TRIES_PER_LEASE = 3;
+
 /** A host whose runs can be ended. */
 export interface DeadHost {
   readonly instanceId: string;
@@ -43,6 +46,7 @@ export class Hosts {
   #rows = new Map<string, HostRow>();
   #beat = Date.now();
   #beating: Promise<Beaten> | null = null;
+  #isClosed = false;
 
   constructor(options: HostsOptions) {
     this.#options = options;
@@ -71,7 +75,7 @@ export class Hosts {
     return this.#beating;
   }
 
-  /** Whether the instance may still execute its runs. One that is not known may not: see `isKnown`. */
+  /** Whether the instance may still execute its runs. One that is not known may not: see `mayHaveCome`. */
   isAlive(instanceId: string): boolean {
     if (instanceId === this.#options.instanceId) return true;
     const row = this.#rows.get(instanceId);
@@ -86,9 +90,27 @@ export class Hosts {
     return this.#rows.get(instanceId)?.offers_interrupted ?? false;
   }
 
-  /** False for a host that came since the last heartbeat. */
-  isKnown(instanceId: string): boolean {
-    return instanceId === this.#options.instanceId || this.#rows.has(instanceId);
+  /**
+   * Whether an instance that counts as dead may be alive by now: it may have come, or written a heartbeat after a
+   * pause, since the hosts were read. One that was closed stays dead.
+   */
+  mayHaveCome(instanceId: string): boolean {
+    return this.#rows.get(instanceId)?.closed !== true && !this.isAlive(instanceId);
+  }
+
+  /** Resolves when no heartbeat is under way: the answer to that one may be older than a question. */
+  async idle(): Promise<void> {
+    await this.#beating?.catch(() => undefined);
+  }
+
+  /**
+   * The parameters that write the row of this instance anew, with a heartbeat that no instance has seen. Null after
+   * `close`.
+   */
+  newRow(): readonly unknown[] | null {
+    const { instanceId, leaseMs, offersInterrupted } = this.#options;
+    if (this.#isClosed) return null;
+    return [instanceId, leaseMs, this.#nextBeat(), offersInterrupted];
   }
 
   /** Hosts whose runs can be ended. */
@@ -107,40 +129,53 @@ export class Hosts {
     const { rowCount } = await connection.use((send) =>
       send(statements.forgetHost, [instanceId, beat]),
     );
-    this.#rows.delete(instanceId);
+    // The row of a host that is back stays: a host without a row would count as dead.
+    if (rowCount === 1) this.#rows.delete(instanceId);
     return rowCount === 1;
   }
 
   /** Says that this instance executes no runs any more. With `leavesWork`, its row stays for another host. */
   async close({ leavesWork }: { readonly leavesWork: boolean }): Promise<void> {
     const { connection, statements, instanceId } = this.#options;
+    this.#isClosed = true;
     await connection.use((send) =>
       leavesWork
         ? send(statements.closeHost, [instanceId])
-        : send(statements.forgetHost, [instanceId, this.#beat]),
+        : send(statements.removeHost, [instanceId]),
     );
   }
 
   async #writeBeat(): Promise<Beaten> {
     const { connection, statements, instanceId, leaseMs, offersInterrupted } = this.#options;
     const { answerTimeoutMs } = this.#options;
-    this.#beat = Math.max(this.#beat + 1, Date.now());
+    const beat = this.#nextBeat();
     this.#own.beginning();
-    // A half-open connection has to be given up while there is time for another heartbeat.
-    const patienceMs = Math.min(answerTimeoutMs, Math.max(this.intervalMs, MIN_ANSWER_MS));
+    const begunAt = performance.now();
+    // A half-open connection has to be given up while there is time for another heartbeat. The leases of others, which
+    // decide how often one is written, say nothing of how long this host may wait.
+    const patienceMs = Math.min(
+      answerTimeoutMs,
+      Math.max(leaseMs / TRIES_PER_LEASE, MIN_ANSWER_MS),
+    );
     const { rows } = await connection.use(async (send) => {
       const [, hosts] = await Promise.all([
-        send(statements.beat, [instanceId, leaseMs, this.#beat, offersInterrupted]),
+        send(statements.beat, [instanceId, leaseMs, beat, offersInterrupted]),
         send(statements.hosts),
       ]);
       return hosts;
     }, patienceMs);
-    const beaten = this.#own.beaten();
+    // The server may have read the hosts at any time until its answer came.
+    const beaten = this.#own.beaten(performance.now() - begunAt);
     this.#rows = new Map((rows as HostRow[]).map((row) => [row.instance_id, row]));
     const others = [...this.#rows.values()];
     this.#own.adaptTo(others.map(({ lease_ms }) => lease_ms));
     this.#heartbeats.observe(others.map(heartbeatOf), beaten.writableMs);
     return beaten;
+  }
+
+  #nextBeat(): number {
+    this.#beat = Math.max(this.#beat + 1, Date.now());
+    return this.#beat;
   }
 }
 

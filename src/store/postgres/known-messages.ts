@@ -41,7 +41,7 @@ export class KnownMessages {
     }
   }
 
-  /** What is known may be wrong: a transaction that changed it was rolled back. */
+  /** A transaction that may change what is known takes it: see `keep`. */
   forget(threadId: string): void {
     this.#size -= this.#threads.get(threadId)?.size ?? 0;
     this.#threads.delete(threadId);

@@ -53,6 +53,11 @@ export class LongRuns {
     if (isOfUse) this.#runs.set(run, { segments: from + segments.length, length });
   }
 
+  /** A run begins. After a failover, it may have the epoch of a run that was lost. */
+  forget(run: RunKey): void {
+    this.#runs.delete(keyOf(run));
+  }
+
   /** How many segments of a run were read ahead. */
   readOf(run: RunKey): number {
     return this.#runs.get(keyOf(run))?.segments ?? 0;

@@ -109,10 +109,14 @@ export class NewsChannel {
 
   /** Until the first notification has come, and if it does not come, this instance looks. */
   async #judge(heard: Promise<true>): Promise<void> {
+    // Also when it comes late: the server, or this process, was slow, and there is no pooler between.
+    void heard.then(() => {
+      this.#isListening = true;
+      this.#pollIfNeeded();
+    });
     const late = delay(SELF_TEST_MS, false, { ref: false });
-    this.#isListening = await Promise.race([heard, late]);
+    if ((await Promise.race([heard, late])) || this.#ended) return;
     this.#pollIfNeeded();
-    if (this.#isListening || this.#ended) return;
     this.#options.logger.warn(
       {},
       "PostgreSQL's LISTEN does not work on this connection, probably because of a pooler; runs of other hosts are looked for every 100 ms. Give listenUrl, a direct connection",

@@ -88,6 +88,8 @@ export class Operations {
   readonly stored: string[] = [];
   /** Owners of runs that were asked to stop. */
   readonly stopped: string[] = [];
+  /** How many threads this instance has claimed. */
+  claims = 0;
   /** Whether another instance may want to look. */
   isNews = false;
 
@@ -132,6 +134,8 @@ export class Operations {
     const isOurs = row?.claim?.ownerId === instanceId;
     if (op.kind === "withdraw") {
       if (isOurs && row.claim?.claimNumber === op.number) this.#free(row);
+      // The claim may be under way over a connection that was given up. It then finds another row than it assumed.
+      else if (row !== undefined) row.isChanged = true;
       return OK;
     }
     if (!isOurs || row.epoch !== op.epoch) {
@@ -187,6 +191,8 @@ export class Operations {
       row.resourceId = resourceId;
       row.agentId = agentId;
       row.isChanged = true;
+      this.claims++;
+      this.#context.longRuns.forget(row);
       this.list.touch(threadId, agentId);
       if (isRerun) await this.#interrupted.began(row);
     }

@@ -17,7 +17,7 @@ import type {
   ViewRequest,
   WriterOp,
 } from "../../protocol/messages.ts";
-import { keyOf, type RunKey } from "../../protocol/run-key.ts";
+import type { RunKey } from "../../protocol/run-key.ts";
 import { STOP_AND_DISCARD } from "../../runs/holder.ts";
 import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
@@ -116,7 +116,6 @@ export class PostgresBackend implements Backend {
   /** Journals that are kept for followers, and until when. */
   #retained: { readonly run: RunKey; readonly until: number }[] = [];
   #nextSweepAt = 0;
-  readonly #askedToStop = new Set<string>();
   #notify: (notice: BackendNotice) => void = () => {};
   #opening: Promise<void> | null = null;
   #opened = false;
@@ -166,6 +165,7 @@ export class PostgresBackend implements Backend {
     const context = {
       ...{ ...this.#interruptedContext, interruptedNote, compactor, touches },
       messages: new KnownMessages(),
+      ownHost: () => this.#hosts.newRow(),
       longRuns: new LongRuns(statements, compactor),
       isAlone: () => !this.#hosts.hasOthers,
       onCommitted: (outcome: Outcome) => this.#note(outcome),
@@ -360,6 +360,8 @@ export class PostgresBackend implements Backend {
   }
 
   async #beat(): Promise<void> {
+    // It would bring back the row of a host that is closed.
+    if (this.#closed) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
     const { overslept } = await this.#hosts.beat();
     this.#isShaken = false;
     if (overslept) this.#notify({ kind: "overslept" });
@@ -494,9 +496,11 @@ export class PostgresBackend implements Backend {
 
   #note({ isNews, stopped, ended, stored, threads }: Outcome): void {
     this.#upkeep.note(stored);
-    for (const { threadId, epoch, claim } of threads) {
-      if (claim?.ownerId === this.#options.instanceId) this.#held.set(threadId, epoch);
-      else this.#held.delete(threadId);
+    for (const { threadId, epoch, claim, stop } of threads) {
+      if (claim?.ownerId === this.#options.instanceId) {
+        this.#held.set(threadId, epoch);
+        if (stop > 0) this.#tellOfStop({ threadId, epoch }, stop);
+      } else this.#held.delete(threadId);
     }
     const until = performance.now() + RETAIN_MS;
     for (const run of ended) this.#retained.push({ run, until });
@@ -510,8 +514,15 @@ export class PostgresBackend implements Backend {
       void step.catch((err: RunStoreError) => {
         this.#options.logger.debug({ err }, "what another host said could not be looked up");
       });
-    if (isHello) quietly(this.#beat().then(() => this.#reap()));
+    if (isHello) quietly(this.#welcome());
     if (isStop) quietly(this.#lookForStops());
+  }
+
+  /** Another host has come or gone. */
+  async #welcome(): Promise<void> {
+    await this.#hosts.idle();
+    await this.#beat();
+    await this.#reap();
   }
 
   async #lookForStops(): Promise<void> {
@@ -522,13 +533,13 @@ export class PostgresBackend implements Backend {
       send(this.#statements.ownStops, [ids, instanceId]),
     );
     for (const { thread_id, epoch, stop } of rows) {
-      const run = { threadId: fromStored(thread_id), epoch: Number(epoch) };
-      const key = `${stop} ${keyOf(run)}`;
-      if (this.#askedToStop.has(key)) continue;
-      this.#askedToStop.add(key);
-      if (this.#askedToStop.size > 1000) this.#askedToStop.clear();
-      this.#notify({ kind: "stop", ...run, discard: stop === STOP_AND_DISCARD });
+      this.#tellOfStop({ threadId: fromStored(thread_id), epoch: Number(epoch) }, stop);
     }
+  }
+
+  /** Told as often as it is found: a run whose claim is not answered yet does not hear of it. */
+  #tellOfStop(run: RunKey, stop: number): void {
+    this.#notify({ kind: "stop", ...run, discard: stop === STOP_AND_DISCARD });
   }
 
   async #forgetJournals(): Promise<void> {
@@ -551,8 +562,12 @@ export class PostgresBackend implements Backend {
     await this.#apart(deleteOldJournals);
   }
 
+  /** Reads the hosts again if one of these would count as dead. */
   async #expectKnown(ids: readonly string[]): Promise<void> {
-    if (ids.some((id) => !this.#hosts.isKnown(id))) await this.#beat();
+    const mayBeWrong = () => ids.some((id) => this.#hosts.mayHaveCome(id));
+    if (!mayBeWrong()) return;
+    await this.#hosts.idle();
+    if (mayBeWrong()) await this.#beat();
   }
 
   /**

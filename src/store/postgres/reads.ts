@@ -45,7 +45,7 @@ export interface ReadsOptions {
   readonly statements: Statements;
   readonly instanceId: string;
   readonly isAlive: (instanceId: string) => boolean;
-  /** Reads the hosts again when the owner of a thread is not known yet. */
+  /** Reads the hosts again when the owner of a thread would count as dead: it may have come, or come back. */
   readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
   readonly compactor: Compactor;
 }
@@ -53,6 +53,7 @@ export interface ReadsOptions {
 interface PageRow {
   readonly epoch: number;
   readonly run_id: string;
+  readonly finished_at: number;
   /** Null for a run that is longer than a page. */
   readonly events: string | null;
   readonly shared_events: string | null;
@@ -182,8 +183,8 @@ export class Reads {
     if (runs.length === 0) return found;
     const { rows, chunks } = await connection.use(async (send) => {
       const { rows: stored } = await send(statements.eventsOfRuns, keyValues(runs));
-      const asked = (stored as StoredRow[]).map(({ thread_id, shared_events }) => ({
-        ...{ threadId: fromStored(thread_id), spans: spansIn(shared_events) },
+      const asked = (stored as StoredRow[]).map(({ thread_id, epoch, shared_events }) => ({
+        ...{ threadId: fromStored(thread_id), epoch, spans: spansIn(shared_events) },
       }));
       return { rows: stored as StoredRow[], chunks: await readChunks(send, statements, asked) };
     });
@@ -209,15 +210,22 @@ export class Reads {
       const before = await this.#runBefore(threadId, runs, lastRun);
       return { before: before?.epoch ?? null, end: lastRun };
     }
-    const details = lastRun === 0 ? null : await this.#detailsOf(threadId, run);
+    const details = await this.#detailsOf(threadId, run, lastRun);
     if (details === null) return { before: null, end: 0, run: null };
     return { before: details.previous?.epoch ?? null, end: details.epoch, run: details };
   }
 
-  async #detailsOf(threadId: string, { epoch, runId }: RunRef): Promise<RunDetails | null> {
+  /** `lastRun` is the last run of the thread that is meant. Later ones may be of another thread of the id. */
+  async #detailsOf(
+    threadId: string,
+    { epoch, runId }: RunRef,
+    lastRun: number,
+  ): Promise<RunDetails | null> {
+    if (epoch > lastRun) return null;
     const { runsAfter } = this.#options.statements;
     const values = [toStored(threadId), epoch - 1, 2, LONG_TAIL];
-    const [row, next] = await this.#query<ListedRunColumns>(runsAfter, values);
+    const rows = await this.#query<ListedRunColumns>(runsAfter, values);
+    const [row, next] = rows.filter((found) => found.epoch <= lastRun);
     if (row === undefined || row.epoch !== epoch) return null;
     if (runId !== undefined && fromStored(row.run_id) !== runId) return null;
     const before = await this.#runBefore(threadId, 0, epoch - 1);
@@ -280,7 +288,7 @@ export class Reads {
       if (length >= PAGE_LENGTH) break;
     }
     const { connection, statements } = this.#options;
-    const asked = page.map(({ spans }) => ({ threadId, spans }));
+    const asked = page.map(({ epoch, spans }) => ({ threadId, epoch, spans }));
     const read = await connection.use((send) => readChunks(send, statements, asked));
     const chunks = read.get(threadId) ?? [];
     const rows: HistoryRow[] = [];
@@ -295,7 +303,7 @@ export class Reads {
 
   async #cut(
     threadId: string,
-    { epoch, events, shared_events }: PageRow,
+    { epoch, run_id, finished_at, events, shared_events }: PageRow,
     chunks: readonly Chunk[],
     forReplay: boolean,
   ): Promise<CutRow> {
@@ -303,7 +311,8 @@ export class Reads {
       return { chunks: [events], trimmed: false };
     }
     const run = { threadId, epoch };
-    const key = `${forReplay} ${keyOf(run)}`;
+    // After a failover that lost a run, its epoch comes again.
+    const key = `${forReplay} ${finished_at} ${keyOf(run)} ${run_id}`;
     const known = this.#cutRuns.get(key);
     if (known !== undefined) return known;
     const rest = events ?? (await this.#restOf(run));

@@ -1,3 +1,4 @@
+import { hostStatementsOf } from "./host-statements.ts";
 import { removalStatementsOf } from "./removal/statements.ts";
 import { transferStatementsOf } from "./removal/transfer-statements.ts";
 import { notHidden, type Statement, type Unfinished } from "./statement.ts";
@@ -129,10 +130,13 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
        SELECT unnest($1::text[]), unnest($2::int8[]), unnest($3::int8[]), unnest($4::text[])
        ON CONFLICT DO NOTHING`,
     ),
+    // Not that of a run which holds its thread: after a failover that lost a run, its epoch comes again.
     deleteJournals: named(
       "delete_journals",
       `DELETE FROM ${s}.journal AS j USING unnest($1::text[], $2::int8[]) AS q(thread_id, epoch)
-       WHERE j.thread_id = q.thread_id AND j.epoch = q.epoch`,
+       WHERE j.thread_id = q.thread_id AND j.epoch = q.epoch AND NOT EXISTS (
+         SELECT 1 FROM ${s}.threads AS t WHERE t.thread_id = j.thread_id AND t.epoch = j.epoch
+           AND t.owner_id IS NOT NULL)`,
     ),
     journal: named(
       "journal",
@@ -149,23 +153,6 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
        WHERE before < $4 OR seq = -1 ORDER BY seq`,
     ),
 
-    beat: named(
-      "beat",
-      `INSERT INTO ${s}.hosts (instance_id, lease_ms, beat, offers_interrupted) VALUES ($1, $2, $3, $4)
-       ON CONFLICT (instance_id) DO UPDATE SET
-         beat = excluded.beat, closed = false, seen_at = clock_timestamp()`,
-    ),
-    hosts: named(
-      "hosts",
-      `SELECT instance_id, lease_ms, beat, closed, offers_interrupted FROM ${s}.hosts`,
-    ),
-    closeHost: named("close_host", `UPDATE ${s}.hosts SET closed = true WHERE instance_id = $1`),
-    forgetHost: named("forget_host", `DELETE FROM ${s}.hosts WHERE instance_id = $1 AND beat = $2`),
-    // Reads the whole table: there is no index by owner. Needed only when a host has died.
-    threadsHeldBy: named(
-      "threads_held_by",
-      `SELECT thread_id FROM ${s}.threads WHERE owner_id = $1`,
-    ),
     // Journals of runs that hold no thread any more, and that no follower reads any more.
     deleteOldJournals: named(
       "delete_old_journals",
@@ -189,9 +176,9 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
     // Runs up to the one that fills a page of $4 bytes. A longer run comes without its events.
     page: named(
       "page",
-      `SELECT epoch, run_id, CASE WHEN bytes <= $4 THEN events END AS events, shared_events FROM (
-         SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
-         FROM (SELECT epoch, run_id, events, shared_events, octet_length(events) AS bytes
+      `SELECT epoch, run_id, finished_at, CASE WHEN bytes <= $4 THEN events END AS events, shared_events
+       FROM (SELECT *, sum(bytes) OVER (ORDER BY epoch) - bytes AS before
+         FROM (SELECT epoch, run_id, finished_at, events, shared_events, octet_length(events) AS bytes
            FROM ${s}.runs
            WHERE thread_id = $1 AND epoch > $2 AND epoch <= $3 ORDER BY epoch LIMIT $5) AS r) AS q
        WHERE before <= $4 ORDER BY epoch`,
@@ -268,6 +255,7 @@ export function statementsOf({ schema, answerTimeoutMs }: StatementsOptions) {
        WHERE thread_id = ANY($1::text[]) AND owner_id = $2 AND stop > 0`,
     ),
     notify: named("notify", "SELECT pg_notify($1, $2)"),
+    ...hostStatementsOf(schema),
     ...threadStatementsOf(schema),
   };
 }

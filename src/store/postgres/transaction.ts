@@ -16,6 +16,8 @@ import type { ThreadTouches } from "./threads/thread-touches.ts";
 export interface TransactionContext extends OperationContext {
   readonly messages: KnownMessages;
   readonly touches: ThreadTouches;
+  /** See `Hosts.newRow`. */
+  readonly ownHost: () => readonly unknown[] | null;
 }
 
 /** A thread is not as this instance thought. */
@@ -88,7 +90,6 @@ export class Transaction {
       }
       return { results, isNews, stopped, ended, stored, threads };
     } catch (error) {
-      for (const { threadId } of ops) messages.forget(threadId);
       // Fails where the connection is gone, and then says nothing new.
       if (this.#sent.length > 0) await this.#send(statements.rollback).catch(() => undefined);
       const isWrong = assumed !== null && sqlStateOf(error) === DIVISION_BY_ZERO;
@@ -110,7 +111,7 @@ export class Transaction {
     for (const row of assumed) {
       this.#rows.set(row.threadId, { ...row });
       const known = this.#context.messages.of(row);
-      if (known !== undefined) this.#messages.set(row.threadId, known);
+      if (known !== undefined) this.#takeMessages(row.threadId, known);
     }
   }
 
@@ -118,7 +119,9 @@ export class Transaction {
     const { statements, messages } = this.#context;
     const ids = [...new Set(ops.map(({ threadId }) => threadId))];
     const claimed = new Set(ops.filter(({ kind }) => kind === "claim").map((op) => op.threadId));
-    const unknown = [...claimed].filter((threadId) => messages.get(threadId) === undefined);
+    // Looked up once: what is known of a thread may be forgotten while this transaction waits.
+    const known = new Map(ids.map((threadId) => [threadId, messages.get(threadId)]));
+    const unknown = [...claimed].filter((threadId) => known.get(threadId) === undefined);
     const [server, locked, read] = await Promise.all([
       this.#begin(),
       this.#send(statements.lockThreads, [textArray(ids.map(toStored))]),
@@ -132,23 +135,24 @@ export class Transaction {
     }
     const owners = [...this.#rows.values()].flatMap(({ claim }) => claim?.ownerId ?? []);
     await this.#context.expectKnown(owners);
-    await this.#loadMessages(claimed, read);
+    await this.#loadMessages(claimed, known, read);
   }
 
   /** `read` has the messages of the threads of which nothing was known. */
   async #loadMessages(
     claimed: ReadonlySet<string>,
+    remembered: ReadonlyMap<string, ThreadMessages | undefined>,
     read: ReadonlyMap<string, readonly StoredMessages[]>,
   ): Promise<void> {
     const behind: RunKey[] = [];
     for (const row of this.#rows.values()) {
       const { threadId } = row;
-      const known = this.#context.messages.get(threadId);
+      const known = remembered.get(threadId);
       const isSame = known?.isOf(row) === true && known.epoch <= row.epoch;
-      if (isSame && known.epoch === row.epoch) this.#messages.set(threadId, known);
+      if (isSame && known.epoch === row.epoch) this.#takeMessages(threadId, known);
       else if (claimed.has(threadId)) {
         const messages = isSame ? known : new ThreadMessages(row);
-        this.#messages.set(threadId, messages);
+        this.#takeMessages(threadId, messages);
         if (known !== undefined) behind.push({ threadId, epoch: messages.epoch });
         else for (const stored of read.get(threadId) ?? []) messages.read(stored);
       }
@@ -156,6 +160,15 @@ export class Transaction {
     for (const [threadId, rows] of await this.#readMessages(behind)) {
       for (const stored of rows) this.#messages.get(threadId)?.read(stored);
     }
+  }
+
+  /**
+   * Only what is committed is remembered. A transaction whose connection was given up may go on for a while: the one
+   * that repeats it must not find messages that the first is adding.
+   */
+  #takeMessages(threadId: string, messages: ThreadMessages): void {
+    this.#context.messages.forget(threadId);
+    this.#messages.set(threadId, messages);
   }
 
   async #readMessages(
@@ -173,8 +186,8 @@ export class Transaction {
     return read;
   }
 
-  async #save({ writes, list }: Operations, isAssumed: boolean): Promise<void> {
-    const { statements, compactor, touches } = this.#context;
+  async #save({ writes, list, claims }: Operations, isAssumed: boolean): Promise<void> {
+    const { statements, compactor, touches, ownHost } = this.#context;
     await writes.shareValues({ statements, compactor, send: this.#send }, this.#rows);
     // In the order in which `lockThreads` locks them.
     const rows = [...this.#rows.values()].sort((a, b) => (a.threadId < b.threadId ? -1 : 1));
@@ -191,6 +204,8 @@ export class Transaction {
       ...writes.send(this.#send, statements),
       ...list.send(this.#send, statements, touches, this.#rows),
     );
+    const host = claims > 0 ? ownHost() : null;
+    if (host !== null) this.#sent.push(this.#send(statements.putHostBack, host));
     const committed = this.#send(statements.commit);
     const answers = await Promise.allSettled([...this.#sent, committed]);
     const failed = answers.find((answer) => answer.status === "rejected");

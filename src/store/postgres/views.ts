@@ -72,7 +72,7 @@ export class Views {
     const [stored] = await this.#query<Row>(statements.runOfInput, [toStored(threadId), row]);
     if (stored === undefined) return { found: null };
     const spans = [stored.shared_events, stored.shared_input].flatMap((json) => spansIn(json));
-    const asked = [{ threadId, spans }];
+    const asked = [{ threadId, epoch: row, spans }];
     const read = await connection.use((send) => readChunks(send, statements, asked));
     const chunks = read.get(threadId) ?? [];
     const view = await this.read({ threadId, upToId: row - 1, leaveOut: 0, since: null });

@@ -58,6 +58,12 @@ export interface Backend {
    */
   commit(batch: Batch): Promise<CommittedBatch>;
 
+  /**
+   * Whether `CompactOp`s of a run come while it is in flight. Else they come right before its `FinishOp`. Default
+   * false.
+   */
+  readonly compactsInFlight?: boolean;
+
   /** One page of a thread's finished runs. This and the other reads open the database first. */
   readPage(request: PageRequest): Promise<HistoryPageMessage>;
 

@@ -32,6 +32,8 @@ export interface WritePath {
   readonly durability: Durability | null;
   /** Whether RAW events and `rawEvent` fields are stored. */
   readonly rawEvents: boolean;
+  /** See `Backend`. */
+  readonly compactsInFlight: boolean;
   readonly logger: Logger;
   /** For telemetry. Null for a store that has no name. */
   readonly instanceId: string | null;
@@ -66,7 +68,13 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   /** Why the run can never be stored whole, or null. */
   #failure: RunStoreError | null = null;
   #sentSegments = 0;
+  /** UTF-16 units of JSON. */
   #sentLength = 0;
+  /** How much of that `compact` operations were queued for. */
+  #compactedLength = 0;
+  #isCompacting = false;
+  /** Whether the operation that ends the run is about to be queued: nothing of the run may follow it. */
+  #hasEnded = false;
 
   constructor(claim: Claim, epoch: number, path: WritePath) {
     this.threadId = claim.threadId;
@@ -141,6 +149,7 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     const { threadId, epoch } = this;
     const { batcher, held, unstored } = this.#path;
     held.remove(this);
+    this.#hasEnded = true;
     const segments = this.#sentSegments;
     unstored.releasing(this);
     const op = { kind: "release", threadId, epoch, segments, ...this.take() } as const;
@@ -194,15 +203,20 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     const input = this.#takeInput();
     const op = { kind: "append", threadId, epoch, input, ...this.take() } as const;
     this.#loseIfFailed(this.#path.batcher.enqueue(op));
+    if (this.#path.compactsInFlight) void this.#compactAhead();
   }
 
   /** Takes the waiting events as one segment, for an operation that carries it. */
   take(): { readonly seq: number; readonly events: string } {
     this.#path.batcher.unlinger(this);
     const seq = this.#sentSegments;
-    if (this.length > 0) this.#sentSegments++;
-    this.#sentLength += this.#segment.length;
-    return { seq, events: this.#segment.take() };
+    const isEmpty = this.length === 0;
+    const events = this.#segment.take();
+    if (!isEmpty) {
+      this.#sentSegments++;
+      this.#sentLength += events.length;
+    }
+    return { seq, events };
   }
 
   #takeInput(): string | null {
@@ -215,9 +229,9 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
   #finishOp(): FinishOp {
     const { threadId, runId, epoch } = this;
     // Compacting a long journal at once would delay the other runs and the heartbeats.
-    const pieces = Math.floor(this.#sentLength / PIECE_LENGTH);
-    const unread = this.#sentLength - pieces * PIECE_LENGTH;
-    for (let piece = 0; piece < pieces; piece++) this.#readAhead();
+    this.#hasEnded = true;
+    while (this.#sentLength - this.#compactedLength >= PIECE_LENGTH) void this.#compactPiece();
+    const unread = this.#sentLength - this.#compactedLength;
     const segments = this.#sentSegments;
     // The builder has seen the whole run only when no segment was sent before.
     const compactMessages = segments > 0 ? null : this.#segment.compactMessages;
@@ -238,14 +252,30 @@ export class ClaimedRun implements ClaimedRunPort, LingeringEvents {
     };
   }
 
+  /**
+   * Has the next piece of the journal compacted, and those after it, one at a time: the journal of a run in flight
+   * comes first.
+   */
+  async #compactAhead(): Promise<void> {
+    if (this.#isCompacting) return;
+    this.#isCompacting = true;
+    while (!this.#hasEnded && this.#sentLength - this.#compactedLength >= PIECE_LENGTH) {
+      await this.#compactPiece();
+    }
+    this.#isCompacting = false;
+  }
+
   /** A failure is harmless: the `finish` operation then reads the whole journal. */
-  #readAhead(): void {
+  async #compactPiece(): Promise<void> {
     const { threadId, epoch } = this;
-    const { batcher, logger } = this.#path;
-    const op = { kind: "compact", threadId, epoch, length: PIECE_LENGTH } as const;
-    batcher.enqueue(op).catch((error: RunStoreError) => {
-      logger.debug({ err: error, threadId }, "a long run was not read ahead");
-    });
+    const segments = this.#sentSegments;
+    const length = PIECE_LENGTH;
+    this.#compactedLength += length;
+    try {
+      await this.#path.batcher.enqueue({ kind: "compact", threadId, epoch, length, segments });
+    } catch (err) {
+      this.#path.logger.debug({ err, threadId }, "a long run was not read ahead");
+    }
   }
 
   #loseIfFailed(stored: Promise<OpResult>): void {

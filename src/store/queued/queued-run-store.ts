@@ -109,6 +109,7 @@ export class QueuedRunStore implements RunStore {
       unstored: this.#unstored,
       durability: backend.durability,
       rawEvents: storeRawEvents,
+      compactsInFlight: backend.compactsInFlight === true,
       logger,
       instanceId: this.#instanceId,
       onStored: (threadId, stored) => views?.noteStored(threadId, stored),
@@ -199,7 +200,11 @@ export class QueuedRunStore implements RunStore {
     runId: string | null,
     scope: Scope = UNOWNED,
   ): Promise<boolean> {
-    return requestStop(this.#batcher, { threadId, runId, epoch: null, discard: false, scope });
+    // The request may be written late, or twice: the run that executes now is meant, and none after it.
+    const { run } = await this.#backend.running({ threadId, scope });
+    if (run === null) return false;
+    const { epoch } = run;
+    return requestStop(this.#batcher, { threadId, runId, epoch, discard: false, scope });
   }
 
   released(threadId: string, signal: AbortSignal): Promise<void> {

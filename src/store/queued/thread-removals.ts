@@ -15,6 +15,8 @@ import type { Claims } from "./claims.ts";
 import { requestEnd } from "./request-stop.ts";
 import type { RunTailer } from "./run-tailer.ts";
 
+const NOTHING: PurgeResult = { threads: 0, runs: 0, bytes: 0 };
+
 export interface ThreadRemovalsOptions {
   readonly reads: ThreadReads;
   readonly writes: ThreadWrites;
@@ -30,6 +32,8 @@ export class ThreadRemovals
   implements Pick<ThreadStore, "endRun" | "delete" | "fork" | "purge" | "erase">
 {
   readonly #options: ThreadRemovalsOptions;
+  /** Settles when the purge that is under way is over. Null while there is none. */
+  #purging: Promise<unknown> | null = null;
 
   constructor(options: ThreadRemovalsOptions) {
     this.#options = options;
@@ -63,6 +67,11 @@ export class ThreadRemovals
   async purge(request: PurgeRequest): Promise<PurgeResult> {
     const { dryRun = false, skipIfPurging = false, scope, onProgress, signal, ...limits } = request;
     signal?.throwIfAborted();
+    // Two purges would count the same surplus, and each would remove as much.
+    while (!dryRun && this.#purging !== null) {
+      if (skipIfPurging) return NOTHING;
+      await this.#purging;
+    }
     const purgeId = crypto.randomUUID();
     const asked = { purgeId, limits, dryRun, scope, waits: !skipIfPurging };
     const report = (done: PurgeResult) => {
@@ -72,7 +81,15 @@ export class ThreadRemovals
         this.#options.logger.error({ err: error }, "onProgress of a purge failed");
       }
     };
-    const done = await this.#options.writes.purge(asked, { onProgress: report, signal });
+    const purged = this.#options.writes.purge(asked, { onProgress: report, signal });
+    if (!dryRun) {
+      this.#purging = purged
+        .catch(() => undefined)
+        .finally(() => {
+          this.#purging = null;
+        });
+    }
+    const done = await purged;
     report(done);
     return done;
   }

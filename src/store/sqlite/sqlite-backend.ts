@@ -70,6 +70,7 @@ const MAX_TOUCH_MS = 500;
 
 /** A SQLite file, or a database in memory: one writer thread, and some reader threads. */
 export class SqliteBackend implements Backend {
+  readonly compactsInFlight = true;
   /** Null for a database in memory, and for `durability: "normal"`. */
   readonly durability: WalSync | null;
   readonly threads: ThreadReads = {
@@ -98,10 +99,9 @@ export class SqliteBackend implements Backend {
       this.#oneByOne(() => this.#writer.request({ kind: "abandon-import", threadId, importId })),
     flush: async () => this.durability?.sync(() => undefined),
   };
-  /** The writer holds few requests at a time: long work must not keep batches from it. */
+  /** The writer does one piece of long work at a time, in the order in which it was asked for. */
   readonly #oneByOne = oneByOne();
   readonly #oneByOnePurge = oneByOne();
-  #touching: Promise<unknown> | null = null;
   /** Requests of `#change` under way. */
   #longWork = 0;
   /** By `PurgeThreadsRequest.purgeId`. */
@@ -191,7 +191,7 @@ export class SqliteBackend implements Backend {
     const isFirst = !this.#used;
     this.#used = true;
     this.#opening ??= this.#open().catch((error: RunStoreError) => {
-      if (isFirst) this.#logError(error, "cannot open the database");
+      if (isFirst && !this.#closed) this.#logError(error, "cannot open the database");
       // The next call tries again: the disk may have room then.
       this.#opening = null;
       throw error;
@@ -284,7 +284,7 @@ export class SqliteBackend implements Backend {
       await this.#readers?.destroy();
       await withDeadline(this.#checkpointer.end(), stepMs());
       // After the deadline, the WAL holds the commits: the next process that opens the file finds them.
-      if (this.#used) await withDeadline(this.#writer.request({ kind: "close" }), stepMs());
+      if (this.#used) await withDeadline(this.#writer.close(), stepMs());
     } catch (cause) {
       const failure = toRunStoreError(cause);
       if (failure.code !== "FILE_REPLACED") {
@@ -332,15 +332,10 @@ export class SqliteBackend implements Backend {
   /** Otherwise threads could change their places in a list between two of its pages. */
   async #touchThreads(): Promise<void> {
     await this.open();
-    this.#touching ??= this.#writer
-      .request({ kind: "touch-threads" })
-      .catch((err: RunStoreError) => {
-        this.#options.logger.debug({ err }, "a list may be in an older order");
-      })
-      .finally(() => {
-        this.#touching = null;
-      });
-    await withDeadline(this.#touching, MAX_TOUCH_MS);
+    const touching = this.#writer.request({ kind: "touch-threads" }).catch((err: RunStoreError) => {
+      this.#options.logger.debug({ err }, "a list may be in an older order");
+    });
+    await withDeadline(touching, MAX_TOUCH_MS);
   }
 
   async #read<V>(request: ReaderRequest): Promise<V> {

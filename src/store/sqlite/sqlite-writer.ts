@@ -8,7 +8,7 @@ import type {
   WriterNotice,
   WriterRequest,
 } from "../../protocol/messages.ts";
-import { WorkerPool } from "../worker-threads/worker-pool.ts";
+import { WorkerPort } from "../worker-threads/worker-port.ts";
 import { WriterReopening } from "./writer-reopening.ts";
 
 export interface SqliteWriterOptions {
@@ -28,12 +28,13 @@ export interface SqliteWriterOptions {
 /** The writer thread, and its successor when it dies. */
 export class SqliteWriter {
   readonly #options: SqliteWriterOptions;
-  readonly #pool: WorkerPool<WriterRequest>;
+  readonly #thread: WorkerPort<WriterRequest>;
   #config: WorkerConfig;
   /** See `WorkerConfig`. */
   readonly #batches = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   /** The writer died during a batch, and no successor has opened the file yet. */
   #died = false;
+  #isClosing = false;
 
   constructor(options: SqliteWriterOptions) {
     this.#options = options;
@@ -45,9 +46,8 @@ export class SqliteWriter {
       open: () => this.open(),
       signal,
     });
-    this.#pool = new WorkerPool({
+    this.#thread = new WorkerPort({
       worker: "writer",
-      threads: 1,
       config: this.#config,
       diedCode: "WRITER_DIED",
       onDied: () => {
@@ -57,9 +57,21 @@ export class SqliteWriter {
     });
   }
 
+  /** Refused with `RUNNER_CLOSED` after `close`: a writer opens the file for a request, and writes a heartbeat. */
   async request<V>(request: WriterRequest): Promise<V> {
+    if (this.#isClosing) throw new RunStoreError("RUNNER_CLOSED", "the runner is closed");
+    return this.#ask<V>(request);
+  }
+
+  /** Has the writer close the file, after all requests before this one. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#ask({ kind: "close" });
+  }
+
+  async #ask<V>(request: WriterRequest): Promise<V> {
     try {
-      return await this.#pool.request<V>(request);
+      return await this.#thread.request<V>(request);
     } catch (cause) {
       const error = toRunStoreError(cause);
       if (error.code === "FILE_REPLACED") this.#options.onReplaced(error);
@@ -72,7 +84,7 @@ export class SqliteWriter {
     if (opened.files !== null) {
       // A successor must open this same file: it refuses another file of the same name.
       this.#config = { ...this.#config, file: opened.files.db };
-      this.#pool.configure(this.#config);
+      this.#thread.configure(this.#config);
       this.#options.onOpened(this.#config);
     }
     return opened;
@@ -96,7 +108,7 @@ export class SqliteWriter {
 
   /** Ends the thread at once. Pending requests reject. */
   destroy(): Promise<void> {
-    return this.#pool.destroy();
+    return this.#thread.destroy();
   }
 
   /**

@@ -1,9 +1,7 @@
 import { createRequire } from "node:module";
-import { workerData } from "node:worker_threads";
 import type BetterSqlite3 from "better-sqlite3";
+import { nativeGate } from "../../../src/native/native-calls.ts";
 import { messageOf, RunStoreError } from "../../../src/protocol/errors.ts";
-import { LoadGate } from "../../../src/protocol/load-gate.ts";
-import type { ThreadConfig } from "../../../src/protocol/messages.ts";
 
 export type Driver = typeof BetterSqlite3;
 
@@ -22,13 +20,10 @@ export function loadDriver(): Driver {
 }
 
 function load(): Driver {
-  // Null on a main thread, which nothing terminates.
-  const { loading } = (workerData ?? {}) as Partial<ThreadConfig>;
-  const gate = new LoadGate(loading);
   try {
     const Database = require("better-sqlite3") as Driver;
     // The driver loads its native code with its first database.
-    gate.pass(() => new Database(":memory:").close());
+    nativeGate.pass(() => new Database(":memory:").close());
     return Database;
   } catch (error) {
     if (error instanceof RunStoreError) throw error;

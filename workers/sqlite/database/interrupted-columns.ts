@@ -1,9 +1,7 @@
+import type { AddedColumn } from "./added-column.ts";
+
 /** What is known of a run that a crash ended, until it was run again: see `InterruptedRuns` of the port. */
-export const ADDED_FOR_INTERRUPTED: readonly (readonly [
-  table: string,
-  column: string,
-  type: string,
-])[] = [
+export const ADDED_FOR_INTERRUPTED: readonly AddedColumn[] = [
   // `ClaimOp.agentId` of the claim that holds the thread, or held it last.
   ["run_state", "agent_id", "TEXT"],
   // How many times the run was offered for a rerun. Null for a run that is not offered after a crash.

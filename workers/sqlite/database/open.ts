@@ -87,6 +87,9 @@ function enterWal(db: BetterSqlite3.Database): void {
  */
 const PAGE_BYTES = 1024;
 
+/** A negative number means KiB. The upper pages of the indexes of a large file fit into this cache. */
+const CACHE_SIZE = "cache_size = -16384";
+
 /** Bytes of the WAL from which on a commit moves its pages into the database. */
 const MAX_WAL_BYTES = 32 * 1024 * 1024;
 
@@ -122,9 +125,8 @@ export function openForWriting(config: WorkerConfig): OpenedDatabase {
     db.pragma(`wal_autocheckpoint = ${MAX_WAL_BYTES / pageBytes}`);
     // Bytes. A WAL that grew beside a long reader is cut back to this size at a later checkpoint.
     db.pragma("journal_size_limit = 67108864");
-    // A negative number means KiB. The upper pages of the indexes of a large file fit into this cache. A
-    // larger cache is slower: each commit after a page split looks through all cached pages.
-    db.pragma("cache_size = -16384");
+    // A larger cache is slower: each commit after a page split looks through all cached pages.
+    db.pragma(CACHE_SIZE);
     const migratedFrom = migrate(db);
     if (config.dbPath === ":memory:") return { db, migratedFrom, guard: null, files: null };
     guard = openGuard(Database, config.dbPath);
@@ -224,9 +226,11 @@ export function openForFileWork(dbPath: string): BetterSqlite3.Database {
 export function openForReading(config: WorkerConfig): BetterSqlite3.Database {
   const Database = loadDriver();
   if (config.file !== null) expectNode(config.dbPath, config.file);
-  return new Database(config.dbPath, {
+  const db = new Database(config.dbPath, {
     readonly: true,
     fileMustExist: true,
     timeout: BUSY_TIMEOUT_MS,
   });
+  db.pragma(CACHE_SIZE);
+  return db;
 }

@@ -1,8 +1,6 @@
-export const ADDED_FOR_REMOVAL: readonly (readonly [
-  table: string,
-  column: string,
-  type: string,
-])[] = [
+import type { AddedColumn } from "./added-column.ts";
+
+export const ADDED_FOR_REMOVAL: readonly AddedColumn[] = [
   // Whether runs of the thread were removed: the file may have remains of them that nobody can name any more.
   ["threads", "runs_removed", "INTEGER NOT NULL DEFAULT 0"],
 ];
@@ -27,7 +25,7 @@ CREATE TABLE IF NOT EXISTS unfinished_threads (
   resource_id TEXT,
   -- The last row of agent_runs to remove. Later rows of the thread come from another program.
   up_to INTEGER NOT NULL,
-  -- 1 for a fork.
+  -- 0 for a removal, 1 for a fork, 2 for an import.
   is_fork INTEGER NOT NULL,
   -- The instance that works on it.
   owner_id TEXT NOT NULL

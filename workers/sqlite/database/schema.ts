@@ -1,13 +1,20 @@
 import type { Database } from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
+import type { AddedColumn } from "./added-column.ts";
 import { ADDED_FOR_INTERRUPTED, INTERRUPTED_INDEX } from "./interrupted-columns.ts";
 import { ADDED_FOR_REMOVAL, REMOVAL_TABLES } from "./removal-tables.ts";
-import { ADDED_FOR_VALUES, ADDED_TO_SHARED_VALUES, SHARED_TABLES } from "./shared-tables.ts";
+import {
+  ADDED_FOR_VALUES,
+  ADDED_TO_SHARED_LOGS,
+  ADDED_TO_SHARED_VALUES,
+  PART_LOGS,
+  SHARED_TABLES,
+} from "./shared-tables.ts";
 import { ADDED_FOR_THREADS, BACKFILL_UPDATED, THREAD_TABLES } from "./thread-columns.ts";
 import { ADDED_FOR_VIEWS, VIEW_TABLE } from "./view-table.ts";
 
 /** The schema version that this code writes. Files of a newer version are refused. */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 
 /** The tables of version 1, column for column: either version can open a file of the other. */
 const VERSION_1 = `
@@ -34,8 +41,6 @@ CREATE TABLE IF NOT EXISTS schema_version (
 CREATE INDEX IF NOT EXISTS idx_thread_id ON agent_runs(thread_id);
 CREATE INDEX IF NOT EXISTS idx_parent_run_id ON agent_runs(parent_run_id);
 `;
-
-type AddedColumn = readonly [table: string, column: string, type: string];
 
 const ADDED_TO_VERSION_1: readonly AddedColumn[] = [
   ["agent_runs", "agent_id", "TEXT"],
@@ -120,11 +125,12 @@ END;
 /** A file that is made by this version has them from the statements above. */
 const ADDED_TO_VERSION_2: readonly AddedColumn[] = [["thread_messages", "digest", "INTEGER"]];
 
+/** Reads an index, and of the runs only those of threads that have no row: most files have millions of others. */
 const BACKFILL_THREADS = `
 INSERT INTO threads (thread_id, created_at, messages_stale)
-SELECT thread_id, min(created_at), 1 FROM agent_runs
-WHERE true GROUP BY thread_id
-ON CONFLICT (thread_id) DO NOTHING
+SELECT thread_id, (SELECT min(created_at) FROM agent_runs r WHERE r.thread_id = known.thread_id), 1
+FROM (SELECT DISTINCT thread_id FROM agent_runs) known
+WHERE NOT EXISTS (SELECT 1 FROM threads t WHERE t.thread_id = known.thread_id)
 `;
 
 /**
@@ -204,7 +210,9 @@ export function migrate(db: Database): number {
       db.exec(THREAD_TABLES);
       db.exec(INTERRUPTED_INDEX);
       db.exec(SHARED_TABLES);
-      for (const column of ADDED_TO_SHARED_VALUES) addColumn(db, column);
+      for (const column of [...ADDED_TO_SHARED_VALUES, ...ADDED_TO_SHARED_LOGS])
+        addColumn(db, column);
+      db.exec(PART_LOGS);
       db.exec(VIEW_TABLE);
       db.exec(REMOVAL_TABLES);
       db.exec(BACKFILL_THREADS);

@@ -1,9 +1,7 @@
+import type { AddedColumn } from "./added-column.ts";
+
 /** What is known of a thread besides its runs. */
-export const ADDED_FOR_THREADS: readonly (readonly [
-  table: string,
-  column: string,
-  type: string,
-])[] = [
+export const ADDED_FOR_THREADS: readonly AddedColumn[] = [
   // Whose thread it is. Null for a thread of nobody. Never changed.
   ["threads", "resource_id", "TEXT"],
   // When a run began or ended last, in milliseconds since the epoch: see `ThreadTouches`.

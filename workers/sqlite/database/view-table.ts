@@ -1,6 +1,9 @@
+import type { AddedColumn } from "./added-column.ts";
+
 /** Counts the changes that make a view wrong which was read before them, and is not kept yet. */
-export const ADDED_FOR_VIEWS: readonly (readonly [table: string, column: string, type: string])[] =
-  [["threads", "changed_runs", "INTEGER NOT NULL DEFAULT 0"]];
+export const ADDED_FOR_VIEWS: readonly AddedColumn[] = [
+  ["threads", "changed_runs", "INTEGER NOT NULL DEFAULT 0"],
+];
 
 /**
  * Views of a thread: each after the run in the row `up_to` of agent_runs. A later view is made from there,

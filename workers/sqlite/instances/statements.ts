@@ -33,7 +33,7 @@ export interface InstanceRow {
 export interface UnfinishedThreadRow {
   readonly resource_id: string | null;
   readonly up_to: number;
-  /** 0 for a removal. */
+  /** See removal/unfinished.ts. */
   readonly is_fork: number;
   /** The instance that works on it. */
   readonly owner_id: string;

@@ -1,3 +1,4 @@
+import { pauseAfter } from "../../../src/runs/pause-after.ts";
 import type { Slices } from "../removal/slices.ts";
 import { forgetIfEmpty } from "../runs/recover.ts";
 import type { WriterContext } from "../runs/writer-context.ts";
@@ -13,17 +14,22 @@ const OTHERS_DELAY_MS = 3000;
 /** Milliseconds after a failure. */
 const RETRY_MS = 5000;
 
-/** Milliseconds of work in one transaction: a batch that arrives meanwhile waits for so long. */
-const PIECE_MS = 1;
+/** Milliseconds of work in one piece, unless a batch arrives. */
+const PIECE_MS = 2;
 
-/** After a piece that has written words, so many transactions merge words at most before the next such piece. */
-const MERGES = 4;
+/** Milliseconds that a transaction has even if a batch waits. Fewer transactions write fewer pages. */
+const WRITE_MS = 1;
+
+/** After a transaction that has written words, so many merge words at most before the next one writes. */
+const MERGES = 32;
 
 /** The share of its time from which on the writer counts as busy with batches. */
 const BUSY = 0.3;
 
 /** A pause is so many times as long as the work before it. */
 const PAUSES = { idle: 1, batches: 4, busy: 100 };
+
+type Load = keyof typeof PAUSES;
 
 export interface ThreadIndexingOptions {
   readonly context: WriterContext;
@@ -48,6 +54,8 @@ export class ThreadIndexing {
   /** Milliseconds of batches since the last piece of work. */
   #batchMs = 0;
   #pieceAt = performance.now();
+  /** Whether the transaction that is committed next is one of this work. */
+  #isWriting = false;
   /** How often words were merged since some were written. Null when there are none to merge. */
   #merges: number | null = null;
 
@@ -65,11 +73,17 @@ export class ThreadIndexing {
   /** `ms` is how long its transaction took. */
   afterBatch(ms: number): void {
     this.#batchMs += ms;
-    this.afterWrite();
+    this.#wake();
   }
 
-  /** Called after other writes of this instance: threads may have been removed. */
+  /** Called at once after any other transaction of this instance. It may have removed or made threads. */
   afterWrite(): void {
+    if (!this.#isWriting) this.#indexer.forget();
+    this.#isWriting = false;
+    this.#wake();
+  }
+
+  #wake(): void {
     this.#isWanted = true;
     this.#arm(DELAY_MS);
   }
@@ -96,6 +110,8 @@ export class ThreadIndexing {
     try {
       nextMs = await this.#piece();
     } catch (error) {
+      this.#isWriting = false;
+      this.#indexer.forget();
       if (!this.#isEnded) this.#options.onError(error);
       nextMs = RETRY_MS;
     }
@@ -107,29 +123,66 @@ export class ThreadIndexing {
   /** Does a piece of the work. Returns how long to pause before the next piece, or null at the end. */
   async #piece(): Promise<number | null> {
     const { context, slices } = this.#options;
-    const { touches } = context;
-    const isIndexed = touches.isEmpty && (await slices.look(() => this.#indexer.isDone()));
-    if (isIndexed && this.#merges === null) return null;
     const load = this.#load();
+    if (this.#merges !== null && this.#merges < MERGES) {
+      return pauseAfter(await this.#merge(this.#merges), PAUSES[load]);
+    }
     let spentMs = 0;
-    await slices.one(() => {
+    const step = slices.lookNow(() => {
       const startedAt = performance.now();
-      const isOver = slices.limit(PIECE_MS);
-      if (this.#merges !== null && (isIndexed || this.#merges < MERGES)) {
-        this.#merges = this.#indexer.merge() ? this.#merges + 1 : null;
-      } else {
-        if (load === "idle") touches.writeUntil(isOver);
-        else touches.write();
-        this.#indexer.goOn(isOver);
-        this.#merges = 0;
-      }
+      const next = this.#indexer.read(slices.limit(PIECE_MS));
       spentMs = performance.now() - startedAt;
+      return next;
     });
-    return spentMs * PAUSES[load];
+    if (step === "write") spentMs += await this.#write(load);
+    else if (step === null) {
+      if (!context.touches.isEmpty) {
+        const ms = await this.#transaction(() => this.#writeTouches(load));
+        // Batches bring touches all the time.
+        return load === "idle" ? pauseAfter(ms, PAUSES[load]) : DELAY_MS;
+      }
+      if (this.#merges === null) return null;
+      spentMs += await this.#merge(this.#merges);
+    }
+    return pauseAfter(spentMs, PAUSES[load]);
+  }
+
+  async #write(load: Load): Promise<number> {
+    const { slices } = this.#options;
+    const ms = await this.#transaction(() => {
+      this.#writeTouches(load);
+      this.#indexer.write(slices.limit(PIECE_MS, WRITE_MS));
+    });
+    this.#indexer.committed();
+    this.#merges = 0;
+    return ms;
+  }
+
+  #writeTouches(load: Load): void {
+    const { context, slices } = this.#options;
+    if (load === "busy") context.touches.writeMore();
+    else context.touches.writeUntil(slices.limit(WRITE_MS));
+  }
+
+  async #merge(before: number): Promise<number> {
+    return await this.#transaction(() => {
+      this.#merges = this.#indexer.merge() ? before + 1 : null;
+    });
+  }
+
+  /** Resolves with how many milliseconds it took. */
+  async #transaction(work: () => void): Promise<number> {
+    let startedAt = 0;
+    await this.#options.slices.one(() => {
+      startedAt = performance.now();
+      this.#isWriting = true;
+      work();
+    });
+    return performance.now() - startedAt;
   }
 
   /** How much the batches have kept the writer busy since the last piece of work. */
-  #load(): keyof typeof PAUSES {
+  #load(): Load {
     const now = performance.now();
     const share = this.#batchMs / (now - this.#pieceAt);
     this.#batchMs = 0;

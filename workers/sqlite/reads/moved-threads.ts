@@ -11,7 +11,7 @@ import type {
   MovedThread,
 } from "../../../src/protocol/moved-threads.ts";
 import type { ForkOrigin } from "../../../src/protocol/threads.ts";
-import { cutEvents } from "../../../src/runs/moved-run.ts";
+import { movedEvents } from "../../../src/runs/moved-run.ts";
 import { isThreadVisible } from "../instances/ownership.ts";
 import type { RunRow, ThreadRow } from "../threads/statements.ts";
 import { summaryOfRow } from "../threads/thread-facts.ts";
@@ -161,8 +161,8 @@ export class MovedThreads {
     if (content === undefined) throw new Error("a row is gone within a transaction");
     const { runId, epoch, agentId, endedAt, outcome, errorCode } = summaryOfRow(row);
     const input = this.#values.inputOf(content);
-    const texts = content.shared_events === null ? null : this.#values.eachEventOf(content);
-    const chunks = cutEvents(texts ?? this.#values.eventsOf(content));
+    const each = content.shared_events === null ? null : this.#values.eachEventOf(content);
+    const chunks = movedEvents(content.events, each);
     const head = { runId, epoch, agentId, endedAt, outcome, errorCode, input };
     this.#longRow = { id: row.id, head, chunks };
     return this.#longRow;

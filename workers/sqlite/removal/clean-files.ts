@@ -10,8 +10,30 @@ const MAX_WAIT_MS = 10_000;
 /** Milliseconds between two tries. */
 const RETRY_MS = 50;
 
+/** Pages of the search index that one statement merges. */
+const MERGED_PAGES = 32;
+
 /** Bytes of zeros in one row. */
 const FILL_BYTES = 64 * 1024;
+
+/** Words of deleted rows stay in the search index until its parts are merged. */
+export async function mergeSearchIndex(db: Database, slices: Slices): Promise<void> {
+  const merge = db.prepare<[number]>(
+    "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
+  );
+  const changes = db.prepare<[], number>("SELECT total_changes()").pluck();
+  let pages = -MERGED_PAGES;
+  await slices.until((isOver) => {
+    do {
+      const before = changes.get() ?? 0;
+      merge.run(pages);
+      pages = MERGED_PAGES;
+      // https://www.sqlite.org/fts5.html#the_merge_command
+      if ((changes.get() ?? 0) - before < 2) return true;
+    } while (!isOver());
+    return false;
+  });
+}
 
 /**
  * Overwrites the free pages of the file. They hold what was deleted from them earlier.

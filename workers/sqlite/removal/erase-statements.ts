@@ -86,9 +86,11 @@ export function prepareEraseStatements(db: Database) {
          WHERE thread_id <> '' AND resource_id IS @resource AND @thread IN ('', thread_id)`,
       )
       .pluck(),
-    journaledThreads: db
+    // Threads that runs in flight have written of, or runs that ended a short time ago.
+    threadsWithRemains: db
       .prepare<[], string>(
-        "SELECT thread_id FROM retained_journals UNION SELECT thread_id FROM run_events",
+        `SELECT thread_id FROM retained_journals UNION SELECT thread_id FROM run_events
+         UNION SELECT thread_id FROM shared_logs WHERE epoch IS NOT NULL AND thread_id IS NOT NULL`,
       )
       .pluck(),
     beginErasure: db.prepare<[ErasureTarget]>(
@@ -102,9 +104,6 @@ export function prepareEraseStatements(db: Database) {
        WHERE resource_id IS @resource AND @thread IN ('', thread_id)`,
     ),
     forgetOrigin: db.prepare<[string]>("UPDATE threads SET forked_from = NULL WHERE thread_id = ?"),
-    mergeSearch: db.prepare<[number]>(
-      "INSERT INTO thread_search (thread_search, rank) VALUES ('merge', ?)",
-    ),
   };
 }
 

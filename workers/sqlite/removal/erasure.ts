@@ -6,6 +6,7 @@ import type { EraseResult } from "../../../src/protocol/threads.ts";
 import { removeWordsOf } from "../threads/search-rows.ts";
 import { prepareSweepStatements } from "../values/statements.ts";
 import { sweepThread } from "../values/sweep-values.ts";
+import { mergeSearchIndex } from "./clean-files.ts";
 import { collectNeedles } from "./collect-needles.ts";
 import {
   type EraseStatements,
@@ -13,22 +14,21 @@ import {
   prepareEraseStatements,
 } from "./erase-statements.ts";
 import type { Needles } from "./needles.ts";
-import { proveErased, type Remains } from "./prove-erased.ts";
+import { eraseIncomplete, proveErased, type Remains } from "./prove-erased.ts";
 import {
   beginRemoval,
   continueRemoval,
+  deleteValues,
   isRunning,
   type RemovalContext,
   threadNotFound,
 } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
 import type { Tally } from "./tally.ts";
+import { endUnfinishedCopies } from "./unfinished-copies.ts";
 
 /** Threads that are read together. */
 const PAGE = 100;
-
-/** Pages of the search index that one statement merges. */
-const MERGED_PAGES = 32;
 
 /** What was removed and may still be in the files. */
 export interface Unproven extends Remains {
@@ -80,9 +80,10 @@ export class Erasure {
     db.pragma("secure_delete = ON");
     try {
       for (const threadId of threads) await this.#removeThread(threadId);
-      await this.#removeJournalsOfGone();
+      await this.#removeRunsOfGone();
+      await this.#endCopies();
       await this.#forgetOrigins(new Set(threads));
-      await this.#mergeSearchIndex();
+      await mergeSearchIndex(db, this.#slices);
       const verified = await proveErased(this.#context, this.#slices, this.#unproven);
       const target = this.#target;
       if (target !== null) await this.#slices.one(() => this.#statements.endErasure.run(target));
@@ -203,19 +204,30 @@ export class Erasure {
   }
 
   /**
-   * Removes the journals of threads that went with their only run, when an earlier call had that run ended. Journals
-   * of ended runs are retained for a while.
+   * Removes the journals and the stored parts of threads that went with their only run, when an earlier call had that
+   * run ended. Journals of ended runs are retained for a while, and parts are deleted with the next heartbeat.
    */
-  async #removeJournalsOfGone(): Promise<void> {
+  async #removeRunsOfGone(): Promise<void> {
     const statements = this.#statements;
     const begun = new Set(this.#target === null ? [] : statements.begunThreads.all(this.#target));
     if (begun.size === 0) return;
-    for (const threadId of await this.#slices.look(() => statements.journaledThreads.all())) {
-      if (!begun.has(digestOf(threadId)) || this.#isKnown(threadId)) continue;
-      this.#needles.addText(threadId);
-      for (const events of statements.segmentsToErase.all(threadId)) this.#needles.addJson(events);
-      await this.#slices.one(() => this.#removeJournals(threadId));
+    for (const threadId of await this.#slices.look(() => statements.threadsWithRemains.all())) {
+      if (!begun.has(digestOf(threadId)) || this.#isAnyones(threadId)) continue;
+      await collectNeedles(statements, this.#slices, threadId, this.#needles);
+      await this.#slices.until((isOver) => {
+        // Somebody may have begun a thread of the same id. Its run in flight is not to be erased.
+        if (this.#isAnyones(threadId)) return true;
+        this.#removeJournals(threadId);
+        return deleteValues(this.#context, threadId, isOver);
+      });
     }
+  }
+
+  /** Whether there is a thread of this id, whoever it belongs to. */
+  #isAnyones(threadId: string): boolean {
+    const { statements } = this.#context;
+    if (statements.unfinishedThread.get(threadId) !== undefined) return true;
+    return statements.resourceOfThread.get(threadId) !== undefined;
   }
 
   #removeJournals(threadId: string): void {
@@ -223,6 +235,26 @@ export class Erasure {
       this.#context.statements.deleteSegments.run(ids);
     }
     this.#statements.emptySegments.run(threadId);
+  }
+
+  /** A fork has the resource of the thread that it is made of. */
+  async #endCopies(): Promise<void> {
+    const { resourceId } = this.#request.target;
+    const erased = this.#target;
+    if (resourceId === undefined && erased === null) return;
+    const isOver = await endUnfinishedCopies({
+      context: this.#context,
+      slices: this.#slices,
+      concerns: (owner) =>
+        (owner === null ? null : digestOf(owner)) ===
+        (resourceId === undefined ? erased?.resource : digestOf(resourceId)),
+      onAbandoned: async (threadId) => {
+        if (resourceId === undefined) return;
+        await this.#slices.one(() => this.#rememberTarget(threadId));
+        await collectNeedles(this.#statements, this.#slices, threadId, this.#needles);
+      },
+    });
+    if (!isOver) throw eraseIncomplete("another process is making a fork");
   }
 
   /** Forks of an erased thread stay, and do not say any more where they come from. */
@@ -244,23 +276,6 @@ export class Erasure {
       after = page.at(-1)?.thread_id ?? after;
       if (page.length < PAGE * 10) return;
     }
-  }
-
-  /** Words of deleted rows stay in the search index until its parts are merged. */
-  async #mergeSearchIndex(): Promise<void> {
-    const { db } = this.#context;
-    const changes = db.prepare<[], number>("SELECT total_changes()").pluck();
-    let pages = -MERGED_PAGES;
-    await this.#slices.until((isOver) => {
-      do {
-        const before = changes.get() ?? 0;
-        this.#statements.mergeSearch.run(pages);
-        pages = MERGED_PAGES;
-        // https://www.sqlite.org/fts5.html#the_merge_command
-        if ((changes.get() ?? 0) - before < 2) return true;
-      } while (!isOver());
-      return false;
-    });
   }
 }
 

@@ -10,6 +10,7 @@ import { ValueReader } from "../values/read-values.ts";
 import { type ForkStatements, prepareForkStatements } from "./fork-statements.ts";
 import { type RemovalContext, threadNotFound } from "./remove-thread.ts";
 import type { IsOver, Slices } from "./slices.ts";
+import { FORK } from "./unfinished.ts";
 
 /** Rows that one statement reads or writes at most. The time is checked between rows. */
 const ROWS = 16;
@@ -77,7 +78,7 @@ export class ThreadFork {
     this.#copiedUpTo = 0;
     this.#copied = 0;
     const instance = config.instanceId;
-    removal.insertUnfinished.run(newThreadId, resourceId, Number.MAX_SAFE_INTEGER, 1, instance);
+    removal.insertUnfinished.run(newThreadId, resourceId, Number.MAX_SAFE_INTEGER, FORK, instance);
     removal.borrowLogs.run({ borrower: newThreadId, lender: threadId });
   }
 
@@ -101,7 +102,7 @@ export class ThreadFork {
     this.#expectSource();
     const { statements, config } = this.#context;
     const unfinished = statements.unfinishedThread.get(this.#request.newThreadId);
-    const isMine = unfinished?.is_fork === 1 && unfinished.owner_id === config.instanceId;
+    const isMine = unfinished?.is_fork === FORK && unfinished.owner_id === config.instanceId;
     // Another instance took this one for dead.
     if (!isMine) throw threadNotFound();
     if (!this.#copyRuns(isOver) || !this.#readLater(isOver) || !this.#copyMessages(isOver)) {

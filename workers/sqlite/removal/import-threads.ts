@@ -11,6 +11,7 @@ import { type ImportStatements, prepareImportStatements } from "./import-stateme
 import { PreparedRun } from "./prepared-run.ts";
 import { continueRemoval, type RemovalContext } from "./remove-thread.ts";
 import type { Slices } from "./slices.ts";
+import { IMPORT, REMOVAL } from "./unfinished.ts";
 
 /** Milliseconds between two looks whether what is left of an earlier import is removed. */
 const WAIT_MS = 5;
@@ -140,7 +141,7 @@ export class ThreadImports {
     }
     this.#context.messages.forget(threadId);
     const instance = config.instanceId;
-    removal.insertUnfinished.run(threadId, resourceId, Number.MAX_SAFE_INTEGER, 1, instance);
+    removal.insertUnfinished.run(threadId, resourceId, Number.MAX_SAFE_INTEGER, IMPORT, instance);
     return { importId, epoch: 0, runs: 0, lastRow: 0, knowsMore: false };
   }
 
@@ -202,7 +203,7 @@ export class ThreadImports {
   #expectMine(threadId: string): void {
     const { statements, config } = this.#context;
     const unfinished = statements.unfinishedThread.get(threadId);
-    const isMine = unfinished?.is_fork === 1 && unfinished.owner_id === config.instanceId;
+    const isMine = unfinished?.is_fork === IMPORT && unfinished.owner_id === config.instanceId;
     if (!isMine) throw importLost();
   }
 
@@ -222,7 +223,7 @@ export class ThreadImports {
     for (;;) {
       const left = await this.#slices.look(() => statements.unfinishedThread.get(threadId));
       if (left === undefined) return;
-      if (left.is_fork === 1) {
+      if (left.is_fork !== REMOVAL) {
         const isOurs = left.owner_id === config.instanceId;
         const isLive = isOurs ? this.#open.has(threadId) : liveness.isAlive(left.owner_id);
         if (isLive) throw threadExists();

@@ -3,6 +3,12 @@ import { NEEDLE_BYTES } from "./byte-search.ts";
 /** How many needles are kept. */
 const MAX_NEEDLES = 20_000;
 
+/**
+ * Zero bytes that a needle has at most. Repetitive text is deflated to long runs of zeros. The free space of pages is
+ * zeros, too, so such a needle would be found in every file.
+ */
+const MAX_ZEROS = NEEDLE_BYTES / 4;
+
 /** Bytes between two needles of one long text: a page of the file has at least two of them. */
 const STRIDE = 400;
 
@@ -49,7 +55,7 @@ export class Needles {
   }
 
   #add(needle: string): void {
-    if (!this.#isKept(needle)) return;
+    if (needle.split("\0").length - 1 > MAX_ZEROS || !this.#isKept(needle)) return;
     this.#kept.add(needle);
     if (this.#kept.size <= MAX_NEEDLES) return;
     this.#oneOf *= 2;

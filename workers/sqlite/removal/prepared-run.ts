@@ -1,7 +1,6 @@
 import { isSnapshot } from "../../../src/events/shared/repeating.ts";
 import {
   type TakenOut,
-  type TakenValue,
   takeOutOfEvents,
   takeOutOfInput,
 } from "../../../src/events/shared/take-out.ts";
@@ -27,7 +26,7 @@ export class PreparedRun extends ImportedRun<TakenEvents> {
     const input = takeOutOfInput(this.run.input);
     const { taken } = this;
     if (taken === null) return { events: { rest: this.events, values: [] }, input };
-    const values: TakenValue[] = [];
+    const values: TakenOut["values"][number][] = [];
     let kept = 0;
     for (const part of taken) {
       for (const value of part.values) values.push({ ...value, index: value.index + kept });

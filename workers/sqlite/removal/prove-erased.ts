@@ -39,17 +39,18 @@ export async function proveErased(
     // Remains are in the middle of pages that are in use: only writing the file anew removes them.
     const isRewritten = await rewriteFile(db);
     await expectEmptyWal(db);
-    if (!isRewritten) throw incomplete("other programs have kept the file from being rewritten");
+    if (!isRewritten)
+      throw eraseIncomplete("other programs have kept the file from being rewritten");
     const left = await countLeft(file, needles);
     if (left === null || left === 0) return left === 0;
-    if (attempt === ATTEMPTS) throw incomplete("it was found in the rewritten file");
+    if (attempt === ATTEMPTS) throw eraseIncomplete("it was found in the rewritten file");
     await delay(RETRY_MS);
   }
 }
 
 async function expectEmptyWal(db: Database): Promise<void> {
   if (await emptyWal(db)) return;
-  throw incomplete("a reader has kept the WAL from being emptied");
+  throw eraseIncomplete("a reader has kept the WAL from being emptied");
 }
 
 /** How many needles are left in the files. Null if they cannot be searched. */
@@ -58,7 +59,7 @@ async function countLeft(path: string, needles: Needles): Promise<number | null>
   return result?.left ?? null;
 }
 
-function incomplete(why: string): RunStoreError {
+export function eraseIncomplete(why: string): RunStoreError {
   return new RunStoreError(
     "ERASE_INCOMPLETE",
     `what was erased may still be in the files, since ${why}: call it again`,

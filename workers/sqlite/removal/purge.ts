@@ -135,6 +135,9 @@ export class Purge {
     await this.#slices.until(
       (isOver) => {
         const tally = this.#done.begin();
+        // Another instance took this one for dead, and has counted anew: what was counted here is wrong.
+        const { instanceId } = this.#context.config;
+        if (this.#statements.purgeLease.get() !== instanceId) this.#isEnded = true;
         for (; at < threads.length && !this.#isEnded; at++) {
           const thread = threads[at] as PurgeThreadRow;
           const threadId = thread.thread_id;
@@ -242,7 +245,7 @@ export class Purge {
     return { runs, bytes: bytes + (values ?? 0) };
   }
 
-  /** All threads of the purge, from the one that was updated the longest ago. */
+  /** All threads of the purge, from the one that was used the longest ago. */
   async *#pagesByAge(): AsyncGenerator<readonly PurgeThreadRow[], void, undefined> {
     const { scope, limits } = this.#request;
     const { oldestThreads, oldestThreadsOf } = this.#statements;
@@ -255,6 +258,7 @@ export class Purge {
           ? oldestThreads.all(behind)
           : oldestThreadsOf.all({ ...behind, resourceId: scope.resourceId }),
       );
+      if (await this.#putInPlace(page)) continue;
       isLast = page.length < PAGE;
       ({ updated_at: updatedAt, thread_id: threadId } = page.at(-1) ?? {
         updated_at: updatedAt,
@@ -262,6 +266,27 @@ export class Purge {
       });
       yield page;
     }
+  }
+
+  /**
+   * Puts threads in their place that were used later than their row says: any instance may write that some time later.
+   * Otherwise a thread that was just used would count as one of the oldest. Returns whether any was moved.
+   */
+  async #putInPlace(threads: readonly PurgeThreadRow[]): Promise<boolean> {
+    const late = threads.filter((thread) => usedAt(thread) > thread.updated_at);
+    if (late.length === 0) return false;
+    let at = 0;
+    let moved = 0;
+    await this.#slices.until((isOver) => {
+      while (at < late.length) {
+        const { thread_id: threadId, updated_at } = late[at++] as PurgeThreadRow;
+        moved += this.#context.statements.touchThread.run({ at: updated_at, threadId }).changes;
+        if (isOver()) break;
+      }
+      return at === late.length;
+    });
+    // A trigger that was added to the file may ignore the writes.
+    return moved > 0;
   }
 
   #report(): void {

@@ -7,6 +7,7 @@ import { giveLogsAway } from "./lending.ts";
 import type { IsOver } from "./slices.ts";
 import type { LendingStatements, RemovalStatements } from "./statements.ts";
 import type { Counts } from "./tally.ts";
+import { REMOVAL } from "./unfinished.ts";
 
 /** Rows that one statement deletes at most. The time is checked between statements. */
 export const ROWS = 16;
@@ -30,7 +31,7 @@ export function beginRemoval(context: RemovalContext, request: DeleteThreadReque
   const { threadId, scope } = request;
   const unfinished = statements.unfinishedThread.get(threadId);
   if (unfinished !== undefined) {
-    if (unfinished.is_fork === 0 && isVisible(scope, unfinished.resource_id)) return;
+    if (unfinished.is_fork === REMOVAL && isVisible(scope, unfinished.resource_id)) return;
     throw threadNotFound();
   }
   const resourceId = statements.resourceOfThread.get(threadId);
@@ -72,7 +73,7 @@ export function markRemoved(
     journals.addDead(journals.take({ threadId, epoch: state.epoch }));
   }
   const upTo = removal.lastRowOfThread.get(threadId) ?? 0;
-  removal.insertUnfinished.run(threadId, resourceId, upTo, 0, config.instanceId);
+  removal.insertUnfinished.run(threadId, resourceId, upTo, REMOVAL, config.instanceId);
   removal.deleteThread.run(threadId);
   removal.deleteState.run(threadId);
   removal.deleteViews.run(threadId);
@@ -82,24 +83,43 @@ export function markRemoved(
 
 /** Deletes what is left of a thread, as far as the time goes. Returns whether the removal is over. */
 export function continueRemoval(
-  { statements, removal }: RemovalContext,
+  context: RemovalContext,
   threadId: string,
   isOver: IsOver,
   tally: Counts = { threads: 0, runs: 0, bytes: 0 },
 ): boolean {
+  const { statements, removal } = context;
   const unfinished = statements.unfinishedThread.get(threadId);
   // Another instance may have carried on, and be done.
-  if (unfinished === undefined || unfinished.is_fork === 1) return true;
+  if (unfinished === undefined || unfinished.is_fork !== REMOVAL) return true;
   const steps = [
     () => count(tally, removal.deleteRuns.all(threadId, unfinished.up_to, ROWS)),
     () => removal.deleteMessages.run(threadId, threadId, ROWS).changes,
+  ];
+  if (!doAll(steps, isOver) || !deleteValues(context, threadId, isOver, tally)) return false;
+  removal.endUnfinished.run(threadId);
+  return true;
+}
+
+/** Deletes the logs of a thread that has no runs, as far as the time goes. Returns whether they are deleted. */
+export function deleteValues(
+  { removal }: RemovalContext,
+  threadId: string,
+  isOver: IsOver,
+  tally: Counts = { threads: 0, runs: 0, bytes: 0 },
+): boolean {
+  const steps = [
     () => countBytes(tally, removal.deleteValues.all(threadId, ROWS)),
     () => removal.deleteLogs.run(threadId, ROWS).changes,
   ];
+  return doAll(steps, isOver);
+}
+
+/** Repeats each step until it deletes fewer than `ROWS` rows. Returns false if the time was over before. */
+function doAll(steps: readonly (() => number)[], isOver: IsOver): boolean {
   for (const step of steps) {
     while (step() === ROWS) if (isOver()) return false;
   }
-  removal.endUnfinished.run(threadId);
   return true;
 }
 

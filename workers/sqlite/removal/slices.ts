@@ -1,6 +1,8 @@
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { RunStoreError, type RunStoreErrorCode } from "../../../src/protocol/errors.ts";
+import { pauseAfter } from "../../../src/runs/pause-after.ts";
 import { toFault } from "../database/fault.ts";
+import { inTransaction } from "../database/transaction.ts";
 import { forgetUncommitted, type WriterContext } from "../runs/writer-context.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 
@@ -91,14 +93,14 @@ export class Slices {
     return new Slices(this.#options, { pause, sliceMs, turns });
   }
 
-  /** Whether so many milliseconds are over from now on, or a batch waits. */
-  limit(ms: number): IsOver {
+  /** Whether so many milliseconds are over from now on, or a batch waits and `minMs` are over. */
+  limit(ms: number, minMs = MIN_SLICE_MS): IsOver {
     const startedAt = performance.now();
     const { batches } = this.#context.config;
     return () => {
       const spentMs = performance.now() - startedAt;
       const isAwaited = batches !== undefined && Atomics.load(batches, 0) > 0;
-      return spentMs >= (isAwaited ? MIN_SLICE_MS : ms);
+      return spentMs >= (isAwaited ? minMs : ms);
     };
   }
 
@@ -111,7 +113,7 @@ export class Slices {
       const startedAt = performance.now();
       const isOver = this.limit(this.#sliceMs);
       try {
-        return this.#context.db.transaction(() => work(isOver)).immediate();
+        return inTransaction(this.#context, () => work(isOver));
       } catch (error) {
         if (!isRefusal(error)) forgetUncommitted(this.#context);
         const isBusy = toFault(error).code === "BUSY" && !(error instanceof RunStoreError);
@@ -130,7 +132,7 @@ export class Slices {
       const isDone = await this.one(work);
       afterSlice?.();
       // Batches and other processes get half of the time at least.
-      await delay(this.#pause * (performance.now() - startedAt));
+      await delay(pauseAfter(performance.now() - startedAt, this.#pause));
       await this.#options.checkpoints.ifDue(this.#hooks.before);
       if (isDone) return;
     }
@@ -158,6 +160,11 @@ export class Slices {
       await delay(this.#pause * Math.min(spent, this.#sliceMs));
       this.#lookedAt = performance.now();
     }
+    return this.lookNow(read);
+  }
+
+  /** Reads something small. The caller makes the pauses. */
+  lookNow<T>(read: () => T): T {
     this.#hooks.before();
     return read();
   }

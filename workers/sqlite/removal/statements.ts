@@ -1,4 +1,5 @@
 import type { Database } from "better-sqlite3";
+import type { UnfinishedThreadRow } from "../instances/statements.ts";
 import { MARK_LENDERS } from "../values/statements.ts";
 
 /** Removes what belongs to a thread. The statements with a number delete at most so many rows. */
@@ -17,6 +18,9 @@ export function prepareRemovalStatements(db: Database) {
        VALUES (?, ?, ?, ?, ?)`,
     ),
     endUnfinished: db.prepare<[string]>("DELETE FROM unfinished_threads WHERE thread_id = ?"),
+    unfinishedThreads: db.prepare<[], UnfinishedThreadRow & { readonly thread_id: string }>(
+      "SELECT thread_id, resource_id, up_to, is_fork, owner_id FROM unfinished_threads",
+    ),
     hasUnfinished: db.prepare<[], number>("SELECT 1 FROM unfinished_threads LIMIT 1").pluck(),
     // Takes over what a dead instance has left. `own` 1: also what this instance has left.
     takeOver: db
@@ -79,7 +83,7 @@ export function prepareLendingStatements(db: Database) {
       .pluck(),
     markStale: db.prepare<[string]>("UPDATE threads SET values_stale = 1 WHERE thread_id = ?"),
     giveLogs: db.prepare<[{ readonly borrower: string; readonly lender: string }]>(
-      "UPDATE shared_logs SET thread_id = @borrower WHERE thread_id = @lender",
+      "UPDATE shared_logs SET thread_id = @borrower, epoch = NULL WHERE thread_id = @lender",
     ),
     endBorrowingOfOwn: db.prepare<[{ readonly borrower: string }]>(
       `DELETE FROM borrowed_logs WHERE thread_id = @borrower

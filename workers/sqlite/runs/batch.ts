@@ -1,5 +1,6 @@
 import type { OpResult, WriterOp } from "../../../src/protocol/messages.ts";
 import { concernsWholeFile, toFault } from "../database/fault.ts";
+import { inTransaction } from "../database/transaction.ts";
 import { beat } from "../instances/instances.ts";
 import { updateThread } from "../threads/update-thread.ts";
 import { claim } from "./claim.ts";
@@ -63,25 +64,22 @@ function putRowBack(context: WriterContext): void {
   if (statements.instance.get(config.instanceId) === undefined) beat(context);
 }
 
-function inTransaction(
+function applyAll(
   context: WriterContext,
   ops: readonly WriterOp[],
   applyOne: (context: WriterContext, op: WriterOp) => OpResult,
 ): OpResult[] {
-  const { db, statements } = context;
   try {
-    statements.begin.run();
-    context.journals.load();
-    if (context.messages.begin()) putRowBack(context);
-    const results = ops.map((op) => applyOne(context, op));
-    context.journals.sweep();
-    context.touches.write();
-    statements.commit.run();
-    return results;
+    return inTransaction(context, () => {
+      context.journals.load();
+      if (context.messages.begin()) putRowBack(context);
+      const results = ops.map((op) => applyOne(context, op));
+      context.journals.sweep();
+      context.touches.write();
+      return results;
+    });
   } catch (error) {
     forgetUncommitted(context);
-    // After some errors, such as a full disk, SQLite has rolled back already.
-    if (db.inTransaction) statements.rollback.run();
     throw error;
   }
 }
@@ -94,12 +92,10 @@ function inTransaction(
  * so that the other operations succeed. Savepoints are rarely needed, and too slow for every batch.
  */
 export function commitBatch(context: WriterContext, ops: readonly WriterOp[]): OpResult[] {
-  // A transaction that an error left open would fail every later batch.
-  if (context.db.inTransaction) context.statements.rollback.run();
   try {
-    return inTransaction(context, ops, apply);
+    return applyAll(context, ops, apply);
   } catch (error) {
     if (concernsWholeFile(error)) throw error;
-    return inTransaction(context, ops, applyAlone);
+    return applyAll(context, ops, applyAlone);
   }
 }

@@ -22,30 +22,33 @@ export interface JournaledRun {
   readonly lastSeq: number;
   /** UTF-16 units of JSON that `events` come from. */
   readonly length: number;
+  /** Whether they end before a segment that makes the run too long to be read whole. */
+  readonly isTooLong: boolean;
 }
 
 /**
- * UTF-16 units of JSON that a stored run has at most. A run is stored as one string: V8 allows twice
- * this length, and SQLite a billion bytes.
+ * UTF-16 units of JSON that a run has at most that is read whole: it is stored as one string. V8 allows twice
+ * this length, and SQLite a billion bytes. A run that is compacted in pieces is stored in parts, of any length.
  */
-const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
+export const MAX_JOURNAL_LENGTH = 256 * 1024 * 1024;
 
 /**
  * The journaled events of a run, in order. They end before the first segment that is missing, that
- * cannot be read, or that would make the run too long. `before` is the part of the run that was read
+ * cannot be read, or that would make the run too long. `before` is how many segments of the run were read
  * earlier.
  */
 export function readJournal(
   statements: Pick<JournalStatements, "segments">,
   segmentIds: readonly number[],
-  before = { segments: 0, length: 0 },
+  before = 0,
 ): JournaledRun {
   const events: EventLike[] = [];
   let start: string | null = null;
   let input: string | null = null;
   let segments = 0;
   let lastSeq = INPUT_SEQ;
-  let length = before.length;
+  let length = 0;
+  let isTooLong = false;
   for (const row of statements.segments.iterate(JSON.stringify(segmentIds))) {
     if (row.seq === START_SEQ) {
       start = row.events;
@@ -55,15 +58,16 @@ export function readJournal(
       input = row.events;
       continue;
     }
-    if (row.seq !== before.segments + segments) break;
+    if (row.seq !== before + segments) break;
     length += row.events.length;
-    const segment = length > MAX_JOURNAL_LENGTH ? null : parseEvents(row.events);
+    isTooLong = length > MAX_JOURNAL_LENGTH;
+    const segment = isTooLong ? null : parseEvents(row.events);
     if (segment === null) break;
     for (const event of segment) events.push(event);
     segments++;
     lastSeq = row.seq;
   }
-  return { start, events, input, segments, lastSeq, length: length - before.length };
+  return { start, events, input, segments, lastSeq, length, isTooLong };
 }
 
 /** The events of a run as they are stored, without the values that other runs have too, and the messages in them. */

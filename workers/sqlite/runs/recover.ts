@@ -1,11 +1,9 @@
-import type { EventLike } from "../../../src/events/event.ts";
-import { endInterrupted, type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
+import { type InterruptedEnd, OWNER_DIED } from "../../../src/runs/interrupted.ts";
 import { expectChange } from "../database/fault.ts";
-import { parseEvents } from "../database/parse-events.ts";
 import type { RunStateRow } from "../instances/statements.ts";
 import { JournalScan } from "../state/journal-scan.ts";
+import { readInterrupted } from "./interrupted-journal.ts";
 import { deleteSegments, retainJournal } from "./journal.ts";
-import { compactEvents, type JournaledRun, readJournal } from "./read-journal.ts";
 import { storeRun } from "./store-run.ts";
 import { epochOf } from "./stored-runs.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -28,50 +26,34 @@ export function recoverRun(
   state: RunStateRow,
   options: RecoverOptions,
 ): void {
-  const { statements, journals, config } = context;
+  const { statements, journals, longRuns, touches, config } = context;
   const { retain, end = { ...OWNER_DIED, note: config.interruptedNote } } = options;
   const isCrash = options.end === undefined;
   const scan = options.scan ?? new JournalScan(statements);
   const { thread_id: threadId, current_run_id: runId } = state;
   const interrupted = { threadId, epoch: epochOf(state) };
-  expectChange(
-    statements.takeFromDeadOwner.run(Date.now(), threadId),
-    "the end of an interrupted run",
-  );
+  const now = Date.now();
+  expectChange(statements.takeFromDeadOwner.run(now, threadId), "the end of an interrupted run");
+  touches.note(threadId, now, null);
   if (runId === null) return;
   const segmentIds = scan.idsOf(interrupted);
   // The run may belong to this instance: its main thread has given the run up.
   journals.forget(interrupted);
-  const journal = readJournal(statements, segmentIds);
-  const { events, input } = eventsAndInput(journal);
-  const ended = endInterrupted({ ...interrupted, runId, events }, end);
+  longRuns.take(interrupted);
+  const ended = readInterrupted(context, { ...interrupted, runId, segmentIds }, end);
   if (ended === null) {
     deleteSegments(context, segmentIds);
     offerRerun(context, state, { isCrash, row: null });
     forgetIfEmpty(context, threadId);
     return;
   }
-  const { epoch, closing } = ended;
-  const run = { threadId, runId, epoch, agentId: state.agent_id, input, finishedAt: Date.now() };
-  const row = storeRun(context, run, compactEvents([...events, ...closing], input));
+  const { epoch, closing, input, compacted, lastSeq } = ended;
+  const run = { threadId, runId, epoch, agentId: state.agent_id, input, finishedAt: now };
+  const row = storeRun(context, run, compacted);
   offerRerun(context, state, { isCrash, row });
-  const last = { ...interrupted, seq: journal.lastSeq + 1, events: JSON.stringify(closing) };
+  const last = { ...interrupted, seq: lastSeq + 1, events: JSON.stringify(closing) };
   if (retain) retainJournal(context, last, segmentIds);
   else deleteSegments(context, segmentIds);
-}
-
-/**
- * The events of an interrupted run, and its input. A run of which no event was journaled has the event that
- * begins it, if that was journaled.
- */
-function eventsAndInput(journal: JournaledRun): {
-  readonly events: readonly EventLike[];
-  readonly input: string;
-} {
-  const { events, start } = journal;
-  const [first] = events.length > 0 || start === null ? [] : (parseEvents(start) ?? []);
-  if (first === undefined) return { events, input: journal.input ?? "{}" };
-  return { events: [first], input: JSON.stringify(first.input ?? {}) };
 }
 
 /**

@@ -10,6 +10,7 @@ import type { WriterContext } from "./writer-context.ts";
 
 /** Frees the thread and forgets the run. A release that is sent again does nothing. */
 export function release(context: WriterContext, op: ReleaseOp): OpResult<"release"> {
+  context.longRuns.take(op);
   if (!holdsLease(context, op)) return OK;
   if (op.segments > 0) endJournal(context, op, context.journals.take(op));
   else dropStart(context, op);
@@ -36,6 +37,7 @@ export function withdraw(
  * journaled events are stored like those of an interrupted run: closed, with an error at the end.
  */
 export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp"> {
+  context.longRuns.take(op);
   if (!holdsLease(context, op)) return OK;
   const state = context.statements.stateOfThread.get(op.threadId);
   if (op.keep && state !== undefined) {
@@ -48,6 +50,8 @@ export function giveUp(context: WriterContext, op: GiveUpOp): OpResult<"giveUp">
 }
 
 function free(context: WriterContext, run: RunKey): void {
-  expectChange(freeThread(context, run, Date.now()), "the end of a run");
+  const now = Date.now();
+  expectChange(freeThread(context, run, now), "the end of a run");
+  context.touches.note(run.threadId, now, null);
   forgetIfEmpty(context, run.threadId);
 }

@@ -1,5 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { type TakenOut, takeOutOfInput } from "../../../src/events/shared/take-out.ts";
+import {
+  lengthOfValues,
+  type TakenOut,
+  takeOutOfInput,
+} from "../../../src/events/shared/take-out.ts";
 import { expectChange } from "../database/fault.ts";
 import type { CompactedEvents } from "./read-journal.ts";
 import type { WriterContext } from "./writer-context.ts";
@@ -56,5 +60,5 @@ export function insertRun(
 
 /** UTF-16 units of the JSON that the values were taken out of. */
 function lengthOf({ rest, values }: TakenOut): number {
-  return values.reduce((length, { text }) => length + text.length, rest.length);
+  return rest.length + lengthOfValues(values);
 }

@@ -15,7 +15,7 @@ import {
 } from "../threads/statements.ts";
 import { ThreadTouches } from "../threads/thread-touches.ts";
 import { SharedValues } from "../values/shared-values.ts";
-import { prepareValueStatements } from "../values/statements.ts";
+import { preparePartStatements, prepareValueStatements } from "../values/statements.ts";
 import { LongRuns } from "./long-runs.ts";
 import { prepareRunStatements } from "./statements.ts";
 
@@ -28,6 +28,7 @@ function prepareWriterStatements(db: Database) {
     ...prepareMessageStatements(db),
     ...prepareRunStatements(db),
     ...prepareValueStatements(db),
+    ...preparePartStatements(db),
     ...prepareUpdateThreadStatements(db),
     ...prepareSearchRowStatements(db),
     ...prepareTouchStatements(db),

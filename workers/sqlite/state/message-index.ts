@@ -8,15 +8,18 @@ import type { MessageStatements } from "./statements.ts";
 
 type Statements = MessageStatements & Pick<TransactionStatements, "dataVersion">;
 
-/** The recent runs of a thread are indexed together when there are this many runs. */
-const MAX_RECENT_RUNS = 16;
+/**
+ * The recent runs of a thread are indexed together when there are this many runs. Most threads stay shorter, and
+ * are never indexed.
+ */
+const MAX_RECENT_RUNS = 32;
 
 /** The recent runs of a thread are indexed when they have this many message ids. */
 const MAX_RECENT_IDS = 64;
 
 /**
- * The recent runs of a thread are indexed when a run is longer than this, in UTF-16 units of JSON.
- * Reading such a run again would be slow.
+ * The recent runs of a thread are indexed when they are longer than this, in UTF-16 units of JSON. Reading them
+ * again would be slow.
  */
 const MAX_RECENT_LENGTH = 64 * 1024;
 
@@ -38,6 +41,8 @@ export interface RecentRuns {
   isIndexed: boolean;
   /** How many recent runs there are. */
   count: number;
+  /** UTF-16 units of their JSON. */
+  length: number;
   /** By id, the digests of the messages of the recent runs. */
   readonly digests: Map<string, number>;
 }
@@ -125,8 +130,9 @@ export class MessageIndex {
   add(recent: RecentRuns, run: StoredRun): void {
     const { digests } = recent;
     recent.count++;
+    recent.length += run.length;
     for (const [id, digest] of run.messages) digests.set(id, digest);
-    if (isDue(recent) || run.length > MAX_RECENT_LENGTH) this.#index(recent, run.id);
+    if (isDue(recent)) this.#index(recent, run.id);
   }
 
   /** Forgets everything that may have been rolled back. */
@@ -161,6 +167,7 @@ export class MessageIndex {
       dataVersion: 0,
       isIndexed: upTo > 0,
       count: 0,
+      length: 0,
       digests: new Map<string, number>(),
     };
     let last = upTo;
@@ -168,6 +175,7 @@ export class MessageIndex {
       const events = parseEvents(this.#values.eventsOf(row, slotHasMessages)) ?? [];
       for (const [messageId, digest] of digestsOf(events)) recent.digests.set(messageId, digest);
       recent.count++;
+      recent.length += this.#values.lengthOf(row);
       last = row.id;
     }
     if (isDue(recent)) this.#index(recent, last);
@@ -183,10 +191,12 @@ export class MessageIndex {
     expectChange(updated, "the index of a thread's messages");
     digests.clear();
     recent.count = 0;
+    recent.length = 0;
     recent.isIndexed = true;
   }
 }
 
-function isDue({ count, digests }: RecentRuns): boolean {
-  return count >= MAX_RECENT_RUNS || digests.size >= MAX_RECENT_IDS;
+function isDue({ count, length, digests }: RecentRuns): boolean {
+  if (count >= MAX_RECENT_RUNS || digests.size >= MAX_RECENT_IDS) return true;
+  return length > MAX_RECENT_LENGTH;
 }

@@ -32,6 +32,13 @@ export function prepareJournalStatements(db: Database) {
       `SELECT seq, events FROM run_events WHERE id IN (SELECT value FROM json_each(?))
        ORDER BY id`,
     ),
+    // Reads only the lengths of the segments.
+    bytesOfSegments: db
+      .prepare<[string], number>(
+        `SELECT coalesce(sum(octet_length(events)), 0) FROM run_events
+         WHERE id IN (SELECT value FROM json_each(?))`,
+      )
+      .pluck(),
     segmentsBehind: db.prepare<[number], SegmentPlaceRow>(
       "SELECT id, thread_id, epoch, seq FROM run_events WHERE id > ? ORDER BY id",
     ),

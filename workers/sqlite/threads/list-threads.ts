@@ -6,13 +6,13 @@ import type {
   ThreadPlace,
 } from "../../../src/protocol/thread-messages.ts";
 import { RANGE_OF_ROW } from "./search-rows.ts";
-import { queriesOf, type WordQueries, WordSearch } from "./word-search.ts";
+import { type CountedWord, queriesOf, type WordQueries, WordSearch } from "./word-search.ts";
 
-/**
- * A filter that at most this many threads pass drives the search: all its threads are read, and sorted.
- * Otherwise the threads are passed through in the order of the list, until the page is full.
- */
-const MAX_DRIVING = 2000;
+/** A filter that at most this many threads pass drives the search, whatever else would be read. */
+const FEW = 2000;
+
+/** Threads, or rows of a word, that are counted at most. A filter that more threads pass drives no search. */
+const MAX_COUNTED = 20_000;
 
 /** Threads that are read at once at most, to find those with words that many threads have. */
 const MAX_READ = 10_000;
@@ -35,13 +35,17 @@ interface Filter {
   readonly word: WordQueries | null;
 }
 
-/** The filters of a request, by what is done with them. */
+/**
+ * The filters of a request, by what is done with them.
+ *
+ * With a driving filter, all threads that pass it are read, and sorted. Without one, the threads are read in the order of
+ * the list until the page is full. Of words that are rarely in the same thread, that reads all threads of the file.
+ */
 interface Filters {
-  /** Its threads are read, and sorted. Null: the threads are read in the order of the list. */
   readonly driving: Filter | null;
   readonly others: readonly Filter[];
   /** The words among the others. */
-  readonly words: readonly WordQueries[];
+  readonly words: readonly CountedWord[];
 }
 
 /** Lists threads, page by page. */
@@ -49,6 +53,7 @@ export class ThreadLists {
   readonly #db: Database;
   readonly #summaryOf: (threadId: string) => StoredThread | null;
   readonly #words: WordSearch;
+  readonly #lastRange: Statement<[], number | null>;
   /** By their SQL. There are few forms of a query. */
   readonly #statements = new Map<string, Statement<unknown[], PlaceRow>>();
 
@@ -56,6 +61,7 @@ export class ThreadLists {
     this.#db = db;
     this.#summaryOf = summaryOf;
     this.#words = new WordSearch(db);
+    this.#lastRange = db.prepare<[], number | null>("SELECT max(range) FROM search_ranges").pluck();
   }
 
   list(request: ListThreadsRequest): ListThreadsMessage {
@@ -65,13 +71,19 @@ export class ThreadLists {
 
   #list(request: ListThreadsRequest): ListThreadsMessage {
     const { limit, after } = request;
-    const filters = this.#sorted(filtersOf(request));
+    const filters = this.#sorted(filtersOf(request), limit);
+    const isDriven = filters.driving !== null;
+    const driven = isDriven
+      ? this.#placesBehind(after ?? FIRST, request, filters, MAX_COUNTED)
+      : [];
     const threads: StoredThread[] = [];
     let last = after ?? FIRST;
     let behind = last;
     let wanted = limit + 1;
     for (;;) {
-      const rows = this.#placesBehind(behind, request, filters, wanted);
+      const rows = isDriven
+        ? driven.splice(0, wanted)
+        : this.#placesBehind(behind, request, filters, wanted);
       const ids = rows.map(({ thread_id }) => thread_id);
       const passing = this.#words.having(filters.words, ids);
       for (const { thread_id: threadId, at } of rows) {
@@ -89,19 +101,36 @@ export class ThreadLists {
     }
   }
 
-  /** The rarest filter drives the search, if few threads pass it. */
-  #sorted(filters: readonly Filter[]): Filters {
-    let driving: Filter | null = null;
-    let fewest = MAX_DRIVING + 1;
-    for (const filter of filters) {
-      const count = this.#count(filter, fewest);
-      if (count < fewest) {
-        fewest = count;
-        driving = filter;
-      }
-    }
-    const others = filters.filter((filter) => filter !== driving);
-    return { driving, others, words: others.flatMap(({ word }) => word ?? []) };
+  /** The rarest filter drives the search, if it passes fewer threads than would be read without it. */
+  #sorted(filters: readonly Filter[], limit: number): Filters {
+    const counted = filters.map((filter) => {
+      const count = this.#count(filter, MAX_COUNTED);
+      return { filter, count: count < MAX_COUNTED ? count : Number.POSITIVE_INFINITY };
+    });
+    const rarest = counted.toSorted((a, b) => a.count - b.count)[0];
+    const drives = rarest !== undefined && this.#isWorthIt(rarest.count, counted, limit);
+    const driving = drives ? rarest.filter : null;
+    const others = counted.filter(({ filter }) => filter !== driving);
+    const words = others.flatMap(({ filter: { word }, count }) =>
+      word === null ? [] : { word, isRare: count < MAX_COUNTED },
+    );
+    return { driving, others: others.map(({ filter }) => filter), words };
+  }
+
+  /**
+   * Whether fewer threads pass the rarest filter than are read, in the order of the list, to fill a page. The filters
+   * are taken to be independent of each other, and the number of threads to be that of the ranges, which is higher.
+   */
+  #isWorthIt(
+    rarest: number,
+    filters: readonly { readonly count: number }[],
+    limit: number,
+  ): boolean {
+    if (rarest <= FEW) return true;
+    if (rarest === Number.POSITIVE_INFINITY) return false;
+    const threads = this.#lastRange.get() ?? 1;
+    const share = filters.reduce((all, { count }) => all * Math.min(1, count / threads), 1);
+    return rarest < Math.min(threads, limit / share);
   }
 
   /** How many threads pass, or `atMost`. */

@@ -19,24 +19,24 @@ const MAX_KNOWN_WORDS = 100;
 export type SearchPlace = Pick<FactsRow, "range" | "range_rows" | "words">;
 
 /**
- * Makes more words of a thread found. Words that are in its rows already are left out: most words of a talk
- * come again and again, and a search has fewer rows to look at.
+ * Adds the words of a text to `added`. Words that are in the rows of the thread already are left out: most words
+ * of a talk come again and again, and a search has fewer rows to look at.
  */
+export function newWords(text: string, known: ReadonlySet<string>, added: Set<string>): void {
+  for (const word of wordsOf(text)) if (!known.has(word)) added.add(word);
+}
+
+/** Makes more words of a thread found. `known` are the words of `place`. */
 export function addWords(
   statements: SearchRowStatements,
-  threadId: string,
-  place: SearchPlace,
-  texts: readonly string[],
+  place: SearchPlace & Pick<FactsRow, "thread_id">,
+  known: ReadonlySet<string>,
+  added: ReadonlySet<string>,
 ): SearchPlace {
-  const known = new Set(place.words === "" ? [] : place.words.split(" "));
-  const added = new Set<string>();
-  for (const text of texts) {
-    for (const word of wordsOf(text)) if (!known.has(word)) added.add(word);
-  }
   if (added.size === 0) return place;
   let { range, range_rows } = place;
   if (range === null || range_rows === RANGE_ROWS) {
-    range = newRange(statements, threadId);
+    range = newRange(statements, place.thread_id);
     range_rows = 0;
   }
   statements.insertSearchRow.run(range * RANGE_ROWS + range_rows, [...added].join(" "));

@@ -151,10 +151,19 @@ export type SearchRowStatements = ReturnType<typeof prepareSearchRowStatements>;
 /** When a run of a thread began or ended last. */
 export function prepareTouchStatements(db: Database) {
   return {
-    touchThread: db.prepare<[at: number, threadId: string]>(
-      "UPDATE threads SET updated_at = ? WHERE thread_id = ?",
+    // A touch may have waited while another instance had a run on the thread.
+    touchThread: db.prepare<[{ readonly at: number; readonly threadId: string }]>(
+      `UPDATE threads SET updated_at =
+         max(@at, coalesce((SELECT updated_at FROM run_state WHERE thread_id = @threadId), 0))
+       WHERE thread_id = @threadId`,
     ),
-    // A statement of its own, since it writes to all indexes of lists: most threads keep their agent.
+    // A statement of its own, since it writes to all indexes of lists, and most threads keep their agent. The agent is
+    // read from the file: another instance may have had the last run.
+    setAgentOfLastRun: db.prepare<[{ readonly threadId: string }]>(
+      `UPDATE threads SET agent_id = run_state.agent_id FROM run_state
+       WHERE threads.thread_id = @threadId AND run_state.thread_id = @threadId
+         AND run_state.agent_id IS NOT NULL AND threads.agent_id IS NOT run_state.agent_id`,
+    ),
     setAgent: db.prepare<[agentId: string, threadId: string, agentId: string]>(
       "UPDATE threads SET agent_id = ? WHERE thread_id = ? AND agent_id IS NOT ?",
     ),
@@ -168,6 +177,7 @@ export function prepareIndexStatements(db: Database) {
   return {
     ...prepareSearchRowStatements(db),
     ...prepareTouchStatements(db),
+    dataVersion: db.prepare<[], number>("PRAGMA data_version").pluck(),
     factsCheckpoint: db.prepare<[], number>("SELECT up_to FROM facts_checkpoint").pluck(),
     hasRunBehind: db
       .prepare<[number], number>("SELECT 1 FROM agent_runs WHERE id > ? LIMIT 1")
@@ -204,11 +214,11 @@ export function prepareIndexStatements(db: Database) {
     updateFacts: db.prepare<
       [
         ...[upTo: number, facts: string, range: number | null, rangeRows: number, words: string],
-        ...[threadId: string],
+        ...[threadId: string, from: number],
       ]
     >(
       `UPDATE thread_facts SET up_to = ?, facts = ?, range = ?, range_rows = ?, words = ?
-       WHERE thread_id = ?`,
+       WHERE thread_id = ? AND up_to = ?`,
     ),
     touchThreadBefore: db.prepare<[at: number, threadId: string, at: number]>(
       "UPDATE threads SET updated_at = ? WHERE thread_id = ? AND updated_at < ?",

@@ -1,11 +1,12 @@
 import type { EventLike } from "../../../src/events/event.ts";
 import { sharedLength } from "../../../src/events/shared/places.ts";
+import { PART_SLOT } from "../../../src/events/shared/take-out.ts";
 import type { StoredRunFacts, ThreadFacts } from "../../../src/protocol/thread-messages.ts";
 import type { RunSummary, TokenUsage } from "../../../src/protocol/threads.ts";
 import * as facts from "../../../src/runs/thread-facts.ts";
 import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
-import { placesJson } from "../values/stored-places.ts";
+import { placesJson, placesOf } from "../values/stored-places.ts";
 import type { RunRow } from "./statements.ts";
 
 /** Adds a row of `agent_runs` to the facts of its thread: see `addRun` of `src/runs`. */
@@ -39,12 +40,21 @@ function storedRunOf(row: RunRow): StoredRunFacts {
   return { runId, epoch: epoch ?? 0, agentId, endedAt, bytes: row.bytes + sharedLength(places) };
 }
 
-const tailOf = ({ tail }: RunRow) => (tail === null ? null : Buffer.from(tail).toString());
+/** The end of the JSON of the events. Null for a run whose events are read. */
+function tailOf(row: RunRow): string | null {
+  if (row.tail !== null) return Buffer.from(row.tail).toString();
+  return hasParts(row) ? row.events : null;
+}
+
+/** Whether the row has only the beginning and the end of a long run. */
+const hasParts = ({ shared_events }: RunRow) =>
+  shared_events !== null &&
+  placesOf({ shared_events, shared_input: null }).some(([slot]) => slot === PART_SLOT);
 
 /** The events, with the messages of the last snapshot. Null for a run that is too long. */
 function eventsOf(row: RunRow, values: ValueReader): EventLike[] | null {
   const { events, shared_events } = row;
-  if (events === null) return null;
+  if (events === null || hasParts(row)) return null;
   const isRead = facts.slotsOfFacts(placesJson(shared_events));
   return parseEvents(values.eventsOf({ events, shared_events }, isRead)) ?? [];
 }

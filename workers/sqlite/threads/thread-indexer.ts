@@ -1,17 +1,15 @@
 import type { Database } from "better-sqlite3";
-import { parseFacts } from "../../../src/runs/thread-facts.ts";
 import type { ValueReader } from "../values/read-values.ts";
-import { addWords, factsRowOf, indexTitle, removeRange } from "./search-rows.ts";
-import {
-  type FactsRow,
-  type IndexStatements,
-  prepareIndexStatements,
-  type RunRow,
-} from "./statements.ts";
-import { addRow } from "./thread-facts.ts";
+import { PreparedChanges } from "./prepared-changes.ts";
+import { indexTitle, removeRange } from "./search-rows.ts";
+import { type FactsRow, type IndexStatements, prepareIndexStatements } from "./statements.ts";
+import { ThreadChanges } from "./thread-changes.ts";
 
 /** Whether the time of a piece of work is used up. */
 type IsOver = () => boolean;
+
+/** What to do next: `read` or `write` of `ThreadIndexer`. Null when all is done. */
+export type IndexStep = "read" | "write" | null;
 
 /** Pages of words that are merged at most in one transaction. */
 const MERGED_PAGES = 8;
@@ -24,30 +22,60 @@ const MERGED_PAGES = 8;
  * are left out: a fork that is completed, and a thread of which runs were deleted or changed, are marked as
  * stale by triggers, and made from their first run on.
  *
- * Any instance may do a piece of it, in a transaction. A read looks at the runs behind the facts itself.
+ * Any instance may do a piece of it. While no other connection writes, many runs are read in several pieces, and
+ * then written in one transaction: see `PreparedChanges`. While others write, a few runs are read and written in
+ * the same transaction. A read looks at the runs behind the facts itself.
  */
 export class ThreadIndexer {
   readonly #statements: IndexStatements;
   readonly #values: ValueReader;
+  readonly #prepared: PreparedChanges;
   readonly #forgetIfEmpty: (threadId: string) => void;
+  readonly #read: (isOver: IsOver) => IndexStep;
 
   /** `forgetIfEmpty`: called for a thread of which all runs were deleted. */
   constructor(db: Database, values: ValueReader, forgetIfEmpty: (threadId: string) => void) {
     this.#statements = prepareIndexStatements(db);
     this.#values = values;
+    this.#prepared = new PreparedChanges(this.#statements, values);
     this.#forgetIfEmpty = forgetIfEmpty;
+    this.#read = db.transaction((isOver: IsOver) => this.#readOn(isOver));
   }
 
-  /** Whether there is nothing to do. Reads only. */
-  isDone(): boolean {
-    const { droppedRange, staleFacts, hasRunBehind, factsCheckpoint } = this.#statements;
+  /** Prepares changes as far as the time goes, in one snapshot of the file. Reads only. Returns what to do next. */
+  read(isOver: IsOver): IndexStep {
+    return this.#read(isOver);
+  }
+
+  #readOn(isOver: IsOver): IndexStep {
+    const isCurrent = this.#prepared.isCurrent();
+    if (isCurrent && this.#prepared.hasMore) return this.#prepared.add(isOver) ? "write" : "read";
+    return this.#isDone() ? null : "write";
+  }
+
+  #isDone(): boolean {
+    const { droppedRange, staleFacts } = this.#statements;
     if (droppedRange.get() !== undefined || staleFacts.get() !== undefined) return false;
-    return hasRunBehind.get(factsCheckpoint.get() ?? 0) === undefined;
+    return this.#prepared.isEmpty && !this.#prepared.hasMore;
   }
 
-  /** Goes on as far as the time goes, in a transaction of the caller. Returns whether all is done. */
-  goOn(isOver: IsOver): boolean {
-    return this.#removeDropped(isOver) && this.#makeStaleAgain(isOver) && this.#addNew(isOver);
+  /** Writes as far as the time goes, in a transaction of the caller, who then calls `committed` or `forget`. */
+  write(isOver: IsOver): void {
+    if (!this.#removeDropped(isOver) || !this.#makeStaleAgain(isOver)) return;
+    const isPrepared = this.#prepared.isCurrent() && !this.#prepared.isEmpty;
+    if (!isPrepared) this.#prepared.add(isOver);
+    if (this.#prepared.isEmpty) return;
+    // What was read in this transaction is written at once: the next transaction may have to read it again.
+    this.#prepared.write(isPrepared ? isOver : () => false);
+  }
+
+  committed(): void {
+    this.#prepared.committed();
+  }
+
+  /** Forgets what was prepared: it may be of threads that were removed, or of a transaction that failed. */
+  forget(): void {
+    this.#prepared.forget();
   }
 
   /** Merges a few pages of words, in a transaction of the caller. Returns whether there were any to merge. */
@@ -86,48 +114,18 @@ export class ThreadIndexer {
   }
 
   #makeAgain(from: FactsRow, isOver: IsOver): void {
-    let row = from;
     const { thread_id: threadId } = from;
+    const changes = new ThreadChanges(from, this.#values);
     do {
-      const run = this.#statements.runOfThreadBehind.get(threadId, row.up_to);
+      const run = this.#statements.runOfThreadBehind.get(threadId, changes.upTo);
       if (run === undefined) {
+        if (changes.upTo !== from.up_to) changes.write(this.#statements);
         this.#statements.endStale.run(threadId);
-        if (row.up_to === 0) this.#forgetIfEmpty(threadId);
+        if (changes.upTo === 0) this.#forgetIfEmpty(threadId);
         return;
       }
-      row = this.#add(row, run);
+      changes.add(run);
     } while (!isOver());
-  }
-
-  #addNew(isOver: IsOver): boolean {
-    const { factsCheckpoint, setFactsCheckpoint, runBehind, titleOfThread } = this.#statements;
-    const from = factsCheckpoint.get() ?? 0;
-    let upTo = from;
-    let isDone = false;
-    do {
-      const run = runBehind.get(upTo);
-      isDone = run === undefined;
-      if (run === undefined) break;
-      upTo = run.id;
-      if (titleOfThread.get(run.thread_id) === undefined) continue;
-      const row = factsRowOf(this.#statements, run.thread_id);
-      // The facts of a stale thread are made from its first run on.
-      if (row.up_to < run.id && row.stale === 0) this.#add(row, run);
-    } while (!isOver());
-    if (upTo !== from) setFactsCheckpoint.run(upTo);
-    return isDone;
-  }
-
-  #add(row: FactsRow, run: RunRow): FactsRow {
-    const { thread_id: threadId } = row;
-    const { facts, texts } = addRow(parseFacts(row.facts), run, this.#values);
-    const place = addWords(this.#statements, threadId, row, texts);
-    const json = JSON.stringify(facts);
-    const { range, range_rows, words } = place;
-    this.#statements.updateFacts.run(run.id, json, range, range_rows, words, threadId);
-    this.#statements.touchThreadBefore.run(run.created_at, threadId, run.created_at);
-    const { agent_id: agentId } = run;
-    if (agentId !== null) this.#statements.setAgent.run(agentId, threadId, agentId);
-    return { ...row, ...place, up_to: run.id, facts: json };
+    changes.write(this.#statements);
   }
 }

@@ -1,4 +1,5 @@
-import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { deflateRaw, inflateRaw } from "../../../src/native/native-calls.ts";
+import { RunStoreError } from "../../../src/protocol/errors.ts";
 
 /** A text as it is stored: deflated, or as it is where that is not shorter. */
 export type StoredText = string | Uint8Array;
@@ -15,7 +16,7 @@ const MAX_DEFLATED = 128 * 1024;
 /** With a `dictionary`, what the text has in common with it takes almost no space. */
 export function packText(text: string, dictionary?: Uint8Array): StoredText {
   if (text.length < MIN_DEFLATED || text.length > MAX_DEFLATED) return text;
-  const deflated = deflateRawSync(text, { dictionary });
+  const deflated = deflateRaw(text, dictionary);
   return deflated.length < text.length ? deflated : text;
 }
 
@@ -24,8 +25,10 @@ export function unpackText(stored: unknown, dictionary?: Uint8Array): string | n
   if (typeof stored === "string") return stored;
   if (!(stored instanceof Uint8Array)) return null;
   try {
-    return inflateRawSync(stored, { dictionary }).toString();
-  } catch {
+    return inflateRaw(stored, dictionary).toString();
+  } catch (error) {
+    // This thread is about to be terminated: the value is not damaged.
+    if (error instanceof RunStoreError) throw error;
     return null;
   }
 }

@@ -1,9 +1,13 @@
+import type { EventLike } from "../../../src/events/event.ts";
 import type { Span } from "../../../src/events/shared/pieces.ts";
+import { orNull, sharedLength } from "../../../src/events/shared/places.ts";
 import {
   eachStoredEvent,
   readStoredEvents,
   readStoredInput,
+  storedTexts,
 } from "../../../src/events/shared/stored-values.ts";
+import { parseEvents } from "../database/parse-events.ts";
 import type { KnownChunks } from "./known-chunks.ts";
 import { unpackText } from "./packed-text.ts";
 import type {
@@ -32,8 +36,28 @@ export class ValueReader {
   }
 
   /** See `eachStoredEvent`. */
-  eachEventOf({ events, shared_events }: StoredEventsRow): readonly string[] | null {
+  eachEventOf({ events, shared_events }: StoredEventsRow): Iterable<string> {
     return eachStoredEvent({ events, shared_events: placesJson(shared_events) }, this.readSpan);
+  }
+
+  /** UTF-16 units of the JSON of the events of a run, approximately. */
+  lengthOf({ events, shared_events }: StoredEventsRow): number {
+    const places = { shared_events: placesJson(shared_events), shared_input: null };
+    return events.length + sharedLength(places);
+  }
+
+  /** The events of a run. Of a long run, a part is held in memory at a time. Ends where the run cannot be read. */
+  *parsedEventsOf({ events, shared_events }: StoredEventsRow): Generator<EventLike> {
+    if (shared_events === null) {
+      yield* parseEvents(events) ?? [];
+      return;
+    }
+    const row = { events, shared_events: placesJson(shared_events) };
+    const texts = storedTexts(row, this.readSpan);
+    const next = () => orNull(() => texts.next());
+    for (let text = next(); text?.done === false; text = next()) {
+      yield* parseEvents(`[${text.value}]`) ?? [];
+    }
   }
 
   /** See `readStoredInput`. */

@@ -94,6 +94,49 @@ export function prepareValueStatements(db: Database) {
 
 export type ValueStatements = ReturnType<typeof prepareValueStatements>;
 
+/** The logs of long runs in flight: see `PartLog`. */
+export function preparePartStatements(db: Database) {
+  return {
+    insertPartLog: db
+      .prepare<[string, number], number>(
+        "INSERT INTO shared_logs (thread_id, epoch) VALUES (?, ?) RETURNING log",
+      )
+      .pluck(),
+    lengthOfPartLog: db
+      .prepare<[log: number, threadId: string], number | null>(
+        `SELECT sum(length) FROM shared_logs JOIN shared_values USING (log)
+         WHERE shared_logs.log = ? AND thread_id = ?`,
+      )
+      .pluck(),
+    keepPartLog: db.prepare<[log: number, epoch: number]>(
+      "UPDATE shared_logs SET epoch = NULL WHERE log = ? AND epoch = ?",
+    ),
+  };
+}
+
+export type PartStatements = ReturnType<typeof preparePartStatements>;
+
+/** Deletes the logs of long runs that are in flight no more. */
+export function prepareUnfinishedLogStatements(db: Database) {
+  return {
+    unfinishedLog: db
+      .prepare<[], number>(
+        `SELECT log FROM shared_logs WHERE epoch IS NOT NULL AND NOT EXISTS
+           (SELECT 1 FROM run_state WHERE run_state.thread_id = shared_logs.thread_id
+            AND run_state.epoch = shared_logs.epoch AND is_running = 1)
+         LIMIT 1`,
+      )
+      .pluck(),
+    deletePartsOfLog: db.prepare<[log: number, rows: number]>(
+      `DELETE FROM shared_values WHERE id IN
+         (SELECT id FROM shared_values WHERE log = ? LIMIT ?)`,
+    ),
+    deleteLog: db.prepare<[number]>("DELETE FROM shared_logs WHERE log = ?"),
+  };
+}
+
+export type UnfinishedLogStatements = ReturnType<typeof prepareUnfinishedLogStatements>;
+
 /** A row of a log, and which one it is. */
 export interface StoredChunkRow extends ChunkRow {
   readonly id: number;
@@ -127,15 +170,16 @@ export function prepareSweepStatements(db: Database) {
       )
       .pluck(),
     markLenders: db.prepare<[string]>(MARK_LENDERS),
-    // Rows that one row holds the texts of come one after another.
+    // Rows that one row holds the texts of come one after another. Without the logs of runs in flight.
     chunksToSweep: db.prepare<[string], StoredChunkRow>(
       `SELECT id, log, at, length, skip, coalesce(holder, id) AS holder
        FROM shared_logs JOIN shared_values USING (log)
-       WHERE shared_logs.thread_id = ? ORDER BY coalesce(holder, id), skip`,
+       WHERE shared_logs.thread_id = ? AND shared_logs.epoch IS NULL
+       ORDER BY coalesce(holder, id), skip`,
     ),
     deleteChunk: db.prepare<[number]>("DELETE FROM shared_values WHERE id = ?"),
     deleteEmptyLogs: db.prepare<[string]>(
-      `DELETE FROM shared_logs WHERE thread_id = ?
+      `DELETE FROM shared_logs WHERE thread_id = ? AND epoch IS NULL
          AND NOT EXISTS (SELECT 1 FROM shared_values WHERE shared_values.log = shared_logs.log)`,
     ),
     endSweep: db.prepare<[string]>(

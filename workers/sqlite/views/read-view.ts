@@ -11,7 +11,6 @@ import {
   restoreView,
 } from "../../../src/runs/made-view.ts";
 import { packView, unpackView } from "../../../src/runs/packed-view.ts";
-import { parseEvents } from "../database/parse-events.ts";
 import type { ValueReader } from "../values/read-values.ts";
 import type { KeptViewRow, ReadViewStatements } from "./statements.ts";
 
@@ -98,12 +97,11 @@ export class ViewReader {
     afterId: number,
     upToId: number,
     read: WhatWasRead,
-  ): Generator<{ readonly runId: string; readonly events: readonly EventLike[] }> {
+  ): Generator<{ readonly runId: string; readonly events: Iterable<EventLike> }> {
     for (const row of this.#statements.runsOfView.iterate(threadId, afterId, upToId)) {
-      const json = this.#values.eventsOf(row);
-      read.length += json.length;
+      read.length += this.#values.lengthOf(row);
       read.runs++;
-      yield { runId: row.run_id, events: parseEvents(json) ?? [] };
+      yield { runId: row.run_id, events: this.#values.parsedEventsOf(row) };
     }
   }
 }

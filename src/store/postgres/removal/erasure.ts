@@ -7,11 +7,11 @@ import { textArray } from "../binary-arrays.ts";
 import type { Connection, Send } from "../connection.ts";
 import { fromStored, toStored } from "../stored-ids.ts";
 import { isKnown } from "../thread-row.ts";
-import { toResourceKey } from "../threads/list-keys.ts";
 import { oldestSnapshotAge, tablesOf, vacuum } from "./dead-rows.ts";
 import {
   type Counts,
   continueRemoval,
+  isRemoved,
   isRunning,
   type LockedThread,
   lockThread,
@@ -65,7 +65,7 @@ export class Erasure {
   }
 
   async #threads(): Promise<readonly string[]> {
-    const { context, request, begun } = this.#options;
+    const { context, request, begun, connection } = this.#options;
     const { threadId, resourceId } = request.target;
     if (threadId !== undefined) {
       const row = await context.slices.one((send) => lockThread(context, send, threadId));
@@ -74,11 +74,12 @@ export class Erasure {
       if (isBegun || this.#mayErase(row)) return [threadId];
       throw threadNotFound();
     }
-    const { listedOfResource } = context.statements;
-    const values = [toResourceKey(resourceId), toStored(resourceId)];
-    const { rows } = await context.slices.read((send) => send(listedOfResource, values));
-    const listed = rows as { readonly thread_id: string }[];
-    return [...new Set([...listed.map(({ thread_id: id }) => fromStored(id)), ...begun])];
+    const { threadsOfResource } = context.statements;
+    const { rows } = await connection.use((send) =>
+      send(threadsOfResource, [toStored(resourceId)]),
+    );
+    const found = rows as { readonly thread_id: string }[];
+    return [...new Set([...found.map(({ thread_id: id }) => fromStored(id)), ...begun])];
   }
 
   #mayErase(row: LockedThread | null): boolean {
@@ -110,12 +111,19 @@ export class Erasure {
     const { context } = this.#options;
     let slice: Counts = { threads: 0, runs: 0, bytes: 0 };
     let isBegun = false;
+    let madeAt: string | null = null;
     await context.slices.until(
       async (send) => {
         slice = { threads: 0, runs: 0, bytes: 0 };
         const row = await lockThread(context, send, threadId);
-        if (row === null) return true;
-        if (!isBegun && !(await this.#begin(send, row, slice))) return true;
+        if (row === null || (isBegun && isRemoved(row, madeAt))) {
+          // Whoever has removed the thread leaves journals for the followers of its runs.
+          await send(context.statements.deleteRemovedJournal, [toStored(threadId)]);
+          return true;
+        }
+        ({ madeAt } = row);
+        const goesOn = isBegun && row.unfinished === "removal";
+        if (!goesOn && !(await this.#begin(send, row, slice))) return true;
         return continueRemoval(context, send, threadId, slice);
       },
       {

@@ -36,6 +36,8 @@ interface Begun {
   readonly base: number;
   readonly resourceId: string | null;
   readonly lastLog: number;
+  /** See `ThreadRow.madeAt`. */
+  readonly madeAt: string | null;
 }
 
 /**
@@ -71,7 +73,7 @@ export class ThreadFork {
       let progress = BEGIN;
       let next = BEGIN;
       const copy = async (send: Send): Promise<boolean> => {
-        await this.#expectBoth(send);
+        await this.#expectBoth(send, begun);
         next = await this.#copyMore(send, begun, progress);
         if (next.step === "done") await this.#finish(send, begun);
         return next.step === "done";
@@ -104,7 +106,7 @@ export class ThreadFork {
     const { rows } = await send(statements.runToFork, [this.#source, toStoredOrNull(atRun)]);
     const [run] = rows as { readonly epoch: number; readonly run_id: string }[];
     if (run === undefined) throw new RunStoreError("RUN_NOT_FOUND", "the thread has no such run");
-    const { resourceId = null, agentId, values } = source;
+    const { resourceId = null, agentId, values, madeAt } = source;
     const added = await send(statements.addFork, [
       this.#target,
       toStoredOrNull(resourceId),
@@ -122,7 +124,7 @@ export class ThreadFork {
       epoch: run.epoch,
       runId: fromStored(run.run_id),
       isCut: last[0]?.epoch !== run.epoch,
-      ...{ base, resourceId, lastLog: values.lastLog },
+      ...{ base, resourceId, lastLog: values.lastLog, madeAt },
     };
   }
 
@@ -137,11 +139,15 @@ export class ThreadFork {
     return row;
   }
 
-  async #expectBoth(send: Send): Promise<void> {
-    await this.#expectSource(send);
+  async #expectBoth(send: Send, { madeAt }: Begun): Promise<void> {
+    const source = await this.#expectSource(send);
+    // It was removed meanwhile, and made again.
+    if (source.madeAt !== madeAt) throw threadNotFound();
+    const { instanceId } = this.#context;
     const target = await lockThread(this.#context, send, this.#request.newThreadId);
-    // Another host took this one for dead.
-    if (target?.unfinished !== "fork") throw threadNotFound();
+    // Another host took this one for dead, and may make a thread of the same id.
+    const isMine = target?.unfinished === "fork" && target.unfinishedBy === instanceId;
+    if (!isMine) throw threadNotFound();
   }
 
   /** Copies as much as one transaction may. */

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Send } from "../connection.ts";
 import type { RemovalContext } from "./remove-thread.ts";
 
 /** Milliseconds between two looks whether another host still purges. */
@@ -26,6 +27,17 @@ export async function takePurgeLease(
     if (!mayWait()) return false;
     await delay(WAIT_MS);
   }
+}
+
+/**
+ * Whether this host still has the lease, for the transaction that asks: until that ends, no host takes the lease. A
+ * host that took this one for dead has counted anew, so that what this one has counted is wrong.
+ */
+export async function holdPurgeLease(
+  { instanceId, statements }: RemovalContext,
+  send: Send,
+): Promise<boolean> {
+  return (await send(statements.holdPurgeLease, [instanceId])).rowCount === 1;
 }
 
 /** A lease that cannot be given back ends with this host. */

@@ -6,7 +6,7 @@ import type { Statement } from "../statement.ts";
 import { fromStored, toStored } from "../stored-ids.ts";
 import { isKnown } from "../thread-row.ts";
 import { toResourceKey } from "../threads/list-keys.ts";
-import { endPurgeLease, takePurgeLease } from "./purge-lease.ts";
+import { endPurgeLease, holdPurgeLease, takePurgeLease } from "./purge-lease.ts";
 import {
   type Counts,
   continueRemoval,
@@ -74,6 +74,8 @@ export class Purge {
   /** What committed transactions have removed. */
   readonly #done: Counts = { threads: 0, runs: 0, bytes: 0 };
   #reportedAt = performance.now();
+  /** Whether another host has taken this one for dead, and purges. */
+  #hasLostLease = false;
 
   constructor({ context, request, onProgress, signal }: PurgeOptions) {
     this.#context = context;
@@ -99,7 +101,7 @@ export class Purge {
   }
 
   get #isEnded(): boolean {
-    return this.#signal?.aborted === true;
+    return this.#hasLostLease || this.#signal?.aborted === true;
   }
 
   async #purgeAll(): Promise<void> {
@@ -149,6 +151,8 @@ export class Purge {
           // Left alone if it has a run, or had one since it was looked at.
           if (!isKnown(row) || row.claim !== null || row.updatedAt > updatedAt) return true;
           if (await this.#isOutside(send, threadId)) return true;
+          this.#hasLostLease = !(await holdPurgeLease(this.#context, send));
+          if (this.#hasLostLease) return true;
           await markRemoved(this.#context, send, threadId);
           slice.threads++;
         } else if (row?.unfinished !== "removal") {

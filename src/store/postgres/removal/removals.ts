@@ -18,6 +18,7 @@ import {
   beginRemoval,
   continueRemoval,
   finishRemoval,
+  isRemoved,
   lockThread,
   type RemovalContext,
 } from "./remove-thread.ts";
@@ -55,11 +56,12 @@ export class Removals implements ThreadWrites {
     const context = this.#context;
     return this.#during(async () => {
       let isBegun = false;
+      let madeAt: string | null = null;
       await context.slices.until(
         async (send) => {
           const row = await lockThread(context, send, threadId);
-          // Another host may have carried on, and be done.
-          if (isBegun && row?.unfinished !== "removal") return true;
+          if (isBegun && isRemoved(row, madeAt)) return true;
+          madeAt = row?.madeAt ?? null;
           await beginRemoval(context, send, row, request);
           return continueRemoval(context, send, threadId);
         },

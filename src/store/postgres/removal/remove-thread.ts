@@ -21,7 +21,7 @@ export interface RemovalContext {
   readonly compactor: Compactor;
   readonly instanceId: string;
   readonly isAlive: (instanceId: string) => boolean;
-  /** Reads the hosts again when one of these is not known yet: it would count as dead. */
+  /** Reads the hosts again when one of these would count as dead: it may have come, or come back. */
   readonly expectKnown: (instanceIds: readonly string[]) => Promise<void>;
   /** A thread was made unknown or known: others may wait for that. */
   readonly onChanged: () => void;
@@ -106,6 +106,14 @@ export async function markRemoved(
     send(mark, [id, instanceId]),
     ...deleteDerived.map((statement) => send(statement, [id])),
   ]);
+}
+
+/**
+ * Whether another host has finished a removal that this one has begun. Then the row is gone, or it is the row of a new
+ * thread of the id. The row of the same thread without its mark is no sign of that: a failover has lost the mark.
+ */
+export function isRemoved(row: LockedThread | null, madeAt: string | null): boolean {
+  return row === null || (row.unfinished !== "removal" && row.madeAt !== madeAt);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { RunStoreError, toRunStoreError } from "../../../protocol/errors.ts";
+import { pauseAfter } from "../../../runs/pause-after.ts";
 import type { Connection, Send } from "../connection.ts";
 import type { Statements } from "../statements.ts";
 
@@ -42,7 +43,7 @@ export class Slices {
       if (isDone) return;
       // The server gets as much time for the runs.
       const pause = options.isGentle === true ? GENTLE_PAUSE : 1;
-      await delay(pause * (performance.now() - startedAt));
+      await delay(pauseAfter(performance.now() - startedAt, pause));
     }
   }
 

@@ -18,14 +18,14 @@ export function removalStatementsOf(schema: string) {
     // Waits for transactions that write the thread or its facts.
     lockThread: named(
       "lock_thread",
-      `SELECT *, (extract(epoch FROM updated_at) * 1000)::int8 AS updated_ms
+      `SELECT *, created_at AS made_at, (extract(epoch FROM updated_at) * 1000)::int8 AS updated_ms
        FROM ${s}.threads WHERE thread_id = $1 FOR UPDATE`,
     ),
     readThread: named("read_thread", `SELECT * FROM ${s}.threads WHERE thread_id = $1`),
     // Hinders no run of the thread, only its removal.
     keepThread: named(
       "keep_thread",
-      `SELECT * FROM ${s}.threads WHERE thread_id = $1 FOR KEY SHARE`,
+      `SELECT *, created_at AS made_at FROM ${s}.threads WHERE thread_id = $1 FOR KEY SHARE`,
     ),
 
     /* Removing a thread. */
@@ -223,6 +223,10 @@ export function removalStatementsOf(schema: string) {
        ON CONFLICT (id) DO UPDATE SET instance_id = excluded.instance_id
        WHERE p.instance_id = $2 OR p.instance_id = excluded.instance_id`,
     ),
+    holdPurgeLease: named(
+      "hold_purge_lease",
+      `SELECT 1 FROM ${s}.purge_lease WHERE id = 1 AND instance_id = $1 FOR SHARE`,
+    ),
     endPurgeLease: named("end_purge_lease", `DELETE FROM ${s}.purge_lease WHERE instance_id = $1`),
     countListed: named(
       "count_listed",
@@ -256,10 +260,16 @@ export function removalStatementsOf(schema: string) {
     ),
 
     /* Erasing. */
-    listedOfResource: named(
-      "listed_of_resource",
-      `SELECT thread_id FROM ${s}.thread_list WHERE resource_id = $1
-       UNION SELECT thread_id FROM ${s}.threads WHERE unfinished = 'removal' AND resource_id = $2`,
+    // Reads the whole table: a host may not have written the newest threads to `thread_list` yet.
+    threadsOfResource: named(
+      "threads_of_resource",
+      `SELECT thread_id FROM ${s}.threads WHERE resource_id = $1`,
+    ),
+    // What is left of an earlier thread of the id. A new thread has higher epochs.
+    deleteRemovedJournal: named(
+      "delete_removed_journal",
+      `DELETE FROM ${s}.journal WHERE thread_id = $1
+         AND epoch <= (SELECT last_epoch FROM ${s}.removed_threads)`,
     ),
     deleteJournal: named("delete_journal", `DELETE FROM ${s}.journal WHERE thread_id = $1`),
     forgetOrigins: named(

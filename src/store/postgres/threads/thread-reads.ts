@@ -48,11 +48,14 @@ export class PostgresThreadReads implements ThreadReads {
         send(statements.runsAfter, [id, after ?? 0, limit + 1, SHORT_TAIL]),
       ]),
     );
-    const [columns] = known.rows as ThreadColumns[];
+    type Known = ThreadColumns & { readonly last_run: number | null };
+    const [columns] = known.rows as Known[];
     const isSeen =
       columns !== undefined && isVisible(scope, threadRowOf(columns).resourceId ?? null);
     if (!isSeen) return { runs: [], next: null };
-    const rows = runs.rows as ListedRunColumns[];
+    // Later ones may be of another thread, which was made when this one was removed.
+    const lastRun = columns.last_run ?? 0;
+    const rows = (runs.rows as ListedRunColumns[]).filter(({ epoch }) => epoch <= lastRun);
     const listed = rows.slice(0, limit);
     const ends = await this.#lastEventsOf(id, listed);
     const next = rows.length > limit ? (listed.at(-1)?.epoch ?? null) : null;

@@ -121,7 +121,11 @@ async function factsNow(
       MAX_BEHIND_BYTES,
     ]),
   );
-  const runs = rows as ListedRunColumns[];
+  // Later ones may be of another thread, which was made when this one was removed.
+  const lastRuns = new Map(lagging.map(({ thread_id, last_run }) => [thread_id, last_run ?? 0]));
+  const runs = (rows as ListedRunColumns[]).filter(
+    ({ thread_id, epoch }) => epoch <= (lastRuns.get(thread_id) ?? 0),
+  );
   const byThread = Map.groupBy(runs, ({ thread_id }) => thread_id);
   const read = await readForFacts(context, lagging, runs);
   const made = await compactor.makeFacts({ threads: read, withWords: false });
@@ -145,7 +149,7 @@ async function withLastRun(
     send(statements.runsAfter, [thread_id, last_run - 1, 1, LONG_TAIL]),
   );
   const [last] = rows as ListedRunColumns[];
-  if (last === undefined) return facts;
+  if (last?.epoch !== last_run) return facts;
   return { ...facts, runs, lastRun: summaryOf(storedRunOf(last), endOfTail(last.tail)) };
 }
 
@@ -162,8 +166,9 @@ export async function readForFacts(
   threads: readonly { readonly thread_id: string; readonly facts: string | null }[],
   rows: readonly ListedRunColumns[],
 ): Promise<FactsRequest["threads"]> {
-  const asked = rows.map(({ thread_id, shared_events }) => ({
+  const asked = rows.map(({ thread_id, epoch, shared_events }) => ({
     threadId: fromStored(thread_id),
+    epoch,
     spans: spansIn(shared_events, slotsOfFacts(shared_events)),
   }));
   const chunks = await connection.use((send) => readChunks(send, statements, asked));

@@ -30,6 +30,8 @@ export class ThreadUpkeep {
   readonly #indexer: ThreadIndexer;
   #timer: NodeJS.Timeout | null = null;
   #working: Promise<void> = Promise.resolve();
+  /** Touches that are being written. */
+  readonly #writing = new Set<Promise<void>>();
   /** Whether runs were stored since the last step began. */
   #isBusy = false;
   #ended = false;
@@ -55,34 +57,44 @@ export class ThreadUpkeep {
 
   /** Writes the touches that wait, so that a list has each thread in its place. */
   async writeTouches(): Promise<void> {
-    const { touches, write } = this.#options;
+    const { touches } = this.#options;
     for (let left = touches.size; left > 0; left -= WRITTEN_TOGETHER) {
-      const waiting = touches.take(WRITTEN_TOGETHER);
-      try {
-        await write(waiting);
-      } catch (error) {
-        for (const [threadId, touch] of waiting) touches.note(threadId, touch);
-        this.#schedule(RETRY_MS);
-        throw error;
-      }
+      await this.#write(touches.take(WRITTEN_TOGETHER));
     }
+    // Others may be written for another list.
+    await Promise.allSettled(this.#writing);
   }
 
   /** Ends the work, as far as the time goes. Resolves with whether anything is left for another host. */
   async end(timeoutMs: number): Promise<boolean> {
     this.#ended = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    const { touches, write } = this.#options;
+    const { touches } = this.#options;
     const deadline = performance.now() + timeoutMs;
     try {
       await this.#working;
-      await write(touches.takeAll());
+      await this.#write(touches.takeAll());
       while (!this.#indexer.isIdle && performance.now() < deadline) await this.#indexer.step();
     } catch {
       // The server is away: whoever comes next finds what is left.
       return true;
     }
     return !this.#indexer.isIdle;
+  }
+
+  async #write(waiting: ReadonlyMap<string, Touch>): Promise<void> {
+    const { touches, write } = this.#options;
+    const written = write(waiting);
+    this.#writing.add(written);
+    try {
+      await written;
+    } catch (error) {
+      for (const [threadId, touch] of waiting) touches.note(threadId, touch);
+      this.#schedule(RETRY_MS);
+      throw error;
+    } finally {
+      this.#writing.delete(written);
+    }
   }
 
   #schedule(waitMs: number): void {
@@ -95,7 +107,7 @@ export class ThreadUpkeep {
 
   /** Never rejects. */
   async #work(): Promise<void> {
-    const { touches, write, logger } = this.#options;
+    const { touches, logger } = this.#options;
     const startedAt = performance.now();
     this.#isBusy = false;
     let waitMs = RETRY_MS;
@@ -103,7 +115,7 @@ export class ThreadUpkeep {
       await this.#indexer.step();
       if (this.#isBusy) {
         const due = touches.due();
-        if (due.size > 0) await write(due);
+        if (due.size > 0) await this.#write(due);
       } else await this.writeTouches();
       const pauseMs = PAUSE_FACTOR * (performance.now() - startedAt);
       waitMs = this.#isBusy ? Math.min(MAX_PAUSE_MS, Math.max(GATHER_MS, pauseMs)) : 0;

@@ -9,10 +9,15 @@ import { fromStored, toStored } from "../stored-ids.ts";
 /** What is read of the logs of a thread. */
 export interface ThreadSpans {
   readonly threadId: string;
+  /** The run that has the spans, unless the thread is locked: it may be removed meanwhile, and made again. */
+  readonly epoch?: number;
   readonly spans: readonly Span[];
 }
 
-/** By thread, the rows of logs that hold these spans, read at one moment. */
+/**
+ * By thread, the rows of logs that hold these spans, read at one moment. None of a thread of which no run is there any
+ * more: another thread of the id may have logs of the same numbers.
+ */
 export async function readChunks(
   send: Send,
   statements: Statements,
@@ -24,20 +29,41 @@ export async function readChunks(
   );
   const found = new Map<string, Chunk[]>();
   if (wanted.length === 0) return found;
-  const { rows } = await send(statements.chunks, [
+  const read = send(statements.chunks, [
     textArray(wanted.map(({ threadId }) => toStored(threadId))),
     bigintArray(wanted.map(({ log }) => log)),
     bigintArray(wanted.map(({ from }) => from)),
     bigintArray(wanted.map(({ from, length }) => from + length)),
   ]);
+  const [{ rows }, gone] = await Promise.all([read, threadsGone(send, statements, asked)]);
   type Row = Chunk & { readonly thread_id: string };
   for (const { thread_id, log, at, text } of rows as Row[]) {
     const threadId = fromStored(thread_id);
+    if (gone.has(threadId)) continue;
     const chunks = found.get(threadId) ?? [];
     found.set(threadId, chunks);
     chunks.push({ log, at, text });
   }
   return found;
+}
+
+/** The threads of which no run is stored any more. A thread is made again only when all its runs are deleted. */
+async function threadsGone(
+  send: Send,
+  statements: Statements,
+  asked: readonly ThreadSpans[],
+): Promise<ReadonlySet<string>> {
+  const runs = asked.flatMap(({ threadId, epoch, spans }) =>
+    epoch === undefined || spans.length === 0 ? [] : [{ threadId, epoch }],
+  );
+  const threads = new Set(runs.map(({ threadId }) => threadId));
+  if (runs.length === 0) return threads;
+  const { rows } = await send(statements.runsKnown, [
+    textArray(runs.map(({ threadId }) => toStored(threadId))),
+    bigintArray(runs.map(({ epoch }) => epoch)),
+  ]);
+  for (const { thread_id } of rows) threads.delete(fromStored(thread_id));
+  return threads;
 }
 
 /** A row of a log, as it is stored. */

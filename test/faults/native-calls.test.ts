@@ -1,8 +1,8 @@
 import "../support/leak-guard.ts";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { LoadGate } from "../../src/protocol/load-gate.ts";
-import { spawnChild } from "../support/child-process.ts";
+import { NativeGate } from "../../src/native/native-gate.ts";
+import { nextLine, spawnChild } from "../support/child-process.ts";
 
 const fixture = (name: string) => fileURLToPath(new URL(`fixtures/${name}.ts`, import.meta.url));
 
@@ -25,9 +25,38 @@ describe("a thread that is loading the driver", () => {
   });
 });
 
+// Unless the end of the call is waited for, zlib aborts the process within some rounds.
+describe("a thread that deflates", () => {
+  it("does not end the process when its pool is closed", async () => {
+    const child = spawnChild(process.execPath, [
+      fixture("ended-while-deflating.child"),
+      "close",
+      "60",
+    ]);
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+  });
+
+  it("does not change the exit code of a process that exits meanwhile", async () => {
+    for (let round = 0; round < 8; round++) {
+      const child = spawnChild(process.execPath, [
+        fixture("ended-while-deflating.child"),
+        "exit",
+        "1",
+      ]);
+      expect(await child.exited).toEqual({ code: 7, stderr: "" });
+    }
+  });
+});
+
 describe("a gate", () => {
+  it("is shut before the listeners that were there before it hear of the exit", async () => {
+    const child = spawnChild(process.execPath, [fixture("exit-listener.child")]);
+    expect(await nextLine(child)).toBe("RUNNER_CLOSED");
+    expect(await child.exited).toEqual({ code: 0, stderr: "" });
+  });
+
   it("lets no thread load once it is shut", () => {
-    const gate = new LoadGate();
+    const gate = new NativeGate();
     gate.shut();
     let loaded = false;
     const load = () => {
@@ -35,27 +64,27 @@ describe("a gate", () => {
     };
     expect(() => gate.pass(load)).toThrow(expect.objectContaining({ code: "RUNNER_CLOSED" }));
     expect(loaded).toBe(false);
-    expect(gate.isLoading).toBe(false);
+    expect(gate.isBusy).toBe(false);
   });
 
   it("knows which threads are loading, shut or not", () => {
-    const gate = new LoadGate();
+    const gate = new NativeGate();
     // As in another thread: the memory is shared.
-    const seen = new LoadGate(gate.cell);
+    const seen = new NativeGate(gate.cell);
     gate.pass(() => {
-      expect(seen.isLoading).toBe(true);
+      expect(seen.isBusy).toBe(true);
       seen.shut();
-      expect(seen.isLoading).toBe(true);
+      expect(seen.isBusy).toBe(true);
     });
-    expect(seen.isLoading).toBe(false);
+    expect(seen.isBusy).toBe(false);
   });
 
   it("forgets a thread whose loading failed", () => {
-    const gate = new LoadGate();
+    const gate = new NativeGate();
     const fail = () => {
       throw new Error("no such module");
     };
     expect(() => gate.pass(fail)).toThrow("no such module");
-    expect(gate.isLoading).toBe(false);
+    expect(gate.isBusy).toBe(false);
   });
 });
