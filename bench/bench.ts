@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatNumber, labelOf } from "./figures.ts";
+import { expectedSecondsOf, type KeptFile, keepFile, pathOf } from "./growth/kept-file.ts";
 import { busyMs, describeMachine, describeVersions } from "./machine.ts";
 import { PEERS } from "./peers/peers.ts";
 import { type ProgressStream, showProgress } from "./progress.ts";
@@ -24,6 +25,8 @@ export interface Plan {
   readonly quick: boolean;
   readonly seconds: number | null;
   readonly directory: string | null;
+  /** Where the files of trials that keep theirs are, and their runs. Null for the runs of the trial. */
+  readonly kept: { readonly directory: string; readonly runs: number | null };
   readonly command: string;
 }
 
@@ -38,6 +41,25 @@ function effortOf(trial: Trial, { quick, seconds }: Plan): Effort | null {
     rounds: 1,
     roundsAt: {},
   };
+}
+
+interface Planned {
+  readonly trial: Trial;
+  readonly turns: readonly Turn[];
+  readonly kept: KeptFile | null;
+}
+
+/** A trial as this plan measures it, or null. */
+function plannedOf(trial: Trial, plan: Plan): Planned | null {
+  const effort = effortOf(trial, plan);
+  if (effort === null) return null;
+  if (trial.keepsFile !== true) return { trial, turns: turnsOf(trial, effort), kept: null };
+  const points = effort.points ?? trial.points;
+  const runs = plan.kept.runs ?? points.at(-1) ?? 0;
+  const kept = { path: pathOf(plan.kept.directory, runs), runs };
+  const planned = { ...trial, settings: { ...trial.settings, keptFile: kept.path } };
+  const turns = turnsOf(planned, { ...effort, points: [...points.slice(0, -1), runs] });
+  return { trial: planned, turns, kept };
 }
 
 /** The main figure of a turn, for the line that reports its end. */
@@ -59,19 +81,38 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
   process.once("exit", removeRoot);
   const endEarly = () => process.exit(130);
   process.once("SIGINT", endEarly);
-  const work = plan.trials.flatMap((trial) => {
-    const effort = effortOf(trial, plan);
-    return effort === null ? [] : [{ trial, turns: turnsOf(trial, effort) }];
-  });
+  const work = plan.trials.flatMap((trial) => plannedOf(trial, plan) ?? []);
   const machine = describeMachine(root);
   const samples = new Map<string, Sample[]>();
   const failures: Failure[] = [];
-  const expected = work.flatMap(({ turns }) => turns.map((turn) => turn.expectedSeconds));
+  const expected = work.flatMap(({ kept, turns }) => [
+    ...(kept === null ? [] : [expectedSecondsOf(kept)]),
+    ...turns.map((turn) => turn.expectedSeconds),
+  ]);
   const progress = showProgress(expected, stream);
   const busyBefore = busyMs();
   let ownMs = 0;
 
   const skipped = new Map<string, string>();
+  const fail = (trial: Trial, peer: string, error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error);
+    failures.push({ trial: trial.name, peer, message });
+    progress.end(`failed: ${message.split("\n")[0]}`);
+  };
+  /** Whether the file of a trial is there. It is made if it is missing. */
+  const prepare = async (trial: Trial, kept: KeptFile): Promise<boolean> => {
+    progress.start(`${trial.name}, the file ${kept.path}`);
+    try {
+      await keepFile(kept, (share, what) => {
+        progress.note(`${Math.floor(share * 100)} %, ${what}`);
+      });
+      progress.end("ready");
+      return true;
+    } catch (error) {
+      fail(trial, "its file", error);
+      return false;
+    }
+  };
   const take = async (trial: Trial, { round, task }: Turn): Promise<void> => {
     const at =
       task.points.length === 1 && trial.axis !== "" ? `, ${trial.axis} ${task.points[0]}` : "";
@@ -84,15 +125,13 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
       for (const point of points) own.push({ peer: task.peer, round, ...point });
       progress.end(summaryOf(trial, points));
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      failures.push({ trial: trial.name, peer: task.peer, message });
-      progress.end(`failed: ${message.split("\n")[0]}`);
+      fail(trial, task.peer, error);
     }
   };
   try {
     const needsServer = work.some(({ trial }) => trial.needs === "postgres");
     const noServer = needsServer ? await whyNoServer() : null;
-    for (const { trial, turns } of work) {
+    for (const { trial, turns, kept } of work) {
       if (trial.needs === "postgres" && noServer !== null) {
         skipped.set(trial.name, noServer);
         for (const { task } of turns) {
@@ -101,6 +140,7 @@ export async function measure(plan: Plan, stream: ProgressStream): Promise<Bench
         }
         continue;
       }
+      if (kept !== null && !(await prepare(trial, kept))) continue;
       for (const turn of turns) await take(trial, turn);
     }
   } finally {

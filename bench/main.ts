@@ -19,6 +19,8 @@ const judge = ({ trials }: BenchResult, earlier: BenchResult) =>
 
 const DEFAULT_HTML = fileURLToPath(new URL("./report.html", import.meta.url));
 
+const DEFAULT_KEPT = fileURLToPath(new URL("../node_modules/.cache/growth", import.meta.url));
+
 function readResult(option: "--from" | "--compare", path: string): BenchResult {
   const result = JSON.parse(readFileSync(path, "utf8")) as BenchResult;
   if (result.format !== RESULT_FORMAT) {
@@ -29,10 +31,13 @@ function readResult(option: "--from" | "--compare", path: string): BenchResult {
 
 async function resultOf(options: BenchOptions, args: readonly string[]): Promise<BenchResult> {
   if (options.from !== null) return readResult("--from", options.from);
-  const { only, quick, seconds, directory } = options;
-  const trials = TRIALS.filter(({ name }) => only.length === 0 || only.includes(name));
+  const { only, quick, seconds, directory, growthRuns } = options;
+  const trials = TRIALS.filter(({ name, keepsFile }) =>
+    only.length === 0 ? keepsFile !== true : only.includes(name),
+  );
+  const kept = { directory: options.growthDirectory ?? DEFAULT_KEPT, runs: growthRuns };
   const command = ["npm run bench", ...(args.length > 0 ? ["--", ...args] : [])].join(" ");
-  return measure({ trials, quick, seconds, directory, command }, process.stderr);
+  return measure({ trials, quick, seconds, directory, kept, command }, process.stderr);
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -44,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(`${USAGE}\n\nTrials: ${TRIALS.map(({ name }) => name).join(", ")}`);
     return 0;
   }
-  // Read first, so that a wrong path is noticed before half an hour has passed.
+  // Read first, so that a wrong path is noticed before everything was measured.
   const earlier = options.compare === null ? null : readResult("--compare", options.compare);
   const readme = options.readme === null ? null : readFileSync(options.readme, "utf8");
   if (readme !== null && !hasPlace(readme)) {

@@ -17,6 +17,10 @@ export interface BenchOptions {
   readonly from: string | null;
   /** The directory for the database files. Null for the system's directory of temporary files. */
   readonly directory: string | null;
+  /** The directory where the file of the trial `growth` is kept. */
+  readonly growthDirectory: string | null;
+  /** The runs of that file. Null for those of the trial. */
+  readonly growthRuns: number | null;
   /** Seconds for each trial, instead of its own time, and one round: a check that every trial works. */
   readonly seconds: number | null;
   readonly help: boolean;
@@ -34,7 +38,13 @@ export const USAGE = `npm run bench -- [options]
   --compare FILE   set it beside an earlier result that --json wrote
   --from FILE      report on a result that --json wrote; measures nothing
   --dir DIRECTORY  where the databases are made (default: the system's directory for temporary files)
+  --growth-dir DIRECTORY
+                   where the file of the trial growth is kept, 20 GB (default: node_modules/.cache/growth)
+  --growth-runs N  the runs of that file, instead of 10 million
   --help`;
+
+/** Smaller than this, the file has too few threads for the trial. */
+const MIN_GROWTH_RUNS = 10_000;
 
 /** Thrown for a wrong command line. Any other error is a bug. */
 export class UsageError extends Error {}
@@ -57,6 +67,15 @@ export function parseOptions(
     const got = JSON.stringify(values.seconds);
     throw new UsageError(`--seconds: expected a number above 0, at most 600, got ${got}`);
   }
+  const growthRuns = values["growth-runs"] === undefined ? null : Number(values["growth-runs"]);
+  const isSize =
+    growthRuns === null || (Number.isInteger(growthRuns) && growthRuns >= MIN_GROWTH_RUNS);
+  if (!isSize) {
+    const got = JSON.stringify(values["growth-runs"]);
+    throw new UsageError(
+      `--growth-runs: expected a whole number from ${MIN_GROWTH_RUNS} on, got ${got}`,
+    );
+  }
   for (const name of [
     "json",
     "html",
@@ -66,6 +85,7 @@ export function parseOptions(
     "compare",
     "from",
     "dir",
+    "growth-dir",
   ] as const) {
     if (values[name] === "") throw new UsageError(`--${name}: expected a path, got ""`);
   }
@@ -80,6 +100,8 @@ export function parseOptions(
     compare: values.compare ?? null,
     from: values.from ?? null,
     directory: values.dir ?? null,
+    growthDirectory: values["growth-dir"] ?? null,
+    growthRuns,
     seconds,
     help: values.help ?? false,
   };
@@ -100,6 +122,8 @@ function parse(args: readonly string[]) {
         compare: { type: "string" },
         from: { type: "string" },
         dir: { type: "string" },
+        "growth-dir": { type: "string" },
+        "growth-runs": { type: "string" },
         seconds: { type: "string" },
         help: { type: "boolean" },
       },

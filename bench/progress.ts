@@ -1,7 +1,12 @@
 const BAR_WIDTH = 24;
 
+/** Milliseconds between two notes of a long piece of work where there is no terminal. */
+const NOTE_MS = 10_000;
+
 export interface Progress {
   start(label: string): void;
+  /** Says how far a long piece of work is. */
+  note(detail: string): void;
   /** Ends the started piece of work. `result` is its result in a few words. */
   end(result: string): void;
   stop(): void;
@@ -30,6 +35,8 @@ export function showProgress(
   let doneSeconds = 0;
   let label = "";
   let startedAt = began;
+  let notedAt = began;
+  let detail = "";
 
   const render = () => {
     const elapsed = (now() - began) / 1000;
@@ -41,7 +48,7 @@ export function showProgress(
     const left = Math.max(0, (total - doneSeconds - current) * pace);
     const filled = Math.round(share * BAR_WIDTH);
     const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)}`;
-    const text = `${bar} ${Math.round(share * 100)} %  ${done + 1}/${expectedSeconds.length}  ${Math.round(elapsed)} s, ${Math.round(left)} s left  ${label}`;
+    const text = `${bar} ${Math.round(share * 100)} %  ${done + 1}/${expectedSeconds.length}  ${Math.round(elapsed)} s, ${Math.round(left)} s left  ${label}${detail}`;
     stream.write(`\r\u001b[K${text.slice(0, (stream.columns ?? 80) - 1)}`);
   };
   const timer = isLive ? setInterval(render, 250) : null;
@@ -50,8 +57,18 @@ export function showProgress(
   return {
     start(next) {
       label = next;
+      detail = "";
       startedAt = now();
+      notedAt = startedAt;
       if (isLive) render();
+    },
+    note(said) {
+      detail = `: ${said}`;
+      if (isLive) render();
+      else if (now() - notedAt >= NOTE_MS) {
+        notedAt = now();
+        stream.write(`         ${label}${detail}\n`);
+      }
     },
     end(result) {
       const seconds = (now() - startedAt) / 1000;

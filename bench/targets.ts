@@ -39,6 +39,12 @@ const folded = { trial: "connect-folded", x: 2000, peer: "durable" } as const;
 const connect = { trial: "connect", x: 2000, peer: "durable" } as const;
 const postgres = { trial: "postgres", x: 1 } as const;
 
+/** A figure of the trial growth at 10 million runs: at most 1.5x that at 10 000. */
+const grown = (figure: FigureName): Condition => ({
+  ...{ trial: "growth", x: 10_000_000, peer: "durable", figure },
+  ...{ is: "<=", bound: 1.5, against: { x: 10_000 } },
+});
+
 const inMemory = { peer: "in-memory" } as const;
 const noRunner = { peer: "no-runner" } as const;
 
@@ -214,6 +220,14 @@ export const TARGETS: readonly Target[] = [
       { ...threads, figure: "twoWordsMs", is: "<=", bound: 50 },
       { ...threads, figure: "longestBlockMs", is: "<=", bound: 5 },
     ],
+  },
+  {
+    text: "10 million runs in one file: opening, recovery, claim, finish, connect, lists and searches at most 1.5x those of 10 000 runs",
+    conditions: [
+      ...(["openMs", "recoveryMs", "claimColdMs", "finishColdMs", "claimMs", "finishMs"] as const),
+      ...(["steadyClaimMs", "steadyFinishMs", "connectMs", "listMs", "deepListMs"] as const),
+      ...(["searchMs", "twoWordsMs", "rareWordsMs"] as const),
+    ].map(grown),
   },
   {
     text: "First event of a run while 100 000 runs are purged: p99 at most 2x that before",

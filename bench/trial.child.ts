@@ -38,6 +38,10 @@ async function workloadOf({ workload }: Assignment): Promise<Workload> {
       return (await import("./workloads/postgres.ts")).measurePostgres;
     case "retention":
       return (await import("./workloads/retention.ts")).measureRetention;
+    case "memory":
+      return (await import("./workloads/memory.ts")).measureMemory;
+    case "growth":
+      return (await import("./workloads/growth.ts")).measureGrowth;
     case "micro":
       return (await import("./micro/micro.ts")).measureMicro;
   }

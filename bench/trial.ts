@@ -33,6 +33,11 @@ export interface Trial extends Omit<TrialResult, "samples" | "baseline" | "skipp
   /** Whether each point has a process of its own. Otherwise one process measures all points in turn. */
   readonly separate: boolean;
   readonly settings: Settings;
+  /**
+   * Whether its last point is the number of runs of a file that takes long to make, and is kept. Such a trial is measured
+   * only if it is asked for by its name.
+   */
+  readonly keepsFile?: true;
   /** What has to be there. A trial without it is skipped, with the reason. */
   readonly needs?: "postgres";
   readonly full: Effort;

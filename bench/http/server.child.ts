@@ -1,4 +1,4 @@
-// The server of an HTTP trial: `node --expose-gc server.child.ts SETTINGS`, ServerSettings as JSON. It says
+// The server of an HTTP trial: `node server.child.ts SETTINGS`, ServerSettings as JSON. It says
 // where it listens, and answers questions until its parent has gone.
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -7,7 +7,7 @@ import { CopilotRuntime } from "@copilotkit/runtime/v2";
 import { createCopilotNodeListener } from "@copilotkit/runtime/v2/node";
 import { openPeer } from "../peers/open-peer.ts";
 import { type LoopDelay, watchLoopDelay } from "../workloads/loop-delay.ts";
-import { peakRssMiB, readCpu } from "../workloads/resources.ts";
+import { heldBytes, peakRssMiB, readCpu } from "../workloads/resources.ts";
 import { runHistories } from "./histories.ts";
 import { Gate, ServedAgent } from "./served-agent.ts";
 import type { ServerQuestions, ServerSettings } from "./server.ts";
@@ -35,15 +35,7 @@ await once(server, "listening");
 let endWatch: (() => Promise<LoopDelay>) | undefined;
 const answers: ServerQuestions = {
   cpu: async () => readCpu(),
-  memory: async () => {
-    // Twice: what a finalizer lets go is free only after the next one.
-    for (let time = 0; time < 2; time++) {
-      globalThis.gc?.();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    const { heapUsed, external } = process.memoryUsage();
-    return { heldBytes: heapUsed + external, peakRssMiB: peakRssMiB() };
-  },
+  memory: async () => ({ heldBytes: await heldBytes(), peakRssMiB: peakRssMiB() }),
   watchLoop: async () => {
     endWatch = await watchLoopDelay();
   },

@@ -47,7 +47,7 @@ export interface HttpServer {
 
 /** Starts CopilotKit's runtime on one of the runners, in a process of its own. */
 export async function startHttpServer(settings: ServerSettings): Promise<HttpServer> {
-  const child = fork(CHILD, [JSON.stringify(settings)], { execArgv: ["--expose-gc"] });
+  const child = fork(CHILD, [JSON.stringify(settings)], { execArgv: [] });
   const exited = once(child, "exit");
   const gone = exited.then(([code, signal]) => {
     throw new Error(`the server of the trial ended with ${signal ?? code}`);

@@ -31,7 +31,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       line("Processor time of the server, a run", "cpuUsPerRun", "log", "linear"),
       line("First event of a run over HTTP, median", "firstEventMs", "log"),
     ],
-    full: { seconds: 4, warmUpSeconds: 2.5, rounds: 1, roundsAt: { 50: 4 } },
+    full: { seconds: 4, warmUpSeconds: 3, rounds: 1, roundsAt: { 50: 2 } },
     quick: {
       seconds: 2,
       warmUpSeconds: 1.5,
@@ -61,7 +61,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       "worstBlockMs",
     ],
     plots: [],
-    full: { seconds: 3, warmUpSeconds: 0, rounds: 2 },
+    full: { seconds: 3, warmUpSeconds: 0, rounds: 1 },
     quick: null,
   },
   {
@@ -86,7 +86,7 @@ export const HTTP_TRIALS: readonly Trial[] = [
       "rssMiB",
     ],
     plots: [],
-    full: { seconds: 5, warmUpSeconds: 0, rounds: 2 },
+    full: { seconds: 5, warmUpSeconds: 0, rounds: 1 },
     quick: null,
   },
   {

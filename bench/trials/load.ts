@@ -33,7 +33,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
       loopDelayAt(TYPICAL_THREADS),
       line("First event of a run, median", "firstEventMs", "log"),
     ],
-    full: { seconds: 2, warmUpSeconds: 1, rounds: 3, roundsAt: { [TYPICAL_THREADS]: 5 } },
+    full: { seconds: 2.5, warmUpSeconds: 1.5, rounds: 1, roundsAt: { [TYPICAL_THREADS]: 3 } },
     quick: {
       seconds: 1,
       warmUpSeconds: 0.6,
@@ -56,7 +56,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24, agents: "direct" },
     show: ["runsPerSecond", "cpuUsPerRun", "mainUsPerRun", "loopDelayP99Ms", "loopDelayMaxMs"],
     plots: [],
-    full: { seconds: 3, warmUpSeconds: 1, rounds: 2 },
+    full: { seconds: 3, warmUpSeconds: 1, rounds: 1 },
     quick: null,
   },
   {
@@ -73,7 +73,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24, agents: "client", turnsPerThread: TURNS_PER_THREAD },
     show: ["runsPerSecond", "cpuUsPerRun", "mainUsPerRun", "loopDelayP99Ms", "firstEventMs"],
     plots: [loopDelayAt(TYPICAL_THREADS)],
-    full: { seconds: 2, warmUpSeconds: 1.5, rounds: 5 },
+    full: { seconds: 3, warmUpSeconds: 1.5, rounds: 3 },
     quick: { seconds: 1.2, warmUpSeconds: 1, rounds: 1 },
   },
   {
@@ -89,7 +89,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 204, agents: "direct", turnsPerThread: TURNS_PER_THREAD },
     show: ["runsPerSecond", "eventsPerSecond", "cpuUsPerRun", "loopDelayP99Ms", "bytesPerEvent"],
     plots: [],
-    full: { seconds: 2, warmUpSeconds: 1, rounds: 2 },
+    full: { seconds: 2, warmUpSeconds: 1, rounds: 1 },
     quick: null,
   },
   {
@@ -106,7 +106,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 204, agents: "client", turnsPerThread: TURNS_PER_THREAD },
     show: ["runsPerSecond", "eventsPerSecond", "cpuUsPerRun", "loopDelayP99Ms"],
     plots: [],
-    full: { seconds: 2, warmUpSeconds: 1, rounds: 2 },
+    full: { seconds: 2, warmUpSeconds: 1, rounds: 1 },
     quick: null,
   },
   {
@@ -123,7 +123,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
     settings: { eventsPerRun: 24, turnsPerThread: TURNS_PER_THREAD },
     show: ["cpuUsPerRun", "mainUsPerRun", "firstEventMs", "firstEventP99Ms", "loopDelayP99Ms"],
     plots: [],
-    full: { seconds: 5, warmUpSeconds: 2, rounds: 4 },
+    full: { seconds: 5, warmUpSeconds: 4, rounds: 2 },
     quick: { seconds: 2, warmUpSeconds: 1, rounds: 1 },
   },
   {
@@ -159,7 +159,7 @@ export const LOAD_TRIALS: readonly Trial[] = [
       },
       loopDelayAt(1000),
     ],
-    full: { seconds: 15, warmUpSeconds: 2, rounds: 2 },
+    full: { seconds: 10, warmUpSeconds: 2, rounds: 2 },
     quick: { seconds: 1.6, warmUpSeconds: 0.6, rounds: 1 },
   },
 ];

@@ -24,7 +24,7 @@ export const POSTGRES_TRIALS: readonly Trial[] = [
     ],
     plots: [],
     // Each process compiles what it executes often: with four of them on two cores, that takes seconds.
-    full: { seconds: 3, warmUpSeconds: 8, rounds: 1, roundsAt: { 1: 3, 2: 2 } },
+    full: { seconds: 3, warmUpSeconds: 6, rounds: 1, roundsAt: { 1: 2 } },
     quick: { seconds: 1, warmUpSeconds: 0.5, rounds: 1, points: [1] },
   },
   {
@@ -42,7 +42,7 @@ export const POSTGRES_TRIALS: readonly Trial[] = [
     needs: "postgres",
     show: ["lagP50Ms", "lagP99Ms"],
     plots: [],
-    full: { seconds: 4, warmUpSeconds: 0.5, rounds: 3 },
+    full: { seconds: 4, warmUpSeconds: 0.5, rounds: 2 },
     quick: null,
   },
 ];

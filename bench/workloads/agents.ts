@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type BaseEvent, EventType, type RunAgentInput } from "@ag-ui/core";
 import type { RunnableAgent } from "../../src/index.ts";
@@ -30,10 +31,21 @@ export function emitAnswer(
   emit({ type: EventType.RUN_FINISHED, threadId, runId });
 }
 
-/** The ids of a client's turn. The client begins a new thread after `turnsPerThread` turns. */
+/** The current threads of the clients. */
+const threadOf = new Map<string, { readonly number: number; readonly threadId: string }>();
+
+/**
+ * The ids of a client's turn: UUIDs, as CopilotKit's clients make them. The client begins a new thread after
+ * `turnsPerThread` turns.
+ */
 export function turnIds(client: string, turn: number, turnsPerThread = Infinity): Ids {
-  const threadId = `${client}-${Math.floor(turn / turnsPerThread)}`;
-  return { threadId, runId: `${threadId}-${turn}` };
+  const number = Math.floor(turn / turnsPerThread);
+  let thread = threadOf.get(client);
+  if (thread?.number !== number) {
+    thread = { number, threadId: randomUUID() };
+    threadOf.set(client, thread);
+  }
+  return { threadId: thread.threadId, runId: randomUUID() };
 }
 
 /** An input with one new message after the earlier messages. */

@@ -8,6 +8,7 @@ import { runOnce } from "./run-once.ts";
 import type { Assignment } from "./workload.ts";
 
 const ROWS_PER_TRANSACTION = 100;
+const CHECKPOINT_BYTES = 32 * 1024 * 1024;
 
 interface Row {
   readonly events: string;
@@ -17,7 +18,7 @@ interface Row {
 /** The row that the runner writes for a run, in a file with its schema. */
 async function rowOfOneRun(dbPath: string, eventsPerRun: number): Promise<Row> {
   const runner = await openPeer("durable", dbPath);
-  const input = inputOf({ threadId: "thread-000", runId: "thread-000-0000" });
+  const input = inputOf(turnIds("row", 0));
   await runOnce(runner, new DirectAgent(eventsPerRun), input);
   await runner.close();
   const db = new Database(dbPath, { readonly: true });
@@ -37,7 +38,8 @@ export async function insertRows(assignment: Assignment, threads: number): Promi
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
   // As in the writer: otherwise this would measure checkpoints.
-  db.pragma("wal_autocheckpoint = 8000");
+  const pageBytes = Number(db.pragma("page_size", { simple: true }));
+  db.pragma(`wal_autocheckpoint = ${CHECKPOINT_BYTES / pageBytes}`);
   db.pragma("cache_size = -16384");
   // With an epoch, so that the triggers treat the row as one of this version.
   const insert = db.prepare(

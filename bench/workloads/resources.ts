@@ -1,4 +1,7 @@
 import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 /** Linux counts the time of a process for its readers in hundredths of a second. */
 const MS_PER_TICK = 10;
@@ -21,6 +24,24 @@ export function writtenSince(before: number | null): number | null {
 
 export function peakRssMiB(): number {
   return process.resourceUsage().maxRSS / 1024;
+}
+
+/** Bytes that the calling thread holds after a garbage collection: its heap, and what it keeps outside. */
+export async function heldBytes(): Promise<number> {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  // Several times: what a finalizer lets go is free only after the next one.
+  for (let time = 0; time < 3; time++) {
+    collectGarbage();
+    await delay(50);
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Bytes of this process that are in memory, all threads included. */
+export function residentBytes(): number {
+  return process.memoryUsage.rss();
 }
 
 /** Processor time so far, in microseconds. */

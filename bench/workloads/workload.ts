@@ -26,6 +26,8 @@ export interface Settings {
   readonly oldThreads?: number;
   /** Runs of each of these threads. */
   readonly runsPerThread?: number;
+  /** The file of the last point, which is kept from one call of the benchmark to the next. */
+  readonly keptFile?: string;
   /** Turns after which a client begins a new thread. By default, it stays on one thread. */
   readonly turnsPerThread?: number;
 }
@@ -47,6 +49,8 @@ export type WorkloadName =
   | "threads"
   | "postgres"
   | "retention"
+  | "memory"
+  | "growth"
   | "micro";
 
 export type Workload = (assignment: Assignment) => Promise<readonly Point[]>;
