@@ -5,7 +5,7 @@ import { version1Files } from "../fixtures/sources.ts";
 import { cli, fileWithThreads } from "../support/cli.ts";
 import { Inspector } from "../support/inspector.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
-import { eventually } from "../support/poll.ts";
+import { eventually, laterMillisecond } from "../support/poll.ts";
 import { answeringAgent, scriptedAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -100,6 +100,8 @@ test("lists are filtered, by the status of the last run too", async () => {
   for (let at = 0; at < 30; at++) {
     await runToEnd(runner, `t${at}`, "r", at % 10 === 0 ? failing : answeringAgent());
   }
+  // Threads that were made in the same millisecond are in the order of their ids.
+  await laterMillisecond();
   await withResource("ann", () => runToEnd(runner, "of-ann", "r", answeringAgent()));
   await withResource(EVERY_RESOURCE, async () => {
     await runner.threads.archive("t3");

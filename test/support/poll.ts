@@ -12,3 +12,9 @@ export async function eventually<T>(
     await delay(10);
   }
 }
+
+/** Resolves when the clock shows a later millisecond: what is made from then on is newer than what there was. */
+export async function laterMillisecond(): Promise<void> {
+  const from = Date.now();
+  await eventually(() => Date.now() > from);
+}
