@@ -17,17 +17,26 @@ function listen(
   const messages = inspector.live(thread, headers);
   const close = async () => void (await messages.return());
   onTestFinished(close);
-  /** The next message of a name that fits. Those before it are passed over. */
+  /** What came while a message of another name was awaited: messages of two names come in any order. */
+  const unread: LiveMessage[] = [];
+  /** The next message of a name that fits. Those of that name before it are passed over. */
   async function until<Name extends keyof LiveMessages>(
     name: Name,
     fits: (data: LiveMessages[Name]) => boolean = () => true,
   ): Promise<Extract<LiveMessage, { name: Name }>> {
     for (;;) {
+      const message = await next(name);
+      if (fits(message.data as LiveMessages[Name])) return message;
+    }
+  }
+  async function next<Name extends keyof LiveMessages>(name: Name) {
+    const known = unread.findIndex((message) => message.name === name);
+    if (known >= 0) return unread.splice(known, 1)[0] as Extract<LiveMessage, { name: Name }>;
+    for (;;) {
       const { value, done } = await messages.next();
       if (done === true) throw new Error(`no message ${name} came`);
-      if (value.name !== name) continue;
-      const message = value as Extract<LiveMessage, { name: Name }>;
-      if (fits(message.data as LiveMessages[Name])) return message;
+      if (value.name === name) return value as Extract<LiveMessage, { name: Name }>;
+      unread.push(value);
     }
   }
   /** The events from here on, until one of a type. */
@@ -66,7 +75,7 @@ test("a run of another process is told as it grows, then its end, and then the n
   const ids = { threadId: "t", runId: "r" };
   const next = owner.run("t", "r");
   await next.emit(started(ids), ...text("m2", "again"));
-  const second = await page.until("events");
+  const second = await page.until("events", (events) => events.epoch !== epoch);
   expect(second.data.epoch).toBeGreaterThan(epoch ?? 0);
   expect(second.data.from).toBe(0);
   await next.emit(finished(ids));
@@ -167,7 +176,7 @@ test("a run is stopped, and a run whose process is killed is ended", async () =>
   await page.until("end");
   const again = owner.run("t", "r2");
   await again.emit(started({ threadId: "t", runId: "r2" }), ...text("m2", "again"));
-  const { epoch } = (await page.until("events")).data;
+  const { epoch } = (await page.until("events", ({ runId }) => runId === "r2")).data;
   await owner.kill();
   const end = await page.until("end");
   expect(end.data).toMatchObject({ epoch, isStored: true });
