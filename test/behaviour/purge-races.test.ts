@@ -1,6 +1,6 @@
 import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
-import { isIndexed, withDatabase } from "../support/database-file.ts";
+import { ageThread, isIndexed, withDatabase } from "../support/database-file.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import { schemaOf } from "../support/new-runner.ts";
 import { openRunner, replayOf, runIdsIn, runToEnd } from "../support/open-runner.ts";
@@ -9,14 +9,16 @@ import { postgresRows } from "../support/postgres-rows.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-/** A runner with the threads "long", whose removal takes a while, "used" and "idle", the oldest first. */
+/** The oldest first. The removal of "long" takes a while. */
+const THREADS = ["long", "used", "idle"] as const;
+
 async function runnerToPurge() {
   const dbPath = tempDatabase();
   const runner = openRunner({ dbPath });
-  for (const threadId of ["long", "used", "idle"]) {
-    await runToEnd(runner, threadId, "r1", answeringAgent());
-  }
+  for (const threadId of THREADS) await runToEnd(runner, threadId, "r1", answeringAgent());
   await eventually(() => isIndexed(dbPath));
+  // Their runs may have ended in the same millisecond.
+  for (const [at, threadId] of THREADS.entries()) ageThread(dbPath, threadId, 1000 + at);
   enlargeThread(dbPath, "long", 10_000);
   const isPurging = () => eventually(async () => (await runner.threads.get("long")) === null);
   const idsOf = async (threadId: string) => runIdsIn(await replayOf(runner, threadId));
@@ -34,7 +36,7 @@ test("a thread that is used while a purge is under way is not among the oldest a
 
 test("a thread that is unarchived while archived threads are purged stays", async () => {
   const { runner, isPurging, idsOf } = await runnerToPurge();
-  for (const threadId of ["long", "used", "idle"]) await runner.threads.archive(threadId);
+  for (const threadId of THREADS) await runner.threads.archive(threadId);
   const purged = runner.purge({ maxThreads: 0, archivedOnly: true });
   await isPurging();
   await runner.threads.unarchive("used");

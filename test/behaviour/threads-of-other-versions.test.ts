@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner, ThreadSummary } from "../../src/index.ts";
 import { withDatabase } from "../support/database-file.ts";
 import { collectingLogger, openRunner, runToEnd } from "../support/open-runner.ts";
-import { eventually } from "../support/poll.ts";
+import { eventually, laterMillisecond } from "../support/poll.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { Version1 } from "../support/version-1.ts";
@@ -67,6 +67,8 @@ describe("a file that another version has written", () => {
     const dbPath = tempDatabase();
     const before = openRunner({ dbPath });
     for (const id of ["first", "second"]) await runToEnd(before, id, `run-${id}`, answeringAgent());
+    // Threads that are used in the same millisecond are in the order of their ids.
+    await laterMillisecond();
     await runToEnd(before, "first", "run-third", answeringAgent());
     await before.close();
     withDatabase(dbPath, (db) => {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SqliteAgentRunner, ThreadSummary } from "../../src/index.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
-import { eventually } from "../support/poll.ts";
+import { eventually, laterMillisecond } from "../support/poll.ts";
 import {
   answeringAgent,
   finished,
@@ -72,13 +72,18 @@ describe("a list", () => {
     let runs = 0;
     const run = (id: string) => runToEnd(runner, id, `run-${++runs}`, answeringAgent());
     await Promise.all(ids.map(run));
+    await laterMillisecond();
     let isOver = false;
     const keepReading = async () => {
       while (!isOver) await first();
     };
     const others = keepReading();
     try {
+      let before = "";
       for (const id of [...ids, ...ids, ...ids]) {
+        // Of those that are used in the same millisecond, the one with the greatest id comes first.
+        if (id < before) await laterMillisecond();
+        before = id;
         await run(id);
         expect(await first()).toEqual([id]);
       }
@@ -172,6 +177,7 @@ describe("what is derived from runs", () => {
       await runToEnd(runner, at % 2 === 0 ? "even" : "odd", `run-${at}`, answeringAgent());
     }
     const now = (await runner.threads.list()).threads;
+    await laterMillisecond();
     await indexed(runner);
     const [marker, ...later] = (await runner.threads.list()).threads;
     expect(marker?.id).toBe("marker");
