@@ -20,13 +20,14 @@ function brakeFile(dbPath: string): () => void {
   return () => execute("DROP TRIGGER brake_INSERT; DROP TRIGGER brake_DELETE");
 }
 
-function brakeSchema(url: string, schema: string): () => void {
+/** The same for a schema of PostgreSQL, and for some kinds of writes. */
+export function brakeSchema(url: string, schema: string, writes = "INSERT OR DELETE"): () => void {
   // To drop a trigger, PostgreSQL would wait for the work that it slows down.
   const slow = `CREATE TABLE ${schema}.brake (); INSERT INTO ${schema}.brake DEFAULT VALUES;
     CREATE FUNCTION ${schema}.brake() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
       IF EXISTS (SELECT 1 FROM ${schema}.brake) THEN PERFORM pg_sleep(0.005); END IF;
       RETURN NULL; END $$;
-    CREATE TRIGGER brake AFTER INSERT OR DELETE ON ${schema}.runs
+    CREATE TRIGGER brake AFTER ${writes} ON ${schema}.runs
       FOR EACH ROW EXECUTE FUNCTION ${schema}.brake()`;
   postgresRows(url, slow);
   return () => void postgresRows(url, `DELETE FROM ${schema}.brake`);
