@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { Client } from "pg";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { PostgresAgentRunner } from "../../src/postgres.ts";
+import { brakeSchema } from "../support/brake.ts";
 import { collectingLogger, replayOf, runIdsIn, runToEnd } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
@@ -20,7 +21,7 @@ afterAll(() => server.stop());
 
 function open(schema: string): PostgresAgentRunner {
   const logger = collectingLogger();
-  const runner = new PostgresAgentRunner({ connectionString: url, schema, logger, leaseMs: 300 });
+  const runner = new PostgresAgentRunner({ connectionString: url, schema, logger, leaseMs: 1500 });
   onTestFinished(() => runner.close().catch(() => undefined));
   return runner;
 }
@@ -103,9 +104,13 @@ test("closing cuts a removal off, and the next host removes the rest", async () 
 
 test("a fork of a thread whose oldest runs are purged meanwhile has no gap", async () => {
   const { schema, runner, rows } = await largeThread();
+  const release = brakeSchema(url, schema, "INSERT");
   const forked = runner.threads.fork("t", { newThreadId: "f" });
   await eventually(async () => (await rows("f")) > 0);
-  await open(schema).purge({ maxRunsPerThread: 10 });
+  const purged = open(schema).purge({ maxRunsPerThread: 10 });
+  await eventually(async () => (await rows()) < RUNS);
+  release();
+  await purged;
   await forked;
   const stored = `SELECT run_id FROM ${schema}.runs WHERE thread_id = 'f' ORDER BY epoch`;
   const ids = (await server.query(stored, url)).map(({ run_id }) => run_id);
@@ -117,6 +122,7 @@ test("a fork of a thread whose oldest runs are purged meanwhile has no gap", asy
 
 test("a fork of a thread that is removed and made again meanwhile is none", async () => {
   const { schema, runner, rows } = await largeThread();
+  const release = brakeSchema(url, schema, "INSERT");
   const forked = runner.threads.fork("t", { newThreadId: "f" }).catch(({ code }) => code);
   await eventually(async () => (await rows("f")) > 0);
   // As other hosts remove the thread, and store a run on it again.
@@ -128,6 +134,7 @@ test("a fork of a thread that is removed and made again meanwhile is none", asyn
     url,
   );
   expect(await forked).toBe("THREAD_NOT_FOUND");
+  release();
   await eventually(async () => (await rows("f")) === 0);
   expect((await runner.threads.list()).threads.map(({ id }) => id)).toEqual(["t"]);
 });

@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { withResource } from "../../src/index.ts";
 import type { PostgresAgentRunner } from "../../src/postgres.ts";
+import { brakeSchema } from "../support/brake.ts";
 import { closing, delta, opening } from "../support/message-events.ts";
 import { replayOf, runIdsIn, runToEnd, watch } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
@@ -60,12 +61,14 @@ test("a fork copies nothing into the fork of another host, which took this one f
   await runToEnd(runner, "t", "r", answeringAgent());
   await copyRuns(url, 1000);
   await server.query(`INSERT INTO ${SCHEMA}.hosts VALUES ('another', 60000, 1)`, url);
+  const release = brakeSchema(url, SCHEMA, "INSERT");
   const forked = runner.threads.fork("t", { newThreadId: "f" }).catch(({ code }) => code);
   const copied = `SELECT 1 FROM ${SCHEMA}.runs WHERE thread_id = 'f'`;
   await eventually(async () => (await server.query(copied, url)).length > 0);
   const taken = `UPDATE ${SCHEMA}.threads SET unfinished_by = 'another' WHERE thread_id = 'f'`;
   await server.query(`${taken}; DELETE FROM ${SCHEMA}.runs WHERE thread_id = 'f'`, url);
   expect(await forked).toBe("THREAD_NOT_FOUND");
+  release();
   expect(await server.query(copied, url)).toEqual([]);
 });
 

@@ -69,7 +69,7 @@ const watches = (done: string) => done.includes("DDDDD");
 
 describe("a process that is alone on its file", () => {
   test("only writes its heartbeat, also after another process has left or was killed", async () => {
-    const { dbPath, process_, until } = await observed(900);
+    const { dbPath, process_, until } = await observed(1200);
     await until(beatsOnly);
     expect(await until(fiveTimes)).toMatch(/^B+$/);
 
@@ -102,7 +102,7 @@ describe("a process that is alone on its file", () => {
 
   test("deletes journals retained for other processes, once these have left or were killed", async () => {
     const dbPath = tempDatabase();
-    const here = openRunner({ dbPath, leaseMs: 300 });
+    const here = openRunner({ dbPath, leaseMs: 1500 });
     for (const [at, leave] of ["close" as const, "kill" as const].entries()) {
       const other = await RunnerProcess.open({ dbPath });
       await runJournaled(here, `t${at}`, dbPath);

@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
 import { withResource } from "../../src/index.ts";
+import { brake } from "../support/brake.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { countInFiles } from "../support/file-search.ts";
 import { enlargeThread } from "../support/large-thread.ts";
@@ -17,6 +18,7 @@ async function threadBeingForked() {
   const here = openRunner({ dbPath });
   await withResource("ann", () => runToEnd(here, "t", "r1", answeringAgent()));
   enlargeThread(dbPath, "t", 4000);
+  const release = brake(dbPath);
   const forked = other
     .threadsOf("ann", "fork", "t", { newThreadId: "f" })
     .catch((error: Error) => error);
@@ -25,7 +27,7 @@ async function threadBeingForked() {
   const isForkGone = () => eventually(() => rows() === 0);
   const erase = (target: { threadId: string } | { resourceId: string }) =>
     withResource("ann", () => here.threads.erase(target));
-  return { dbPath, other, here, forked, isForkGone, erase };
+  return { dbPath, other, here, forked, release, isForkGone, erase };
 }
 
 /** Whether no process holds the lock for writing. */
@@ -47,8 +49,9 @@ const TRACE = "copy-t-";
 for (const target of [{ threadId: "t" }, { resourceId: "ann" }]) {
   const name = Object.keys(target)[0];
   test(`what a killed process has left of a fork is erased with its origin, by ${name}`, async () => {
-    const { dbPath, other, erase, isForkGone } = await threadBeingForked();
+    const { dbPath, other, erase, release, isForkGone } = await threadBeingForked();
     await other.kill();
+    release();
     const erased = await erase(target);
     expect(erased).toEqual({ threads: 1, runs: 4001, verified: true });
     await isForkGone();
@@ -57,13 +60,14 @@ for (const target of [{ threadId: "t" }, { resourceId: "ann" }]) {
 }
 
 test("an erasure is not proven while a suspended process has a part of a fork", async () => {
-  const { dbPath, other, here, erase, forked, isForkGone } = await threadBeingForked();
+  const { dbPath, other, here, erase, forked, release, isForkGone } = await threadBeingForked();
   await eventually(() => {
     other.pause();
     if (isWritable(dbPath)) return true;
     other.resume();
     return false;
   });
+  release();
   const code = await erase({ threadId: "t" }).catch((error) => error.code);
   expect(code).toBe("ERASE_INCOMPLETE");
   expect(await withResource("ann", () => replayOf(here, "t"))).toEqual([]);

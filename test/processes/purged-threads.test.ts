@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { laterMillisecond } from "../support/poll.ts";
 import { answeringAgent } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -12,6 +13,7 @@ test("a purge by number keeps the threads that another instance has used last", 
   const use = (threads: readonly string[], runId: string) =>
     Promise.all(threads.map((id) => runToEnd(one, id, `${runId}-${id}`, answeringAgent())));
   await use(ids, "first");
+  await laterMillisecond();
   // So many that their places in lists are written later.
   const last = ids.slice(0, 100);
   await use(last, "last");

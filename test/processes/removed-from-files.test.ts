@@ -2,6 +2,7 @@ import "../support/leak-guard.ts";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
+import { brake } from "../support/brake.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
 import { countInFiles } from "../support/file-search.ts";
@@ -33,6 +34,7 @@ async function largeThread() {
 
 test("version 1 runs and purges beside a removal", async () => {
   const { dbPath, other, here } = await largeThread();
+  const release = brake(dbPath);
   const deleted = other.threads("delete", "t");
   await eventually(() => rowsOf(dbPath, "t") < RUNS);
   withDatabase(dbPath, (db) => {
@@ -40,6 +42,7 @@ test("version 1 runs and purges beside a removal", async () => {
     version1.storeRun("t", "from-version-1");
     db.prepare("DELETE FROM agent_runs WHERE thread_id = ?").run("neighbour");
   });
+  release();
   await deleted;
   expect(runIdsIn(await replayOf(here, "t"))).toEqual(["from-version-1"]);
   expect(await replayOf(here, "neighbour")).toEqual([]);
@@ -48,9 +51,11 @@ test("version 1 runs and purges beside a removal", async () => {
 describe("erasing", () => {
   test("a thread while its process is killed: another process carries on", async () => {
     const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const erased = other.threads("erase", { threadId: "t" }).catch((error: Error) => error);
     await eventually(() => rowsOf(dbPath, "t") < RUNS);
     await other.kill();
+    release();
     expect(await erased).toBeInstanceOf(Error);
     await eventually(() => rowsOf(dbPath, "t") === 0);
     expect(await replayOf(here, "t")).toEqual([]);

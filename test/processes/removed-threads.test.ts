@@ -1,6 +1,7 @@
 import "../support/leak-guard.ts";
 import { describe, expect, test } from "vitest";
 import { verifyWithClients } from "../events/clients.ts";
+import { brake } from "../support/brake.ts";
 import { isUnfinished, storedRows } from "../support/database-file.ts";
 import { enlargeThread } from "../support/large-thread.ts";
 import { isA } from "../support/message-events.ts";
@@ -11,8 +12,6 @@ import { answeringAgent, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const RUNS = 8000;
-/** So many that a test finds the removal in its middle, also when it was late by a second. */
-const MANY_RUNS = 30_000;
 
 /** How long a process that was killed counts as alive on PostgreSQL. */
 const LEASE_MS = 3000;
@@ -20,19 +19,20 @@ const LEASE_MS = 3000;
 const rowsOf = storedRows;
 
 /** A thread of two processes, too large to be removed in one transaction. */
-async function largeThread(runs = RUNS) {
+async function largeThread() {
   const dbPath = tempDatabase();
   const other = await RunnerProcess.open({ dbPath, leaseMs: LEASE_MS });
   const here = openRunner({ dbPath, leaseMs: LEASE_MS });
   await runToEnd(here, "t", "r1", answeringAgent());
   await runToEnd(here, "neighbour", "r1", answeringAgent());
-  enlargeThread(dbPath, "t", runs);
+  enlargeThread(dbPath, "t", RUNS);
   return { dbPath, other, here };
 }
 
 describe("a thread that is deleted", () => {
   test("disappears at once for all processes, long before its last row is deleted", async () => {
-    const { dbPath, other, here } = await largeThread(MANY_RUNS);
+    const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const deleted = other.threads("delete", "t");
     await eventually(async () => (await here.threads.get("t")) === null);
     expect(await replayOf(here, "t")).toEqual([]);
@@ -41,16 +41,19 @@ describe("a thread that is deleted", () => {
     // Other runs go on meanwhile.
     await runToEnd(here, "neighbour", "r2", answeringAgent());
     expect(await rowsOf(dbPath, "t")).toBeGreaterThan(0);
+    release();
     await deleted;
     expect(await rowsOf(dbPath, "t")).toBe(0);
     expect(runIdsIn(await replayOf(here, "neighbour"))).toEqual(["r1", "r2"]);
   });
 
   test("is removed to the end by another process when its own is killed", async () => {
-    const { dbPath, other, here } = await largeThread(MANY_RUNS);
+    const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const deleted = other.threads("delete", "t").catch((error: Error) => error);
-    await eventually(async () => (await rowsOf(dbPath, "t")) < MANY_RUNS);
+    await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await other.kill();
+    release();
     expect(await deleted).toBeInstanceOf(Error);
     expect(await replayOf(here, "t")).toEqual([]);
     await eventually(async () => (await rowsOf(dbPath, "t")) === 0);
@@ -67,9 +70,11 @@ describe("a thread that is deleted", () => {
     await first.finish();
     await first.done;
     enlargeThread(dbPath, "t", RUNS);
+    const release = brake(dbPath);
     only.threads("delete", "t").catch(() => undefined);
     await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await only.kill();
+    release();
     const next = openRunner({ dbPath, leaseMs: LEASE_MS });
     expect(await replayOf(next, "t")).toEqual([]);
     await eventually(async () => (await rowsOf(dbPath, "t")) === 0);
@@ -146,9 +151,11 @@ describe("a thread that is deleted", () => {
 describe("a fork", () => {
   test("of a killed process is removed, and can be made again", async () => {
     const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const forked = other.threads("fork", "t", { newThreadId: "f" }).catch((error: Error) => error);
     await eventually(async () => (await rowsOf(dbPath, "f")) > 0);
     await other.kill();
+    release();
     expect(await forked).toBeInstanceOf(Error);
     expect(await replayOf(here, "f")).toEqual([]);
     await eventually(async () => (await rowsOf(dbPath, "f")) === 0);
@@ -159,10 +166,13 @@ describe("a fork", () => {
 
   test("ends when the thread is deleted meanwhile", async () => {
     const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const forked = other.threads("fork", "t", { newThreadId: "f" }).catch((error: Error) => error);
     await eventually(async () => (await rowsOf(dbPath, "f")) > 0);
-    await here.threads.delete("t");
+    const deleted = here.threads.delete("t");
     expect(await forked).toBeInstanceOf(Error);
+    release();
+    await deleted;
     await eventually(async () => (await rowsOf(dbPath, "f")) === 0);
     expect(await here.threads.get("f")).toBeNull();
   });
@@ -171,9 +181,11 @@ describe("a fork", () => {
 describe("a purge", () => {
   test("of a killed process leaves whole threads, and is finished by the next purge", async () => {
     const { dbPath, other, here } = await largeThread();
+    const release = brake(dbPath);
     const purged = other.purge({ maxRunsPerThread: 5 }).catch((error: Error) => error);
     await eventually(async () => (await rowsOf(dbPath, "t")) < RUNS);
     await other.kill();
+    release();
     expect(await purged).toBeInstanceOf(Error);
     const left = await rowsOf(dbPath, "t");
     expect(left).toBeGreaterThan(5);

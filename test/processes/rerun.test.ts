@@ -5,7 +5,7 @@ import { expectNoneLeft, killInMidRun, offersIn } from "../support/crashed-run.t
 import { runRows } from "../support/database-file.ts";
 import { openRunner, runIdsIn, runToEnd, spokenIn } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
-import { processInMidRun, RunnerProcess } from "../support/runner-process.ts";
+import { type DistantRun, processInMidRun, RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, started } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
@@ -312,14 +312,13 @@ describe("a user who goes on with the thread", () => {
     await rerun.emit(started(ids), finished(ids));
     await rerun.finish();
     expect(await next.reran()).toBeNull();
-    for (const [run, runId] of [
-      [here, "here"],
-      [there, "there"],
-    ] as const) {
+    // Whichever is first: the other one begins when that one has ended.
+    const toEnd = async (run: DistantRun, runId: string) => {
       await run.emit(started({ threadId: "t", runId }));
       await run.finish();
       await run.done;
-    }
+    };
+    await Promise.all([toEnd(here, "here"), toEnd(there, "there")]);
     expect(runIdsIn(await next.connect("t").done).slice(0, 2)).toEqual(["r", "r"]);
     await next.close();
     await other.close();

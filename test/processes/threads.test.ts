@@ -2,7 +2,7 @@ import "../support/leak-guard.ts";
 import { expect, test } from "vitest";
 import type { ThreadPage, ThreadSummary } from "../../src/index.ts";
 import { openRunner, runToEnd } from "../support/open-runner.ts";
-import { eventually } from "../support/poll.ts";
+import { eventually, laterMillisecond } from "../support/poll.ts";
 import { processInMidRun, RunnerProcess } from "../support/runner-process.ts";
 import { answeringAgent, finished, started, text } from "../support/scripted-agent.ts";
 import { tempDatabase } from "../support/temp-file.ts";
@@ -47,6 +47,7 @@ test("a thread is in its place in lists also when its last run left nothing as i
   await eventually(() => here.isRunning({ threadId: "t" }));
   await runToEnd(here, "later", "r1", answeringAgent());
   const { updatedAt: later = 0 } = (await here.threads.get("later")) ?? {};
+  await laterMillisecond();
   await owner.kill();
   await eventually(async () => {
     const { updatedAt = 0 } = (await here.threads.get("t")) ?? {};
@@ -82,6 +83,7 @@ test("each process lists the threads of all", async () => {
   const owner = await RunnerProcess.open({ dbPath });
   const here = openRunner({ dbPath });
   await runToEnd(here, "here", "r1", answeringAgent());
+  await laterMillisecond();
   const run = owner.run("t", "r");
   await run.emit(started(ids), finished(ids));
   await run.finish();
