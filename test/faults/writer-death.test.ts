@@ -332,6 +332,28 @@ describe("a writer that is terminated", () => {
     await runner.close();
   });
 
+  it("is replaced between two batches, although an earlier one died when it had just opened the file", async () => {
+    let lost = 0;
+    sabotage.losesAnswerTo = (request) =>
+      (request as WriterRequest).kind === "rewrite-wal" && lost++ === 0;
+    onTestFinished(() => {
+      sabotage.losesAnswerTo = null;
+    });
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, leaseMs: 1000 });
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.halfway;
+    await runner.flush();
+    expect(lost).toBeGreaterThan(0);
+    await terminateWriter();
+    const beat = "SELECT heartbeat_uptime FROM runner_instances";
+    const before = valueIn(dbPath, beat);
+    await eventually(() => valueIn(dbPath, beat) !== before);
+    agent.release();
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+  });
+
   it("does not keep close from storing the waiting runs", async () => {
     const dbPath = tempDatabase();
     const runner = openRunner({ dbPath });
