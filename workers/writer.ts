@@ -139,6 +139,21 @@ function open(config: WorkerConfig): Writer {
   }
 }
 
+/**
+ * Opens the file for a batch. The file was open before: what keeps the successor of a dead writer from opening it
+ * is no fault of the batch, and may pass.
+ */
+function openForBatch(config: WorkerConfig): Writer {
+  try {
+    return open(config);
+  } catch (error) {
+    const fault = faultOf(error);
+    const isKnown = fault.code === "FILE_REPLACED" || RunStoreError.from(fault).retryable;
+    if (config.file === null || isKnown) throw error;
+    throw new RunStoreError("NO_WRITER", `the writer could not open the file: ${fault.message}`);
+  }
+}
+
 /** Throws when the file is closed or lost: long work that is under way ends. */
 function beforeSlice(db: Writer["db"]): void {
   if (lost !== null) throw lost;
@@ -259,7 +274,7 @@ function handle(request: WriterRequest): WriterReply | Promise<WriterReply> {
   }
   if (lost !== null) throw lost;
   if (request.kind === "close") return close();
-  writer ??= open(workerData as WorkerConfig);
+  writer ??= (request.kind === "batch" ? openForBatch : open)(workerData as WorkerConfig);
   switch (request.kind) {
     case "open":
       writer.files?.check();

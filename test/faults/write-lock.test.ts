@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { RunStoreError } from "../../src/index.ts";
+import { toFault } from "../../workers/sqlite/database/fault.ts";
 import { runRows } from "../support/database-file.ts";
 import { closing, delta, opening } from "../support/message-events.ts";
 import {
@@ -75,6 +76,12 @@ describe("a write lock that another program holds", () => {
     expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
     await runner.close();
   });
+});
+
+// SQLite waits ten seconds before it says so.
+it("a lock that a suspended process holds on the WAL's index counts as a lock", () => {
+  const error = new Database.SqliteError("locking protocol", "SQLITE_PROTOCOL");
+  expect(toFault(error)).toMatchObject({ code: "BUSY" });
 });
 
 describe("more than maxPendingBytes that is not written yet: QUEUE_FULL", () => {

@@ -1,4 +1,6 @@
 import "../support/leak-guard.ts";
+import { mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { tap } from "rxjs";
@@ -16,6 +18,7 @@ import {
   typesOf,
   watch,
 } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
 import {
   answeringAgent,
   finished,
@@ -302,6 +305,53 @@ describe("a writer that is terminated", () => {
     expect(runIdsIn(await replayOf(runner, "t"))).toEqual(["r1", "r2"]);
     expect(errorsIn(logger)).toEqual([]);
     await runner.close();
+  });
+
+  it("between two batches is replaced, although its successor cannot open the file at first", async () => {
+    const dbPath = tempDatabase();
+    const logger = collectingLogger();
+    const runner = openRunner({ dbPath, logger });
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.halfway;
+    await runner.flush();
+    const directory = dirname(dbPath);
+    const lock = readdirSync(directory).find((name) => name.includes("-lock-")) ?? "";
+    const lockPath = join(directory, lock);
+    rmSync(lockPath);
+    mkdirSync(lockPath);
+    await terminateWriter();
+    agent.release();
+    const isTriedAgain = () => logger.lines.some(({ message }) => message.includes("tried again"));
+    await Promise.race([stream.done, eventually(isTriedAgain)]);
+    rmdirSync(lockPath);
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
+    expect(spokenIn(await replayOf(runner, "t"))).toBe("first half, second half");
+    const codes = errorsIn(logger).map((fields) => (fields as { code?: string }).code);
+    expect(new Set(codes)).toEqual(new Set(["CANNOT_OPEN", "NO_WRITER"]));
+    await runner.close();
+  });
+
+  it("is replaced between two batches, although an earlier one died when it had just opened the file", async () => {
+    let lost = 0;
+    sabotage.losesAnswerTo = (request) =>
+      (request as WriterRequest).kind === "rewrite-wal" && lost++ === 0;
+    onTestFinished(() => {
+      sabotage.losesAnswerTo = null;
+    });
+    const dbPath = tempDatabase();
+    const runner = openRunner({ dbPath, leaseMs: 1000 });
+    const agent = heldAgent();
+    const stream = watch(runner.run({ threadId: "t", agent, input: inputOf("t", "r") }));
+    await agent.halfway;
+    await runner.flush();
+    expect(lost).toBeGreaterThan(0);
+    await terminateWriter();
+    const beat = "SELECT heartbeat_uptime FROM runner_instances";
+    const before = valueIn(dbPath, beat);
+    await eventually(() => valueIn(dbPath, beat) !== before);
+    agent.release();
+    expect(typesOf(await stream.done).at(-1)).toBe("RUN_FINISHED");
   });
 
   it("does not keep close from storing the waiting runs", async () => {

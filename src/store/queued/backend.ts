@@ -53,8 +53,8 @@ export interface Backend {
    * again, so every operation is idempotent. A batch with `after` rejects unless the batch of that number
    * was committed.
    *
-   * `WRITER_DIED` says that the batch may have ended the writer. `NO_WRITER` says that the batch was not
-   * sent.
+   * `WRITER_DIED` says that the batch may have ended the writer. `NO_WRITER` says that no writer could open the
+   * database for the batch.
    */
   commit(batch: Batch): Promise<CommittedBatch>;
 

@@ -147,7 +147,8 @@ export class SqliteBackend implements Backend {
         this.#readers?.configure(opened);
       },
       onReplaced: (error) => this.#lose(error),
-      isWanted: () => this.#opening !== null,
+      // A writer may have opened the file although `open` has failed: it died before all was prepared.
+      isWanted: () => this.#opening !== null || this.#config.file !== null,
       signal: this.#ended.signal,
     });
     this.#readers = isMemory

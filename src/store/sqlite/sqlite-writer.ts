@@ -34,6 +34,8 @@ export class SqliteWriter {
   readonly #batches = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   /** The writer died during a batch, and no successor has opened the file yet. */
   #died = false;
+  /** `Batch.seq` of the last batch that was answered as committed. */
+  #committedSeq: number | null = null;
   #isClosing = false;
 
   constructor(options: SqliteWriterOptions) {
@@ -93,9 +95,13 @@ export class SqliteWriter {
   /** `sync`: see `WriterRequest`. */
   async commit(batch: Batch, { sync }: { readonly sync: boolean }): Promise<BatchMessage> {
     if (this.#died) await this.#openAgain();
+    // The successor of a dead writer does not know what that one has committed.
+    const after = batch.after === this.#committedSeq ? null : batch.after;
     Atomics.add(this.#batches, 0, 1);
     try {
-      return await this.request<BatchMessage>({ kind: "batch", sync, ...batch });
+      const message = await this.request<BatchMessage>({ kind: "batch", sync, ...batch, after });
+      this.#committedSeq = batch.seq;
+      return message;
     } catch (cause) {
       const error = toRunStoreError(cause);
       // Only after a successful opening: otherwise the file itself may be what ends every writer.

@@ -12,6 +12,8 @@ const SQLITE_CODES: readonly (readonly [prefix: string, code: RunStoreErrorCode]
   ["SQLITE_FULL", "DISK_FULL"],
   ["SQLITE_BUSY", "BUSY"],
   ["SQLITE_LOCKED", "BUSY"],
+  // Another process was suspended while it changed the index of the WAL, and holds the lock for that.
+  ["SQLITE_PROTOCOL", "BUSY"],
   ["SQLITE_CORRUPT", "CORRUPT"],
   ["SQLITE_NOTADB", "NOT_A_DATABASE"],
   ["SQLITE_READONLY", "READ_ONLY"],
