@@ -123,7 +123,14 @@ describe("what is wrong is said, with an exit code", () => {
   test("a file that is no database", async () => {
     const { code, stderr } = await cli(["threads", "--db", import.meta.filename]);
     expect(code).toBe(1);
+    expect(stderr).toContain(`cannot open ${import.meta.filename}: `);
     expect(stderr).toContain("NOT_A_DATABASE");
+  });
+
+  test("a directory", async () => {
+    const { code, stderr } = await cli(["threads", "--db", import.meta.dirname]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`cannot open ${import.meta.dirname}: it is a directory`);
   });
 
   test("the password of a server is not shown", async () => {
