@@ -1,10 +1,10 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { Command } from "commander";
 import { fromNdjson, type ImportProgress, importThreads, type OnConflict } from "../../index.ts";
 import { newCommand } from "../command.ts";
-import { wrongUsage } from "../failure.ts";
+import { notFound, wrongUsage } from "../failure.ts";
 import { count } from "../format.ts";
 import { endProgress, print, printJson, progress } from "../print.ts";
 import { type CommonOptions, type Session, withRunner } from "../session.ts";
@@ -31,6 +31,7 @@ passed over, so an import that failed can be repeated.`;
       if (onConflict === undefined) {
         throw wrongUsage(`expected --on-conflict to be one of ${CHOICES.join(", ")}`);
       }
+      expectSource(file);
       return withRunner({ ...options, makes: true }, (session) =>
         importFrom(session, { file, onConflict, json: options.json === true }),
       );
@@ -56,6 +57,12 @@ async function importFrom(
   await print(
     `${count(threads, "thread")} imported, ${skipped} skipped, ${count(runs, "run")} read\n`,
   );
+}
+
+/** Otherwise, a wrong name would make a database first. */
+function expectSource(file: string | undefined): void {
+  if (file === undefined || file === "-" || existsSync(file)) return;
+  throw notFound(`there is no file ${file} to import`);
 }
 
 function sourceOf(file: string | undefined): Readable {
