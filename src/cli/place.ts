@@ -14,8 +14,11 @@ export function placeOf(given: string | undefined, env: NodeJS.ProcessEnv = proc
   if (/^postgres(ql)?:\/\//.test(db)) {
     return { kind: "postgres", connectionString: db, name: nameOfUrl(db) };
   }
-  if (db === ":memory:" || db.trim() === "") {
-    throw wrongUsage('--db has to name a file or a "postgres://…" URL');
+  // Other programs put URLs of other databases into DATABASE_URL, with passwords: it is not repeated.
+  if (db === ":memory:" || db.trim() === "" || /^[a-z][a-z0-9+.-]*:\/\//i.test(db)) {
+    throw wrongUsage(
+      '--db (or DATABASE_URL, or DB_PATH) has to name a file or a "postgres://…" URL',
+    );
   }
   return { kind: "sqlite", dbPath: db, name: db };
 }

@@ -5,6 +5,7 @@ import type { Threads } from "../runner/threads.ts";
 import { guardLogger } from "../telemetry/guard-logger.ts";
 import { MAX_CHANGE_BYTES, parseJson, type RequestBody } from "./body.ts";
 import { mayBeEnvelope, readEnvelope } from "./envelope.ts";
+import { expectNoOther } from "./expect-no-other.ts";
 import { type Identify, identified } from "./identify.ts";
 import { Origins } from "./origins.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
@@ -31,6 +32,8 @@ export interface WithThreadsOptions<Rest extends readonly unknown[] = readonly [
   readonly logger?: Logger | undefined;
 }
 
+const OPTIONS = ["runner", "identify", "basePath", "allowedOrigins", "logger"];
+
 /** What becomes of a request. */
 export type Entry =
   | { readonly kind: "outside" }
@@ -54,7 +57,15 @@ export class Gate<Rest extends readonly unknown[]> {
 
   /** @throws {TypeError} an option is wrong. */
   constructor(options: WithThreadsOptions<Rest>) {
-    const { runner, identify, basePath, allowedOrigins, logger = STDERR_LOGGER } = options ?? {};
+    const {
+      runner,
+      identify,
+      basePath,
+      allowedOrigins,
+      logger = STDERR_LOGGER,
+      ...unknown
+    } = options ?? {};
+    expectNoOther("withThreads", unknown, OPTIONS);
     if (typeof runner?.threads?.list !== "function") {
       throw new TypeError(`runner: expected a runner with threads, got ${describeValue(runner)}`);
     }

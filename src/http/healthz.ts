@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { describeValue } from "../protocol/describe-value.ts";
 import { assertMaxLag, type HealthOptions, type RunnerHealth } from "../runner/health.ts";
+import { expectNoOther } from "./expect-no-other.ts";
 
 export interface HealthzOptions extends HealthOptions {
   /**
@@ -56,11 +57,12 @@ const HEADERS = { "content-type": "application/json", "cache-control": "no-store
 function answering(
   name: string,
   runner: Healthy,
-  { probe = "readiness", maxLagMs }: HealthzOptions,
+  { probe = "readiness", maxLagMs, ...unknown }: HealthzOptions,
 ): () => Promise<Answer> {
   if (typeof runner?.health !== "function") {
     throw new TypeError(`${name}: expected a runner, got ${describeValue(runner)}`);
   }
+  expectNoOther(name, unknown, ["probe", "maxLagMs"]);
   if (probe !== "readiness" && probe !== "liveness") {
     const got = describeValue(probe);
     throw new TypeError(`${name}: expected probe to be "readiness" or "liveness", got ${got}`);

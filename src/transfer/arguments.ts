@@ -16,6 +16,17 @@ export function assertTransfer(name: string, runner: unknown, options: unknown):
   }
 }
 
+/** A text is none: it is what `fromNdjson` reads. @throws {TypeError} */
+export function assertRecords(records: unknown): void {
+  if (typeof records === "object" && records !== null) {
+    if (Symbol.asyncIterator in records || Symbol.iterator in records) return;
+  }
+  const got = describeValue(records);
+  throw new TypeError(
+    `importThreads: expected the records of exportThreads or fromNdjson, got ${got}`,
+  );
+}
+
 /** @throws {TypeError} */
 export function assertThreadIds(ids: unknown): void {
   if (ids === undefined || (Array.isArray(ids) && ids.every(isId))) return;

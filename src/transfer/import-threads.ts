@@ -1,6 +1,6 @@
 import type { RunnerTransfer } from "../runner/runner-transfer.ts";
 import type { StoreAgentRunner } from "../runner/store-agent-runner.ts";
-import { assertOnConflict, assertTransfer } from "./arguments.ts";
+import { assertOnConflict, assertRecords, assertTransfer } from "./arguments.ts";
 import { checkRecord, damaged } from "./check-record.ts";
 import { IncomingThread, type OnConflict } from "./incoming-thread.ts";
 import type { ExportRecord, ThreadEndRecord, TotalRecord } from "./records.ts";
@@ -51,6 +51,7 @@ export async function importThreads(
 ): Promise<ImportResult> {
   assertTransfer("importThreads", runner, options);
   assertOnConflict(options.onConflict);
+  assertRecords(records);
   const transfer = runner.transfer();
   const incoming = new Import(transfer, options);
   try {

@@ -404,4 +404,7 @@ test("wrong arguments are a TypeError", async () => {
     TypeError,
   );
   await expect(importThreads(wrong(null), [])).rejects.toThrow(TypeError);
+  for (const records of [undefined, "{}", {}]) {
+    await expect(importThreads(runner, wrong(records))).rejects.toThrow("expected the records of");
+  }
 });

@@ -123,7 +123,31 @@ describe("what is wrong is said, with an exit code", () => {
   test("a file that is no database", async () => {
     const { code, stderr } = await cli(["threads", "--db", import.meta.filename]);
     expect(code).toBe(1);
+    expect(stderr).toContain(`cannot open ${import.meta.filename}: `);
     expect(stderr).toContain("NOT_A_DATABASE");
+  });
+
+  test("a directory", async () => {
+    const { code, stderr } = await cli(["threads", "--db", import.meta.dirname]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`cannot open ${import.meta.dirname}: it is a directory`);
+  });
+
+  test("an import of no file makes no database", async () => {
+    const db = tempDatabase();
+    const { code, stderr } = await cli(["import", "no-such.ndjson", "--db", db]);
+    expect({ code, isThere: existsSync(db) }).toEqual({ code: 3, isThere: false });
+    expect(stderr).toContain("there is no file no-such.ndjson");
+  });
+
+  test("the URL of another database is not repeated", async () => {
+    const env = { DATABASE_URL: "mysql://user:hidden@127.0.0.1:1/db" };
+    const { code, stderr } = await cli(["threads"], { env });
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      'DATABASE_URL, or DB_PATH) has to name a file or a "postgres://…" URL',
+    );
+    expect(stderr).not.toContain("hidden");
   });
 
   test("the password of a server is not shown", async () => {

@@ -161,4 +161,7 @@ test("wrong arguments are a TypeError", () => {
   const wrong = { probe: "startup" } as unknown as HealthzOptions;
   expect(() => healthz(runner, wrong)).toThrow('expected probe to be "readiness" or "liveness"');
   expect(() => healthzListener(runner, { maxLagMs: -1 })).toThrow("expected maxLagMs");
+  // As a readiness probe, it would restart servers whose disk is full.
+  const misspelt = { prob: "liveness" } as HealthzOptions;
+  expect(() => healthz(runner, misspelt)).toThrow('one of the options probe, maxLagMs, got "prob"');
 });

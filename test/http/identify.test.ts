@@ -134,6 +134,7 @@ describe("the options", () => {
     [{ allowedOrigins: ["https://app.example.com/"] }, /allowedOrigins: expected origins like/],
     [{ allowedOrigins: ["app.example.com"] }, /allowedOrigins: expected origins like/],
     [{ logger: {} }, /logger: expected an object/],
+    [{ basepath: "/api" }, /expected one of the options runner, .*, got "basepath"/],
   ])("are checked when the handler is made: %j", (wrong, message) => {
     const options = { runner: runner(), identify: () => ({ resourceId: "x" }), ...wrong };
     expect(() => withThreads(handler, options as never)).toThrow(message);

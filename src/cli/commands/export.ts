@@ -40,7 +40,7 @@ ended is left out. --json changes nothing.
 --version-1 makes a SQLite file for the version 1 runner, and replaces no file.`;
   const collect = (id: string, ids: string[] = []) => [...ids, id];
   return newCommand({ usage: "export", summary, about, examples })
-    .option("--out <file>", "write to this file")
+    .option("--out <file>", "write to this file; an older one is replaced")
     .option("--thread <id>", "only this thread (repeatable)", collect)
     .option("--search <words>", "only threads with all of these words")
     .option("--agent <id>", "only threads of this agent")

@@ -1,11 +1,12 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { Command } from "commander";
 import { fromNdjson, type ImportProgress, importThreads, type OnConflict } from "../../index.ts";
 import { newCommand } from "../command.ts";
-import { wrongUsage } from "../failure.ts";
+import { notFound, wrongUsage } from "../failure.ts";
 import { count } from "../format.ts";
+import { placeOf } from "../place.ts";
 import { endProgress, print, printJson, progress } from "../print.ts";
 import { type CommonOptions, type Session, withRunner } from "../session.ts";
 
@@ -31,6 +32,9 @@ passed over, so an import that failed can be repeated.`;
       if (onConflict === undefined) {
         throw wrongUsage(`expected --on-conflict to be one of ${CHOICES.join(", ")}`);
       }
+      const place = placeOf(options.db);
+      // Before a database is made for it. Where there is one, its version comes first.
+      if (place.kind === "sqlite" && !existsSync(place.dbPath)) expectSource(file);
       return withRunner({ ...options, makes: true }, (session) =>
         importFrom(session, { file, onConflict, json: options.json === true }),
       );
@@ -41,6 +45,7 @@ async function importFrom(
   { runner, signal }: Session,
   { file, onConflict, json }: { file: string | undefined; onConflict: OnConflict; json: boolean },
 ): Promise<void> {
+  expectSource(file);
   const onProgress = ({ threads, runs }: ImportProgress) =>
     progress(`${count(threads, "thread")} and ${count(runs, "run")}`);
   // Otherwise, an import would wait for a silent pipe whatever the signal says.
@@ -56,6 +61,12 @@ async function importFrom(
   await print(
     `${count(threads, "thread")} imported, ${skipped} skipped, ${count(runs, "run")} read\n`,
   );
+}
+
+/** @throws {CommandFailure} */
+function expectSource(file: string | undefined): void {
+  if (file === undefined || file === "-" || existsSync(file)) return;
+  throw notFound(`there is no file ${file} to import`);
 }
 
 function sourceOf(file: string | undefined): Readable {

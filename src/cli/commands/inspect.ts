@@ -22,7 +22,7 @@ export function inspectCommand(): Command {
   const about = `Serves a page on 127.0.0.1 until Ctrl-C. Whoever has the printed URL may read all threads and stop runs: it
 holds a token, which is another one with each start.`;
   return newCommand({ usage: "inspect", summary, about, examples })
-    .option("--port <number>", "the port (default: any that is free)", wholeNumber(0, 65_535), 0)
+    .option("--port <number>", "the port; 0 is any that is free", wholeNumber(0, 65_535), 0)
     .option("--open", "open the page in the browser")
     .action((options: Options) => withRunner(options, (session) => inspect(session, options)));
 }

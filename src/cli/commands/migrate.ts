@@ -46,7 +46,7 @@ async function migrate(options: Options): Promise<void> {
     return printJson({ database: dbPath, before: from, after: { schemaVersion, bytes } });
   }
   const wasCurrent = before.schemaVersion === schemaVersion;
-  const change = wasCurrent ? "" : `, migrated from ${before.schemaVersion}`;
+  const change = wasCurrent ? ", up to date" : `, migrated from ${before.schemaVersion}`;
   await print(`${dbPath}: schema version ${schemaVersion}${change}\n`);
   if (compact) await print(`${dbPath}: ${size(bytes)}, before ${size(before.bytes)}\n`);
 }

@@ -214,7 +214,8 @@ function removeBirthNames(path: string, file: Stats): void {
   }
 }
 
-function kindOf(file: Stats): string {
+/** What a path leads to that is no file. */
+export function kindOf(file: Stats): string {
   if (file.isDirectory()) return "a directory";
   if (file.isFIFO()) return "a FIFO";
   if (file.isSocket()) return "a socket";

@@ -2,7 +2,7 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import type BetterSqlite3 from "better-sqlite3";
 import { RunStoreError } from "../../../src/protocol/errors.ts";
 import type { WorkerConfig } from "../../../src/protocol/messages.ts";
-import { prepareFile } from "./database-file.ts";
+import { kindOf, prepareFile } from "./database-file.ts";
 import { type Driver, loadDriver } from "./driver.ts";
 import { toFault } from "./fault.ts";
 import { expectNode, OpenFiles } from "./open-files.ts";
@@ -210,15 +210,22 @@ export function openForCheckpoints(config: WorkerConfig): OpenedForCheckpoints {
 export function openForFileWork(dbPath: string): BetterSqlite3.Database {
   const Database = loadDriver();
   if (!existsSync(dbPath)) throw new RunStoreError("CANNOT_OPEN", `there is no file ${dbPath}`);
-  const path = realpathSync(dbPath);
-  if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
-  const db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+  let db: BetterSqlite3.Database | null = null;
   try {
+    const path = realpathSync(dbPath);
+    const file = statSync(path);
+    if (!file.isFile()) {
+      throw new RunStoreError("CANNOT_OPEN", `it is ${kindOf(file)}, and not a file`);
+    }
+    if (hasReadableWal(path)) inspectWithoutWriting(Database, path);
+    db = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
     inspectSchema(db);
     return db;
   } catch (error) {
-    db.close();
-    throw error;
+    db?.close();
+    // Operators take the path from the environment or a default: the message says which file it was.
+    const { code, message } = toFault(error);
+    throw new RunStoreError(code, `cannot open ${dbPath}: ${message}`);
   }
 }
 
