@@ -1,11 +1,11 @@
 import { describeValue } from "../protocol/describe-value.ts";
+import { expectNoOther } from "../protocol/expect-no-other.ts";
 import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
 import { withResource } from "../runner/resource.ts";
 import type { Threads } from "../runner/threads.ts";
 import { guardLogger } from "../telemetry/guard-logger.ts";
 import { MAX_CHANGE_BYTES, parseJson, type RequestBody } from "./body.ts";
 import { mayBeEnvelope, readEnvelope } from "./envelope.ts";
-import { expectNoOther } from "./expect-no-other.ts";
 import { type Identify, identified } from "./identify.ts";
 import { Origins } from "./origins.ts";
 import { Refusal, refusalOf } from "./refusal.ts";

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { describeValue } from "../protocol/describe-value.ts";
+import { expectNoOther } from "../protocol/expect-no-other.ts";
 import { assertMaxLag, type HealthOptions, type RunnerHealth } from "../runner/health.ts";
-import { expectNoOther } from "./expect-no-other.ts";
 
 export interface HealthzOptions extends HealthOptions {
   /**

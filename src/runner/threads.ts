@@ -3,6 +3,7 @@ import type { EventLike } from "../events/event.ts";
 import type { Message } from "../events/view/message.ts";
 import type { StoredView } from "../events/view/thread-view.ts";
 import { RunStoreError, type RunStoreErrorCode } from "../protocol/errors.ts";
+import { expectNoOther } from "../protocol/expect-no-other.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { RunStore } from "../store/run-store.ts";
 import type {
@@ -209,10 +210,7 @@ export class Threads {
     const { atRun, newThreadId = crypto.randomUUID(), ...unknown } = options;
     assertId(threadId, "threadId");
     // With a misspelt `atRun`, the fork would have more runs than it should.
-    const [name] = Object.keys(unknown);
-    if (name !== undefined) {
-      throw new TypeError(`fork: expected one of the options atRun, newThreadId, got "${name}"`);
-    }
+    expectNoOther("fork", unknown, ["atRun", "newThreadId"]);
     assertId(newThreadId, "newThreadId");
     if (atRun !== undefined) assertId(atRun, "atRun");
     await this.#store.fork({ threadId, newThreadId, atRun }, this.#options.scope());

@@ -1,4 +1,4 @@
-import { describeValue } from "../protocol/describe-value.ts";
+import { describeValue } from "./describe-value.ts";
 
 /** Refuses an option of another name: a misspelt one would be as good as none. @throws {TypeError} */
 export function expectNoOther(name: string, unknown: object, known: readonly string[]): void {
