@@ -4,6 +4,9 @@ import { checkDatabase, compactDatabase, inspectDatabase } from "../../src/index
 import { version1Files } from "../fixtures/sources.ts";
 import { cli, fileWithThreads } from "../support/cli.ts";
 import { valueIn, withDatabase } from "../support/database-file.ts";
+import { openRunner, runToEnd } from "../support/open-runner.ts";
+import { eventually } from "../support/poll.ts";
+import { answeringAgent } from "../support/scripted-agent.ts";
 
 describe.each(version1Files)("a file of version 1, $name", ({ copy }) => {
   test("is not migrated unasked", async () => {
@@ -100,9 +103,15 @@ test("what another program stored as a time and is none is shown as it is", asyn
   withDatabase(db, (open) => {
     open.exec("UPDATE threads SET updated_at = 8700000000000000 WHERE thread_id = 't'");
     open.exec("UPDATE agent_runs SET created_at = 'yesterday' WHERE thread_id = 't'");
+    // The next process indexes the threads again.
+    open.exec("DELETE FROM thread_facts; DELETE FROM facts_checkpoint");
   });
   const listed = await cli(["threads", "--db", db]);
   expect({ code: listed.code, rows: listed.lines.length }).toEqual({ code: 0, rows: 3 });
+  await runToEnd(openRunner({ dbPath: db }), "v", "r", answeringAgent());
+  await eventually(() => valueIn(db, "SELECT count(*) FROM thread_facts WHERE up_to > 0") === 3);
+  const later = await cli(["threads", "--db", db]);
+  expect({ code: later.code, rows: later.lines.length }).toEqual({ code: 0, rows: 4 });
   const runs = await cli(["show", "t", "--runs", "--db", db]);
   expect({ code: runs.code, rows: runs.lines.length }).toEqual({ code: 0, rows: 3 });
 });

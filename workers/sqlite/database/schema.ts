@@ -128,7 +128,7 @@ const ADDED_TO_VERSION_2: readonly AddedColumn[] = [["thread_messages", "digest"
 /** Reads an index, and of the runs only those of threads that have no row: most files have millions of others. */
 const BACKFILL_THREADS = `
 INSERT INTO threads (thread_id, created_at, messages_stale)
-SELECT thread_id, (SELECT min(created_at) FROM agent_runs r WHERE r.thread_id = known.thread_id), 1
+SELECT thread_id, CAST((SELECT min(created_at) FROM agent_runs r WHERE r.thread_id = known.thread_id) AS INTEGER), 1
 FROM (SELECT DISTINCT thread_id FROM agent_runs) known
 WHERE NOT EXISTS (SELECT 1 FROM threads t WHERE t.thread_id = known.thread_id)
 `;

@@ -107,9 +107,13 @@ WHEN NEW.epoch IS NULL BEGIN
 END;
 `;
 
-/** Threads of older versions: the row of `run_state` says when a run began or ended last. */
+/**
+ * Threads of older versions: the row of `run_state` says when a run began or ended last. A text, which SQLite sorts
+ * behind all times, would keep the thread out of lists.
+ */
 export const BACKFILL_UPDATED = `
 UPDATE threads SET updated_at = coalesce(
-  (SELECT updated_at FROM run_state WHERE run_state.thread_id = threads.thread_id), created_at)
+  (SELECT CAST(updated_at AS INTEGER) FROM run_state WHERE run_state.thread_id = threads.thread_id),
+  created_at)
 WHERE updated_at = 0
 `;

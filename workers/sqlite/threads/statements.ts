@@ -151,10 +151,11 @@ export type SearchRowStatements = ReturnType<typeof prepareSearchRowStatements>;
 /** When a run of a thread began or ended last. */
 export function prepareTouchStatements(db: Database) {
   return {
-    // A touch may have waited while another instance had a run on the thread.
+    // A touch may have waited while another instance had a run on the thread. What another program has stored may be
+    // a text, which SQLite sorts behind all times: no list would come to it.
     touchThread: db.prepare<[{ readonly at: number; readonly threadId: string }]>(
       `UPDATE threads SET updated_at =
-         max(@at, coalesce((SELECT updated_at FROM run_state WHERE thread_id = @threadId), 0))
+         max(@at, coalesce((SELECT CAST(updated_at AS INTEGER) FROM run_state WHERE thread_id = @threadId), 0))
        WHERE thread_id = @threadId`,
     ),
     // A statement of its own, since it writes to all indexes of lists, and most threads keep their agent. The agent is

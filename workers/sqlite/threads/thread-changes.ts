@@ -47,7 +47,8 @@ export class ThreadChanges {
     for (const text of texts) newWords(text, this.#known, this.#added);
     this.#facts = facts;
     this.#upTo = run.id;
-    this.#endedAt = run.created_at;
+    // What another program has stored may be a text, which SQLite sorts behind all times: no list would come to it.
+    if (typeof run.created_at === "number") this.#endedAt = run.created_at;
     this.#agentId = run.agent_id ?? this.#agentId;
     return this.#added.size - before;
   }
