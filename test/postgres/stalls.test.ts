@@ -68,10 +68,13 @@ test("a connection is made although the process sleeps meanwhile", async () => {
   expect((await answer).rows).toEqual([{ one: 1 }]);
 });
 
-test("a fork is made although the process sleeps when the server has committed", async () => {
+test.each([
+  ["in a transaction, which the server ends", "dar_keep_thread"],
+  ["when the server has committed", "COMMIT"],
+])("a fork is made although the process sleeps %s", async (_when, text) => {
   const runner = openHost(await server.newDatabase(), { answerTimeoutMs: ANSWER_MS });
   await runToEnd(runner, "t", "r", answeringAgent());
-  const { hasStalled } = stallBehind("COMMIT");
+  const { hasStalled } = stallBehind(text);
   await runner.threads.fork("t", { newThreadId: "copy" });
   expect(hasStalled()).toBe(true);
   expect(runIdsIn(await replayOf(runner, "copy"))).toEqual(["r"]);
