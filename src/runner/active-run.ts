@@ -8,6 +8,7 @@ import {
   toRunStoreError,
 } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
+import { Patience } from "../protocol/patience.ts";
 import type { ClaimedRun, ClaimOutcome, RunStore } from "../store/run-store.ts";
 import type { RunStatus } from "../telemetry/messages.ts";
 import type { RunInput, RunnableAgent, RunRequest } from "./agent.ts";
@@ -130,7 +131,7 @@ export class ActiveRun {
   #claimed: ClaimedRun | null = null;
   /** Whether no run of the thread was stored when this run claimed it. */
   #isFirst = false;
-  #stopTimer: NodeJS.Timeout | null = null;
+  #stopPatience: Patience | null = null;
   #warnedLate = false;
   /** Ends the wait for a run of another process. Null before such a wait. */
   #foreignWait: AbortController | null = null;
@@ -332,7 +333,8 @@ export class ActiveRun {
     }
     // `abortRun` may have settled the run before it returned.
     if (this.#isIn("stopping")) {
-      this.#stopTimer = setTimeout(() => this.#settle({}), this.#environment.stopTimeoutMs);
+      this.#stopPatience = new Patience(this.#environment.stopTimeoutMs, () => this.#settle({}));
+      this.#stopPatience.begin();
     }
     return true;
   }
@@ -485,8 +487,8 @@ export class ActiveRun {
   #settle(outcome: Outcome): void {
     // An agent that was cut off may end later: then its run has settled already.
     if (this.#state !== "running" && this.#state !== "stopping") return;
-    if (this.#stopTimer !== null) clearTimeout(this.#stopTimer);
-    this.#stopTimer = null;
+    this.#stopPatience?.end();
+    this.#stopPatience = null;
     this.#enter("closing");
     const emitted = this.log.length > 0 || this.#stopRequested;
     this.#close(outcome);

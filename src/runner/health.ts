@@ -1,6 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { describeValue } from "../protocol/describe-value.ts";
 import { type RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
+import { Patience } from "../protocol/patience.ts";
 import type { RunStore } from "../store/run-store.ts";
 
 export interface RunnerHealth {
@@ -67,9 +67,11 @@ export class Health {
     const isOld = performance.now() - this.#probedAt >= PROBE_EVERY_MS;
     if (!this.#isAsking && isOld) this.#probe = this.#begin();
     if (!this.#isAsking) return;
-    const waited = new AbortController();
-    await Promise.race([this.#probe, delay(PATIENCE_MS, undefined, { signal: waited.signal })]);
-    waited.abort();
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const patience = new Patience(PATIENCE_MS, resolve);
+    patience.begin();
+    await Promise.race([this.#probe, late]);
+    patience.end();
   }
 
   /** Never rejects. */

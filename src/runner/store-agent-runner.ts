@@ -4,6 +4,7 @@ import type { EventLike } from "../events/event.ts";
 import { describeValue } from "../protocol/describe-value.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
+import { Patience } from "../protocol/patience.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
 import { faultInLimits, type Retention } from "../retention/limits.ts";
@@ -473,12 +474,11 @@ export class StoreAgentRunner {
   }
 
   async #idleWithin(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    });
-    await Promise.race([this.#runs.idle(), timeout]);
-    clearTimeout(timer);
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const patience = new Patience(ms, resolve);
+    patience.begin();
+    await Promise.race([this.#runs.idle(), late]);
+    patience.end();
   }
 }
 

@@ -18,6 +18,7 @@ import {
 } from "../support/open-runner.ts";
 import { ignoreAbort, type PuppetAgent, puppetAgent } from "../support/puppet-agent.ts";
 import { answeringAgent, finished, inputOf, started, text } from "../support/scripted-agent.ts";
+import { onMessage, stall } from "../support/stall.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const ids = { threadId: "t", runId: "r" };
@@ -43,6 +44,24 @@ describe("close", () => {
     await closing;
     expect(spokenIn(await watched.done)).toBe("to the end");
     expect(spokenIn(eventsOf(runRows(dbPath, "t")[0]))).toBe("to the end");
+  });
+
+  test("takes the end of a run that waits to be read when the time is over", async () => {
+    const runner = openRunner({ dbPath: tempDatabase(), closeTimeoutMs: 400 });
+    const agent = puppetAgent();
+    const watched = watch(runner.run({ ...request("r"), agent }));
+    await agent.started;
+    agent.emit(started(ids));
+    const send = onMessage(() => {
+      agent.emit(...text("m", "to the end"), finished(ids));
+      agent.finish();
+    });
+    const closing = runner.close();
+    send();
+    stall(500);
+    await closing;
+    expect(spokenIn(await watched.done)).toBe("to the end");
+    expect(agent.aborts()).toBe(0);
   });
 
   test("waits for the active run also after another run of its thread was refused", async () => {

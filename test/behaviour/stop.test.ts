@@ -21,6 +21,7 @@ import {
   started,
   text,
 } from "../support/scripted-agent.ts";
+import { onMessage, stall } from "../support/stall.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
 const threadId = "t";
@@ -35,6 +36,18 @@ async function running(agent: PuppetAgent = puppetAgent(), options: SqliteAgentR
   agent.emit(started(ids));
   return { dbPath, runner, agent, watched };
 }
+
+test("an agent that has ended in time is not cut off, although the process was stalled", async () => {
+  const send = onMessage(() => {
+    agent.emit(...text("m", "the last words"));
+    agent.finish();
+  });
+  const agent = puppetAgent(send);
+  const { runner, watched } = await running(agent, { stopTimeoutMs: 200 });
+  expect(await runner.stop(stop)).toBe(true);
+  stall(300);
+  expect(spokenIn(await watched.done)).toBe("the last words");
+});
 
 describe("stop returns false", () => {
   test("for a thread that never ran", async () => {

@@ -4,10 +4,12 @@ import Database from "better-sqlite3";
 import { expect, it, onTestFinished } from "vitest";
 import { RunStoreError } from "../../src/protocol/errors.ts";
 import type { Batch } from "../../src/protocol/messages.ts";
+import { StoreUnderTest } from "../../src/store/conformance/store-under-test.ts";
 import { SqliteBackend } from "../../src/store/sqlite/sqlite-backend.ts";
 import { valueIn } from "../support/database-file.ts";
 import { collectingLogger } from "../support/open-runner.ts";
 import { sqliteStore } from "../support/sqlite-store.ts";
+import { stall } from "../support/stall.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { terminate } from "../support/terminate.ts";
 import { exitOf, threadsStarted } from "../support/threads-started.ts";
@@ -45,10 +47,6 @@ it("a batch is committed by another writer than the batch before it", async () =
 
 const HELD = "SELECT count(*) FROM run_state WHERE is_running = 1";
 
-function stall(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-}
-
 it("a run is claimed behind two answers that wait to be read", async () => {
   const dbPath = tempDatabase();
   const store = sqliteStore(dbPath);
@@ -78,4 +76,27 @@ it("a run is claimed behind two answers that wait to be read", async () => {
   claims.push(claim("third"));
   for (const outcome of await Promise.all(claims)) expect(outcome.kind).toBe("claimed");
   await exit;
+});
+
+it("closing takes the answers that wait to be read when its time is over", async () => {
+  const dbPath = tempDatabase();
+  const store = new StoreUnderTest(sqliteStore(dbPath));
+  await store.port.ready();
+  const runs = [];
+  // More than the answers of one turn of the event loop: one batch is settled a turn, and then synced.
+  for (const id of ["a", "b", "c"]) runs.push(await store.claimed(id, "r"));
+  const locking = new Database(dbPath);
+  onTestFinished(() => void locking.close());
+  locking.exec("BEGIN IMMEDIATE");
+  const finished = [];
+  for (const run of runs) {
+    finished.push(run.finish());
+    await nextTurn();
+  }
+  const closed = store.port.close(300);
+  await nextTurn();
+  locking.exec("COMMIT");
+  for (let ms = 0; ms < 2000 && valueIn(dbPath, HELD) !== 0; ms++) stall(1);
+  stall(400);
+  await expect(Promise.all([closed, ...finished])).resolves.toBeDefined();
 });

@@ -4,6 +4,7 @@ import { renameSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import {
@@ -17,6 +18,7 @@ import { MemoryRunStore } from "../support/memory-store.ts";
 import { collectingLogger, openRunner, runToEnd, watch } from "../support/open-runner.ts";
 import { eventually } from "../support/poll.ts";
 import { answeringAgent, heldAgent, inputOf } from "../support/scripted-agent.ts";
+import { stall } from "../support/stall.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 import { tinyDisk } from "../support/tiny-disk.ts";
 
@@ -73,6 +75,15 @@ describe("a runner that can store runs", () => {
     expect(body).toEqual(up.body);
     const head = await fetch(url, { method: "HEAD" });
     expect([head.status, await head.text()]).toEqual([200, ""]);
+  });
+
+  test("answers 200 when the answer of its store waits to be read behind a stall", async () => {
+    const runner = openRunner({ dbPath: tempDatabase() });
+    await runner.ready();
+    const asked = ask(runner, { maxLagMs: 100 });
+    await nextTurn();
+    stall(700);
+    expect(await asked).toEqual(up);
   });
 
   test("asks its store once for many probes", async () => {

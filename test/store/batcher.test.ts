@@ -45,6 +45,30 @@ describe("stats", () => {
   });
 });
 
+describe("a writer counts as stuck", () => {
+  it("when it does not answer, and no longer when it does", async () => {
+    const batcher = open(new ModelWriter([{ fate: "stored", ms: 20_000 }]));
+    void batcher.enqueue(release("first"));
+    await vi.advanceTimersByTimeAsync(10_001);
+    expect(batcher.stuck).toBe(false);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(batcher.stuck).toBe(true);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(batcher.stuck).toBe(false);
+  });
+
+  it("but not when this thread was stalled, and its answers wait to be read", async () => {
+    const batcher = open(new ModelWriter([{ fate: "stored", ms: 1 }]));
+    void batcher.enqueue(release("first"));
+    await vi.advanceTimersByTimeAsync(0);
+    const now = vi.spyOn(performance, "now").mockReturnValue(performance.now() + 60_000);
+    expect(batcher.stuck).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    now.mockRestore();
+    expect(batcher.stats().queueDepth).toBe(0);
+  });
+});
+
 describe("lingering", () => {
   it("events leave up to a fifth of the time early, together with events that are due", async () => {
     const writer = new ModelWriter();

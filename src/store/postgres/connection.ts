@@ -1,4 +1,5 @@
 import { messageOf, RunStoreError } from "../../protocol/errors.ts";
+import { Patience } from "../../protocol/patience.ts";
 import {
   failureOf,
   isRefusal,
@@ -118,10 +119,14 @@ export class Connection {
     client.on("end", () => this.#drop(client));
     const { onNotification } = this.#options;
     if (onNotification !== undefined) client.on("notification", onNotification);
+    const answers = new ExpectedAnswers(this.#options.answerTimeoutMs);
+    const inTime = <T>(answer: Promise<T>) => Promise.race([answers.expect(answer), answers.late]);
     try {
-      await client.connect();
+      await inTime(client.connect());
       // A client of a pooler, or of a name that follows the primary, may get a standby for a while.
-      const { rows } = await client.query({ text: "SELECT pg_is_in_recovery() AS standby" });
+      const { rows } = await inTime(
+        client.query({ text: "SELECT pg_is_in_recovery() AS standby" }),
+      );
       if (rows[0]?.standby === true) throw new Error("the server is a standby: it takes no writes");
     } catch (cause) {
       destroySocket(client);
@@ -141,12 +146,11 @@ export class Connection {
 
   async #newClient(): Promise<PgClient> {
     const Client = await loadDriver();
-    const { connectionString, answerTimeoutMs } = this.#options;
+    const { connectionString } = this.#options;
     try {
       return new Client({
         connectionString,
         pipeline: true,
-        connectionTimeoutMillis: answerTimeoutMs,
         keepAlive: true,
         application_name: "durable-agent-runner",
         types,
@@ -169,16 +173,16 @@ export class Connection {
 class ExpectedAnswers {
   /** Rejects when an answer is late. */
   readonly late: Promise<never>;
-  readonly #timeoutMs: number;
-  readonly #reject: (error: RunStoreError) => void;
+  readonly #patience: Patience;
   #expected = 0;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(timeoutMs: number) {
-    this.#timeoutMs = timeoutMs;
     const { promise, reject } = Promise.withResolvers<never>();
     this.late = promise;
-    this.#reject = reject;
+    this.#patience = new Patience(timeoutMs, () => {
+      const message = `PostgreSQL gave no answer within ${timeoutMs} ms`;
+      reject(new RunStoreError("CONNECTION_LOST", message));
+    });
   }
 
   get isNoneExpected(): boolean {
@@ -186,23 +190,17 @@ class ExpectedAnswers {
   }
 
   async expect<T>(answer: Promise<T>): Promise<T> {
-    this.#expected++;
-    this.#timer ??= setTimeout(() => {
-      const message = `PostgreSQL gave no answer within ${this.#timeoutMs} ms`;
-      this.#reject(new RunStoreError("CONNECTION_LOST", message));
-    }, this.#timeoutMs);
+    if (this.#expected++ === 0) this.#patience.begin();
     try {
       return await answer;
     } finally {
-      this.#expected--;
-      if (this.#expected === 0) this.forget();
-      else this.#timer?.refresh();
+      if (--this.#expected === 0) this.forget();
+      else this.#patience.begin();
     }
   }
 
   forget(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#patience.end();
   }
 }
 

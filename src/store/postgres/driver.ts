@@ -41,7 +41,6 @@ export interface PgNotification {
 export interface PgClientConfig {
   readonly connectionString: string;
   readonly pipeline?: boolean;
-  readonly connectionTimeoutMillis?: number;
   readonly keepAlive?: boolean;
   readonly application_name?: string;
   readonly types?: { getTypeParser(oid: number): (value: string) => unknown };

@@ -31,6 +31,8 @@ const MAX_BATCH_OPS = 100;
  * agent that emits without a pause keeps the main thread from receiving answers.
  */
 const STUCK_MS = 10_000;
+/** The same, from when the wait was noticed: after a stall of the main thread, the answers wait to be read. */
+const NOTICED_MS = 1000;
 
 const REFUSED_WHEN_STALLED: ReadonlySet<WriterOp["kind"]> = new Set([
   "claim",
@@ -91,6 +93,8 @@ export class Batcher {
   #aloneUpTo = 0;
   readonly #flushWaiters = new FlushWaiters();
   #lastError: RunStoreError | null = null;
+  /** When it was noticed that the writer does not answer. Null since its last answer. */
+  #lateSince: number | null = null;
   readonly #stats = new BatchStats();
   readonly #ended = new AbortController();
   readonly #backoff = new Backoff(this.#ended.signal);
@@ -108,7 +112,10 @@ export class Batcher {
 
   /** True while the last write has failed, or the writer does not answer. */
   get stuck(): boolean {
-    return this.#backoff.failing || this.#lagMs > STUCK_MS;
+    if (this.#backoff.failing) return true;
+    if (this.#lagMs <= STUCK_MS) return false;
+    this.#lateSince ??= performance.now();
+    return performance.now() - this.#lateSince >= NOTICED_MS;
   }
 
   /**
@@ -257,6 +264,7 @@ export class Batcher {
       try {
         const { results } = await batch.answer;
         this.#backoff.succeeded();
+        this.#lateSince = null;
         const commitMs = performance.now() - sentAt;
         this.#stats.record(operations.length, commitMs);
         if (batchChannel.hasSubscribers) this.#publish(operations, commitMs);

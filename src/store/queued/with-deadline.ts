@@ -1,14 +1,13 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { Patience } from "../../protocol/patience.ts";
 
 /** Waits for `work`, for `ms` milliseconds at most. Rejects if `work` rejects before that. */
 export async function withDeadline(work: Promise<unknown>, ms: number): Promise<void> {
-  const deadline = new AbortController();
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const patience = new Patience(ms, resolve);
+  patience.begin();
   try {
-    await Promise.race([
-      work,
-      delay(ms, undefined, { signal: deadline.signal }).catch(() => undefined),
-    ]);
+    await Promise.race([work, late]);
   } finally {
-    deadline.abort();
+    patience.end();
   }
 }

@@ -56,23 +56,35 @@ export class Slices {
 
   async #retrying<T>(work: (send: Send) => Promise<T>): Promise<T> {
     const until = performance.now() + MAX_BUSY_MS;
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
+      let mayBeCommitted = false;
+      const onCommitting = () => {
+        mayBeCommitted = true;
+      };
       try {
-        return await this.#connection.use((send) => this.#transaction(send, work));
+        return await this.#connection.use((send) => this.#transaction(send, work, onCommitting));
       } catch (error) {
+        const { code } = toRunStoreError(error);
         // A deadlock, for example: nothing was committed.
-        const isBusy = toRunStoreError(error).code === "BUSY";
-        if (!isBusy || performance.now() > until) throw error;
+        const isBusy = code === "BUSY" && (isFirst || performance.now() <= until);
+        // The server ends the transaction of a host that was stalled or suspended for longer than an answer may take.
+        const isEnded = code === "CONNECTION_LOST" && isFirst && !mayBeCommitted;
+        if (!isBusy && !isEnded) throw error;
       }
       await delay(BUSY_RETRY_MS);
     }
   }
 
-  async #transaction<T>(send: Send, work: (send: Send) => Promise<T>): Promise<T> {
+  async #transaction<T>(
+    send: Send,
+    work: (send: Send) => Promise<T>,
+    onCommitting: () => void,
+  ): Promise<T> {
     const { begin, bounded, commit, rollback } = this.#statements;
     try {
       await Promise.all([send(begin), send(bounded)]);
       const result = await work(send);
+      onCommitting();
       const { command } = await send(commit);
       if (command === "COMMIT") return result;
       throw new RunStoreError("STORE_FAILED", `PostgreSQL answered a COMMIT with ${command}`);
