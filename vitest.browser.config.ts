@@ -9,7 +9,8 @@ export default defineConfig({
     include: ["test/browser/*.browser.ts"],
     globalSetup: ["test/browser/page.ts"],
     pool: "forks",
-    expect: { requireAssertions: true },
+    // A page is given the time that the steps on it have: see `setDefaultTimeout` in browser.ts.
+    expect: { requireAssertions: true, poll: { timeout: 20_000 } },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     watch: false,
