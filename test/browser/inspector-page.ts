@@ -1,4 +1,4 @@
-import type { BrowserContextOptions, Locator, Page } from "playwright-core";
+import type { BrowserContext, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { type Child, nextLine } from "../support/child-process.ts";
 import { startCli } from "../support/cli.ts";
 import { seriousFindings } from "./axe.ts";
@@ -46,11 +46,18 @@ export class InspectorPage {
   /** Opens the page at a place, such as `{ thread: "t", view: "events" }`. */
   static async open(
     browser: ReturnType<typeof useBrowser>,
-    { url }: Pick<Inspector, "url">,
+    inspector: Pick<Inspector, "url">,
     place: Readonly<Record<string, string>> = {},
     options: BrowserContextOptions = {},
   ): Promise<InspectorPage> {
-    const context = await browser.newContext(options);
+    return InspectorPage.openIn(await browser.newContext(options), inspector, place);
+  }
+
+  static async openIn(
+    context: BrowserContext,
+    { url }: Pick<Inspector, "url">,
+    place: Readonly<Record<string, string>>,
+  ): Promise<InspectorPage> {
     const opened = new InspectorPage(await context.newPage(), url);
     await opened.goTo(place);
     return opened;
