@@ -97,9 +97,9 @@ export class InspectorPage {
       .click();
   }
 
-  /** The text of the element that has the focus. */
+  /** Where the link leads that has the focus. Its text may say how long ago something was. */
   focused(): Promise<string> {
-    return this.page.evaluate("document.activeElement?.textContent");
+    return this.page.evaluate("document.activeElement?.getAttribute('href')");
   }
 
   /** How many elements the document has. */
