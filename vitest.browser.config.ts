@@ -9,9 +9,11 @@ export default defineConfig({
     include: ["test/browser/*.browser.ts"],
     globalSetup: ["test/browser/page.ts"],
     pool: "forks",
-    expect: { requireAssertions: true },
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // As long as the steps on a page have: see `setDefaultTimeout` in browser.ts.
+    expect: { requireAssertions: true, poll: { timeout: 60_000 } },
+    // As in vitest.config.ts.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     watch: false,
   },
 });

@@ -6,10 +6,12 @@ import { isCompleted, type Thread } from "./demo-thread.ts";
 
 export const START_EVERY_MS = 140;
 export const COMPLETED_AT_KILL = 20;
-/** The threads that a second client joins, and the thread that is stopped, after `MID_RUN` events. */
+/** The threads that a second client joins, after `MID_RUN` events. */
 export const JOINED: readonly number[] = [2, 6, 10, 14];
-export const STOPPED = 4;
 const MID_RUN = 60;
+/** The thread that is stopped, so early that a busy machine has the time to do it before the answer ends. */
+export const STOPPED = 4;
+const STOP_AFTER = 20;
 
 /** Lets every thread ask its question, and kills the server when half of the runs are completed. */
 export async function talkAndKill({ agentUrl, kill }: DemoServer, threads: readonly Thread[]) {
@@ -21,9 +23,8 @@ export async function talkAndKill({ agentUrl, kill }: DemoServer, threads: reado
     started++;
     showProgress();
     thread.first = await ask(agentUrl, thread.threadId, [], thread.question, (events) => {
-      if (events !== MID_RUN) return;
-      if (JOINED.includes(at)) midRun.push(join(thread));
-      if (at === STOPPED) midRun.push(stop(agentUrl, thread.threadId));
+      if (JOINED.includes(at) && events === MID_RUN) midRun.push(join(thread));
+      if (at === STOPPED && events === STOP_AFTER) midRun.push(stop(agentUrl, thread.threadId));
     });
     showProgress();
   }

@@ -208,6 +208,8 @@ export interface MessagesQuery extends ThreadQuery {
 
 /** What a client of the thread holds. */
 export interface MessagesAnswer {
+  /** Epoch of the last run that these messages are of. Null if none is stored. */
+  readonly epoch: number | null;
   readonly total: number;
   /** Index of the first of these messages. */
   readonly from: number;

@@ -36,7 +36,8 @@ export function useBrowser(): {
     async newContext(options) {
       const viewport = { width: 1100, height: 700 };
       const context = await browser.newContext({ viewport, ...options });
-      context.setDefaultTimeout(20_000);
+      // Long, so that only a page that hangs reaches it: a server may have to start meanwhile, on a busy machine.
+      context.setDefaultTimeout(60_000);
       onTestFinished(() => context.close());
       return context;
     },

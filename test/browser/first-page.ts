@@ -3,7 +3,6 @@ import { expect, onTestFinished } from "vitest";
 import { startServer } from "../examples/server-process.ts";
 import { tempDatabase } from "../support/temp-file.ts";
 
-const WAIT = { timeout: 30_000 };
 /** The end of each whole answer of the agent. */
 export const END = "I am a demo agent without a model";
 
@@ -67,7 +66,7 @@ export class FirstPage {
 
   /** Waits for so many whole answers, and the end of the run. */
   async ended(answers: number): Promise<void> {
-    await expect.poll(() => this.page.getByText(END).count(), WAIT).toBe(answers);
+    await expect.poll(() => this.page.getByText(END).count()).toBe(answers);
     await this.button("Send").waitFor();
   }
 
@@ -83,7 +82,7 @@ export class FirstPage {
   /** What the list shows, once it is `expected`. */
   async lists(expected: readonly string[]): Promise<void> {
     await expect
-      .poll(() => this.page.locator(".threads .title .name").allTextContents(), WAIT)
+      .poll(() => this.page.locator(".threads .title .name").allTextContents())
       .toEqual(expected);
   }
 

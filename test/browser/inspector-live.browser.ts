@@ -9,6 +9,20 @@ import { storeThreads } from "./inspector-threads.ts";
 
 const browser = useBrowser();
 
+/** Holds back what the page is told of a thread and of the end of its run, until `tell()`. Counts the events. */
+const HELD_BACK = `
+  window.events = 0;
+  const held = new Promise((resolve) => { window.tell = resolve; });
+  const { addEventListener } = EventSource.prototype;
+  EventSource.prototype.addEventListener = function (name, take) {
+    addEventListener.call(this, name, async (message) => {
+      if (name !== "events") await held;
+      else window.events += JSON.parse(message.data).items.length;
+      take(message);
+    });
+  };
+`;
+
 describe("the inspector's page, of a run that another process executes", () => {
   it("shows the run as it grows, and what is stored of it when it has ended", async () => {
     const dbPath = tempDatabase();
@@ -54,6 +68,33 @@ describe("the inspector's page, of a run that another process executes", () => {
     await inspector.view("Runs");
     await inspector.list("Runs, newest first").getByText("finished").waitFor();
     expect(inspector.complaints).toEqual([]);
+  });
+
+  it("shows the run once, when it has what is stored before it hears of the end", async () => {
+    const dbPath = tempDatabase();
+    const server = await RunnerProcess.open({ dbPath });
+    const run = server.run("live", "live-run");
+    await run.started();
+    const ids = { threadId: "live", runId: "live-run" };
+    await run.emit(started(ids), opening("m"), delta("m", "The answer"));
+    const context = await browser.newContext();
+    await context.addInitScript({ content: HELD_BACK });
+    await context.route("**/api/messages?*", async (route) => {
+      await run.done;
+      await expect.poll(events).toBe(5);
+      await route.continue();
+    });
+    const inspector = await InspectorPage.openIn(context, await startInspector(dbPath), {
+      thread: "live",
+    });
+    const events = () => inspector.page.evaluate("window.events");
+    await expect.poll(events).toBe(3);
+    await run.emit(closing("m"), finished(ids));
+    await run.finish();
+    await inspector.main().getByText("The answer", { exact: true }).waitFor();
+    await inspector.page.evaluate("tell()");
+    await inspector.main().locator(".first-line").getByText("finished").waitFor();
+    await inspector.main().getByText("The answer", { exact: true }).waitFor();
   });
 
   it("stops it, after it has asked", async () => {

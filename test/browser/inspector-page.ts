@@ -1,4 +1,4 @@
-import type { BrowserContextOptions, Locator, Page } from "playwright-core";
+import type { BrowserContext, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { type Child, nextLine } from "../support/child-process.ts";
 import { startCli } from "../support/cli.ts";
 import { seriousFindings } from "./axe.ts";
@@ -46,11 +46,18 @@ export class InspectorPage {
   /** Opens the page at a place, such as `{ thread: "t", view: "events" }`. */
   static async open(
     browser: ReturnType<typeof useBrowser>,
-    { url }: Pick<Inspector, "url">,
+    inspector: Pick<Inspector, "url">,
     place: Readonly<Record<string, string>> = {},
     options: BrowserContextOptions = {},
   ): Promise<InspectorPage> {
-    const context = await browser.newContext(options);
+    return InspectorPage.openIn(await browser.newContext(options), inspector, place);
+  }
+
+  static async openIn(
+    context: BrowserContext,
+    { url }: Pick<Inspector, "url">,
+    place: Readonly<Record<string, string>>,
+  ): Promise<InspectorPage> {
     const opened = new InspectorPage(await context.newPage(), url);
     await opened.goTo(place);
     return opened;
@@ -90,9 +97,9 @@ export class InspectorPage {
       .click();
   }
 
-  /** The text of the element that has the focus. */
+  /** Where the link leads that has the focus. Its text may say how long ago something was. */
   focused(): Promise<string> {
-    return this.page.evaluate("document.activeElement?.textContent");
+    return this.page.evaluate("document.activeElement?.getAttribute('href')");
   }
 
   /** How many elements the document has. */

@@ -28,9 +28,12 @@ export class ThreadsPage {
     await box.press("Enter");
   }
 
-  /** Sends a message in the open chat, and waits for its answer. */
+  /** Sends a message in the open chat, and waits for its answer, and until the list has the run. */
   async say(message: string): Promise<void> {
+    const answered = this.page.waitForResponse((response) => isRun(response.request()));
     await this.send(message);
+    // The stream ends once the run is stored, a little after the last text of the answer.
+    await (await answered).finished();
     await this.shows(`You said: ${message}`);
   }
 
@@ -41,9 +44,7 @@ export class ThreadsPage {
 
   /** What the list shows, once it is `expected`. */
   async lists(expected: readonly string[]): Promise<void> {
-    await expect
-      .poll(() => this.page.locator("aside .name").allTextContents(), { timeout: 20_000 })
-      .toEqual(expected);
+    await expect.poll(() => this.page.locator("aside .name").allTextContents()).toEqual(expected);
   }
 
   async refresh(): Promise<void> {
@@ -56,19 +57,29 @@ export class ThreadsPage {
 
   /** Presses a button of a thread in the list, and waits for the answer of the server. */
   async press(threadId: string, name: string): Promise<void> {
-    const { length } = this.requests;
-    // The list shows a change before the server has answered.
+    // The list shows a change before the server has answered, and may be reading itself again.
+    const answered = this.page.waitForResponse((response) => {
+      const call = threadCall(response.request());
+      return call !== null && !call.startsWith("GET ");
+    });
     await this.page
       .locator(`[data-thread="${threadId}"]`)
       .getByRole("button", { name, exact: true })
       .click();
-    await expect.poll(() => this.requests.length, { timeout: 20_000 }).toBeGreaterThan(length);
+    await answered;
   }
 
   /** What the page says went wrong. */
   async alert(): Promise<string> {
     return (await this.page.getByRole("alert").first().textContent()) ?? "";
   }
+}
+
+/** Whether a request starts a run: by its path, or as its envelope says. */
+function isRun(request: Request): boolean {
+  if (request.method() !== "POST") return false;
+  const { pathname } = new URL(request.url());
+  return pathname.endsWith("/run") || /"method":"agent\/run"/.test(request.postData() ?? "");
 }
 
 /** Method and path of a request for threads: its own, or those that its envelope names. */

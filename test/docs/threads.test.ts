@@ -1,13 +1,12 @@
 import { execFile } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { ANSWER, startModelServer } from "../install/model-server.ts";
 import { ROOT } from "../support/build.ts";
 import { nextLine, spawnChild } from "../support/child-process.ts";
+import { freePort } from "../support/free-port.ts";
 import { inputOf } from "../support/scripted-agent.ts";
 
 const execute = promisify(execFile);
@@ -117,12 +116,3 @@ describe("docs/threads.md", () => {
     },
   );
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}

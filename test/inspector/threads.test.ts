@@ -185,10 +185,13 @@ test("messages come page by page, from the end or from anywhere", async () => {
   expect(middle.messages).toEqual(all.messages.slice(1, 4));
   const behind = await inspector.get("api/messages", { thread: "t", from: "999" });
   expect(behind.messages).toEqual([]);
-  const [first] = (await inspector.get("api/runs", { thread: "t" })).runs;
+  const { runs } = await inspector.get("api/runs", { thread: "t" });
+  const first = runs[0];
+  expect(all.epoch).toBe(runs.at(-1)?.epoch);
   const early = await inspector.get("api/messages", { thread: "t", epoch: String(first?.epoch) });
   expect(early.messages).toEqual(all.messages.slice(0, early.total));
   expect(early.total).toBeLessThan(all.total);
+  expect(early.epoch).toBe(first?.epoch);
   // A run that is stored meanwhile is there at the next look.
   await runToEnd(runner, "t", "later", answeringAgent());
   expect((await inspector.get("api/messages", { thread: "t" })).total).toBeGreaterThan(all.total);

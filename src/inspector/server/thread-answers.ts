@@ -1,4 +1,10 @@
-import type { ListThreadsQuery, Message, StoreAgentRunner, ThreadSummary } from "../../index.ts";
+import type {
+  ListThreadsQuery,
+  Message,
+  RunRef,
+  StoreAgentRunner,
+  ThreadSummary,
+} from "../../index.ts";
 import type {
   MessagesAnswer,
   RecoveredAnswer,
@@ -71,7 +77,10 @@ export class ThreadAnswers {
     const threadId = parameters.id("thread");
     const limit = parameters.wholeNumber("limit", 1, 500) ?? 100;
     const given = parameters.wholeNumber("from", 0);
-    const all = await this.#messagesOf(threadId, parameters);
+    const { lastRun, runs } = await this.#known(threadId);
+    // Which runs these are is said, so they may not be those of a run that is stored meanwhile.
+    const after = parameters.optionalRun() ?? lastRun;
+    const all = after === null ? [] : await this.#messagesOf(threadId, after, runs);
     const from = Math.min(given ?? Math.max(0, all.length - limit), all.length);
     const messages: Message[] = [];
     let length = 0;
@@ -80,7 +89,7 @@ export class ThreadAnswers {
       if (length > PAGE_LENGTH && messages.length > 0) break;
       messages.push(message);
     }
-    return { total: all.length, from, messages };
+    return { epoch: after?.epoch ?? null, total: all.length, from, messages };
   }
 
   async state(parameters: Parameters): Promise<StateAnswer> {
@@ -90,10 +99,9 @@ export class ThreadAnswers {
     return { state: await this.#runner.threads.state(threadId, { after }) };
   }
 
-  async #messagesOf(threadId: string, parameters: Parameters): Promise<readonly Message[]> {
-    const { lastRun, runs } = await this.#known(threadId);
-    const after = parameters.optionalRun();
-    const key = JSON.stringify([threadId, after ?? null, lastRun, runs]);
+  /** `runs`: how many are stored. A purge leaves fewer. */
+  #messagesOf(threadId: string, after: RunRef, runs: number): Promise<readonly Message[]> {
+    const key = JSON.stringify([threadId, after, runs]);
     const known = this.#messages.get(key);
     if (known !== undefined) return known;
     const read = this.#runner.threads.messages(threadId, { after });

@@ -14,7 +14,7 @@ const MAX_PROCESSES = 12;
 /** The lease and the wait for an answer are to each other as their defaults. */
 const LEASE_MS = 2400;
 export const ANSWER_TIMEOUT_MS = 1600;
-/** Reads wait for a server that is away as long as for an answer: so long where servers fail. */
+/** Reads are tried again as long as an answer is waited for: so long where servers fail, or connections again and again. */
 export const PATIENCE_MS = 10_000;
 /** How long a host may take to take over a thread whose holder fell silent in a transaction. */
 export const TAKE_OVER_MS = 6000;

@@ -23,7 +23,7 @@ const ROW = 72;
 
 /** The messages of a thread, as a person would read them. It begins at their end. */
 export function Conversation({ answer, live, place }: ViewProps) {
-  const { id, lastRun } = answer.thread;
+  const { id } = answer.thread;
   const stamp = stampOf(answer.thread);
   // The last messages: a run that executes goes on from them.
   const tail = useQuery({
@@ -32,9 +32,10 @@ export function Conversation({ answer, live, place }: ViewProps) {
     staleTime: Number.POSITIVE_INFINITY,
     placeholderData: keepPreviousData,
   });
-  // When a run has ended, it is shown as it was until the messages that are stored have come.
-  const isStored = live.run !== null && lastRun !== null && live.run.epoch <= lastRun.epoch;
-  const run = isStored && !tail.isPlaceholderData ? null : live.run;
+  // A run is shown as it was told until the messages that are stored are those of this run as well. They may be
+  // before anybody is told that it has ended.
+  const isStored = live.run !== null && live.run.epoch <= (tail.data?.epoch ?? -1);
+  const run = isStored ? null : live.run;
   const ending = useLiveMessages(tail.data?.messages, run);
   const read = useCallback(
     async (from: number, limit: number, signal: AbortSignal) => {

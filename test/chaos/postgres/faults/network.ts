@@ -1,11 +1,11 @@
 import { loseTouch } from "../../faults/stop.ts";
 import type { LoadProcess } from "../../load-process.ts";
-import { ANSWER_TIMEOUT_MS, type PostgresRound, TAKE_OVER_MS } from "../round.ts";
+import { ANSWER_TIMEOUT_MS, PATIENCE_MS, type PostgresRound, TAKE_OVER_MS } from "../round.ts";
 
 /** Connections are cut, over and over. */
 export async function cutConnections(round: PostgresRound): Promise<void> {
   const { random } = round;
-  const hosts = await round.startHosts(3);
+  const hosts = await round.startHosts(3, { answerTimeoutMs: PATIENCE_MS });
   let cut = 0;
   for (let time = 0; time < 15; time++) {
     await round.pause(10, 200);

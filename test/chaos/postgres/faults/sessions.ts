@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { PostgresRound } from "../round.ts";
+import { PATIENCE_MS, type PostgresRound } from "../round.ts";
 
 const SESSIONS =
   "SELECT pid FROM pg_stat_activity WHERE application_name = 'durable-agent-runner' ORDER BY pid";
@@ -7,7 +7,7 @@ const SESSIONS =
 /** Sessions of the hosts are ended, or what they execute is cancelled. */
 export async function endSessions(round: PostgresRound): Promise<void> {
   const { random, cluster } = round;
-  const hosts = await round.startHosts(3);
+  const hosts = await round.startHosts(3, { answerTimeoutMs: PATIENCE_MS });
   let ended = 0;
   for (let time = 0; time < 12; time++) {
     await round.pause(10, 200);
