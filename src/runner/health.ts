@@ -1,6 +1,6 @@
 import { describeValue } from "../protocol/describe-value.ts";
 import { type RunStoreError, type RunStoreErrorCode, toRunStoreError } from "../protocol/errors.ts";
-import { Patience } from "../protocol/patience.ts";
+import { withDeadline } from "../protocol/with-deadline.ts";
 import type { RunStore } from "../store/run-store.ts";
 
 export interface RunnerHealth {
@@ -66,12 +66,7 @@ export class Health {
   async #ask(): Promise<void> {
     const isOld = performance.now() - this.#probedAt >= PROBE_EVERY_MS;
     if (!this.#isAsking && isOld) this.#probe = this.#begin();
-    if (!this.#isAsking) return;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const patience = new Patience(PATIENCE_MS, resolve);
-    patience.begin();
-    await Promise.race([this.#probe, late]);
-    patience.end();
+    if (this.#isAsking && this.#probe !== null) await withDeadline(this.#probe, PATIENCE_MS);
   }
 
   /** Never rejects. */

@@ -4,9 +4,9 @@ import type { EventLike } from "../events/event.ts";
 import { describeValue } from "../protocol/describe-value.ts";
 import { messageOf, RunStoreError, toRunStoreError } from "../protocol/errors.ts";
 import type { Logger } from "../protocol/logger.ts";
-import { Patience } from "../protocol/patience.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { PurgeLimits, PurgeResult } from "../protocol/threads.ts";
+import { withDeadline } from "../protocol/with-deadline.ts";
 import { faultInLimits, type Retention } from "../retention/limits.ts";
 import { RetentionTimer } from "../retention/retention-timer.ts";
 import type { BackupOptions, BackupResult, RunStore, StoreStats } from "../store/run-store.ts";
@@ -463,22 +463,14 @@ export class StoreAgentRunner {
     const { closeTimeoutMs } = this.#options;
     const startedAt = performance.now();
     const left = (share = 1) => Math.max(0, startedAt + closeTimeoutMs * share - performance.now());
-    await this.#idleWithin(left(STOP_AT));
+    await withDeadline(this.#runs.idle(), left(STOP_AT));
     for (const run of this.#runs.active) {
       run.refuse("RUNNER_CLOSED", "The runner was closed before this run began");
       run.stop({ insist: true });
     }
-    await this.#idleWithin(left(CUT_OFF_AT));
+    await withDeadline(this.#runs.idle(), left(CUT_OFF_AT));
     for (const run of this.#runs.active) run.cutOff();
     await this.#store.close(Math.max(left(), MIN_STORE_MS));
-  }
-
-  async #idleWithin(ms: number): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const patience = new Patience(ms, resolve);
-    patience.begin();
-    await Promise.race([this.#runs.idle(), late]);
-    patience.end();
   }
 }
 

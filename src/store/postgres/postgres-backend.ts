@@ -18,6 +18,7 @@ import type {
   WriterOp,
 } from "../../protocol/messages.ts";
 import type { RunKey } from "../../protocol/run-key.ts";
+import { withDeadline } from "../../protocol/with-deadline.ts";
 import { STOP_AND_DISCARD } from "../../runs/holder.ts";
 import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
@@ -28,7 +29,6 @@ import type {
   ThreadReads,
   ThreadWrites,
 } from "../queued/backend.ts";
-import { withDeadline } from "../queued/with-deadline.ts";
 import type { ThreadTransfer } from "../thread-transfer.ts";
 import { textArray } from "./binary-arrays.ts";
 import { Compactor } from "./compactor.ts";

@@ -4,6 +4,7 @@ import { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HoldingRun, PageCursor } from "../../protocol/messages.ts";
 import { type Scope, UNOWNED } from "../../protocol/scope.ts";
+import { withDeadline } from "../../protocol/with-deadline.ts";
 import { leaseChannel } from "../../telemetry/channels.ts";
 import type {
   ClaimOutcome,
@@ -31,7 +32,6 @@ import { RunTailer } from "./run-tailer.ts";
 import { StoredViews, viewPointsOf } from "./stored-views.ts";
 import { ThreadRemovals } from "./thread-removals.ts";
 import { UnstoredRuns } from "./unstored-runs.ts";
-import { withDeadline } from "./with-deadline.ts";
 
 export interface QueuedRunStoreOptions {
   /** The name of this instance, for telemetry. */

@@ -2,11 +2,11 @@ import type { StoredView } from "../../events/view/thread-view.ts";
 import type { RunStoreError } from "../../protocol/errors.ts";
 import type { Logger } from "../../protocol/logger.ts";
 import type { HistoryPageMessage, ViewMessage, ViewRequest } from "../../protocol/messages.ts";
+import { withDeadline } from "../../protocol/with-deadline.ts";
 import type { HistoryViews, ViewPoint } from "../run-store.ts";
 import type { Backend } from "./backend.ts";
 import type { StoredLength } from "./claimed-run.ts";
 import { parseChunks } from "./parse-chunks.ts";
-import { withDeadline } from "./with-deadline.ts";
 
 /** UTF-16 units of snapshots after which a view is made unasked. */
 const MIN_UNREAD_LENGTH = 1024 * 1024;

@@ -26,6 +26,7 @@ import type {
 } from "../../protocol/messages.ts";
 import type { ImportPart, MovedPageMessage } from "../../protocol/moved-threads.ts";
 import type { PurgeResult } from "../../protocol/threads.ts";
+import { withDeadline } from "../../protocol/with-deadline.ts";
 import { recoveryChannel } from "../../telemetry/channels.ts";
 import type {
   Backend,
@@ -35,7 +36,6 @@ import type {
   ThreadReads,
   ThreadWrites,
 } from "../queued/backend.ts";
-import { withDeadline } from "../queued/with-deadline.ts";
 import type { BackupOptions, BackupResult } from "../run-store.ts";
 import type { ThreadTransfer } from "../thread-transfer.ts";
 import { WorkerPool } from "../worker-threads/worker-pool.ts";

@@ -1,4 +1,4 @@
-import { Patience } from "../../protocol/patience.ts";
+import { Patience } from "./patience.ts";
 
 /** Waits for `work`, for `ms` milliseconds at most. Rejects if `work` rejects before that. */
 export async function withDeadline(work: Promise<unknown>, ms: number): Promise<void> {
