@@ -214,7 +214,7 @@ function removeBirthNames(path: string, file: Stats): void {
   }
 }
 
-/** What a path leads to that is no file. */
+/** What is at a path, in words, if it is no regular file. */
 export function kindOf(file: Stats): string {
   if (file.isDirectory()) return "a directory";
   if (file.isFIFO()) return "a FIFO";

@@ -108,8 +108,8 @@ END;
 `;
 
 /**
- * Threads of older versions: the row of `run_state` says when a run began or ended last. A text, which SQLite sorts
- * behind all times, would keep the thread out of lists.
+ * Threads of older versions: the row of `run_state` says when a run began or ended last. Another program may have
+ * stored a text there. SQLite sorts texts behind all numbers, and no list would come to the thread: so it is cast.
  */
 export const BACKFILL_UPDATED = `
 UPDATE threads SET updated_at = coalesce(
