@@ -1,6 +1,6 @@
 import { describeValue } from "../protocol/describe-value.ts";
-import { expectNoOther } from "../protocol/expect-no-other.ts";
 import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
+import { expectNoOther } from "../protocol/no-such-option.ts";
 import { withResource } from "../runner/resource.ts";
 import type { Threads } from "../runner/threads.ts";
 import { guardLogger } from "../telemetry/guard-logger.ts";

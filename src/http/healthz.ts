@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { describeValue } from "../protocol/describe-value.ts";
-import { expectNoOther } from "../protocol/expect-no-other.ts";
+import { expectNoOther } from "../protocol/no-such-option.ts";
 import { assertMaxLag, type HealthOptions, type RunnerHealth } from "../runner/health.ts";
 
 export interface HealthzOptions extends HealthOptions {

@@ -8,6 +8,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { describeValue } from "../protocol/describe-value.ts";
+import { noSuchOption } from "../protocol/no-such-option.ts";
 import { CHANNELS } from "../telemetry/channels.ts";
 import type {
   BatchTelemetry,
@@ -130,10 +131,7 @@ function checked(options: InstrumentOptions): InstrumentOptions {
   }
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(RULES, name)) {
-      const known = Object.keys(RULES).join(", ");
-      throw new TypeError(
-        `instrumentRunners: expected one of the options ${known}, got ${describeValue(name)}`,
-      );
+      throw noSuchOption("instrumentRunners", name, Object.keys(RULES));
     }
     const [expected, accepts] = RULES[name as keyof InstrumentOptions];
     if (value !== undefined && !accepts(value)) {

@@ -1,5 +1,6 @@
 import { describeValue } from "../protocol/describe-value.ts";
 import { isLogger, type Logger, STDERR_LOGGER } from "../protocol/logger.ts";
+import { noSuchOption } from "../protocol/no-such-option.ts";
 import { faultInRetention, MAX_TIMER_MS, type Retention } from "../retention/limits.ts";
 import { adviceOnPath } from "./db-path.ts";
 import type { OnInterrupted } from "./interruptions.ts";
@@ -292,12 +293,7 @@ export function resolveWith<Options>(
   const byName: Readonly<Record<string, Rule>> = rules;
   for (const [name, value] of Object.entries(options)) {
     const rule = Object.hasOwn(byName, name) ? byName[name] : undefined;
-    if (rule === undefined) {
-      const known = Object.keys(rules).join(", ");
-      throw new TypeError(
-        `${runner}: expected one of the options ${known}, got ${describeValue(name)}`,
-      );
-    }
+    if (rule === undefined) throw noSuchOption(runner, name, Object.keys(rules));
     checkOption(runner, name, value, rule);
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);

@@ -3,7 +3,7 @@ import type { EventLike } from "../events/event.ts";
 import type { Message } from "../events/view/message.ts";
 import type { StoredView } from "../events/view/thread-view.ts";
 import { RunStoreError, type RunStoreErrorCode } from "../protocol/errors.ts";
-import { expectNoOther } from "../protocol/expect-no-other.ts";
+import { expectNoOther } from "../protocol/no-such-option.ts";
 import type { Scope } from "../protocol/scope.ts";
 import type { RunStore } from "../store/run-store.ts";
 import type {
